@@ -1,0 +1,216 @@
+"""The grid of a study: blocks of axis values, and the way from an index to a point and back.
+
+    python -m lib.grid configs/weighted_loss.yaml              the points as a table
+    python -m lib.grid configs/weighted_loss.yaml --count      how many there are
+    python -m lib.grid configs/weighted_loss.yaml --index 5    one point, resolved, as JSON
+
+A block is an ordered product of axes, the last axis fastest. A grid is a list of blocks, one after
+the other. Nothing here ever enumerates the grid: an index is decoded by mixed radix.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from lib.errors import BadInput, listed, nearest
+
+Value = str | int | float | bool | None
+Block = Mapping[str, tuple[Value, ...]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Blocks of axis values, concatenated.
+
+    `blocks`: one mapping axis → values a block; the order of its axes is the order of decoding.
+    """
+
+    blocks: tuple[Block, ...]
+    starts: tuple[int, ...] = field(init=False)
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        sizes = [prod(len(values) for values in block.values()) for block in self.blocks]
+        object.__setattr__(self, "starts", tuple(itertools.accumulate([0, *sizes[:-1]])))
+        object.__setattr__(self, "size", sum(sizes))
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[dict[str, Value]]:
+        return (self.values(index) for index in range(self.size))
+
+    def values(self, index: int) -> dict[str, Value]:
+        """Axis values of point `index`, in O(axes). Raises BadInput outside 0 … size − 1."""
+        if not 0 <= index < self.size:
+            raise BadInput(f"index {index} is outside the grid; valid are 0 to {self.size - 1}")
+        block_number = bisect_right(self.starts, index) - 1
+        rest = index - self.starts[block_number]
+        values: dict[str, Value] = {}
+        for axis, options in reversed(self.blocks[block_number].items()):
+            rest, digit = divmod(rest, len(options))
+            values[axis] = options[digit]
+        return {axis: values[axis] for axis in self.blocks[block_number]}
+
+    def index(self, values: Mapping[str, Value]) -> int:
+        """Index of the point with exactly these axis values. Raises BadInput if there is none."""
+        for start, block in zip(self.starts, self.blocks, strict=True):
+            if set(block) == set(values) and all(values[a] in block[a] for a in block):
+                offset = 0
+                for axis, options in block.items():
+                    offset = offset * len(options) + options.index(values[axis])
+                return start + offset
+        raise BadInput(f"no point of the grid has {dict(values)}")
+
+    def axis_values(self, axis: str) -> list[Value]:
+        """Every value that any block gives to `axis`, in the order of the file."""
+        found = (value for block in self.blocks for value in block.get(axis, ()))
+        return list(dict.fromkeys(found))
+
+
+def parse_grid(blocks: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> Grid:
+    """A Grid from the `grid:` list of a study; a scalar stands for a list of one.
+
+    Raises BadInput for an unknown axis, an empty or nested list, and values given twice in a block.
+    """
+    parsed = []
+    for number, block in enumerate(blocks, 1):
+        where = f"grid: block {number}"
+        if not isinstance(block, Mapping) or not block:
+            raise BadInput(f"{where}: found {block!r}, expected axis: value pairs")
+        options: dict[str, tuple[Value, ...]] = {}
+        for axis, value in block.items():
+            if axis not in axes:
+                known = f"expected one of {listed(axes)}{nearest(axis, axes)}"
+                raise BadInput(f"{where}: unknown axis {axis!r}; {known}")
+            values = tuple(value) if isinstance(value, list) else (value,)
+            if not values:
+                raise BadInput(f"{where}: axis {axis} has an empty list of values")
+            if bad := [v for v in values if isinstance(v, (list, dict))]:
+                raise BadInput(f"{where}: axis {axis}: found {bad[0]!r}, expected plain values")
+            if len({slug(v) for v in values}) != len(values):
+                raise BadInput(f"{where}: duplicate point: axis {axis} has a value twice: {values}")
+            options[axis] = values
+        parsed.append(options)
+    return Grid(tuple(parsed))
+
+
+def overlap(one: Block, other: Block) -> dict[str, Value] | None:
+    """A point that both blocks hold, or None; compares value sets, never products."""
+    if set(one) != set(other):
+        return None
+    shared: dict[str, Value] = {}
+    for axis, options in one.items():
+        in_other = {slug(v) for v in other[axis]}
+        common = [v for v in options if slug(v) in in_other]
+        if not common:
+            return None
+        shared[axis] = common[0]
+    return shared
+
+
+def slug(value: Value) -> str:
+    """A value as it stands in a directory name: `1:2` → `1-2`, `2.0` → `2`, None → `none`."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-.") or "empty"
+
+
+def point_name(values: Mapping[str, Value]) -> str:
+    """`accept_gamma2_ratio1-2_seed42`: the variant first, then the axes in the order given."""
+    parts = [slug(values["variant"])] if "variant" in values else []
+    parts += [axis + slug(value) for axis, value in values.items() if axis != "variant"]
+    return "_".join(parts)
+
+
+def parse_indices(text: str, size: int, what: str = "--index") -> list[int]:
+    """`0`, `0-18` or `0,3,5-7` → sorted indices. Raises BadInput when malformed or out of range."""
+    valid = f"valid are 0 to {size - 1}"
+    indices: set[int] = set()
+    for part in str(text).split(","):
+        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        if not match:
+            raise BadInput(f"{what}: found {text!r}, expected a number or a range; {valid}")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if max(first, last) >= size or last < first:
+            raise BadInput(f"{what}: {part.strip()} is outside the grid; {valid}")
+        indices.update(range(first, last + 1))
+    return sorted(indices)
+
+
+def format_indices(indices: Sequence[int]) -> str:
+    """The inverse of `parse_indices`: [0, 1, 2, 5] → `0-2,5`, as SLURM's --array takes it."""
+    runs: list[list[int]] = []
+    for index in sorted(indices):
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def digest(content: Any) -> str:
+    """12 hex digits that identify any JSON-able content, whatever the order of its keys."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line of this module; returns the exit code."""
+    import argparse
+    import sys
+
+    from lib.study import load_study
+
+    parser = argparse.ArgumentParser(prog="python -m lib.grid", description="The grid of a study.")
+    parser.add_argument("study", help="configs/STUDY.yaml")
+    parser.add_argument("overrides", nargs="*", help="key=value")
+    parser.add_argument("--count", action="store_true", help="print how many points there are")
+    parser.add_argument("--index", metavar="N", help="print point N, resolved, as JSON")
+    parser.add_argument("--hash", action="store_true", help="print the hash of the grid")
+    args = parser.parse_intermixed_args(argv)
+    try:
+        study = load_study(args.study, args.overrides)
+        if args.count:
+            print(len(study.grid))
+        elif args.hash:
+            print(study.grid_hash)
+        elif args.index is not None:
+            if not re.fullmatch(r"\d+", args.index):
+                last = len(study.grid) - 1
+                raise BadInput(f"--index: found {args.index!r}, expected a number from 0 to {last}")
+            print(json.dumps(study.point(int(args.index)).describe(), indent=2))
+        else:
+            print_table(study)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+    return 0
+
+
+def print_table(study: Any) -> None:
+    """Print `index  axis values …  name`, one line a point."""
+    axes = list(dict.fromkeys(axis for block in study.grid.blocks for axis in block))
+    rows = [["index", *axes, "point"]]
+    for index in range(len(study.grid)):
+        point = study.point(index)
+        rows.append([str(index), *("" if a not in point.values else str(point.values[a])
+                                   for a in axes), point.name])  # fmt: skip
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

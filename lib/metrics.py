@@ -1,0 +1,307 @@
+"""Metrics of decisions, scores and probabilities: pure functions on numpy arrays of one test set.
+
+Every metric takes `weights`. None: the rows as they are, and the answer is a float, or None where
+the metric is undefined (never 0 in its place). A matrix (R, n) of row multiplicities, as
+`statistics.resample_counts` draws it: the answer has shape (R,), nan where undefined, and a row of
+weights [2, 0, 1] means exactly the rows [0, 0, 2]. All sums over resamples are matrix products.
+
+Arguments, n rows each:
+    y      labels, 1 = positive (accept), 0 = negative
+    pred   decisions 1, 0, or −1 = unknown (no parsable answer)
+    score  anything that ranks rows, higher = more positive
+    p      probability of the positive class, in [0, 1]
+
+ValueError names the argument whose shape or values are wrong; nan is wrong everywhere. No rows and
+one class are legitimate outcomes. float32 weights are summed in float32, others in float64.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lib.statistics import percentile_interval, wilson
+
+Metric = float | np.ndarray | None  # float or None without weights, (R,) with them
+
+
+class MovedThreshold(NamedTuple):
+    """Rows with score > threshold are accepted: a share `achieved` of those it was set on."""
+
+    threshold: float
+    achieved: float
+
+
+def decision_rates(
+    y: np.ndarray, pred: np.ndarray, weights: np.ndarray | None = None
+) -> dict[str, Metric]:
+    """Rates of binary decisions, each in [0, 1].
+
+    accuracy                pred = y; an unknown is wrong
+    precision               share of positives among accepted rows; undefined when none is accepted
+    recall                  share of accepted rows among positives, an unknown is missed;
+                            undefined without positives
+    f1                      2·tp / (accepted + positives); undefined when both are 0. It is 0, not
+                            undefined, when there are positives and none is accepted
+    acceptance_rate         accepted / all rows; an unknown is not accepted
+    actual_acceptance_rate  positives / all rows
+
+    Source: sklearn.metrics, labels {0, 1}, `zero_division=nan`.
+    """
+    y, pred = _labels(y), _predictions(pred, len(y))
+    right, accepted, positive = pred == y, pred == 1, y == 1
+    sums = _sums(
+        [np.ones(len(y)), right, accepted, positive, accepted & positive], len(y), weights
+    )
+    rows, right, accepted, positive, hits = sums.T
+    rates = {
+        "accuracy": _ratio(right, rows),
+        "precision": _ratio(hits, accepted),
+        "recall": _ratio(hits, positive),
+        "f1": _ratio(2 * hits, accepted + positive),
+        "acceptance_rate": _ratio(accepted, rows),
+        "actual_acceptance_rate": _ratio(positive, rows),
+    }
+    return {name: _answer(value, weights) for name, value in rates.items()}
+
+
+def weighted_mean(values: np.ndarray, weights: np.ndarray | None = None) -> Metric:
+    """Mean of per-row values (n,): any rate or score that is an average over rows."""
+    values = _column("values", values)
+    total, rows = _sums([values, np.ones(len(values))], len(values), weights).T
+    return _answer(_ratio(total, rows), weights)
+
+
+def auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> Metric:
+    """Area under the ROC curve: P(score of a positive > of a negative) + ½ P(equal), exactly.
+
+    Undefined unless both classes have weight.
+    Source: Mann–Whitney form, Hanley & McNeil 1982; sklearn roc_auc_score(sample_weight=…).
+    """
+    y = _labels(y)
+    score = _column("score", score, len(y))
+    matrix = _matrix(weights, len(y))
+    positive, negative = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
+    negative = negative[np.argsort(score[negative], kind="stable")]
+    # Negatives strictly below and not above each positive: two places in one cumulative sum.
+    below = np.searchsorted(score[negative], score[positive], side="left")
+    up_to = np.searchsorted(score[negative], score[positive], side="right")
+    wins, pairs = np.empty(len(matrix)), np.empty(len(matrix))
+    for start in range(0, len(matrix), 64):  # blocks that stay in the cache
+        block = matrix[start : start + 64]
+        of_positive, of_negative = block[:, positive], block[:, negative]
+        running = np.zeros((len(block), len(negative) + 1), dtype=block.dtype)
+        np.cumsum(of_negative, axis=1, out=running[:, 1:])
+        half = 0.5 * (running[:, below] + running[:, up_to])
+        wins[start : start + 64] = (of_positive * half).sum(axis=1)
+        pairs[start : start + 64] = of_positive.sum(axis=1) * running[:, -1]
+    return _answer(_ratio(wins, pairs), weights)
+
+
+def brier(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> Metric:
+    """Mean of (p − y)², in [0, 1], lower is better. Source: sklearn brier_score_loss."""
+    y = _labels(y)
+    return weighted_mean((_probabilities(p, len(y)) - y) ** 2, weights)
+
+
+def ece(
+    y: np.ndarray, p: np.ndarray, bins: int = 15, weights: np.ndarray | None = None
+) -> Metric:
+    """Expected calibration error of p as the probability of the positive class, in [0, 1].
+
+    Σ_b n_b/n · |observed rate_b − mean p_b| over `bins` bins of equal width, (low, high], the first
+    one closed. This is binary reliability (do 30 % of rows with p = 0.3 turn out positive?), not
+    confidence max(p, 1 − p) against accuracy.
+
+    The absolute value makes it biased upwards on few rows, and its resamples more so: a percentile
+    interval may lie above the value. Compare points on one test set, and read the reliability table.
+    Source: Naeini et al. 2015; bins as in Guo et al. 2017 and sklearn calibration_curve.
+    """
+    y = _labels(y)
+    p = _probabilities(p, len(y))
+    which = _bin_of(p, bins)
+    gaps = np.where(which[:, None] == np.arange(bins), (p - y)[:, None], 0.0)  # (n, bins)
+    sums = _sums([*gaps.T, np.ones(len(y))], len(y), weights)
+    return _answer(_ratio(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1]), weights)
+
+
+def reliability_table(
+    y: np.ndarray, p: np.ndarray, bins: int = 15, level: float = 0.95
+) -> list[dict[str, float | int | None]]:
+    """One row for each of the bins of `ece`, low to high, empty ones included.
+
+    low, high: edges; n: rows; mean_p: mean probability; observed: share of positives; observed_low,
+    observed_high: its Wilson interval. The last four are None in an empty bin.
+    """
+    y = _labels(y)
+    p = _probabilities(p, len(y))
+    which = _bin_of(p, bins)
+    table = []
+    for b in range(bins):
+        inside = which == b
+        n, positives = int(inside.sum()), int(y[inside].sum())
+        low, high = wilson(positives, n, level) or (None, None)
+        table.append(
+            {
+                "low": b / bins,
+                "high": (b + 1) / bins,
+                "n": n,
+                "mean_p": float(p[inside].mean()) if n else None,
+                "observed": positives / n if n else None,
+                "observed_low": low,
+                "observed_high": high,
+            }
+        )
+    return table
+
+
+def confusion(y: np.ndarray, pred: np.ndarray) -> dict[str, dict[str, int]]:
+    """Counts by label, then by decision: {"accept" | "reject": {"accept", "reject", "unknown"}}."""
+    y = _labels(y)
+    pred = _predictions(pred, len(y))
+    names = {"accept": 1, "reject": 0, "unknown": -1}
+    return {
+        label: {
+            name: int(((y == names[label]) & (pred == value)).sum())
+            for name, value in names.items()
+        }
+        for label in ("accept", "reject")
+    }
+
+
+def threshold_at_rate(score: np.ndarray, rate: float) -> MovedThreshold | None:
+    """The threshold at which a share `rate` of rows (n,) has score > threshold; None for no rows.
+
+    Equal scores are accepted or rejected together, so the achieved rate is the nearest one that ties
+    allow, the lower of two equally near. The threshold is the highest rejected score (just below the
+    lowest score when all are accepted): the decision is exact on these rows, and rows elsewhere that
+    tie with it are rejected. ValueError unless 0 ≤ rate ≤ 1.
+    """
+    score = _column("score", score)
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate: {rate} does not lie in 0..1")
+    n = len(score)
+    if n == 0:
+        return None
+    values, times = np.unique(score, return_counts=True)
+    # Candidates, fewest accepted first: reject up to the highest value, …, the lowest, none.
+    thresholds = np.append(values[::-1], np.nextafter(values[0], -np.inf))
+    accepted = np.concatenate([[0], np.cumsum(times[::-1])])
+    best = int(np.argmin(np.abs(accepted - rate * n)))
+    return MovedThreshold(float(thresholds[best]), float(accepted[best] / n))
+
+
+def expected_acceptance(z: np.ndarray, offset: float | np.ndarray) -> Metric:
+    """mean(1[z + offset > 0]): the acceptance rate that one baseline's scores predict.
+
+    z: (n,) log-odds of accept under the baseline. offset: number, or an array of any shape, then the
+    answer has that shape. None for no rows. Class weight γ at ratio 1:k shifts by log(γ/k) from
+    balanced training. Source: Elkan 2001; Menon et al., arXiv 2007.07314.
+    """
+    z, offset = np.sort(_column("z", z)), np.asarray(offset, dtype=float)
+    if np.isnan(offset).any():
+        raise ValueError("offset: holds nan")
+    if len(z) == 0:
+        return None
+    rate = 1 - np.searchsorted(z, -offset, side="right") / len(z)
+    return float(rate) if offset.ndim == 0 else rate
+
+
+def decision_intervals(
+    y: np.ndarray,
+    pred: np.ndarray,
+    p: np.ndarray | None,
+    counts: np.ndarray,
+    level: float = 0.95,
+) -> dict[str, dict[str, float | str | None]]:
+    """Every metric of one point with its interval: {metric: {value, low, high, method}}.
+
+    accuracy and acceptance_rate, whose denominator is fixed, get Wilson's interval; precision,
+    recall, f1, auc, ece and brier a percentile bootstrap over `counts` (R, n), drawn once a test
+    set. Without probabilities (p None) the last three are absent. value, or low and high, are None
+    where undefined. actual_acceptance_rate belongs to the test set, not to the point: no interval.
+    """
+    y, pred = _labels(y), _predictions(pred, len(y))
+    values, resampled = decision_rates(y, pred), decision_rates(y, pred, counts)
+    del values["actual_acceptance_rate"]
+    if p is not None:
+        for name, metric in (("auc", auc), ("brier", brier), ("ece", ece)):
+            values[name], resampled[name] = metric(y, p), metric(y, p, weights=counts)
+    successes = {"accuracy": pred == y, "acceptance_rate": pred == 1}
+    table = {}
+    for name, value in values.items():
+        if name in successes:
+            method, interval = "wilson", wilson(int(successes[name].sum()), len(y), level)
+        else:
+            method, interval = "bootstrap", percentile_interval(resampled[name], level)
+        low, high = interval if interval and value is not None else (None, None)
+        table[name] = {"value": value, "low": low, "high": high, "method": method}
+    return table
+
+
+def _matrix(weights: np.ndarray | None, n: int) -> np.ndarray:
+    """Weights as (R, n) floats; one row of ones for None."""
+    if weights is None:
+        return np.ones((1, n))
+    weights = np.asarray(weights)
+    if weights.ndim != 2 or weights.shape[1] != n:
+        raise ValueError(f"weights: shape {weights.shape}, expected (resamples, {n})")
+    if weights.size and not weights.min() >= 0:  # nan fails this too
+        raise ValueError("weights: negative or nan")
+    return weights if weights.dtype == np.float32 else weights.astype(float)
+
+
+def _sums(columns: Sequence[np.ndarray], n: int, weights: np.ndarray | None) -> np.ndarray:
+    """(R, columns): weighted sums of per-row columns (n,), one product."""
+    matrix = _matrix(weights, n)
+    return (matrix @ np.stack(columns, axis=1).astype(matrix.dtype)).astype(float)
+
+
+def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """top / bottom, nan where bottom is 0."""
+    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
+
+
+def _answer(values: np.ndarray, weights: np.ndarray | None) -> Metric:
+    """(R,) values with weights; without, the only value as a float, None for nan."""
+    if weights is not None:
+        return values
+    return None if np.isnan(values[0]) else float(values[0])
+
+
+def _bin_of(p: np.ndarray, bins: int) -> np.ndarray:
+    """(n,) bin of each probability, bins (low, high] of equal width, 0 in the first."""
+    if bins < 1:
+        raise ValueError(f"bins: {bins}, expected at least 1")
+    return np.searchsorted(np.arange(1, bins) / bins, p, side="left")
+
+
+def _column(name: str, values: np.ndarray, n: int | None = None) -> np.ndarray:
+    """`values` as (n,) finite floats."""
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or (n is not None and len(values) != n):
+        raise ValueError(f"{name}: shape {values.shape}, expected ({'n' if n is None else n},)")
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: holds nan or infinite values")
+    return values
+
+
+def _labels(y: np.ndarray) -> np.ndarray:
+    y = _column("y", y)
+    if not ((y == 0) | (y == 1)).all():
+        raise ValueError("y: holds values other than 0 and 1")
+    return y
+
+
+def _predictions(pred: np.ndarray, n: int) -> np.ndarray:
+    pred = _column("pred", pred, n)
+    if not ((pred == 0) | (pred == 1) | (pred == -1)).all():
+        raise ValueError("pred: holds values other than 1, 0 and -1 (unknown)")
+    return pred
+
+
+def _probabilities(p: np.ndarray, n: int) -> np.ndarray:
+    p = _column("p", p, n)
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p: holds values outside 0..1")
+    return p

@@ -1,0 +1,150 @@
+"""The keys of a study file, their types, their defaults and what each one means.
+
+The `data:` keys belong to the task (`lib/tasks/<task>/schema.py`); all the others are here.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+# Objective → the keys of `train` that only some objectives use, and the kind of batch it is fed.
+OBJECTIVE_KEYS: dict[str, frozenset[str]] = {
+    "weighted_nll": frozenset({"weighting", "weighted_class", "gamma"}),
+}
+OBJECTIVE_KIND: dict[str, str] = {"weighted_nll": "causal"}
+
+# Keys that change how a stage runs and not what it computes: no part of a result's identity.
+INCIDENTAL: frozenset[str] = frozenset(
+    {
+        "train.micro_batch",
+        "train.log_steps",
+        "train.checkpoint_steps",
+        "train.gradient_checkpointing",
+        "train.processes",
+        "train.fsdp",
+        "train.report_to",
+        "generate.chunk",
+        "generate.gpu_memory",
+    }
+)
+
+
+class Strict(BaseModel):
+    """A section of a study: unknown keys are refused, and nothing changes after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Strict):
+    """The model that every point starts from."""
+
+    name: str  # hub id, or a directory with config.json, weights and tokenizer
+    revision: str | None = None  # commit or tag on the hub
+    trust_remote_code: bool = False  # run the model's own Python; off unless you have read it
+    max_length: Annotated[int, Field(ge=16)] = 4096  # tokens of prompt and answer together
+
+
+class Lora(Strict):
+    """Low-rank adapters (Hu et al., arXiv 2106.09685)."""
+
+    r: Count = 8
+    alpha: Positive = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    layers: list[int] | None = None  # only these decoder layers; null: every one
+
+
+class Train(Strict):
+    """How a point is trained."""
+
+    objective: Literal["weighted_nll"] = "weighted_nll"
+    weighting: Literal["decision", "row"] = "decision"  # γ on the tokens that differ, or on all
+    weighted_class: str | None = None  # the class whose loss γ multiplies; null: none
+    gamma: Positive = 1.0
+
+    tuning: Literal["full", "lora", "qlora"] = "full"
+    lora: Lora = Lora()
+
+    epochs: Positive = 1.0
+    max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
+    batch_size: Count = 16  # rows in one optimizer step, over all devices and passes
+    micro_batch: Count = 4  # rows in one pass on one device; changes memory, never the result
+    learning_rate: Positive = 1e-5
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Share = 0.1  # share of all steps
+    weight_decay: NotNegative = 0.0
+    clip: Positive = 1.0  # largest norm of the gradient
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = True
+    seed: Seed = 42
+
+    log_steps: Count = 1
+    checkpoint_steps: Count = 100
+    processes: Count = 1  # ranks that train one point together
+    fsdp: str | None = None  # launcher config for sharding over the ranks; null: plain DDP
+    report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
+
+
+class Generate(Strict):
+    """How answers are generated."""
+
+    engine: Literal["vllm", "hf"] = "vllm"
+    precision: Literal["bf16", "fp32"] = "bf16"
+    max_new_tokens: Count = 16
+    temperature: NotNegative = 0.0  # 0: greedy
+    chunk: Count = 512  # rows between two saves of the partial predictions
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9  # share that vLLM may take of a GPU
+
+
+class Evaluate(Strict):
+    """How points are measured and compared."""
+
+    baseline: dict[str, Any]  # axis values that single out the point all others are compared with
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # of every interval
+    resamples: Annotated[int, Field(ge=100)] = 1000  # of the bootstrap
+    bins: Annotated[int, Field(ge=2)] = 15  # of the calibration error
+    seed: Seed = 0
+
+
+class Resources(Strict):
+    """What one array task asks of SLURM where `make` submits it."""
+
+    gpus: Annotated[int, Field(ge=0)] = 1
+    cpus: Count = 8
+    memory: str = "64G"
+    time: str = "04:00:00"
+    extra: list[str] = []  # further sbatch options, such as --partition=gpu
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _time_is_text(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            raise ValueError('a quoted time such as "04:00:00"')
+        return value
+
+
+class Slurm(Strict):
+    """Resources of the two stages that run on compute nodes."""
+
+    train: Resources = Resources(gpus=4, cpus=16, memory="256G", time="48:00:00")
+    infer: Resources = Resources()
+
+
+class Config(Strict):
+    """Everything that a point is made from. `data` is checked by the first task's own schema."""
+
+    tasks: Annotated[list[str], Field(min_length=1)]
+    model: Model
+    data: Any
+    train: Train = Train()
+    generate: Generate = Generate()
+    evaluate: Evaluate
+    slurm: Slurm = Slurm()

@@ -1,0 +1,304 @@
+"""Intervals, paired tests and trends: pure functions on numpy arrays.
+
+One test set, one set of resamples: `resample_counts` draws it once, and every metric of every point
+is evaluated on the same multiplicities, so a paired bootstrap costs nothing extra.
+
+    counts = resample_counts(len(y), resamples=2000, seed=0)           # (R, n)
+    bootstrap(lambda w: auc(y, score, w), counts)                      # Interval(low, high)
+    paired_bootstrap_difference(lambda w: auc(y, a, w), lambda w: auc(y, b, w), counts)
+
+What cannot be estimated is None, never 0. scipy is imported where it is called: `import scipy.stats`
+takes longer than all intervals of a point.
+
+Left out on purpose: p-values from bootstrap intervals, t-tests, anything that reads files.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import permutations
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+# A metric on resamples: None gives the value on the rows as they are (float or None), counts (R, n)
+# give (R,) values with nan where the metric is undefined.
+Statistic = Callable[[np.ndarray | None], "float | np.ndarray | None"]
+
+# Page's test is exact up to here (rows that differ between levels, levels), normal above.
+EXACT_ROWS, EXACT_LEVELS = 100, 7
+
+
+class Interval(NamedTuple):
+    """A two-sided confidence interval, in the units of the metric."""
+
+    low: float
+    high: float
+
+
+class Difference(NamedTuple):
+    """metric(a) − metric(b) with its interval; None where it cannot be estimated."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class McNemar(NamedTuple):
+    """b: rows that only `a` has right; c: rows that only `b` has right."""
+
+    b: int
+    c: int
+    p_value: float | None
+
+
+class Trend(NamedTuple):
+    """Page's L, its one-sided p-value, "exact" or "normal"; or three None and the reason."""
+
+    statistic: float | None
+    p_value: float | None
+    method: str | None
+    reason: str | None = None
+
+
+class Spread(NamedTuple):
+    """Number of values, their mean, their sample standard deviation (n − 1)."""
+
+    n: int
+    mean: float | None
+    sd: float | None
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Interval | None:
+    """Score interval of a rate `successes / n`, in [0, 1]; None for n = 0.
+
+    Rows must be independent: for clustered rows use `bootstrap` on clustered counts.
+    Source: Wilson 1927; scipy `binomtest(...).proportion_ci(level, "wilson")`, no continuity
+    correction. ValueError unless 0 ≤ successes ≤ n and 0 < level < 1.
+    """
+    _check_level(level)
+    if not 0 <= successes <= n:
+        raise ValueError(f"successes: {successes} does not lie in 0..{n}")
+    if n == 0:
+        return None
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    rate, shrink = successes / n, 1 + z * z / n
+    centre = (rate + z * z / (2 * n)) / shrink
+    half = z / shrink * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
+    # At rates 0 and 1 the bound is exact; rounding must not leave it at 1e-17.
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return Interval(low, high)
+
+
+def resample_counts(
+    n: int, resamples: int = 2000, seed: int = 0, clusters: Sequence | np.ndarray | None = None
+) -> np.ndarray:
+    """(R, n) float32: how often each of `n` rows occurs in each bootstrap resample.
+
+    Without `clusters`, each resample draws n rows with replacement. With `clusters` (n labels, ints
+    or strings), it draws as many clusters as there are and takes all rows of each, so the total
+    differs between resamples. The same arguments give the same counts on every machine.
+
+    Fewer than two rows (or clusters) cannot be resampled: the answer then has shape (0, n) and
+    every interval made from it is None. Memory: 4·R·n bytes (16 MB for 2,000 × 2,024).
+    Source: Efron & Tibshirani 1993, ch. 6; clusters: Field & Welsh 2007. float32, because metrics
+    are matrix products with it; counts and their sums are exact up to 2²⁴.
+    """
+    if n < 0 or resamples < 0:
+        raise ValueError(f"n, resamples: {n}, {resamples}; neither can be negative")
+    units, member = n, None
+    if clusters is not None:
+        labels = np.asarray(clusters)
+        if labels.shape != (n,):
+            raise ValueError(f"clusters: shape {labels.shape}, expected ({n},)")
+        distinct, member = np.unique(labels, return_inverse=True)
+        units = len(distinct)
+    if units < 2:
+        return np.empty((0, n), dtype=np.float32)
+    rng = np.random.default_rng(seed)
+    counts = np.empty((resamples, units), dtype=np.float32)
+    for row in counts:  # row by row: a block of R·n int64 draws would be 4 times the result
+        row[:] = np.bincount(rng.integers(0, units, units), minlength=units)
+    return counts if member is None else counts[:, member]
+
+
+def percentile_interval(values: np.ndarray, level: float = 0.95) -> Interval | None:
+    """Interval between the (1 ± level)/2 quantiles of `values` (R,), one value a resample.
+
+    nan marks a resample in which the metric is undefined (precision with nothing accepted); such
+    resamples are left out, and None comes back when they are more than half, or when R is 0.
+    Source: percentile bootstrap, Efron & Tibshirani 1993, ch. 13. On few rows it is too narrow, and
+    a metric that is perfect on all rows gets zero width: give rates Wilson's interval.
+    """
+    _check_level(level)
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 1:
+        raise ValueError(f"values: shape {values.shape}, expected one value a resample")
+    defined = values[~np.isnan(values)]
+    if len(defined) == 0 or 2 * len(defined) < len(values):
+        return None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def bootstrap(
+    statistic: Statistic, counts: np.ndarray, level: float = 0.95
+) -> Interval | None:
+    """Percentile interval of `statistic(counts)`; counts (R, n) from `resample_counts`."""
+    return percentile_interval(statistic(counts), level)
+
+
+def paired_bootstrap_difference(
+    statistic_a: Statistic, statistic_b: Statistic, counts: np.ndarray, level: float = 0.95
+) -> Difference:
+    """metric(a) − metric(b) of two points on one test set, with a percentile interval.
+
+    Both are evaluated on the same resamples (R, n), so what the rows share cancels. A resample in
+    which either is undefined is left out, as in `percentile_interval`. Where a point's (R,) values
+    are at hand already, `percentile_interval(values_a - values_b)` is the same interval.
+    Source: Efron & Tibshirani 1993, ch. 16; Berg-Kirkpatrick et al. 2012.
+    """
+    a, b = statistic_a(None), statistic_b(None)
+    value = None if a is None or b is None else float(a - b)
+    if value is None:
+        return Difference(None, None, None)
+    interval = percentile_interval(statistic_a(counts) - statistic_b(counts), level)
+    return Difference(value, *(interval or (None, None)))
+
+
+def mcnemar(a_correct: np.ndarray, b_correct: np.ndarray) -> McNemar:
+    """Exact two-sided McNemar test of two points on the same independent rows.
+
+    a_correct, b_correct: (n,) bools or 0/1. Only rows on which the points differ count: under the
+    null, b is Binomial(b + c, ½). No such row: p = 1. No rows at all: p is None.
+    Source: McNemar 1947, exact form; scipy.stats.binomtest. ValueError on unequal or 2-D shapes.
+    """
+    a, b = _flags("a_correct", a_correct), _flags("b_correct", b_correct)
+    if a.shape != b.shape:
+        raise ValueError(f"b_correct: shape {b.shape}, a_correct has {a.shape}")
+    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
+    if only_a + only_b == 0:
+        return McNemar(0, 0, 1.0 if len(a) else None)
+    from scipy.stats import binomtest
+
+    return McNemar(only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue))
+
+
+def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Holm-adjusted p-values of one family of comparisons, same keys and order.
+
+    The i-th smallest of m becomes max over j ≤ i of (m − j + 1)·p_j, at most 1. A comparison
+    without a p-value (None) stays None and does not count towards m.
+    Source: Holm 1979; statsmodels `multipletests(method="holm")`. ValueError outside [0, 1].
+    """
+    present = {name: p for name, p in p_values.items() if p is not None}
+    adjusted: dict[str, float | None] = dict.fromkeys(p_values)
+    largest = 0.0
+    for rank, name in enumerate(sorted(present, key=present.__getitem__)):
+        if not 0 <= present[name] <= 1:  # nan fails this too
+            raise ValueError(f"p_values: {name} has {present[name]}, not in [0, 1]")
+        largest = max(largest, min(1.0, (len(present) - rank) * present[name]))
+        adjusted[name] = largest
+    return adjusted
+
+
+def page_trend(scores: np.ndarray) -> Trend:
+    """Page's test that scores rise along the levels, one-sided.
+
+    scores: (rows, levels), levels in the order in which they should rise (γ = 1, 2, 4, 8), at least
+    three; rows are independent (test examples, or seeds). A falling trend is `page_trend(-scores)`.
+    L = Σ_j j·Σ_i rank_ij, mean ranks for ties. One row is the exact one-sided Spearman test.
+
+    The null permutes each row's own values. Up to EXACT_ROWS rows that differ between levels its
+    distribution is convolved exactly; above, L is normal with variance
+    Σ_i [levels(levels+1)/12]·Σ_j (rank_ij − mean)². scipy's `page_trend_test` gives the same L, and
+    the same p without ties, but ignores ties in the variance: for 0/1 decisions, most of which
+    agree at all γ, its p-values are far too large.
+    Source: Page 1963; ties: van de Wiel & Di Bucchianico 2001. ValueError on nan or a wrong shape.
+    """
+    scores = np.asarray(scores, dtype=float)
+    if scores.ndim != 2:
+        raise ValueError(f"scores: shape {scores.shape}, expected (rows, levels)")
+    if np.isnan(scores).any():
+        raise ValueError("scores: holds nan")
+    rows, levels = scores.shape
+    if levels < 3:
+        return Trend(None, None, None, f"{levels} levels: Page's test needs at least 3")
+    if rows == 0:
+        return Trend(None, None, None, "no rows")
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores, axis=1)
+    statistic = float(ranks.sum(axis=0) @ np.arange(1, levels + 1))
+    differing = ranks[np.ptp(ranks, axis=1) > 0]  # the others add a constant to L
+    if len(differing) == 0:  # every permutation has the observed L
+        return Trend(statistic, 1.0, "exact")
+    if len(differing) <= EXACT_ROWS and levels <= EXACT_LEVELS:
+        return Trend(statistic, _page_exact(differing), "exact")
+    squares = ((differing - (levels + 1) / 2) ** 2).sum()
+    sd = math.sqrt(levels * (levels + 1) / 12 * squares)
+    z = (statistic - rows * levels * (levels + 1) ** 2 / 4) / sd
+    return Trend(statistic, 0.5 * math.erfc(z / math.sqrt(2)), "normal")
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Spearman's rank correlation of x (n,) and y (n,), in [−1, 1], mean ranks for ties.
+
+    None for fewer than 3 pairs or a constant side. No p-value: the usual one is asymptotic, and is
+    0 for three points in order; `page_trend` on one row gives the exact one.
+    Source: scipy.stats.spearmanr. ValueError on nan or unequal shapes.
+    """
+    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    for name, values in (("x", x), ("y", y)):
+        if values.ndim != 1 or np.isnan(values).any():
+            raise ValueError(f"{name}: expected one dimension without nan, shape {values.shape}")
+    if x.shape != y.shape:
+        raise ValueError(f"y: shape {y.shape}, x has {x.shape}")
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(x, y).statistic)
+
+
+def mean_sd(values: Sequence[float | None]) -> Spread:
+    """Mean and sample standard deviation over seeds; None (a diverged seed) is not counted.
+
+    The mean is None without values, the deviation None for fewer than two.
+    """
+    present = np.array([value for value in values if value is not None], dtype=float)
+    return Spread(
+        len(present),
+        float(present.mean()) if len(present) else None,
+        float(present.std(ddof=1)) if len(present) > 1 else None,
+    )
+
+
+def _page_exact(ranks: np.ndarray) -> float:
+    """P(L ≥ observed) when each row of ranks (rows, levels) is permuted on its own."""
+    doubled = np.rint(2 * ranks).astype(int)  # mean ranks are multiples of a half
+    position = np.arange(1, ranks.shape[1] + 1)
+    observed = int((doubled @ position).sum())
+    total, lowest = np.ones(1), 0  # distribution of the sum so far, and the value of its first cell
+    patterns, times = np.unique(np.sort(doubled, axis=1), axis=0, return_counts=True)
+    for pattern, repeats in zip(patterns, times, strict=True):
+        sums = np.array(list(permutations(pattern.tolist()))) @ position
+        row = np.bincount(sums - sums.min()) / len(sums)
+        for _ in range(repeats):
+            total = np.convolve(total, row)
+        lowest += int(repeats) * int(sums.min())
+    return float(min(1.0, total[max(0, observed - lowest) :].sum()))
+
+
+def _flags(name: str, values: np.ndarray) -> np.ndarray:
+    """(n,) bools from bools or 0/1."""
+    values = np.asarray(values)
+    if values.ndim != 1 or not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{name}: expected one dimension of 0 and 1, shape {values.shape}")
+    return values.astype(bool)
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level: {level} does not lie between 0 and 1")

@@ -1,0 +1,444 @@
+"""A study file, loaded strictly, and its points, resolved.
+
+A key's value comes from, later over earlier: the schema's default, the file, the `trial:` section
+(in `mode: trial`), the point's variant, the point's axes, the command line's `key=value`, and the
+limits of a trial.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from lib import tasks
+from lib.errors import BadInput, listed, nearest
+from lib.grid import Grid, Value, digest, overlap, parse_grid, point_name
+from lib.schema import INCIDENTAL, OBJECTIVE_KEYS, Config
+
+SECTIONS = tuple(Config.model_fields)
+OWN_KEYS = ("name", "mode", "results", "axes", "variants", "grid", "trial")
+MODES = ("full", "trial")
+TRIAL_LIMITS = {"train.epochs": 1.0, "train.max_steps": 2, "data.test_rows": 8}
+TRIAL_FIXED = {"train.report_to": [], "train.processes": 1, "train.fsdp": None}
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML 1.2's plain scalars: `1:2` stays text, `1e-5` is a number, `no` stays text."""
+
+    yaml_implicit_resolvers: dict = {}
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for position, key in enumerate(keys):
+            if key in keys[:position]:
+                line = node.value[position][0].start_mark.line + 1
+                raise yaml.YAMLError(f"line {line}: key {key!r} is given twice")
+        return super().construct_mapping(node, deep)
+
+
+for _tag, _pattern, _first in (
+    ("bool", r"true|false|True|False", "tfTF"),
+    ("int", r"[-+]?[0-9]+", "-+0123456789"),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+     "-+.0123456789"),
+    ("null", r"~|null|Null|", ["~", "n", "N", ""]),
+):  # fmt: skip
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
+    )
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Safely parsed YAML. Raises BadInput with `where` and the line."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader by descent
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise BadInput(f"{where}: {line}{problem}") from None
+
+
+@dataclass(frozen=True)
+class Point:
+    """One cell of the grid, resolved."""
+
+    index: int
+    values: dict[str, Value]
+    name: str
+    config: Config
+    directory: Path
+
+    def describe(self) -> dict[str, Any]:
+        """The point as `python -m lib.grid --index` prints it."""
+        return {
+            "index": self.index,
+            "name": self.name,
+            "values": self.values,
+            "directory": str(self.directory),
+            "config": self.config.model_dump(),
+        }
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file with its overrides; `config` is the point-free part."""
+
+    path: str
+    name: str
+    mode: str
+    results: Path
+    raw: dict[str, Any]
+    overrides: dict[str, Any]
+    axes: dict[str, str]
+    variants: dict[str, dict[str, Any]]
+    grid: Grid
+
+    @cached_property
+    def config(self) -> Config:
+        """The study without a point: no variant, no axis value."""
+        return self._resolve({})
+
+    @property
+    def directory(self) -> Path:
+        """`results/<study>/`, or `results/<study>-trial/` in trial mode."""
+        return self.results / (self.name + ("-trial" if self.mode == "trial" else ""))
+
+    @cached_property
+    def grid_hash(self) -> str:
+        """Identifies the map from indices to points."""
+        return digest([self.axes, self.variants, [list(b.items()) for b in self.grid.blocks]])
+
+    def point(self, index: int) -> Point:
+        """Point `index`, resolved and checked. Raises BadInput when out of range or not valid."""
+        values = self.grid.values(index)
+        config = self._resolve(values)
+        self._check_point(values, config)
+        name = point_name(self._named_values(values, config))
+        return Point(index, values, name, config, self.directory / name)
+
+    def points(self) -> Iterator[Point]:
+        """Every point, in order."""
+        return (self.point(index) for index in range(len(self.grid)))
+
+    def point_by_name(self, name: str) -> Point:
+        """Raises BadInput, with the nearest right name, where the grid has no such point."""
+        names = []
+        for point in self.points():
+            if point.name == name:
+                return point
+            names.append(point.name)
+        raise BadInput(f"{self.path}: no point is named {name!r}; the grid has "
+                       f"{listed(names, 4)}{nearest(name, names)}")  # fmt: skip
+
+    def baseline(self) -> Point:
+        """The one comparison baseline that `evaluate.baseline` names."""
+        wanted = self.config.evaluate.baseline
+        found = [p for p in self.points() if all(p.values.get(a) == v for a, v in wanted.items())]
+        if len(found) != 1:
+            raise BadInput(f"{self.path}: evaluate.baseline: {wanted} fits {len(found)} points of "
+                           f"the grid, expected exactly one")  # fmt: skip
+        return found[0]
+
+    def data_sections(self) -> list[Any]:
+        """The different `data` sections of the grid, without walking its product."""
+        seen = {}
+        for values in self._representatives():
+            data = self._resolve(values).data
+            seen.setdefault(digest(data.model_dump()), data)
+        return list(seen.values())
+
+    def _representatives(self) -> Iterator[dict[str, Value]]:
+        """Points in which every value of every axis of every (block, variant) occurs."""
+        for block in self.grid.blocks:
+            for variant in block.get("variant", (None,)):
+                first = {a: options[0] for a, options in block.items()}
+                if variant is not None:
+                    first["variant"] = variant
+                yield first
+                for axis, options in block.items():
+                    if axis != "variant":
+                        yield from (first | {axis: value} for value in options[1:])
+
+    def _resolve(self, values: Mapping[str, Value]) -> Config:
+        raw = {key: copy.deepcopy(self.raw[key]) for key in SECTIONS if key in self.raw}
+        layers = [("file", "trial: ", self.raw.get("trial") or {})] if self.mode == "trial" else []
+        if "variant" in values:
+            variant = str(values["variant"])
+            layers.append(("file", f"variants.{variant}: ", self.variants[variant]))
+        swept = {self.axes[a]: v for a, v in values.items() if a != "variant"}
+        layers.append(("file", "grid: ", swept))
+        layers.append(("command line", "", self.overrides))
+        origin: dict[str, str] = {}
+        for source, label, layer in layers:
+            for key, value in layer.items():
+                where = self.path if source == "file" else source
+                put(raw, key, copy.deepcopy(value), f"{where}: {label}{key}")
+                origin[key] = f"{where}: {label}"
+        if self.mode == "trial":
+            for key, value in TRIAL_FIXED.items():
+                put(raw, key, value, key)
+            for key, limit in TRIAL_LIMITS.items():
+                given = get(raw, key)
+                usable = isinstance(given, (int, float)) and not isinstance(given, bool)
+                put(raw, key, min(given, limit) if usable else given or limit, key)
+        return _validate(raw, self.path, origin)
+
+    def _named_values(self, values: Mapping[str, Value], config: Config) -> dict[str, Value]:
+        """The values that name a point: those listed, and those it uses though not listed."""
+        named = {"variant": values["variant"]} if "variant" in values else {}
+        for axis, key in self.axes.items():
+            if axis in values:
+                named[axis] = values[axis]
+            elif unused_because(key, config) is None:
+                named[axis] = get(config.model_dump(), key)
+        return named
+
+    def _check_point(self, values: Mapping[str, Value], config: Config) -> None:
+        for axis, value in values.items():
+            reason = unused_because(self.axes[axis], config) if axis != "variant" else None
+            if reason and not _is_neutral(self.axes[axis], value):
+                owner = f"variant {values['variant']!r}" if "variant" in values else "this study"
+                raise BadInput(f"{self.path}: grid: {owner} does not use axis {axis!r} ({reason}), "
+                               f"so {axis} {value!r} would repeat a point")  # fmt: skip
+
+    def _check(self) -> None:
+        """Every cross-field check of a study, in one place."""
+        for values in self._representatives():
+            config = self._resolve(values)
+            self._check_point(values, config)
+            train = config.train
+            if train.batch_size % (train.micro_batch * train.processes):
+                raise BadInput(
+                    f"{self.path}: train.batch_size: found {train.batch_size}, expected a multiple "
+                    f"of train.micro_batch × train.processes = {train.micro_batch} × "
+                    f"{train.processes}"
+                )
+            if train.fsdp and train.processes == 1:
+                raise BadInput(f"{self.path}: train.fsdp: expected train.processes above 1")
+        named = []
+        for block in self.grid.blocks:
+            for variant in block.get("variant", (None,)):
+                one = {**block, "variant": (variant,)} if variant is not None else dict(block)
+                first = {a: options[0] for a, options in one.items()}
+                config = self._resolve(first)
+                filled = self._named_values(first, config)
+                named.append({a: one.get(a, (v,)) for a, v in filled.items()})
+        for i, one in enumerate(named):
+            for other in named[:i]:
+                if shared := overlap(one, other):
+                    raise BadInput(f"{self.path}: grid: duplicate point {point_name(shared)}")
+        if unknown := set(self.config.evaluate.baseline) - set(self.axes) - {"variant"}:
+            axis = sorted(unknown)[0]
+            raise BadInput(f"{self.path}: evaluate.baseline: unknown axis {axis!r}, expected one "
+                           f"of {listed(['variant', *self.axes])}"
+                           f"{nearest(axis, ['variant', *self.axes])}")  # fmt: skip
+
+
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Load, merge and check a study file. Raises BadInput with the file and the key."""
+    path = str(path)
+    raw = _read_file(path)
+    known = (*OWN_KEYS, *SECTIONS)
+    for key in raw:
+        if key not in known:
+            raise BadInput(f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
+                           f"{nearest(key, known)}")  # fmt: skip
+    given = dict(parse_override(text) for text in overrides)
+    own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
+    for key, value in own.items():
+        put(raw, key, value, f"command line: {key}")
+    axes, variants = _axes_and_variants(raw, path)
+    try:
+        grid = parse_grid(_expect(raw, "grid", list, path), ["variant", *axes])
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    for variant in grid.axis_values("variant"):
+        if variant not in variants:
+            raise BadInput(f"{path}: grid: variant {variant!r} does not exist, expected one of "
+                           f"{listed(variants)}{nearest(variant, variants)}")  # fmt: skip
+    _refuse_swept(given, axes, variants, grid)
+    name, mode = raw.get("name", Path(path).stem), raw.get("mode", "full")
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
+        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'")
+    if mode not in MODES:
+        raise BadInput(f"{path}: mode: found {mode!r}, expected one of {listed(MODES)}"
+                       f"{nearest(mode, MODES)}")  # fmt: skip
+    results = raw.get("results", "results")
+    if not isinstance(results, str):
+        raise BadInput(f"{path}: results: found {results!r}, expected a directory")
+    study = Study(path, name, mode, Path(results), raw, given, axes, variants, grid)
+    study._check()
+    return study
+
+
+def unused_because(key: str, config: Config) -> str | None:
+    """Why a point with this config ignores `key` of its config, or None where it does not."""
+    section, _, name = key.partition(".")
+    owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
+    if section != "train" or not owners:
+        return None
+    if config.train.objective not in owners:
+        return f"train.objective is {config.train.objective}"
+    if name in ("gamma", "weighting") and config.train.weighted_class is None:
+        return "train.weighted_class is null"
+    return None
+
+
+def _is_neutral(key: str, value: Value) -> bool:
+    """Whether an unused key may still be listed with this value, for the sake of a readable grid."""
+    return (key == "train.gamma" and value == 1) or value is None
+
+
+def identity(config: Config, *sections: str) -> dict[str, Any]:
+    """The dotted keys of these sections that can change a result."""
+    flat = flatten(config.model_dump(include={"tasks", *sections}))
+    return {key: value for key, value in flat.items() if key not in INCIDENTAL}
+
+
+def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} → {"a.b": 1}."""
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def put(nested: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    """Set `a.b.c` in nested dicts. Raises BadInput where a part on the way is no section."""
+    *sections, last = dotted.split(".")
+    for section in sections:
+        if nested.get(section) is None:
+            nested[section] = {}
+        nested = nested[section]
+        if not isinstance(nested, dict):
+            raise BadInput(f"{where}: {section!r} is not a section, it holds {nested!r}")
+    nested[last] = value
+
+
+def get(nested: Mapping[str, Any], dotted: str) -> Any:
+    """The value at `a.b.c`, None where there is none."""
+    for part in dotted.split("."):
+        nested = nested.get(part) if isinstance(nested, Mapping) else None
+    return nested
+
+
+def parse_override(text: str) -> tuple[str, Any]:
+    """`train.epochs=2` → ("train.epochs", 2); the value is read as YAML."""
+    key, sign, value = text.partition("=")
+    if not sign or not re.fullmatch(r"\w+(\.\w+)*", key):
+        raise BadInput(f"command line: found {text!r}, expected key=value, as in train.epochs=2")
+    return key, read_yaml(value, f"command line: {key}")
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        found = sorted(str(p) for p in Path("configs").glob("*.yaml"))
+        raise BadInput(f"{path}: no such study file; there are {listed(found)}"
+                       f"{nearest(path, found)}") from None  # fmt: skip
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from None
+    raw = read_yaml(text, path)
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: found {type(raw).__name__}, expected key: value sections")
+    return raw
+
+
+def _expect(raw: Mapping[str, Any], key: str, kind: type, path: str) -> Any:
+    value = raw.get(key)
+    if not isinstance(value, kind) or not value:
+        noun = {list: "a list of blocks", dict: "key: value pairs"}[kind]
+        raise BadInput(f"{path}: {key}: found {value!r}, expected {noun}")
+    return value
+
+
+def _axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], dict[str, dict]]:
+    axes = _expect(raw, "axes", dict, path) if raw.get("axes") else {}
+    for axis, key in axes.items():
+        if axis == "variant" or not re.fullmatch(r"[a-z][a-z_]*", str(axis)):
+            raise BadInput(f"{path}: axes: {axis!r} cannot name an axis")
+        if not isinstance(key, str) or key.split(".")[0] not in SECTIONS:
+            raise BadInput(f"{path}: axes.{axis}: found {key!r}, expected a key such as train.seed")
+    variants = _expect(raw, "variants", dict, path) if raw.get("variants") else {}
+    for variant, bundle in variants.items():
+        if not isinstance(bundle, dict):
+            raise BadInput(f"{path}: variants.{variant}: found {bundle!r}, expected key: value")
+    return axes, variants
+
+
+def _refuse_swept(given: Mapping[str, Any], axes: Mapping[str, str],
+                  variants: Mapping[str, dict], grid: Grid) -> None:  # fmt: skip
+    """A key that the grid sets cannot be overridden: every point would become the same."""
+    for axis, key in axes.items():
+        if key in given and grid.axis_values(axis):
+            raise BadInput(f"command line: {key} is swept by the grid's axis {axis!r}; "
+                           f"change the grid, or pick points with --index")  # fmt: skip
+    for variant, bundle in variants.items():
+        for key in given:
+            if key in bundle:
+                raise BadInput(f"command line: {key} is set by the grid's variant {variant!r}")
+
+
+def _validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Config:
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise _first_error(error, Config, "", path, origin) from None
+    try:
+        schema = tasks.part(config.tasks[0], "schema").Data
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    if not isinstance(raw.get("data"), dict):
+        raise BadInput(f"{path}: data: found {raw.get('data')!r}, expected key: value pairs")
+    try:
+        data = schema.model_validate(raw["data"])
+    except ValidationError as error:
+        raise _first_error(error, schema, "data.", path, origin) from None
+    return config.model_copy(update={"data": data})
+
+
+def _first_error(error: ValidationError, schema: type[BaseModel], prefix: str, path: str,
+                 origin: Mapping[str, str]) -> BadInput:  # fmt: skip
+    first, *others = error.errors()
+    loc = [str(part) for part in first["loc"]]
+    # A union adds its members' names to the location; a key of the file has none of these.
+    loc = [part for part in loc if not re.search(r"[\[\]-]", part)]
+    key = prefix + ".".join(loc)
+    # An override is named as such; the key itself may lie below the one that was given.
+    where = next((w for k, w in origin.items() if key == k or key.startswith(k + ".")), f"{path}: ")
+    more = f" (and {len(others)} more)" if others else ""
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(schema, loc[:-1])
+        return BadInput(f"{where}{key}: unknown key, expected one of {listed(known, 24)}"
+                        f"{nearest(loc[-1], known)}{more}")  # fmt: skip
+    if first["type"] == "missing":
+        return BadInput(f"{where}{key}: missing{more}")
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    hint = ""
+    if first["type"] == "literal_error":
+        hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
+    return BadInput(f"{where}{key}: found {first['input']!r}, expected {expected}{hint}{more}")
+
+
+def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:
+    for part in loc:
+        annotation = schema.model_fields[part].annotation
+        nested = [t for t in (annotation, *get_args(annotation))
+                  if isinstance(t, type) and issubclass(t, BaseModel)]  # fmt: skip
+        if not nested:
+            return []
+        schema = nested[0]
+    return list(schema.model_fields)

@@ -1,0 +1,142 @@
+"""The seam between studies and the rest: what a task is asked, and the formats of its rows.
+
+A task is a folder. Stages call the functions below and never name a task.
+
+Row of a split (written by stage 1 as JSONL, one object a line):
+
+    {"id": str, "prompt": {...}, "target": str, ...}      whatever else the task needs later
+
+    id       unique in its split, stable over runs
+    target   the assistant's answer that training teaches, as text
+
+Prediction (written by stage 3, one object a row of the test split, in its order):
+
+    {"id": str, "prompt_hash": str, "outputs": [str, …], "scores": [float, …] | null, …graded}
+
+    outputs  raw text of each sample
+    scores   log-probability of each of the task's full answers, end of turn included; null if none
+    graded   what `grade` makes of the two; recomputed by stage 4, so that grading can change
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, Protocol
+
+from lib.errors import BadInput, listed, nearest
+
+Row = dict[str, Any]
+Message = dict[str, str]
+
+
+@dataclass
+class Splits:
+    """What `build` returns: rows by split name, and what the manifest shall say of them."""
+
+    rows: dict[str, list[Row]]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PointResult:
+    """A point as evaluation and figures see it; what is missing is None."""
+
+    name: str
+    values: dict[str, Any]  # axis → value
+    config: Any  # lib.schema.Config
+    status: str  # "done" | "diverged" | "missing" | "partial"
+    metrics: dict[str, Any] | None = None
+    predictions: list[Row] | None = None  # graded, in test order
+    train_log: list[Row] | None = None  # rows of train.jsonl
+
+
+class DataPart(Protocol):
+    """`lib/tasks/<task>/data.py`: no torch."""
+
+    def build(self, data: Any, wanted: Sequence[Any], debug: bool) -> Splits:
+        """Rows of every split that the `data` sections in `wanted` need, and of `test`.
+
+        `data`: the study's section; `wanted`: the same with each swept value put in. `debug`: a
+        training set of 100 rows. Raises BadInput that names the file and the row.
+        """
+
+    def train_split(self, data: Any) -> str:
+        """Name of the split that a point with this `data` section is trained on."""
+
+    def messages(self, row: Row, data: Any, body: int | None = None) -> list[Message]:
+        """The prompt of a row as chat messages; `body` keeps that many characters of its text."""
+
+    def body_length(self, row: Row) -> int:
+        """How many characters `messages` could leave out where a prompt is too long."""
+
+    def contrast(self, row: Row) -> str | None:
+        """The answer that `target` is told apart from, or None where a task has no such thing."""
+
+    def group(self, row: Row) -> str | None:
+        """The class of a row that an objective may weight, or None."""
+
+    def answers(self, data: Any) -> list[str] | None:
+        """Full answers whose probability stage 3 scores, or None."""
+
+    def grade(self, row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+        """The fields that a prediction gets from its raw outputs and scores."""
+
+
+class EvaluatePart(Protocol):
+    """`lib/tasks/<task>/evaluate.py`: no torch."""
+
+    def evaluate(self, rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+        """metrics.json of one point. `settings`: the study's `evaluate` section."""
+
+    def compare(self, points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+        """What the points say together. Points without metrics are in the list, and are shown."""
+
+
+class FiguresPart(Protocol):
+    """`lib/tasks/<task>/figures.py`: no torch."""
+
+    def point_figures(self, point: PointResult, settings: Any) -> Iterator[tuple[str, Any]]:
+        """(topic, matplotlib Figure) of one point."""
+
+    def comparison_figures(
+        self, points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    ) -> Iterator[tuple[str, Any]]:
+        """(topic, matplotlib Figure) over all points."""
+
+
+@dataclass
+class Comparison:
+    """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown."""
+
+    tables: dict[str, Any]
+    rows: list[dict[str, Any]]
+    criteria: str
+
+
+@cache
+def names() -> list[str]:
+    """The tasks that exist: the folders beside this file."""
+    return sorted(m.name for m in iter_modules([str(Path(__file__).parent)]) if m.ispkg)
+
+
+@cache
+def part(task: str, name: str) -> Any:
+    """Module `name` (schema, data, evaluate, figures, score) of a task, imported when first used.
+
+    Raises BadInput for a task that does not exist.
+    """
+    if task not in names():
+        raise BadInput(f"tasks: unknown task {task!r}, expected {listed(names())}"
+                       f"{nearest(task, names())}")  # fmt: skip
+    return import_module(f"lib.tasks.{task}.{name}")
+
+
+def has_part(task: str, name: str) -> bool:
+    """Whether a task has this optional module."""
+    return find_spec(f"lib.tasks.{task}.{name}") is not None

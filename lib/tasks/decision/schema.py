@@ -1,0 +1,52 @@
+"""The `data:` keys of an accept/reject study."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from lib.schema import Count, Seed, Strict
+
+
+class Data(Strict):
+    """Where the papers come from, how they are split, and at which ratio of decisions."""
+
+    source: str  # hub id, file (.jsonl[.gz], .json, .csv) or `synthetic`
+    split: str = "train"  # of a hub data set
+    test_source: str | None = None  # where the test papers come from; null: cut from `source`
+    test_split: str | None = None  # of a hub data set
+    columns: dict[str, str] = {}  # our name → the file's: {decision: accepted, abstract: summary}
+    drop_labels: list[Any] = []  # decisions to leave out, such as Withdrawn (or null)
+    ratio: str = "1:2"  # accepts : rejects in the training set
+    train_rows: Count | None = None  # of every training set; null: the most that each ratio allows
+    test_rows: Annotated[int, Field(ge=2)] = 2024  # half accepts, half rejects
+    instruction: str | None = None  # replaces the task's own first sentence
+    seed: Seed = 42  # of the split and the draw
+
+    @field_validator("ratio")
+    @classmethod
+    def _ratio(cls, value: str) -> str:
+        parts = value.split(":")
+        if len(parts) != 2 or not all(p.isascii() and p.isdigit() and int(p) > 0 for p in parts):
+            raise ValueError('accepts:rejects as two whole numbers above 0, such as "1:2"')
+        return value
+
+    @field_validator("test_rows")
+    @classmethod
+    def _even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("an even number, since the test set is balanced")
+        return value
+
+    @property
+    def accept_share(self) -> float:
+        """Share of accepts in the training set: 1:2 → 1/3."""
+        accepts, rejects = map(int, self.ratio.split(":"))
+        return accepts / (accepts + rejects)
+
+    @property
+    def rejects_per_accept(self) -> float:
+        """k of the ratio 1:k."""
+        accepts, rejects = map(int, self.ratio.split(":"))
+        return rejects / accepts
