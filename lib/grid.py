@@ -121,7 +121,9 @@ def slug(value: Value) -> str:
     """A value as it stands in a directory name: `1:2` → `1-2`, `2.0` → `2`, None → `none`."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    text = "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    text = (
+        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
     return re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-.") or "empty"
 
 
@@ -205,11 +207,18 @@ def print_table(study: Any) -> None:
     rows = [["index", *axes, "point"]]
     for index in range(len(study.grid)):
         point = study.point(index)
-        rows.append([str(index), *("" if a not in point.values else str(point.values[a])
-                                   for a in axes), point.name])  # fmt: skip
+        rows.append(
+            [
+                str(index),
+                *("" if a not in point.values else str(point.values[a]) for a in axes),
+                point.name,
+            ]
+        )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ is evaluated on the same multiplicities, so a paired bootstrap costs nothing ext
     bootstrap(lambda w: auc(y, score, w), counts)                      # Interval(low, high)
     paired_bootstrap_difference(lambda w: auc(y, a, w), lambda w: auc(y, b, w), counts)
 
-What cannot be estimated is None, never 0. scipy is imported where it is called: `import scipy.stats`
-takes longer than all intervals of a point.
+What cannot be estimated is None, never 0. scipy is imported where it is called: `import
+scipy.stats` takes longer than all intervals of a point.
 
 Left out on purpose: p-values from bootstrap intervals, t-tests, anything that reads files.
 """
@@ -61,14 +61,6 @@ class Trend(NamedTuple):
     reason: str | None = None
 
 
-class Spread(NamedTuple):
-    """Number of values, their mean, their sample standard deviation (n − 1)."""
-
-    n: int
-    mean: float | None
-    sd: float | None
-
-
 def wilson(successes: int, n: int, level: float = 0.95) -> Interval | None:
     """Score interval of a rate `successes / n`, in [0, 1]; None for n = 0.
 
@@ -98,7 +90,7 @@ def resample_counts(
 
     Without `clusters`, each resample draws n rows with replacement. With `clusters` (n labels, ints
     or strings), it draws as many clusters as there are and takes all rows of each, so the total
-    differs between resamples. The same arguments give the same counts on every machine.
+    differs between resamples. The same arguments give the same counts (of one numpy version).
 
     Fewer than two rows (or clusters) cannot be resampled: the answer then has shape (0, n) and
     every interval made from it is None. Memory: 4·R·n bytes (16 MB for 2,000 × 2,024).
@@ -120,7 +112,7 @@ def resample_counts(
     counts = np.empty((resamples, units), dtype=np.float32)
     for row in counts:  # row by row: a block of R·n int64 draws would be 4 times the result
         row[:] = np.bincount(rng.integers(0, units, units), minlength=units)
-    return counts if member is None else counts[:, member]
+    return counts if member is None else np.take(counts, member, axis=1)
 
 
 def percentile_interval(values: np.ndarray, level: float = 0.95) -> Interval | None:
@@ -142,11 +134,20 @@ def percentile_interval(values: np.ndarray, level: float = 0.95) -> Interval | N
     return Interval(float(low), float(high))
 
 
-def bootstrap(
-    statistic: Statistic, counts: np.ndarray, level: float = 0.95
-) -> Interval | None:
+def bootstrap(statistic: Statistic, counts: np.ndarray, level: float = 0.95) -> Interval | None:
     """Percentile interval of `statistic(counts)`; counts (R, n) from `resample_counts`."""
     return percentile_interval(statistic(counts), level)
+
+
+def reflected_interval(value: float, values: np.ndarray, level: float = 0.95) -> Interval | None:
+    """Interval (2·value − high, 2·value − low) of the percentile interval (low, high) of `values`.
+
+    For a metric that noise pushes one way, such as ECE: resamples add the bias once more, so the
+    percentile interval is off by it twice; this one takes it off. None as in `percentile_interval`.
+    Source: basic bootstrap, Davison & Hinkley 1997, sec. 5.2.1.
+    """
+    interval = percentile_interval(values, level)
+    return interval and Interval(2 * value - interval.high, 2 * value - interval.low)
 
 
 def paired_bootstrap_difference(
@@ -260,19 +261,6 @@ def spearman(x: np.ndarray, y: np.ndarray) -> float | None:
     from scipy.stats import spearmanr
 
     return float(spearmanr(x, y).statistic)
-
-
-def mean_sd(values: Sequence[float | None]) -> Spread:
-    """Mean and sample standard deviation over seeds; None (a diverged seed) is not counted.
-
-    The mean is None without values, the deviation None for fewer than two.
-    """
-    present = np.array([value for value in values if value is not None], dtype=float)
-    return Spread(
-        len(present),
-        float(present.mean()) if len(present) else None,
-        float(present.std(ddof=1)) if len(present) > 1 else None,
-    )
 
 
 def _page_exact(ranks: np.ndarray) -> float:

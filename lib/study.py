@@ -47,10 +47,13 @@ class _Loader(yaml.CSafeLoader):
 for _tag, _pattern, _first in (
     ("bool", r"true|false|True|False", "tfTF"),
     ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
-     "-+.0123456789"),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
+        "-+.0123456789",
+    ),
     ("null", r"~|null|Null|", ["~", "n", "N", ""]),
-):  # fmt: skip
+):
     _Loader.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
     )
@@ -97,6 +100,7 @@ class Study:
     mode: str
     results: Path
     raw: dict[str, Any]
+    words: tuple[str, ...]  # the overrides as they were given
     overrides: dict[str, Any]
     axes: dict[str, str]
     variants: dict[str, dict[str, Any]]
@@ -136,16 +140,20 @@ class Study:
             if point.name == name:
                 return point
             names.append(point.name)
-        raise BadInput(f"{self.path}: no point is named {name!r}; the grid has "
-                       f"{listed(names, 4)}{nearest(name, names)}")  # fmt: skip
+        raise BadInput(
+            f"{self.path}: no point is named {name!r}; the grid has "
+            f"{listed(names, 4)}{nearest(name, names)}"
+        )
 
     def baseline(self) -> Point:
         """The one comparison baseline that `evaluate.baseline` names."""
         wanted = self.config.evaluate.baseline
         found = [p for p in self.points() if all(p.values.get(a) == v for a, v in wanted.items())]
         if len(found) != 1:
-            raise BadInput(f"{self.path}: evaluate.baseline: {wanted} fits {len(found)} points of "
-                           f"the grid, expected exactly one")  # fmt: skip
+            raise BadInput(
+                f"{self.path}: evaluate.baseline: {wanted} fits {len(found)} points of "
+                f"the grid, expected exactly one"
+            )
         return found[0]
 
     def data_sections(self) -> list[Any]:
@@ -207,8 +215,10 @@ class Study:
             reason = unused_because(self.axes[axis], config) if axis != "variant" else None
             if reason and not _is_neutral(self.axes[axis], value):
                 owner = f"variant {values['variant']!r}" if "variant" in values else "this study"
-                raise BadInput(f"{self.path}: grid: {owner} does not use axis {axis!r} ({reason}), "
-                               f"so {axis} {value!r} would repeat a point")  # fmt: skip
+                raise BadInput(
+                    f"{self.path}: grid: {owner} does not use axis {axis!r} ({reason}), "
+                    f"so {axis} {value!r} would repeat a point"
+                )
 
     def _check(self) -> None:
         """Every cross-field check of a study, in one place."""
@@ -238,9 +248,11 @@ class Study:
                     raise BadInput(f"{self.path}: grid: duplicate point {point_name(shared)}")
         if unknown := set(self.config.evaluate.baseline) - set(self.axes) - {"variant"}:
             axis = sorted(unknown)[0]
-            raise BadInput(f"{self.path}: evaluate.baseline: unknown axis {axis!r}, expected one "
-                           f"of {listed(['variant', *self.axes])}"
-                           f"{nearest(axis, ['variant', *self.axes])}")  # fmt: skip
+            raise BadInput(
+                f"{self.path}: evaluate.baseline: unknown axis {axis!r}, expected one "
+                f"of {listed(['variant', *self.axes])}"
+                f"{nearest(axis, ['variant', *self.axes])}"
+            )
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -250,8 +262,10 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     known = (*OWN_KEYS, *SECTIONS)
     for key in raw:
         if key not in known:
-            raise BadInput(f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
-                           f"{nearest(key, known)}")  # fmt: skip
+            raise BadInput(
+                f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
+                f"{nearest(key, known)}"
+            )
     given = dict(parse_override(text) for text in overrides)
     own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
     for key, value in own.items():
@@ -263,19 +277,24 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         raise BadInput(f"{path}: {error}") from None
     for variant in grid.axis_values("variant"):
         if variant not in variants:
-            raise BadInput(f"{path}: grid: variant {variant!r} does not exist, expected one of "
-                           f"{listed(variants)}{nearest(variant, variants)}")  # fmt: skip
+            raise BadInput(
+                f"{path}: grid: variant {variant!r} does not exist, expected one of "
+                f"{listed(variants)}{nearest(variant, variants)}"
+            )
     _refuse_swept(given, axes, variants, grid)
     name, mode = raw.get("name", Path(path).stem), raw.get("mode", "full")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
         raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'")
     if mode not in MODES:
-        raise BadInput(f"{path}: mode: found {mode!r}, expected one of {listed(MODES)}"
-                       f"{nearest(mode, MODES)}")  # fmt: skip
+        raise BadInput(
+            f"{path}: mode: found {mode!r}, expected one of {listed(MODES)}{nearest(mode, MODES)}"
+        )
     results = raw.get("results", "results")
     if not isinstance(results, str):
         raise BadInput(f"{path}: results: found {results!r}, expected a directory")
-    study = Study(path, name, mode, Path(results), raw, given, axes, variants, grid)
+    study = Study(
+        path, name, mode, Path(results), raw, tuple(overrides), given, axes, variants, grid
+    )
     study._check()
     return study
 
@@ -294,7 +313,7 @@ def unused_because(key: str, config: Config) -> str | None:
 
 
 def _is_neutral(key: str, value: Value) -> bool:
-    """Whether an unused key may still be listed with this value, for the sake of a readable grid."""
+    """Whether an unused key may be listed with this value, so that a grid reads well."""
     return (key == "train.gamma" and value == 1) or value is None
 
 
@@ -347,8 +366,9 @@ def _read_file(path: str) -> dict[str, Any]:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
         found = sorted(str(p) for p in Path("configs").glob("*.yaml"))
-        raise BadInput(f"{path}: no such study file; there are {listed(found)}"
-                       f"{nearest(path, found)}") from None  # fmt: skip
+        raise BadInput(
+            f"{path}: no such study file; there are {listed(found)}{nearest(path, found)}"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
     raw = read_yaml(text, path)
@@ -379,13 +399,16 @@ def _axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], 
     return axes, variants
 
 
-def _refuse_swept(given: Mapping[str, Any], axes: Mapping[str, str],
-                  variants: Mapping[str, dict], grid: Grid) -> None:  # fmt: skip
+def _refuse_swept(
+    given: Mapping[str, Any], axes: Mapping[str, str], variants: Mapping[str, dict], grid: Grid
+) -> None:
     """A key that the grid sets cannot be overridden: every point would become the same."""
     for axis, key in axes.items():
         if key in given and grid.axis_values(axis):
-            raise BadInput(f"command line: {key} is swept by the grid's axis {axis!r}; "
-                           f"change the grid, or pick points with --index")  # fmt: skip
+            raise BadInput(
+                f"command line: {key} is swept by the grid's axis {axis!r}; "
+                f"change the grid, or pick points with --index"
+            )
     for variant, bundle in variants.items():
         for key in given:
             if key in bundle:
@@ -410,8 +433,13 @@ def _validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Conf
     return config.model_copy(update={"data": data})
 
 
-def _first_error(error: ValidationError, schema: type[BaseModel], prefix: str, path: str,
-                 origin: Mapping[str, str]) -> BadInput:  # fmt: skip
+def _first_error(
+    error: ValidationError,
+    schema: type[BaseModel],
+    prefix: str,
+    path: str,
+    origin: Mapping[str, str],
+) -> BadInput:
     first, *others = error.errors()
     loc = [str(part) for part in first["loc"]]
     # A union adds its members' names to the location; a key of the file has none of these.
@@ -422,8 +450,10 @@ def _first_error(error: ValidationError, schema: type[BaseModel], prefix: str, p
     more = f" (and {len(others)} more)" if others else ""
     if first["type"] == "extra_forbidden":
         known = _known_keys(schema, loc[:-1])
-        return BadInput(f"{where}{key}: unknown key, expected one of {listed(known, 24)}"
-                        f"{nearest(loc[-1], known)}{more}")  # fmt: skip
+        return BadInput(
+            f"{where}{key}: unknown key, expected one of {listed(known, 24)}"
+            f"{nearest(loc[-1], known)}{more}"
+        )
     if first["type"] == "missing":
         return BadInput(f"{where}{key}: missing{more}")
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
@@ -436,8 +466,11 @@ def _first_error(error: ValidationError, schema: type[BaseModel], prefix: str, p
 def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:
     for part in loc:
         annotation = schema.model_fields[part].annotation
-        nested = [t for t in (annotation, *get_args(annotation))
-                  if isinstance(t, type) and issubclass(t, BaseModel)]  # fmt: skip
+        nested = [
+            t
+            for t in (annotation, *get_args(annotation))
+            if isinstance(t, type) and issubclass(t, BaseModel)
+        ]
         if not nested:
             return []
         schema = nested[0]

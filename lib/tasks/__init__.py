@@ -132,8 +132,9 @@ def part(task: str, name: str) -> Any:
     Raises BadInput for a task that does not exist.
     """
     if task not in names():
-        raise BadInput(f"tasks: unknown task {task!r}, expected {listed(names())}"
-                       f"{nearest(task, names())}")  # fmt: skip
+        raise BadInput(
+            f"tasks: unknown task {task!r}, expected {listed(names())}{nearest(task, names())}"
+        )
     return import_module(f"lib.tasks.{task}.{name}")
 
 

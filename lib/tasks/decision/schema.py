@@ -6,23 +6,36 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from lib.errors import listed, nearest
 from lib.schema import Count, Seed, Strict
+
+COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
 
 
 class Data(Strict):
     """Where the papers come from, how they are split, and at which ratio of decisions."""
 
-    source: str  # hub id, file (.jsonl[.gz], .json, .csv) or `synthetic`
+    source: str  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
     split: str = "train"  # of a hub data set
     test_source: str | None = None  # where the test papers come from; null: cut from `source`
-    test_split: str | None = None  # of a hub data set
+    test_split: str | None = None  # of a hub data set; null: `test` if there is a test_source
     columns: dict[str, str] = {}  # our name → the file's: {decision: accepted, abstract: summary}
     drop_labels: list[Any] = []  # decisions to leave out, such as Withdrawn (or null)
+    drop_empty: bool = False  # leave out rows that have neither title nor text
     ratio: str = "1:2"  # accepts : rejects in the training set
     train_rows: Count | None = None  # of every training set; null: the most that each ratio allows
     test_rows: Annotated[int, Field(ge=2)] = 2024  # half accepts, half rejects
     instruction: str | None = None  # replaces the task's own first sentence
     seed: Seed = 42  # of the split and the draw
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name not in COLUMNS:
+                raise ValueError(f"names among {listed(COLUMNS)}, each with the file's column"
+                                 f"{nearest(name, COLUMNS)}")  # fmt: skip
+        return value
 
     @field_validator("ratio")
     @classmethod

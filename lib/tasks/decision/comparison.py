@@ -1,0 +1,353 @@
+"""Points side by side: the tables of `aggregated_metrics.json` and its flat rows.
+
+Three families of tests are declared here, each adjusted by Holm over all its members:
+`baseline` (McNemar, correct answers of a point against the baseline's), `control` (McNemar, against
+the baseline with a moved threshold) and `trend` (Page, one test a line over γ).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from lib.metrics import auc, decision_rates, threshold_at_rate, weighted_mean
+from lib.statistics import (
+    holm,
+    mcnemar,
+    page_trend,
+    paired_bootstrap_difference,
+    percentile_interval,
+)
+from lib.tasks import PointResult, Row
+from lib.tasks.decision import theory
+from lib.tasks.decision.evaluate import METRICS, Answers, labels, read_answers, resamples
+from lib.tasks.decision.theory import SIGN, Cell, estimate
+
+FAMILIES = ("baseline", "control", "trend")
+CURVE = np.linspace(0, 1, 101)  # acceptance rates at which the moved threshold is drawn
+
+
+def measured(point: PointResult) -> bool:
+    """Whether a point has numbers. A diverged run has none, whatever its files hold."""
+    return point.status == "done" and point.metrics is not None
+
+
+def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict[str, Any]:
+    """Every comparison, JSON-able.
+
+        {"rows": n, "level": …, "resamples": …, "families": {name: tests in it},
+         "baseline": {"name", "reason"},              reason: why nothing relative to it is known
+         "points": {name: {"status", "cell", "metrics", "unknown", …, "accuracy_difference",
+                    "mcnemar", "auc_difference", "theory", "control", "truth"}},
+         "trends": [line over γ, …], "shift_line": {…}, "equal_odds": [group, …],
+         "control_curve": {…}, "truth": {…} | null, "seeds": [group, …]}
+    """
+    y, counts = labels(rows), resamples(len(rows), settings)
+    cells = theory.cells(points)
+    answers = {p.name: read_answers(p.predictions)
+               for p in points if measured(p) and p.predictions is not None}  # fmt: skip
+    truth = theory.true_log_odds(rows)
+    name, reason = find_baseline(points, settings, answers)
+    tables = {p.name: _of_point(p, cells[p.name]) for p in points}
+    shifts: dict[str, np.ndarray] = {}
+    if reason is None:
+        shifts = _against_baseline(tables, name, y, answers, cells, counts, settings.level)
+    if truth is not None:
+        for other in points:
+            z = answers[other.name].z if other.name in answers else None
+            offset = cells[other.name].offset
+            tables[other.name]["truth"] = theory.against_truth(y, truth, offset, z)
+    trends = _trends(cells, answers, counts, settings.level)
+    scored = {n: a.z for n, a in answers.items() if a.z is not None}
+    resampled = [weighted_mean(shift, counts) for shift in shifts.values()]
+    return {
+        "rows": len(rows),
+        "level": settings.level,
+        "resamples": settings.resamples,
+        "families": _adjust(tables, trends),
+        "baseline": {"name": name, "reason": reason},
+        "points": tables,
+        "trends": trends,
+        "shift_line": theory.shift_line(
+            np.array([tables[n]["theory"]["delta"] for n in shifts]),
+            np.array([shift.mean() for shift in shifts.values()]),
+            np.array(resampled).T,
+            settings.level,
+        ),
+        "equal_odds": theory.equal_odds(
+            cells,
+            {n: float((a.pred == 1).mean()) for n, a in answers.items() if len(a.pred)},
+            {n: float(z.mean()) for n, z in scored.items()},
+        ),
+        "control_curve": _control_curve(y, scored.get(name), counts, settings.level),
+        "truth": None if truth is None else theory.bayes(y, truth),
+        "seeds": _seeds(points, cells),
+    }
+
+
+def find_baseline(
+    points: Sequence[PointResult], settings: Any, answers: Mapping[str, Answers]
+) -> tuple[str | None, str | None]:
+    """Name of the point that `settings.baseline` singles out, and why it cannot serve, if so."""
+    wanted = settings.baseline
+    fits = [p for p in points if all(p.values.get(a, _none) == v for a, v in wanted.items())]
+    if len(fits) != 1:
+        return None, f"evaluate.baseline fits {len(fits)} points, expected one"
+    if fits[0].name not in answers:
+        why = "has no predictions" if measured(fits[0]) else f"is {fits[0].status}"
+        return fits[0].name, f"the baseline {fits[0].name} {why}"
+    return fits[0].name, None
+
+
+_none = object()
+
+
+def _of_point(point: PointResult, cell: Cell) -> dict[str, Any]:
+    metrics = point.metrics if measured(point) else None
+    return {
+        "status": point.status,
+        "values": dict(point.values),
+        "cell": cell._asdict() | {"rest": dict(cell.rest), "offset": cell.offset},
+        "metrics": metrics["metrics"] if metrics else None,
+        **{key: metrics[key] if metrics else None for key in ("rows", "unknown", "neither_mean")},
+        **dict.fromkeys(("accuracy_difference", "mcnemar", "auc_difference", "theory", "control",
+                         "truth")),
+    }  # fmt: skip
+
+
+def _against_baseline(
+    tables: dict[str, dict[str, Any]],
+    baseline: str,
+    y: np.ndarray,
+    answers: Mapping[str, Answers],
+    cells: Mapping[str, Cell],
+    counts: np.ndarray,
+    level: float,
+) -> dict[str, np.ndarray]:
+    """Fill in what each point is relative to the baseline; returns its logit shifts (n,) by name."""
+    base = answers[baseline]
+    base_right = base.pred == y
+    base_auc = None if base.z is None else (auc(y, base.z), auc(y, base.z, counts))
+    shifts = {}
+    for name, table in tables.items():
+        delta = cells[name].offset - cells[baseline].offset
+        if name not in answers:
+            continue
+        point = answers[name]
+        if name != baseline:
+            right = point.pred == y
+            table["accuracy_difference"] = estimate(right.astype(float) - base_right, counts, level)
+            table["mcnemar"] = _mcnemar(right, base_right)
+        if base.z is None:
+            continue
+        table["theory"] = theory.against_theory(
+            point.pred == 1, point.z, base.z, delta, counts, level
+        )
+        table["control"] = _control(y, point.pred, base.z, counts, level)
+        if name != baseline and point.z is not None:
+            value, resampled = auc(y, point.z), auc(y, point.z, counts)
+            table["auc_difference"] = _difference(value, base_auc[0], resampled, base_auc[1], level)
+            shifts[name] = point.z - base.z
+    return shifts
+
+
+def _control(
+    y: np.ndarray, pred: np.ndarray, baseline_z: np.ndarray, counts: np.ndarray, level: float
+) -> dict[str, Any] | None:
+    """The baseline's scores with the threshold at which it accepts as many rows as the point.
+
+    The threshold needs no labels and stays as it is in every resample.
+    """
+    moved = threshold_at_rate(baseline_z, float((pred == 1).mean())) if len(pred) else None
+    if moved is None:
+        return None
+    control = (baseline_z > moved.threshold).astype(int)
+    rates = decision_rates(y, control)
+    f1 = paired_bootstrap_difference(
+        lambda w: decision_rates(y, pred, w)["f1"],
+        lambda w: decision_rates(y, control, w)["f1"],
+        counts,
+        level,
+    )
+    return {
+        "threshold": moved.threshold,
+        "acceptance_rate": moved.achieved,
+        "accuracy": rates["accuracy"],
+        "f1": rates["f1"],
+        "accuracy_difference": estimate((pred == y).astype(float) - (control == y), counts, level),
+        "f1_difference": f1._asdict(),
+        "mcnemar": _mcnemar(pred == y, control == y),
+    }
+
+
+def _control_curve(
+    y: np.ndarray, baseline_z: np.ndarray | None, counts: np.ndarray, level: float
+) -> dict[str, list[float]] | None:
+    """Accuracy of the baseline at every acceptance rate, thresholds moved, with an interval."""
+    if baseline_z is None or not len(y):
+        return None
+    curve: dict[str, list[Any]] = {"acceptance_rate": [], "accuracy": [], "low": [], "high": []}
+    for rate in CURVE:
+        moved = threshold_at_rate(baseline_z, float(rate))
+        if moved.achieved in curve["acceptance_rate"]:
+            continue
+        right = (baseline_z > moved.threshold) == (y == 1)
+        found = estimate(right.astype(float), counts, level)
+        curve["acceptance_rate"].append(moved.achieved)
+        curve["accuracy"].append(found["value"])
+        curve["low"].append(found["low"])
+        curve["high"].append(found["high"])
+    return curve
+
+
+def _trends(
+    cells: Mapping[str, Cell], answers: Mapping[str, Answers], counts: np.ndarray, level: float
+) -> list[dict[str, Any]]:
+    """Each line over γ: its acceptance rates in order, and Page's test on the papers' log-odds.
+
+    `pairs`: neighbouring γ levels whose acceptance rates go the expected way, are equal, or go the
+    other way; `reversed_clearly`: the last, with a paired interval of the difference without 0.
+    """
+    found = []
+    for line, names in theory.lines(cells).items():
+        variant, weighted_class, ratio, seed, rest = line
+        present = [name for name in names if name in answers]
+        accepted = [(answers[name].pred == 1).astype(float) for name in present]
+        pairs = {"in_order": 0, "equal": 0, "reversed": 0, "reversed_clearly": 0}
+        for lower, higher in zip(accepted, accepted[1:], strict=False):
+            step = estimate(SIGN[weighted_class] * (higher - lower), counts, level)
+            if step["value"] is None or abs(step["value"]) < 1e-12:
+                pairs["equal"] += 1
+            elif step["value"] > 0:
+                pairs["in_order"] += 1
+            else:
+                pairs["reversed"] += 1
+                pairs["reversed_clearly"] += step["high"] is not None and step["high"] < 0
+        scored = [n for n in present if answers[n].z is not None]
+        levels = np.reshape([answers[n].z for n in scored], (len(scored), counts.shape[1]))
+        page = page_trend(SIGN[weighted_class] * levels.T)._asdict()
+        reason = page["reason"]
+        if reason and len(scored) < len(present):
+            page["reason"] = f"{reason}; {len(present) - len(scored)} points have no scores"
+        found.append(
+            {
+                "variant": variant, "weighted_class": weighted_class, "ratio": ratio,
+                "seed": seed, "rest": dict(rest),
+                "points": present, "absent": [name for name in names if name not in answers],
+                "gammas": [cells[name].gamma for name in present],
+                "acceptance": [float(a.mean()) if len(a) else None for a in accepted],
+                "pairs": pairs,
+                "monotonic": pairs["in_order"] > 0 and pairs["reversed"] == 0
+                if len(present) > 1 else None,
+                "page": page | {"p_holm": None},
+            }
+        )  # fmt: skip
+    return found
+
+
+def _adjust(tables: Mapping[str, dict[str, Any]], trends: list[dict[str, Any]]) -> dict[str, int]:
+    """Write Holm's p-value beside each p-value of the three families; returns their sizes."""
+    tests: dict[str, dict[str, dict[str, Any]]] = {family: {} for family in FAMILIES}
+    for name, table in tables.items():
+        if table["mcnemar"]:
+            tests["baseline"][name] = table["mcnemar"]
+            if table["control"]:
+                tests["control"][name] = table["control"]["mcnemar"]
+    tests["trend"] = {str(i): trend["page"] for i, trend in enumerate(trends)}
+    sizes = {}
+    for family, members in tests.items():
+        adjusted = holm({name: test["p_value"] for name, test in members.items()})
+        for name, test in members.items():
+            test["p_holm"] = adjusted[name]
+        sizes[family] = sum(p is not None for p in adjusted.values())
+    return sizes
+
+
+def _seeds(points: Sequence[PointResult], cells: Mapping[str, Cell]) -> list[dict[str, Any]]:
+    """Points that differ in the seed alone: every metric's values, mean and sample deviation."""
+    groups = defaultdict(list)
+    for point in points:
+        groups[cells[point.name].but_seed].append(point)
+    found = []
+    for members in groups.values():
+        if len(members) < 2:
+            continue
+        metrics = {}
+        for metric in METRICS:
+            values = [p.metrics["metrics"][metric]["value"] if measured(p) else None
+                      for p in members]  # fmt: skip
+            known = [value for value in values if value is not None]
+            metrics[metric] = {
+                "values": values,
+                "mean": fmean(known) if known else None,
+                "sd": stdev(known) if len(known) > 1 else None,
+            }
+        found.append({"points": [p.name for p in members], "metrics": metrics,
+                      "seeds": [cells[p.name].seed for p in members]})  # fmt: skip
+    return found
+
+
+def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row a point for the CSV, in grid order, all with the same keys; unknown numbers None."""
+    axes = list(dict.fromkeys(axis for point in points for axis in point.values))
+    baseline = tables["baseline"]["name"]
+    of_seeds = {name: group for group in tables["seeds"] for name in group["points"]}
+    rows = []
+    for point in points:
+        table = tables["points"][point.name]
+        row = {"point": point.name, **{axis: point.values.get(axis) for axis in axes}}
+        row |= {key: table[key] for key in ("status", "rows", "unknown", "neither_mean")}
+        for metric in METRICS:
+            row |= _spread(metric, (table["metrics"] or {}).get(metric))
+        row["offset"] = table["cell"]["offset"]
+        expected, control = table["theory"] or {}, table["control"] or {}
+        row["delta"] = baseline and row["offset"] - tables["points"][baseline]["cell"]["offset"]
+        for name in ("expected_acceptance", "acceptance_minus_expected", "logit_shift"):
+            row |= _spread(name, expected.get(name))
+        row |= _spread("accuracy_minus_baseline", table["accuracy_difference"])
+        row |= _spread("auc_minus_baseline", table["auc_difference"])
+        row |= _test("mcnemar", table["mcnemar"])
+        row |= {f"control_{name}": control.get(name) for name in
+                ("threshold", "acceptance_rate", "accuracy", "f1")}  # fmt: skip
+        row |= _spread("accuracy_minus_control", control.get("accuracy_difference"))
+        row |= _spread("f1_minus_control", control.get("f1_difference"))
+        row |= _test("control_mcnemar", control.get("mcnemar"))
+        if tables["truth"]:
+            row |= {f"truth_{name}": value for name, value in table["truth"].items()}
+        if of_seeds:
+            group = of_seeds.get(point.name)
+            row["seeds"] = len(group["seeds"]) if group else 1
+            for metric in METRICS:
+                spread = group["metrics"][metric] if group else {}
+                row |= {f"{metric}_seeds_{key}": spread.get(key) for key in ("mean", "sd")}
+        rows.append(row)
+    return rows
+
+
+def _spread(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
+    found = found or {}
+    return {name: found.get("value"), f"{name}_low": found.get("low"),
+            f"{name}_high": found.get("high")}  # fmt: skip
+
+
+def _test(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
+    found = found or {}
+    return {f"{name}_p": found.get("p_value"), f"{name}_p_holm": found.get("p_holm")}
+
+
+def _mcnemar(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:
+    return mcnemar(a, b)._asdict() | {"p_holm": None}
+
+
+def _difference(
+    a: float | None, b: float | None, a_resampled: np.ndarray, b_resampled: np.ndarray, level: float
+) -> dict[str, float | None]:
+    """a − b with the paired interval of (R,) values that are at hand already."""
+    if a is None or b is None:
+        return {"value": None, "low": None, "high": None}
+    low, high = percentile_interval(a_resampled - b_resampled, level) or (None, None)
+    return {"value": a - b, "low": low, "high": high}

@@ -1,0 +1,1 @@
+"""Training: the loop that all objectives share, and one Trainer a kind of batch."""

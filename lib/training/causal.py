@@ -1,0 +1,95 @@
+"""Batches of prompt and answer for causal language models, and the loss on the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer
+
+from lib.losses import OBJECTIVES, token_nll
+from lib.schema import Train
+
+
+def collate(rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None) -> dict[str, Any]:
+    """Encoded rows (see `lib.encoding.encode_row`) → a batch.
+
+    Rows are padded on the left, so that the labels of all rows are the last T positions and logits
+    are made for these alone. `input_ids`, `attention_mask`, `position_ids`: (B, L), the answer's
+    last token left out, since nothing is predicted from it; `labels`, `decision`: (B, T), T the
+    longest answer, −100 and False before a shorter one; `weighted`: (B,) bool.
+    """
+    answers = [len(row["input_ids"]) - row["prompt_length"] for row in rows]
+    width, tail = max(len(row["input_ids"]) for row in rows) - 1, max(answers)
+    input_ids = torch.full((len(rows), width), pad, dtype=torch.long)
+    attention_mask = torch.zeros_like(input_ids)
+    labels = torch.full((len(rows), tail), -100, dtype=torch.long)
+    decision = torch.zeros_like(labels, dtype=torch.bool)
+    for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+        ids = torch.as_tensor(row["input_ids"], dtype=torch.long)
+        input_ids[i, width - len(ids) + 1 :] = ids[:-1]
+        attention_mask[i, width - len(ids) + 1 :] = 1
+        labels[i, tail - answer :] = ids[len(ids) - answer :]
+        start, end = (position - len(ids) + tail for position in row["decision"])
+        if row["decision"][1]:
+            decision[i, start:end] = True
+    return {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0),
+        "labels": labels,
+        "decision": decision,
+        "weighted": torch.tensor(
+            [weighted_class is not None and row["group"] == weighted_class for row in rows]
+        ),
+    }
+
+
+class CausalTrainer(Trainer):
+    """A Trainer whose loss is an objective on the answers, over the labels of the whole step."""
+
+    def __init__(self, *args: Any, settings: Train, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+        # compute_loss has divided by the count of the whole step already.
+        self.loss_is_scaled_for_ga = True
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list, Tensor]:
+        """The micro-batches of one optimizer step, and its labelled tokens over all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = torch.stack([(b["labels"] != -100).sum() for b in batches]).sum().to(device)
+        return batches, self.accelerator.reduce(count, "sum")
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        """Sum of the micro-batch's loss over the step's labelled tokens.
+
+        Times the world size, because data-parallel training averages gradients over the ranks.
+        """
+        labels = inputs["labels"]
+        outputs = model(
+            input_ids=inputs["input_ids"],
+            attention_mask=inputs["attention_mask"],
+            position_ids=inputs["position_ids"],
+            logits_to_keep=labels.shape[1],
+        )
+        nll = token_nll(outputs.logits, labels)
+        per_row = OBJECTIVES[self.settings.objective](
+            nll,
+            inputs["decision"],
+            inputs["weighted"],
+            gamma=self.settings.gamma,
+            weighting=self.settings.weighting,
+        )
+        count = num_items_in_batch if num_items_in_batch is not None else (labels != -100).sum()
+        loss = per_row.sum() / count * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss

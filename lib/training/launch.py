@@ -1,0 +1,87 @@
+"""Several ranks for one point: start them, pass signals on, end together.
+
+The ranks find each other by torch.distributed's own environment variables, so that `torchrun -m
+stages.stage2_train …` starts the same ranks. torchrun itself cannot be used from a job that is to
+be stopped: it dies of USR2, and gives its workers 30 s between TERM and KILL, too few for a
+checkpoint of a large model.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+
+GRACE = 30.0  # seconds that ranks get to end once one of them has failed
+
+
+def launch(
+    command: Sequence[str], processes: int, environ: Mapping[str, str], resumable: int
+) -> int:
+    """Run `command` as ranks 0 … processes − 1 of one host; returns the exit code.
+
+    `resumable`: the code that says "stopped on request", and which all ranks end with together.
+    Any other code above 0 is a failure: the ranks left are ended, and it is returned.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ranks = []
+    for rank in range(processes):
+        placed = {
+            "RANK": rank,
+            "LOCAL_RANK": rank,
+            "WORLD_SIZE": processes,
+            "LOCAL_WORLD_SIZE": processes,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+        }
+        threads = {"OMP_NUM_THREADS": max(1, (os.cpu_count() or 1) // processes)}
+        env = {
+            **{k: str(v) for k, v in threads.items()},
+            **environ,
+            **{k: str(v) for k, v in placed.items()},
+        }
+        ranks.append(subprocess.Popen(list(command), env=env))
+
+    def pass_on(number: int, _frame: object) -> None:
+        for rank in ranks:
+            if rank.poll() is None:
+                rank.send_signal(number)
+
+    passed = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, pass_on) for number in passed}
+    try:
+        return _wait(ranks, resumable)
+    finally:
+        for rank in ranks:
+            if rank.poll() is None:
+                rank.kill()
+                rank.wait()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(ranks: Sequence[subprocess.Popen], resumable: int) -> int:
+    deadline = None
+    failure = 0
+    while any(rank.poll() is None for rank in ranks):
+        codes = [rank.poll() for rank in ranks]
+        failed = [code for code in codes if code not in (None, 0, resumable)]
+        if failed and deadline is None:
+            failure = failed[0]
+            deadline = time.monotonic() + GRACE
+            for rank in ranks:
+                if rank.poll() is None:
+                    rank.terminate()
+        if deadline is not None and time.monotonic() > deadline:
+            break
+        time.sleep(0.1)
+    codes = [rank.poll() for rank in ranks]
+    failure = failure or next((c for c in codes if c not in (0, resumable)), 0) or 0
+    if failure:
+        return failure if failure > 0 else 128 - failure
+    return resumable if resumable in codes else 0

@@ -1,0 +1,132 @@
+"""What the stages share on the command line: arguments, exit codes, the choice of points."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.errors import BadInput
+from lib.grid import parse_indices
+from lib.runs import Busy, read_json, write_json
+from lib.study import Point, Study, load_study
+
+DEFAULT_STUDY = "configs/weighted_loss.yaml"
+DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its errors as one line."""
+
+    def error(self, message: str) -> Any:
+        """Exit 2 with one line."""
+        print(f"error: {self.prog}: {message}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+
+
+def parser(module: str, description: str | None, index: bool = False) -> Parser:
+    """Arguments that all stages take, and those of array stages where `index` is set."""
+    made = Parser(prog=f"python -m {module}", description=(description or "").split("\n")[0])
+    made.add_argument(
+        "study", nargs="?", default=DEFAULT_STUDY, help=f"study file (default: {DEFAULT_STUDY})"
+    )
+    made.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="override a key of the study, as in train.epochs=2 or mode=trial",
+    )
+    made.add_argument(
+        "--force", action="store_true", help="do it again; old results are kept below previous/"
+    )
+    if index:
+        made.add_argument(
+            "--index",
+            required=True,
+            metavar="N",
+            help="point of the grid: 3, or several: 0-18 or 0,3,5-7",
+        )
+        made.add_argument(
+            "--offset",
+            type=int,
+            default=0,
+            metavar="N",
+            help="added to --index, for a grid larger than SLURM's arrays",
+        )
+        made.add_argument(
+            "--grid-hash",
+            metavar="HASH",
+            help="refuse to run if the grid is not the one with this hash",
+        )
+    return made
+
+
+def load(args: argparse.Namespace) -> Study:
+    """The study of a command line; a first word with `=` is an override of the default study."""
+    if "=" in args.study and not Path(args.study).exists():
+        args.overrides.insert(0, args.study)
+        args.study = DEFAULT_STUDY
+    return load_study(args.study, args.overrides)
+
+
+def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
+    """The points that --index means, once the grid is known to be the one that was submitted."""
+    check_grid(study, args.grid_hash)
+    if args.offset and args.index.isdigit():
+        args.index = str(int(args.index) + args.offset)
+    elif args.offset:
+        raise BadInput(f"--offset: goes with a single --index, found {args.index!r}")
+    return [study.point(index) for index in parse_indices(args.index, len(study.grid))]
+
+
+def check_grid(study: Study, submitted: str | None) -> None:
+    """Refuse to train a point that nobody asked for, when the grid changed after submission.
+
+    `make` submits with the grid's hash. A plain sbatch cannot; there the first task of the array
+    writes the hash down, and the later ones compare.
+    """
+    if submitted and submitted != study.grid_hash:
+        raise BadInput(
+            f"{study.path}: the grid has changed since it was submitted (hash "
+            f"{submitted}, now {study.grid_hash}); submit again"
+        )
+    job = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if not job or submitted:
+        return
+    record = study.directory / "arrays" / f"{job}.json"
+    if not record.exists():
+        write_json(record, {"grid": study.grid_hash})
+    elif (first := read_json(record)["grid"]) != study.grid_hash:
+        raise BadInput(
+            f"{study.path}: the grid has changed since array {job} started (hash "
+            f"{first}, now {study.grid_hash}); submit again"
+        )
+
+
+def run(main: Callable[[Sequence[str] | None], int]) -> int:
+    """Run a stage's main; turn what the user can mend into one line and an exit code."""
+    try:
+        return main(None)
+    except BadInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except Busy as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def who() -> str:
+    """Who holds a lock: host, process and SLURM job."""
+    job = os.environ.get("SLURM_JOB_ID")
+    return f"{os.uname().nodename}, process {os.getpid()}" + (f", job {job}" if job else "")
+
+
+def say(message: str) -> None:
+    """One line for the user, at once."""
+    print(message, flush=True)

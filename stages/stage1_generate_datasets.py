@@ -1,0 +1,38 @@
+"""Stage 1: build the training sets and the test set of a study, and tokenise them once.
+
+    python -m stages.stage1_generate_datasets configs/weighted_loss.yaml [--debug] [key=value …]
+
+Writes results/<study>/data/: a JSONL file a split, the tokenised rows, and manifest.json.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lib.prepared import MANIFEST, prepare
+from lib.runs import locked, set_aside, write_json
+from stages.command import DONE, load, parser, run, say, who
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Build the data of a study; returns the exit code."""
+    arguments = parser("stages.stage1_generate_datasets", __doc__)
+    arguments.add_argument("--debug", action="store_true", help="training sets of 100 rows")
+    args = arguments.parse_intermixed_args(argv)
+    study = load(args)
+    with locked(study.directory, who()):
+        if args.force and (aside := set_aside(study.directory, ["data"])):
+            say(f"old data set aside in {aside}")
+        manifest = prepare(study, args.debug)
+        write_json(
+            study.directory / "study.json",
+            {"path": study.path, "overrides": study.overrides, "config": study.config.model_dump()},
+        )
+    for name, split in manifest["splits"].items():
+        say(f"{name}: {split['rows']} rows")
+    say(f"data: {study.directory / 'data' / MANIFEST}")
+    return DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

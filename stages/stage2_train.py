@@ -1,0 +1,122 @@
+"""Stage 2: train one point of the grid.
+
+    python -m stages.stage2_train configs/weighted_loss.yaml --index 0 [key=value …]
+
+Reads the data of stage 1; writes results/<study>/<point>/: config.json, train.jsonl, model/. On
+USR2 or TERM it saves a checkpoint at the next step and exits 75; run again, it goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+
+from lib.grid import digest
+from lib.prepared import encoded_training, train_identity
+from lib.runs import (
+    is_done,
+    locked,
+    mark_done,
+    now,
+    provenance,
+    read_json,
+    refuse_change,
+    set_aside,
+    write_json,
+)
+from lib.study import Point, Study
+from stages.command import DONE, STOPPED, chosen_points, load, parser, run, say, who
+
+OURS = (
+    "model",
+    "checkpoints",
+    "config.json",
+    "train.jsonl",
+    "done",
+    "predictions.jsonl",
+    "metrics.json",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train the points that --index names, one after the other; returns the exit code."""
+    args = parser("stages.stage2_train", __doc__, index=True).parse_intermixed_args(argv)
+    study = load(args)
+    for point in chosen_points(study, args):
+        if code := train(study, point, args.force):
+            return code
+    return DONE
+
+
+def train(study: Study, point: Point, force: bool) -> int:
+    """Train one point unless that is done; returns the exit code."""
+    identity = train_identity(study, point)
+    rank = os.environ.get("RANK")
+    if force and rank in (None, "0"):
+        with locked(point.directory, who()):
+            if aside := set_aside(point.directory, OURS):
+                say(f"{point.name}: old results set aside in {aside}")
+    if mark := is_done(point.directory, "train", identity):
+        say(f"{point.name}: trained already ({mark['status']})")
+        return DONE
+    if point.config.train.processes > 1 and rank is None:
+        from lib.training.launch import launch
+
+        command = [
+            sys.executable,
+            "-m",
+            "stages.stage2_train",
+            study.path,
+            *study.words,
+            "--index",
+            str(point.index),
+        ]
+        return launch(command, point.config.train.processes, os.environ, STOPPED)
+    with locked(point.directory, who()) if rank in (None, "0") else nullcontext():
+        return _train(study, point, identity, first=rank in (None, "0"))
+
+
+def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
+    directory = point.directory
+    if (directory / "config.json").exists() and (directory / "checkpoints").exists():
+        before = read_json(directory / "config.json")["identity"]
+        refuse_change(directory, "a checkpoint", before, identity)
+    rows = encoded_training(study, point)
+    from lib.training.loop import remove_checkpoints, train_point
+    from lib.training.ranks import check_devices, device_name
+    from lib.training.stopping import stop_on_signal
+
+    check_devices(point.config.train, int(os.environ.get("WORLD_SIZE", "1")))
+    record = {
+        "point": point.name,
+        "index": point.index,
+        "values": point.values,
+        "config": point.config.model_dump(),
+        "identity": identity,
+        "hash": digest(identity),
+        "device": device_name(),
+        **provenance(os.environ),
+        "start": now(),
+    }
+    if first:
+        write_json(directory / "config.json", record)
+    with stop_on_signal() as request:
+        outcome = train_point(point, rows, directory, lambda: bool(request))
+    if outcome.status == "stopped":
+        say(
+            f"{point.name}: stopped by {request.signal or 'another rank'} at step "
+            f"{outcome.step} of {outcome.steps}, checkpoint kept"
+        )
+        return STOPPED
+    if first:
+        write_json(directory / "config.json", {**record, "end": now()})
+        mark_done(directory, "train", identity, status=outcome.status, step=outcome.step)
+        remove_checkpoints(directory)
+        say(f"{point.name}: {outcome.status} after {outcome.step} steps")
+    return DONE
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

@@ -1,0 +1,113 @@
+"""Stage 4: metrics of every point, and what the points say together. Needs no GPU and no torch.
+
+    python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
+
+Writes results/<study>/<point>/metrics.json and results/<study>/comparison/: aggregated_metrics.json
+and .csv, criteria.md, grid.csv. A point without predictions is refused by name unless
+--allow-missing is given; a diverged point is a result.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib import tasks
+from lib.errors import BadInput, listed
+from lib.grid import digest
+from lib.prepared import predict_identity, test_rows
+from lib.progress import tracked
+from lib.results import read_point, status
+from lib.runs import checksum, done_mark, is_done, mark_done, write_json, write_text
+from lib.study import Point, Study, identity
+from stages.command import DONE, load, parser, run, say
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Evaluate a study, or one point of it; returns the exit code."""
+    arguments = parser("stages.stage4_evaluate", __doc__)
+    arguments.add_argument("--point", metavar="NAME", help="metrics of this point alone")
+    arguments.add_argument("--allow-missing", action="store_true",
+                           help="compare the points there are")  # fmt: skip
+    args = arguments.parse_intermixed_args(argv)
+    study = load(args)
+    points = [study.point_by_name(args.point)] if args.point else list(study.points())
+    missing = [p.name for p in points if status(p) in ("missing", "trained")]
+    if missing and (args.point or not args.allow_missing or len(missing) == len(points)):
+        raise BadInput(
+            f"{study.directory}: no predictions of {len(missing)} of {len(points)} points: "
+            f"{listed(missing, 6)}; run stages 2 and 3 for them, or give --allow-missing"
+        )
+    evaluate(study, points, args.force, compare=not args.point)
+    return DONE
+
+
+def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) -> None:
+    """Write metrics.json of the points, and the comparison of all."""
+    task = tasks.part(study.config.tasks[0], "evaluate")
+    settings, rows = study.config.evaluate, test_rows(study)
+    inputs = {point.name: inputs_of(study, point) for point in points}
+    comparison = study.directory / "comparison"
+    mark = done_mark(comparison, "evaluate")
+    if compare and mark and mark["hash"] == digest(inputs) and not force:
+        say(f"evaluated already: {comparison / 'criteria.md'}")
+        return
+    results = []
+    for point in tracked(points, len(points), "evaluate", "point"):
+        result = read_point(study, point, rows)
+        if result.status == "done":
+            before = done_mark(point.directory, "evaluate")
+            if force or not before or before["hash"] != digest(inputs[point.name]):
+                result.metrics = task.evaluate(rows, result.predictions, settings)
+                write_json(point.directory / "metrics.json", result.metrics)
+                mark_done(point.directory, "evaluate", inputs[point.name])
+        else:
+            result.metrics = None
+        results.append(result)
+    if not compare:
+        say(f"metrics: {points[0].directory / 'metrics.json'}")
+        return
+    made = task.compare(results, rows, settings)
+    write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
+    write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
+    write_text(comparison / "criteria.md", made.criteria)
+    mark_done(comparison, "evaluate", inputs)
+    say(f"comparison: {comparison / 'aggregated_metrics.csv'}")
+    say(f"criteria: {comparison / 'criteria.md'}")
+
+
+def inputs_of(study: Study, point: Point) -> dict[str, Any]:
+    """What the metrics of a point depend on: its predictions, their config, and how to measure.
+
+    Raises BadInput where the predictions come from another config than the study's now.
+    """
+    found: dict[str, Any] = {"status": status(point), **identity(study.config, "evaluate")}
+    if found["status"] == "done":
+        is_done(point.directory, "infer", predict_identity(study, point))
+        found["predictions"] = _checksum(point.directory / "predictions.jsonl")
+    if (log := point.directory / "train.jsonl").exists():
+        found["log"] = _checksum(log)
+    return found
+
+
+def _checksum(path: Path) -> str:
+    if not path.exists():
+        raise BadInput(f"{path}: missing, though stage 3 finished; run it again with --force")
+    return checksum(path)[:12]
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV text; a missing number is an empty cell."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))
