@@ -16,6 +16,8 @@ from lib.encoding import end_tokens
 from lib.schema import Generate, Model
 
 Ids = Sequence[int]
+# Room for some hundred short rows at a time; vLLM would otherwise ask for nearly all of the memory.
+CPU_MEMORY = {"gpu_memory_utilization": 0.2, "kv_cache_memory_bytes": 1 << 30}
 
 
 class Engine(Protocol):
@@ -71,7 +73,7 @@ class VllmEngine:
             enforce_eager=not cuda,
             seed=0,
             disable_log_stats=True,
-            **({"gpu_memory_utilization": settings.gpu_memory} if cuda else {}),
+            **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
         )
         self.ends = sorted(end_tokens(self.llm.get_tokenizer()))
 

@@ -121,6 +121,8 @@ def slug(value: Value) -> str:
     """A value as it stands in a directory name: `1:2` → `1-2`, `2.0` → `2`, None → `none`."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)  # with its sign
     text = (
         "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     )
@@ -169,6 +171,7 @@ def digest(content: Any) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line of this module; returns the exit code."""
     import argparse
+    import os
     import sys
 
     from lib.study import load_study
@@ -193,11 +196,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(json.dumps(study.point(int(args.index)).describe(), indent=2))
         else:
             print_table(study)
+        sys.stdout.flush()
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # `| head` has seen enough; nothing is left to be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -205,20 +209,20 @@ def print_table(study: Any) -> None:
     """Print `index  axis values …  name`, one line a point."""
     axes = list(dict.fromkeys(axis for block in study.grid.blocks for axis in block))
     rows = [["index", *axes, "point"]]
-    for index in range(len(study.grid)):
-        point = study.point(index)
-        rows.append(
-            [
-                str(index),
-                *("" if a not in point.values else str(point.values[a]) for a in axes),
-                point.name,
-            ]
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+    for point in study.points():
+        values = ("" if a not in point.values else str(point.values[a]) for a in axes)
+        rows.append([str(point.index), *values, point.name])
+    print(aligned(rows))
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of equal length as a table of aligned columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

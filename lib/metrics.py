@@ -208,7 +208,14 @@ def expected_acceptance(z: np.ndarray, offset: float | np.ndarray) -> Metric:
 
 
 def decision_intervals(
-    y: np.ndarray, pred: np.ndarray, p: np.ndarray | None, counts: np.ndarray, level: float = 0.95
+    y: np.ndarray,
+    pred: np.ndarray,
+    p: np.ndarray | None,
+    counts: np.ndarray,
+    level: float = 0.95,
+    *,
+    bins: int = 15,
+    score: np.ndarray | None = None,
 ) -> dict[str, dict[str, float | str | None]]:
     """Every metric of one point with its interval: {metric: {value, low, high, method}}.
 
@@ -216,14 +223,20 @@ def decision_intervals(
     precision, recall, f1, auc, brier and ece a bootstrap over `counts` (R, n), drawn once a test
     set ("bootstrap"; see `_ece_interval` for ece). Without probabilities (p None) the last three
     are absent. value, or low and high, are None where undefined. actual_acceptance_rate belongs to
-    the test set, not to the point, and has no interval.
+    the test set, not to the point, and has no interval. bins: of ece; score: what auc ranks by, p
+    if None (log-odds rank rows whose p rounds to 1).
     """
     y, pred = _labels(y), _predictions(pred, len(y))
     values, resampled = decision_rates(y, pred), decision_rates(y, pred, counts)
     del values["actual_acceptance_rate"]
     if p is not None:
-        for name, metric in (("auc", auc), ("brier", brier), ("ece", ece)):
-            values[name], resampled[name] = metric(y, p), metric(y, p, counts)
+        score = p if score is None else score
+        for name, metric in (
+            ("auc", lambda w: auc(y, score, w)),
+            ("brier", lambda w: brier(y, p, w)),
+            ("ece", lambda w: ece(y, p, w, bins=bins)),
+        ):
+            values[name], resampled[name] = metric(None), metric(counts)
     successes = {"accuracy": pred == y, "acceptance_rate": pred == 1}
     table = {}
     for name, value in values.items():
@@ -231,7 +244,7 @@ def decision_intervals(
         if name in successes:
             interval = wilson(int(successes[name].sum()), len(y), level)
         elif name == "ece":
-            interval = _ece_interval(value, resampled[name], p, level)
+            interval = _ece_interval(value, resampled[name], p, level, bins)
         else:
             interval = percentile_interval(resampled[name], level)
         low, high = interval or (None, None)
@@ -240,7 +253,7 @@ def decision_intervals(
 
 
 def _ece_interval(
-    value: float | None, resampled: np.ndarray, p: np.ndarray, level: float
+    value: float | None, resampled: np.ndarray, p: np.ndarray, level: float, bins: int
 ) -> tuple[float, float] | None:
     """Reflected bootstrap interval, stretched to the value, and to 0 where chance explains it.
 
@@ -250,7 +263,7 @@ def _ece_interval(
     interval = reflected_interval(value, resampled, level)
     if interval is None:  # so it is, too, where the value is
         return None
-    mean, sd = ece_by_chance(p)
+    mean, sd = ece_by_chance(p, bins)
     chance = value <= mean + NormalDist().inv_cdf(level) * sd
     return 0.0 if chance else max(0.0, interval.low), max(value, interval.high)
 

@@ -10,6 +10,7 @@ results/<study>/data/encoded/<split>.npy where each row of a training split stan
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,82 +19,113 @@ import numpy as np
 from lib import tasks
 from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
 from lib.errors import BadInput
+from lib.grid import digest
 from lib.progress import tracked
 from lib.runs import (
     checksum,
+    locked,
     read_json,
     read_jsonl,
     refuse_change,
     replacing,
+    set_aside,
     write_json,
     write_jsonl,
 )
-from lib.study import Point, Study, identity
+from lib.study import Point, Study, flatten, identity
 
 MANIFEST = "manifest.json"
 
 
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
     """What the data of a study depend on: its `data` sections, tokenizer, and files' contents."""
-    found = identity(study.config, "model", "data")
-    sections = study.data_sections()
-    for key in [key for key in found if key.startswith("data.")]:
-        values = {str(v) for s in sections if (v := _attribute(s, key)) is not None}
-        if len(values) > 1:
-            found[key] = sorted(values)
-        if isinstance(found[key], str) and Path(found[key]).is_file():
-            found[f"{key} sha256"] = checksum(Path(found[key]))[:12]
+    found = identity(study.config, "model")
+    sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
+    for key in dict.fromkeys(key for section in sections for key in section):
+        values = {digest(section.get(key)): section.get(key) for section in sections}
+        # The values of a swept key, in an order that does not hang on the grid's.
+        swept = sorted(values.values(), key=str)
+        found[key] = swept if len(swept) > 1 else swept[0]
+        for value in swept:
+            if isinstance(value, str) and (file := _file(value)):
+                found[f"{value} sha256"] = checksum(file)[:12]
     return {**found, "debug": debug}
 
 
-def _attribute(section: Any, key: str) -> Any:
-    return getattr(section, key.split(".")[1], None)
+def _file(value: str) -> Path | None:
+    """The file that a value of the study names, None where it is any other text."""
+    path = Path(value).expanduser()
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # too long for a path, or not one
+        return None
 
 
-def prepare(study: Study, debug: bool = False) -> dict[str, Any]:
+def prepare(
+    study: Study, debug: bool = False, force: bool = False, who: str = ""
+) -> dict[str, Any]:
     """Build, tokenise and write every split of a study; returns the manifest.
 
-    Returns at once where that has been done from the same config. Raises BadInput for bad data or
-    where the directory holds data of another config.
+    Returns at once where that has been done from the same config; `force` does it again and keeps
+    the old data in `previous/`. Raises BadInput, before anything is written, for bad data or where
+    the directory holds data of another config; Busy where another task is at it.
     """
-    directory = study.directory / "data"
     now = data_identity(study, debug)
-    if (directory / MANIFEST).exists():
-        manifest = read_manifest(study)
-        refuse_change(directory, "data", manifest["identity"], now)
+    if not force and (manifest := _made_from(study, now)):
         return manifest
     task = tasks.part(study.config.tasks[0], "data")
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
     splits = task.build(study.config.data, study.data_sections(), debug)
     from lib.models import load_tokenizer
 
-    tokenizer = load_tokenizer(study.config.model)
-    with replacing(directory) as temporary:
-        temporary.mkdir()
-        cut = _encode(study, task, tokenizer, splits.rows, temporary / "encoded")
-        files = {}
-        for name, rows in splits.rows.items():
-            write_jsonl(temporary / f"{name}.jsonl", rows)
-            sha = checksum(temporary / f"{name}.jsonl")
-            files[name] = {"file": f"{name}.jsonl", "rows": len(rows), "sha256": sha}
-        manifest = {
-            "study": study.name,
-            "identity": now,
-            "splits": files,
-            "cut": cut,
-            "report": splits.report,
-        }
-        write_json(temporary / MANIFEST, manifest)
+    encoded = _encode(study, task, load_tokenizer(study.config.model), splits.rows)
+    directory = study.directory / "data"
+    with locked(study.directory, who):
+        if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
+            return manifest
+        with replacing(directory) as temporary:
+            temporary.mkdir()
+            _write_encoded(encoded, temporary / "encoded")
+            files = {}
+            for name, rows in splits.rows.items():
+                write_jsonl(temporary / f"{name}.jsonl", rows)
+                sha = checksum(temporary / f"{name}.jsonl")
+                files[name] = {"file": f"{name}.jsonl", "rows": len(rows), "sha256": sha}
+            manifest = {
+                "study": study.name,
+                "identity": now,
+                "splits": files,
+                "cut": {
+                    name: sum(row["cut"] for row in encoded[rows])
+                    for name, rows in (("train", "rows"), ("test", "test"))
+                },
+                "report": splits.report,
+            }
+            write_json(temporary / MANIFEST, manifest)
+            if force:
+                set_aside(study.directory, ["data"])
+    return manifest
+
+
+def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest where the data are there. Raises BadInput where they are of another config.
+
+    A source file that is gone since does not undo what was made from it.
+    """
+    if not (study.directory / "data" / MANIFEST).exists():
+        return None
+    manifest = read_manifest(study)
+    gone = {k: v for k, v in manifest["identity"].items() if k.endswith(" sha256") and k not in now}
+    refuse_change(study.directory / "data", "data", manifest["identity"], {**now, **gone})
     return manifest
 
 
 def _encode(
-    study: Study, task: Any, tokenizer: Any, splits: dict[str, list[tasks.Row]], directory: Path
-) -> dict[str, int]:
-    """Tokenise test prompts and distinct training rows; returns how many had to be shortened."""
-    from datasets import Dataset, disable_progress_bars
-
-    disable_progress_bars()  # ours tell the time left, in a log file too
+    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
+) -> dict[str, Any]:
+    """Tokenised `rows` (every distinct training row), `test` prompts, and for each training split
+    where its rows stand in `rows`.
+    """
     data, room = study.config.data, study.config.model.max_length
     answer_ids = answer_encoder(tokenizer)
     distinct = {row["id"]: row for name, rows in splits.items() if name != "test" for row in rows}
@@ -116,13 +148,23 @@ def _encode(
                 "prompt_hash": prompt_hash(ids),
             }
         )
-    Dataset.from_list(encoded).save_to_disk(directory / "rows")
-    Dataset.from_list(test).save_to_disk(directory / "test")
     position = {row_id: i for i, row_id in enumerate(distinct)}
-    for name, rows in splits.items():
-        if name != "test":
-            np.save(directory / f"{name}.npy", np.array([position[row["id"]] for row in rows]))
-    return {"train": sum(row["cut"] for row in encoded), "test": sum(row["cut"] for row in test)}
+    places = {
+        name: np.array([position[row["id"]] for row in rows])
+        for name, rows in splits.items()
+        if name != "test"
+    }
+    return {"rows": encoded, "test": test, "places": places}
+
+
+def _write_encoded(encoded: Mapping[str, Any], directory: Path) -> None:
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()  # ours tell the time left, in a log file too
+    for name in ("rows", "test"):
+        Dataset.from_list(encoded[name]).save_to_disk(directory / name)
+    for name, places in encoded["places"].items():
+        np.save(directory / f"{name}.npy", places)
 
 
 def read_manifest(study: Study) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
-from lib.runs import done_mark, read_json, read_jsonl
-from lib.study import Point, Study
+from lib.prepared import predict_identity
+from lib.runs import checksum, done_mark, is_done, read_json, read_jsonl
+from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
 
 
@@ -21,7 +22,8 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
     """
     found = read_jsonl(path)
     for number, prediction in enumerate(found, 1):
-        if not isinstance(prediction.get("outputs"), list) or "id" not in prediction:
+        kinds = type(prediction.get("id")), type(prediction.get("outputs"))
+        if kinds != (str, list):
             raise BadInput(f"{path}: line {number}: expected a row with id and outputs")
     counts = Counter(prediction["id"] for prediction in found)
     wanted = {row["id"] for row in rows}
@@ -61,3 +63,23 @@ def read_point(study: Study, point: Point, rows: Sequence[Row]) -> PointResult:
     if metrics.exists():
         result.metrics = read_json(metrics)
     return result
+
+
+def inputs_of(study: Study, point: Point) -> dict[str, Any]:
+    """What the metrics of a point depend on: its predictions, their config, and how to measure.
+
+    Raises BadInput where the predictions come from another config than the study's now.
+    """
+    found: dict[str, Any] = {"status": status(point), **identity(study.config, "evaluate")}
+    if found["status"] == "done":
+        is_done(point.directory, "infer", predict_identity(study, point))
+        found["predictions"] = _checksum(point.directory / "predictions.jsonl")
+    if (log := point.directory / "train.jsonl").exists():
+        found["log"] = _checksum(log)
+    return found
+
+
+def _checksum(path: Path) -> str:
+    if not path.exists():
+        raise BadInput(f"{path}: missing, though stage 3 finished; run it again with --force")
+    return checksum(path)[:12]

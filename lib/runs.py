@@ -51,6 +51,20 @@ SLURM_IDS = (
     "SLURM_CLUSTER_NAME",
 )
 
+# What the disk answers when the user has to act; any other error is ours.
+REFUSALS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+)
+
 
 class Busy(Exception):
     """Another task is at work on the same directory."""
@@ -64,34 +78,35 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises BadInput, with the path and the system's reason, where the disk says no.
     """
     temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.tmp")
+    old = temporary.with_suffix(".old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)  # left by a killed process that had this number, as in containers
         yield temporary
         _sync(temporary)
-        if temporary.is_dir() and path.is_dir():
-            shutil.rmtree(path)
+        if temporary.is_dir() and path.is_dir():  # a rename replaces no directory that holds files
+            os.replace(path, old)
         os.replace(temporary, path)
+    except BadInput as error:  # of a file inside, named by where it was to be
+        raise BadInput(str(error).replace(str(temporary), str(path))) from None
     except OSError as error:
-        if error.errno not in (
-            errno.ENOSPC,
-            errno.EDQUOT,
-            errno.EACCES,
-            errno.EROFS,
-            errno.EPERM,
-            errno.EFBIG,
-            errno.EIO,
-            errno.ENOTDIR,
-            errno.EEXIST,
-        ):
+        if error.errno not in REFUSALS:
             raise
-        kept = "; the file that was there is untouched" if path.exists() else ""
+        kept = "; what was there is untouched" if path.exists() or old.exists() else ""
         raise BadInput(f"{path}: cannot be written: {error.strerror}{kept}") from None
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                temporary.unlink()
+        if old.exists() and not path.exists():
+            os.replace(old, path)
+        _remove(temporary)
+        _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _sync(path: Path) -> None:
@@ -135,15 +150,17 @@ def read_json(path: Path) -> Any:
 def read_jsonl(path: Path, torn_tail: bool = False) -> list[dict[str, Any]]:
     """Rows of a JSONL file. `torn_tail`: a last line cut by a kill is left out, not refused."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        content = path.read_bytes()
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
+    # Bytes: a kill may cut a letter in two, and str.splitlines also cuts at U+2028 inside a text.
+    lines = content.removesuffix(b"\n").split(b"\n") if content else []
     rows = []
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode())
             if not isinstance(row, dict):
                 raise ValueError("expected an object")
             rows.append(row)
@@ -177,6 +194,8 @@ def locked(directory: Path, who: str) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise Busy(f"{directory}: held by another task ({file.read().strip()})") from None
+        except OSError as error:  # such as Lustre mounted without flock
+            raise BadInput(f"{directory}: cannot be locked: {error.strerror}") from None
         file.truncate(0)
         file.write(who)
         file.flush()

@@ -38,9 +38,9 @@ INCIDENTAL: frozenset[str] = frozenset(
 
 
 class Strict(BaseModel):
-    """A section of a study: unknown keys are refused, and nothing changes after loading."""
+    """A section of a study: unknown keys and other types are refused; nothing changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Model(Strict):
@@ -101,7 +101,8 @@ class Generate(Strict):
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
     chunk: Count = 512  # rows between two saves of the partial predictions
-    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.9  # share that vLLM may take of a GPU
+    # Share that vLLM may take of a GPU; prompt log-probabilities need the rest.
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.85
 
 
 class Evaluate(Strict):
@@ -121,6 +122,7 @@ class Resources(Strict):
     cpus: Count = 8
     memory: str = "64G"
     time: str = "04:00:00"
+    points: Count = 1  # points that one task does, one after the other
     extra: list[str] = []  # further sbatch options, such as --partition=gpu
 
     @field_validator("time", mode="before")

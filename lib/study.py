@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
@@ -43,6 +43,11 @@ class _Loader(yaml.CSafeLoader):
                 raise yaml.YAMLError(f"line {line}: key {key!r} is given twice")
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        return int(self.construct_scalar(node))  # PyYAML would read 010 as 8, and fail at 08
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 for _tag, _pattern, _first in (
     ("bool", r"true|false|True|False", "tfTF"),
@@ -63,7 +68,7 @@ def read_yaml(text: str, where: str) -> Any:
     """Safely parsed YAML. Raises BadInput with `where` and the line."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader by descent
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a scalar that its tag cannot be
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or str(error)
@@ -146,22 +151,36 @@ class Study:
         )
 
     def baseline(self) -> Point:
-        """The one comparison baseline that `evaluate.baseline` names."""
+        """The one comparison baseline that `evaluate.baseline` names, found without a walk.
+
+        Raises BadInput where no point or more than one has these values.
+        """
         wanted = self.config.evaluate.baseline
-        found = [p for p in self.points() if all(p.values.get(a) == v for a, v in wanted.items())]
-        if len(found) != 1:
+        fitting = Grid(
+            tuple(
+                {a: tuple(v for v in o if v == wanted.get(a, v)) for a, o in block.items()}
+                for block in self.grid.blocks
+                if all(axis in block or value is None for axis, value in wanted.items())
+            )
+        )
+        if len(fitting) != 1:
             raise BadInput(
-                f"{self.path}: evaluate.baseline: {wanted} fits {len(found)} points of "
+                f"{self.path}: evaluate.baseline: {wanted} fits {len(fitting)} points of "
                 f"the grid, expected exactly one"
             )
-        return found[0]
+        return self.point(self.grid.index(fitting.values(0)))
 
     def data_sections(self) -> list[Any]:
-        """The different `data` sections of the grid, without walking its product."""
+        """The different `data` sections of the grid: only axes that land in `data` are walked."""
         seen = {}
-        for values in self._representatives():
-            data = self._resolve(values).data
-            seen.setdefault(digest(data.model_dump()), data)
+        for block in self.grid.blocks:
+            walked = {
+                a: o if a == "variant" or self.axes[a].startswith("data.") else o[:1]
+                for a, o in block.items()
+            }
+            for values in Grid((walked,)):
+                data = self._resolve(values).data
+                seen.setdefault(digest(data.model_dump()), data)
         return list(seen.values())
 
     def _representatives(self) -> Iterator[dict[str, Value]]:
@@ -178,7 +197,7 @@ class Study:
 
     def _resolve(self, values: Mapping[str, Value]) -> Config:
         raw = {key: copy.deepcopy(self.raw[key]) for key in SECTIONS if key in self.raw}
-        layers = [("file", "trial: ", self.raw.get("trial") or {})] if self.mode == "trial" else []
+        layers = [("file", "trial: ", self.raw["trial"])] if self.mode == "trial" else []
         if "variant" in values:
             variant = str(values["variant"])
             layers.append(("file", f"variants.{variant}: ", self.variants[variant]))
@@ -193,11 +212,12 @@ class Study:
                 origin[key] = f"{where}: {label}"
         if self.mode == "trial":
             for key, value in TRIAL_FIXED.items():
-                put(raw, key, value, key)
+                put(raw, key, value, f"{self.path}: {key}")
             for key, limit in TRIAL_LIMITS.items():
                 given = get(raw, key)
                 usable = isinstance(given, (int, float)) and not isinstance(given, bool)
-                put(raw, key, min(given, limit) if usable else given or limit, key)
+                value = min(given, limit) if usable else given or limit
+                put(raw, key, value, f"{self.path}: {key}")
         return _validate(raw, self.path, origin)
 
     def _named_values(self, values: Mapping[str, Value], config: Config) -> dict[str, Value]:
@@ -211,6 +231,7 @@ class Study:
         return named
 
     def _check_point(self, values: Mapping[str, Value], config: Config) -> None:
+        """Every check across the fields of one point."""
         for axis, value in values.items():
             reason = unused_because(self.axes[axis], config) if axis != "variant" else None
             if reason and not _is_neutral(self.axes[axis], value):
@@ -219,33 +240,56 @@ class Study:
                     f"{self.path}: grid: {owner} does not use axis {axis!r} ({reason}), "
                     f"so {axis} {value!r} would repeat a point"
                 )
+        train = config.train
+        if train.batch_size % (train.micro_batch * train.processes):
+            raise BadInput(
+                f"{self.path}: train.batch_size: found {train.batch_size}, expected a multiple "
+                f"of train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
+            )
+        if train.fsdp and train.processes == 1:
+            raise BadInput(f"{self.path}: train.fsdp: expected train.processes above 1")
 
     def _check(self) -> None:
-        """Every cross-field check of a study, in one place."""
+        """Every check of a study, of its points and across them, without walking the grid."""
+        self._check_keys()
         for values in self._representatives():
-            config = self._resolve(values)
-            self._check_point(values, config)
-            train = config.train
-            if train.batch_size % (train.micro_batch * train.processes):
+            self._check_point(values, self._resolve(values))
+        self._check_duplicates()
+        self._check_baseline()
+
+    def _check_keys(self) -> None:
+        """Axes land on keys that there are; variants out of use and `trial` are right as well."""
+        known = flatten(self.config.model_dump())
+        for axis, key in self.axes.items():
+            if key not in known:
                 raise BadInput(
-                    f"{self.path}: train.batch_size: found {train.batch_size}, expected a multiple "
-                    f"of train.micro_batch × train.processes = {train.micro_batch} × "
-                    f"{train.processes}"
+                    f"{self.path}: axes.{axis}: found {key!r}, expected a key such as train.seed"
+                    f"{nearest(key, known)}"
                 )
-            if train.fsdp and train.processes == 1:
-                raise BadInput(f"{self.path}: train.fsdp: expected train.processes above 1")
+        for variant in self.variants:
+            self._resolve({"variant": variant})
+        replace(self, mode="trial")._resolve({})
+
+    def _check_duplicates(self) -> None:
         named = []
         for block in self.grid.blocks:
             for variant in block.get("variant", (None,)):
                 one = {**block, "variant": (variant,)} if variant is not None else dict(block)
                 first = {a: options[0] for a, options in one.items()}
                 config = self._resolve(first)
-                filled = self._named_values(first, config)
+                # What a point names though it ignores it tells no two runs apart.
+                filled = {
+                    axis: value
+                    for axis, value in self._named_values(first, config).items()
+                    if axis == "variant" or unused_because(self.axes[axis], config) is None
+                }
                 named.append({a: one.get(a, (v,)) for a, v in filled.items()})
         for i, one in enumerate(named):
             for other in named[:i]:
                 if shared := overlap(one, other):
                     raise BadInput(f"{self.path}: grid: duplicate point {point_name(shared)}")
+
+    def _check_baseline(self) -> None:
         if unknown := set(self.config.evaluate.baseline) - set(self.axes) - {"variant"}:
             axis = sorted(unknown)[0]
             raise BadInput(
@@ -253,6 +297,7 @@ class Study:
                 f"of {listed(['variant', *self.axes])}"
                 f"{nearest(axis, ['variant', *self.axes])}"
             )
+        self.baseline()
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -266,13 +311,15 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
                 f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
                 f"{nearest(key, known)}"
             )
-    given = dict(parse_override(text) for text in overrides)
+    given = spread(dict(parse_override(text) for text in overrides))
     own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
     for key, value in own.items():
         put(raw, key, value, f"command line: {key}")
     axes, variants = _axes_and_variants(raw, path)
+    raw["trial"] = _bundle(raw.get("trial") or {}, f"{path}: trial")
+    blocks = _expect(raw, "grid", list, path)
     try:
-        grid = parse_grid(_expect(raw, "grid", list, path), ["variant", *axes])
+        grid = parse_grid(blocks, ["variant", *axes])
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
     for variant in grid.axis_values("variant"):
@@ -334,6 +381,17 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def spread(bundle: Mapping[str, Any]) -> dict[str, Any]:
+    """`train: {gamma: 2}` → `train.gamma: 2`: a section given in part keeps its other keys."""
+    flat: dict[str, Any] = {}
+    for key, value in bundle.items():
+        if isinstance(value, dict) and (key == "data" or _known_keys(Config, key.split("."))):
+            flat |= spread({f"{key}.{inner}": v for inner, v in value.items()})
+        else:
+            flat[key] = value
+    return flat
+
+
 def put(nested: dict[str, Any], dotted: str, value: Any, where: str) -> None:
     """Set `a.b.c` in nested dicts. Raises BadInput where a part on the way is no section."""
     *sections, last = dotted.split(".")
@@ -392,11 +450,20 @@ def _axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], 
             raise BadInput(f"{path}: axes: {axis!r} cannot name an axis")
         if not isinstance(key, str) or key.split(".")[0] not in SECTIONS:
             raise BadInput(f"{path}: axes.{axis}: found {key!r}, expected a key such as train.seed")
+        if (first := next(other for other in axes if axes[other] == key)) != axis:
+            raise BadInput(f"{path}: axes.{axis}: {key} is what axis {first!r} sweeps already")
     variants = _expect(raw, "variants", dict, path) if raw.get("variants") else {}
-    for variant, bundle in variants.items():
-        if not isinstance(bundle, dict):
-            raise BadInput(f"{path}: variants.{variant}: found {bundle!r}, expected key: value")
-    return axes, variants
+    for variant in variants:
+        if not isinstance(variant, str):
+            raise BadInput(f"{path}: variants: found {variant!r}, expected a name (or quote it)")
+    return axes, {v: _bundle(bundle, f"{path}: variants.{v}") for v, bundle in variants.items()}
+
+
+def _bundle(found: Any, where: str) -> dict[str, Any]:
+    """A variant's overrides, or the trial's, under dotted keys."""
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise BadInput(f"{where}: found {found!r}, expected key: value pairs as in train.gamma: 2")
+    return spread(found)
 
 
 def _refuse_swept(
@@ -421,6 +488,7 @@ def _validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Conf
     except ValidationError as error:
         raise _first_error(error, Config, "", path, origin) from None
     try:
+        tasks.check(config.tasks)
         schema = tasks.part(config.tasks[0], "schema").Data
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
@@ -442,13 +510,16 @@ def _first_error(
 ) -> BadInput:
     first, *others = error.errors()
     loc = [str(part) for part in first["loc"]]
-    # A union adds its members' names to the location; a key of the file has none of these.
-    loc = [part for part in loc if not re.search(r"[\[\]-]", part)]
+    unknown = loc.pop() if first["type"] == "extra_forbidden" else None
+    # A union adds its members' names to the location, such as list[str]: no part of the key.
+    loc = [part for part in loc if "[" not in part] + ([unknown] if unknown else [])
     key = prefix + ".".join(loc)
-    # An override is named as such; the key itself may lie below the one that was given.
-    where = next((w for k, w in origin.items() if key == k or key.startswith(k + ".")), f"{path}: ")
+    # What was given is named as such; the wrong key may lie below it, or be a part of it.
+    related = (w for k, w in origin.items() if f"{key}.".startswith(f"{k}."))
+    around = (w for k, w in origin.items() if k.startswith(f"{key}."))
+    where = next(related, None) or next(around, None) or f"{path}: "
     more = f" (and {len(others)} more)" if others else ""
-    if first["type"] == "extra_forbidden":
+    if unknown:
         known = _known_keys(schema, loc[:-1])
         return BadInput(
             f"{where}{key}: unknown key, expected one of {listed(known, 24)}"
@@ -457,6 +528,7 @@ def _first_error(
     if first["type"] == "missing":
         return BadInput(f"{where}{key}: missing{more}")
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = re.sub(r"a valid dictionary( or instance of \w+)?", "key: value pairs", expected)
     hint = ""
     if first["type"] == "literal_error":
         hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
@@ -465,6 +537,8 @@ def _first_error(
 
 def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:
     for part in loc:
+        if part not in schema.model_fields:
+            return []
         annotation = schema.model_fields[part].annotation
         nested = [
             t

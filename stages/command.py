@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,16 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(BAD_INPUT)
 
 
-def parser(module: str, description: str | None, index: bool = False) -> Parser:
-    """Arguments that all stages take, and those of array stages where `index` is set."""
+def parser(
+    module: str,
+    description: str | None,
+    index: bool = False,
+    stage: Sequence[str] = (),
+) -> Parser:
+    """Arguments that all stages take; `index`: those of array stages; `stage`: a first choice."""
     made = Parser(prog=f"python -m {module}", description=(description or "").split("\n")[0])
+    if stage:
+        made.add_argument("stage", choices=stage)
     made.add_argument(
         "study", nargs="?", default=DEFAULT_STUDY, help=f"study file (default: {DEFAULT_STUDY})"
     )
@@ -57,6 +65,13 @@ def parser(module: str, description: str | None, index: bool = False) -> Parser:
             help="added to --index, for a grid larger than SLURM's arrays",
         )
         made.add_argument(
+            "--points",
+            type=int,
+            default=1,
+            metavar="K",
+            help="--index counts groups of K points",
+        )
+        made.add_argument(
             "--grid-hash",
             metavar="HASH",
             help="refuse to run if the grid is not the one with this hash",
@@ -74,12 +89,46 @@ def load(args: argparse.Namespace) -> Study:
 
 def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
     """The points that --index means, once the grid is known to be the one that was submitted."""
+    size = len(study.grid)
+    indices: Sequence[int]
+    if args.offset or args.points > 1:
+        groups = -(-size // args.points)
+        if not args.index.isdigit() or int(args.index) + args.offset >= groups:
+            raise BadInput(
+                f"--index: found {args.index!r} with --offset {args.offset} --points "
+                f"{args.points}, expected a number from 0 to {groups - 1 - args.offset}"
+            )
+        first = (int(args.index) + args.offset) * args.points
+        indices = range(first, min(first + args.points, size))
+    else:
+        indices = parse_indices(args.index, size)
+    points = [study.point(index) for index in indices]
     check_grid(study, args.grid_hash)
-    if args.offset and args.index.isdigit():
-        args.index = str(int(args.index) + args.offset)
-    elif args.offset:
-        raise BadInput(f"--offset: goes with a single --index, found {args.index!r}")
-    return [study.point(index) for index in parse_indices(args.index, len(study.grid))]
+    return points
+
+
+def each(points: Sequence[Point], do: Callable[[Point], int]) -> int:
+    """Do one point after the other; a point that fails doesn't keep the next from its turn.
+
+    Returns the first exit code above 0, and at once where a point was stopped on request.
+    """
+    if len(points) == 1:
+        return do(points[0])
+    worst = DONE
+    for point in points:
+        try:
+            code = do(point)
+        except BadInput as error:
+            print(f"error: {point.name}: {error}", file=sys.stderr)
+            code = BAD_INPUT
+        except Exception:
+            traceback.print_exc()
+            print(f"error: {point.name}: failed, see above", file=sys.stderr)
+            code = FAILED
+        if code == STOPPED:
+            return code
+        worst = worst or code
+    return worst
 
 
 def check_grid(study: Study, submitted: str | None) -> None:

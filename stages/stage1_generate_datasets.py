@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib.prepared import MANIFEST, prepare
-from lib.runs import locked, set_aside, write_json
+from lib.runs import write_json
 from stages.command import DONE, load, parser, run, say, who
 
 
@@ -20,14 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--debug", action="store_true", help="training sets of 100 rows")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
-    with locked(study.directory, who()):
-        if args.force and (aside := set_aside(study.directory, ["data"])):
-            say(f"old data set aside in {aside}")
-        manifest = prepare(study, args.debug)
-        write_json(
-            study.directory / "study.json",
-            {"path": study.path, "overrides": study.overrides, "config": study.config.model_dump()},
-        )
+    manifest = prepare(study, args.debug, args.force, who())
+    write_json(
+        study.directory / "study.json",
+        {"path": study.path, "overrides": study.overrides, "config": study.config.model_dump()},
+    )
     for name, split in manifest["splits"].items():
         say(f"{name}: {split['rows']} rows")
     say(f"data: {study.directory / 'data' / MANIFEST}")

@@ -27,7 +27,7 @@ from lib.runs import (
     write_json,
 )
 from lib.study import Point, Study
-from stages.command import DONE, STOPPED, chosen_points, load, parser, run, say, who
+from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
 
 OURS = (
     "model",
@@ -44,10 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train the points that --index names, one after the other; returns the exit code."""
     args = parser("stages.stage2_train", __doc__, index=True).parse_intermixed_args(argv)
     study = load(args)
-    for point in chosen_points(study, args):
-        if code := train(study, point, args.force):
-            return code
-    return DONE
+    return each(chosen_points(study, args), lambda point: train(study, point, args.force))
 
 
 def train(study: Study, point: Point, force: bool) -> int:

@@ -3,7 +3,7 @@
     python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
 
 Writes results/<study>/<point>/metrics.json and results/<study>/comparison/: aggregated_metrics.json
-and .csv, criteria.md, grid.csv. A point without predictions is refused by name unless
+and .csv, criteria.md. A point without predictions is refused by name unless
 --allow-missing is given; a diverged point is a result.
 """
 
@@ -12,17 +12,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
 from lib.grid import digest
-from lib.prepared import predict_identity, test_rows
+from lib.prepared import test_rows
 from lib.progress import tracked
-from lib.results import read_point, status
-from lib.runs import checksum, done_mark, is_done, mark_done, write_json, write_text
-from lib.study import Point, Study, identity
+from lib.results import inputs_of, read_point, status
+from lib.runs import done_mark, mark_done, write_json, write_text
+from lib.study import Point, Study
 from stages.command import DONE, load, parser, run, say
 
 
@@ -55,18 +54,19 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) 
     if compare and mark and mark["hash"] == digest(inputs) and not force:
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
-    results = []
-    for point in tracked(points, len(points), "evaluate", "point"):
-        result = read_point(study, point, rows)
+    # All are read, and refused where they are not whole, before anything is written.
+    results = [read_point(study, point, rows) for point in points]
+    for point, result in tracked(zip(points, results, strict=True), len(points), "evaluate",
+                                 "point"):  # fmt: skip
         if result.status == "done":
             before = done_mark(point.directory, "evaluate")
-            if force or not before or before["hash"] != digest(inputs[point.name]):
+            same = before is not None and before["hash"] == digest(inputs[point.name])
+            if force or not same or result.metrics is None:
                 result.metrics = task.evaluate(rows, result.predictions, settings)
                 write_json(point.directory / "metrics.json", result.metrics)
                 mark_done(point.directory, "evaluate", inputs[point.name])
         else:
             result.metrics = None
-        results.append(result)
     if not compare:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
@@ -77,26 +77,6 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) 
     mark_done(comparison, "evaluate", inputs)
     say(f"comparison: {comparison / 'aggregated_metrics.csv'}")
     say(f"criteria: {comparison / 'criteria.md'}")
-
-
-def inputs_of(study: Study, point: Point) -> dict[str, Any]:
-    """What the metrics of a point depend on: its predictions, their config, and how to measure.
-
-    Raises BadInput where the predictions come from another config than the study's now.
-    """
-    found: dict[str, Any] = {"status": status(point), **identity(study.config, "evaluate")}
-    if found["status"] == "done":
-        is_done(point.directory, "infer", predict_identity(study, point))
-        found["predictions"] = _checksum(point.directory / "predictions.jsonl")
-    if (log := point.directory / "train.jsonl").exists():
-        found["log"] = _checksum(log)
-    return found
-
-
-def _checksum(path: Path) -> str:
-    if not path.exists():
-        raise BadInput(f"{path}: missing, though stage 3 finished; run it again with --force")
-    return checksum(path)[:12]
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,14 +8,16 @@ comparison_<topic>.pdf, each with a PNG beside it. Reads what stage 4 wrote.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from lib import tasks
-from lib.errors import BadInput
+from lib.errors import BadInput, listed
 from lib.prepared import test_rows
 from lib.progress import progress
-from lib.results import read_point
+from lib.results import inputs_of, read_point
 from lib.runs import done_mark, mark_done, read_json
+from lib.study import Point, Study, flatten
 from stages.command import DONE, load, parser, run, say
 
 
@@ -28,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if evaluated is None:
         raise BadInput(f"{comparison}: not evaluated yet; run python -m stages.stage4_evaluate "
                        f"{study.path}")  # fmt: skip
+    points = list(study.points())
+    check_evaluated(study, points, evaluated["identity"])
     drawn = done_mark(comparison, "visualize")
     if drawn and drawn["evaluated"] == evaluated["hash"] and not args.force:
         say(f"drawn already: {comparison}")
@@ -35,11 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from lib.figures import save
 
     task, settings = tasks.part(study.config.tasks[0], "figures"), study.config.evaluate
-    rows, points = test_rows(study), list(study.points())
-    results = []
+    rows = test_rows(study)
+    results = [read_point(study, point, rows) for point in points]
     with progress(len(points) + 1, "draw", "directory") as shown:
-        for count, point in enumerate(points, 1):
-            result = read_point(study, point, rows)
+        for count, (point, result) in enumerate(zip(points, results, strict=True), 1):
             mark = done_mark(point.directory, "visualize")
             key = evaluated["identity"].get(point.name)
             if args.force or mark is None or mark["identity"] != key:
@@ -47,7 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
                     save(figure, point.directory / f"{point.name}_{topic}")
                 if point.directory.exists():
                     mark_done(point.directory, "visualize", key)
-            results.append(result)
             shown.update(count)
         tables = read_json(comparison / "aggregated_metrics.json")
         names = []
@@ -59,6 +61,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         say(f"figure: {comparison / name}.pdf")
     return DONE
+
+
+def check_evaluated(study: Study, points: Sequence[Point], evaluated: Mapping[str, Any]) -> None:
+    """Raise BadInput where the points are others than stage 4 saw: figures would mix the two."""
+    before = flatten(evaluated)
+    now = flatten({point.name: inputs_of(study, point) for point in points})
+    changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if changed:
+        raise BadInput(
+            f"{study.directory / 'comparison'}: changed since stage 4: {listed(changed, 3)}; "
+            f"run python -m stages.stage4_evaluate {study.path} again"
+        )
 
 
 if __name__ == "__main__":

@@ -125,16 +125,22 @@ def names() -> list[str]:
     return sorted(m.name for m in iter_modules([str(Path(__file__).parent)]) if m.ispkg)
 
 
+def check(tasks: Sequence[str]) -> None:
+    """Raise BadInput for a task that does not exist."""
+    for task in tasks:
+        if task not in names():
+            raise BadInput(
+                f"tasks: unknown task {task!r}, expected {listed(names())}{nearest(task, names())}"
+            )
+
+
 @cache
 def part(task: str, name: str) -> Any:
     """Module `name` (schema, data, evaluate, figures, score) of a task, imported when first used.
 
     Raises BadInput for a task that does not exist.
     """
-    if task not in names():
-        raise BadInput(
-            f"tasks: unknown task {task!r}, expected {listed(names())}{nearest(task, names())}"
-        )
+    check([task])
     return import_module(f"lib.tasks.{task}.{name}")
 
 

@@ -5,6 +5,7 @@
 # read or written, so any number of them run side by side, beside a SLURM of the machine's own too.
 # `start` prints the line that points a shell at it: eval "$(slurm.sh start DIR)".
 set -euo pipefail
+PATH+=:/usr/sbin # where the daemons are
 
 gpus=16 # four elements of train.sbatch (gpu:4) side by side
 
@@ -14,7 +15,7 @@ die() {
 }
 
 install_slurm() {
-    command -v slurmctld slurmd munged >/dev/null && return
+    type slurmctld slurmd munged >/dev/null 2>&1 && return
     command -v apt-get >/dev/null || die "SLURM is not installed and there is no apt-get"
     # DPkg::Lock::Timeout: another test run may be installing at this moment.
     local get=(apt-get -qq -y -o DPkg::Lock::Timeout=300 --no-install-recommends)
@@ -35,17 +36,18 @@ free_port() {
 }
 
 write_config() {
-    local host
-    host=$(hostname -s)
+    local host=${HOSTNAME%%.*}
     # slurmd wants a character device for every GPU; a link to one will do, and needs no mknod.
     local i
     for ((i = 0; i < gpus; i++)); do ln -s /dev/null "$dir/gpu$i"; done
     echo "NodeName=$host Name=gpu File=$dir/gpu[0-$((gpus - 1))]" >"$dir/gres.conf"
 
+    local port
+    port=$(free_port)
     cat >"$SLURM_CONF" <<CONF
-ClusterName=test
+ClusterName=test$port
 SlurmctldHost=$host(127.0.0.1)
-SlurmctldPort=$(free_port)
+SlurmctldPort=$port
 SlurmdPort=$(free_port)
 SlurmUser=root
 SlurmdUser=root
@@ -60,7 +62,7 @@ JobCompType=jobcomp/filetxt
 JobCompLoc=$dir/jobcomp.log
 
 AuthType=auth/munge
-# A requeued job waits cred_expire seconds before it may start again (120 by default).
+# A requeued job waits cred_expire seconds before it may start again: 120, at the least 5.
 AuthInfo=socket=$dir/munge.socket,cred_expire=5
 
 # No cgroups: they need more rights than a container gives.
@@ -93,8 +95,9 @@ CONF
 
 start() {
     [[ $EUID == 0 ]] || die "needs root: slurmd starts jobs for other users"
-    # A socket's path has room for 107 characters; the longest is DIR/spool/HOST_JOB.STEP.
-    ((${#dir} < 70)) || die "the path $dir is too long for a socket in it"
+    # A socket's path has room for 107 characters; this is the longest.
+    local socket=$dir/spool/${HOSTNAME%%.*}_99999.4294967291
+    ((${#socket} < 108)) || die "the path $dir is too long for a socket in it"
     [[ ! -e $dir/slurm.conf ]] || die "$dir already holds a SLURM"
     mkdir -p "$dir"/{state,spool}
     install_slurm
@@ -124,23 +127,47 @@ failed() {
     exit 1
 }
 
-# The processes of this SLURM: daemons are named by their pid files (the command line is compared,
-# for a number may have been given to another process since), jobs by their environment.
+# Prints the ids of the daemons of DIR that run. A pid file may be stale, and its number another
+# process's by now, so the command line must name DIR too.
 daemons() {
     local name pid
     for name in slurmctld slurmd munge; do
         pid=$(cat "$dir/$name.pid" 2>/dev/null) || continue
-        if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$dir/"; then echo "$pid"; fi
+        if grep -qF "$dir/" "/proc/$pid/cmdline" 2>/dev/null; then echo "$pid"; fi
     done
 }
 
 stop() {
     [[ -e $dir/slurm.conf ]] || return 0
     export SLURM_CONF=$dir/slurm.conf
-    local deadline=$((SECONDS + 15)) pid
+    local deadline pids
+    # Jobs first, while there is a slurmd to end them: what a job left running goes with it.
     if [[ $(scontrol ping 2>/dev/null) == *UP* ]]; then
-        scancel --state=PENDING,RUNNING,SUSPENDED --user="$USER" 2>/dev/null
+        scancel --quiet --partition=test || true
+        deadline=$((SECONDS + 20))
+        until [[ -z $(squeue -h 2>/dev/null) ]] || ((SECONDS > deadline)); do sleep 0.1; done
     fi
+    deadline=$((SECONDS + 10))
+    local signal=TERM
+    while mapfile -t pids < <(daemons) && ((${#pids[@]})); do
+        ((SECONDS < deadline)) || signal=KILL
+        kill -"$signal" "${pids[@]}" 2>/dev/null || true
+        sleep 0.1
+    done
+    rm -f "$dir"/{slurmctld,slurmd,munge}.pid
+    # Without cgroups a process that left its job's session (setsid) outlives the job. Every process
+    # of a job carries the name of its cluster, and the port in it makes that one unique.
+    mapfile -t pids < <(
+        grep -lzx "SLURM_CLUSTER_NAME=$(sed -n 's/^ClusterName=//p' "$SLURM_CONF")" \
+            /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3
+    )
+    if ((${#pids[@]})); then kill -KILL "${pids[@]}" 2>/dev/null || true; fi
 }
-dir=$(realpath -m "${2:?usage: slurm.sh start|stop DIR}")
-case $1 in start) start ;; stop) stop ;; *) die "usage: slurm.sh start|stop DIR" ;; esac
+
+usage='usage: slurm.sh start|stop DIR'
+dir=$(realpath -m "${2:?$usage}")
+case $1 in
+start) start ;;
+stop) stop ;;
+*) die "$usage" ;;
+esac

@@ -39,17 +39,20 @@ def measured(point: PointResult) -> bool:
 def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict[str, Any]:
     """Every comparison, JSON-able.
 
-        {"rows": n, "level": …, "resamples": …, "families": {name: tests in it},
-         "baseline": {"name", "reason"},              reason: why nothing relative to it is known
-         "points": {name: {"status", "cell", "metrics", "unknown", …, "accuracy_difference",
-                    "mcnemar", "auc_difference", "theory", "control", "truth"}},
-         "trends": [line over γ, …], "shift_line": {…}, "equal_odds": [group, …],
-         "control_curve": {…}, "truth": {…} | null, "seeds": [group, …]}
+    {"rows": n, "level": …, "resamples": …, "families": {name: tests in it},
+     "baseline": {"name", "reason"},              reason: why nothing relative to it is known
+     "points": {name: {"status", "cell", "metrics", "unknown", …, "accuracy_difference",
+                "mcnemar", "auc_difference", "theory", "control", "truth"}},
+     "trends": [line over γ, …], "shift_line": {…}, "equal_odds": [group, …],
+     "control_curve": {…}, "truth": {…} | null, "seeds": [group, …]}
     """
     y, counts = labels(rows), resamples(len(rows), settings)
     cells = theory.cells(points)
-    answers = {p.name: read_answers(p.predictions)
-               for p in points if measured(p) and p.predictions is not None}  # fmt: skip
+    answers = {
+        p.name: read_answers(p.predictions)
+        for p in points
+        if measured(p) and p.predictions is not None
+    }
     truth = theory.true_log_odds(rows)
     name, reason = find_baseline(points, settings, answers)
     tables = {p.name: _of_point(p, cells[p.name]) for p in points}
@@ -89,21 +92,28 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     }
 
 
+def entries(tables: Mapping[str, Any], key: str, others: bool = False) -> dict[str, Any]:
+    """`key` of each point's table, where it is known; `others`: of all but the baseline."""
+    skipped = tables["baseline"]["name"] if others else None
+    return {
+        name: table[key]
+        for name, table in tables["points"].items()
+        if table[key] is not None and name != skipped
+    }
+
+
 def find_baseline(
     points: Sequence[PointResult], settings: Any, answers: Mapping[str, Answers]
 ) -> tuple[str | None, str | None]:
     """Name of the point that `settings.baseline` singles out, and why it cannot serve, if so."""
     wanted = settings.baseline
-    fits = [p for p in points if all(p.values.get(a, _none) == v for a, v in wanted.items())]
+    fits = [p for p in points if all(p.values.get(a) == v for a, v in wanted.items())]
     if len(fits) != 1:
         return None, f"evaluate.baseline fits {len(fits)} points, expected one"
     if fits[0].name not in answers:
         why = "has no predictions" if measured(fits[0]) else f"is {fits[0].status}"
         return fits[0].name, f"the baseline {fits[0].name} {why}"
     return fits[0].name, None
-
-
-_none = object()
 
 
 def _of_point(point: PointResult, cell: Cell) -> dict[str, Any]:
@@ -114,9 +124,10 @@ def _of_point(point: PointResult, cell: Cell) -> dict[str, Any]:
         "cell": cell._asdict() | {"rest": dict(cell.rest), "offset": cell.offset},
         "metrics": metrics["metrics"] if metrics else None,
         **{key: metrics[key] if metrics else None for key in ("rows", "unknown", "neither_mean")},
-        **dict.fromkeys(("accuracy_difference", "mcnemar", "auc_difference", "theory", "control",
-                         "truth")),
-    }  # fmt: skip
+        **dict.fromkeys(
+            ("accuracy_difference", "mcnemar", "auc_difference", "theory", "control", "truth")
+        ),
+    }
 
 
 def _against_baseline(
@@ -128,7 +139,7 @@ def _against_baseline(
     counts: np.ndarray,
     level: float,
 ) -> dict[str, np.ndarray]:
-    """Fill in what each point is relative to the baseline; returns its logit shifts (n,) by name."""
+    """Fill in what points are relative to the baseline; returns logit shifts (n,) by name."""
     base = answers[baseline]
     base_right = base.pred == y
     base_auc = None if base.z is None else (auc(y, base.z), auc(y, base.z, counts))
@@ -186,22 +197,20 @@ def _control(
 
 def _control_curve(
     y: np.ndarray, baseline_z: np.ndarray | None, counts: np.ndarray, level: float
-) -> dict[str, list[float]] | None:
+) -> dict[str, list[float | None]] | None:
     """Accuracy of the baseline at every acceptance rate, thresholds moved, with an interval."""
     if baseline_z is None or not len(y):
         return None
-    curve: dict[str, list[Any]] = {"acceptance_rate": [], "accuracy": [], "low": [], "high": []}
-    for rate in CURVE:
-        moved = threshold_at_rate(baseline_z, float(rate))
-        if moved.achieved in curve["acceptance_rate"]:
-            continue
-        right = (baseline_z > moved.threshold) == (y == 1)
-        found = estimate(right.astype(float), counts, level)
-        curve["acceptance_rate"].append(moved.achieved)
-        curve["accuracy"].append(found["value"])
-        curve["low"].append(found["low"])
-        curve["high"].append(found["high"])
-    return curve
+    moved = {m.achieved: m.threshold for m in (threshold_at_rate(baseline_z, r) for r in CURVE)}
+    right = (baseline_z[:, None] > np.array(list(moved.values()))) == (y == 1)[:, None]
+    resampled = counts @ right.astype(counts.dtype) / counts.sum(axis=1, keepdims=True)
+    bounds = [percentile_interval(values, level) or (None, None) for values in resampled.T]
+    return {
+        "acceptance_rate": list(moved),
+        "accuracy": right.mean(axis=0).tolist(),
+        "low": [low for low, _ in bounds],
+        "high": [high for _, high in bounds],
+    }
 
 
 def _trends(
@@ -235,17 +244,20 @@ def _trends(
             page["reason"] = f"{reason}; {len(present) - len(scored)} points have no scores"
         found.append(
             {
-                "variant": variant, "weighted_class": weighted_class, "ratio": ratio,
-                "seed": seed, "rest": dict(rest),
-                "points": present, "absent": [name for name in names if name not in answers],
+                "variant": variant,
+                "weighted_class": weighted_class,
+                "ratio": ratio,
+                "seed": seed,
+                "rest": dict(rest),
+                "points": present,
+                "absent": [name for name in names if name not in answers],
                 "gammas": [cells[name].gamma for name in present],
                 "acceptance": [float(a.mean()) if len(a) else None for a in accepted],
                 "pairs": pairs,
-                "monotonic": pairs["in_order"] > 0 and pairs["reversed"] == 0
-                if len(present) > 1 else None,
+                "monotonic": pairs["reversed"] == 0 if len(present) > 1 else None,
                 "page": page | {"p_holm": None},
             }
-        )  # fmt: skip
+        )
     return found
 
 
@@ -278,16 +290,22 @@ def _seeds(points: Sequence[PointResult], cells: Mapping[str, Cell]) -> list[dic
             continue
         metrics = {}
         for metric in METRICS:
-            values = [p.metrics["metrics"][metric]["value"] if measured(p) else None
-                      for p in members]  # fmt: skip
+            values = [
+                p.metrics["metrics"][metric]["value"] if measured(p) else None for p in members
+            ]
             known = [value for value in values if value is not None]
             metrics[metric] = {
                 "values": values,
                 "mean": fmean(known) if known else None,
                 "sd": stdev(known) if len(known) > 1 else None,
             }
-        found.append({"points": [p.name for p in members], "metrics": metrics,
-                      "seeds": [cells[p.name].seed for p in members]})  # fmt: skip
+        found.append(
+            {
+                "points": [p.name for p in members],
+                "metrics": metrics,
+                "seeds": [cells[p.name].seed for p in members],
+            }
+        )
     return found
 
 
@@ -311,8 +329,10 @@ def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[
         row |= _spread("accuracy_minus_baseline", table["accuracy_difference"])
         row |= _spread("auc_minus_baseline", table["auc_difference"])
         row |= _test("mcnemar", table["mcnemar"])
-        row |= {f"control_{name}": control.get(name) for name in
-                ("threshold", "acceptance_rate", "accuracy", "f1")}  # fmt: skip
+        row |= {
+            f"control_{name}": control.get(name)
+            for name in ("threshold", "acceptance_rate", "accuracy", "f1")
+        }
         row |= _spread("accuracy_minus_control", control.get("accuracy_difference"))
         row |= _spread("f1_minus_control", control.get("f1_difference"))
         row |= _test("control_mcnemar", control.get("mcnemar"))
@@ -330,8 +350,11 @@ def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[
 
 def _spread(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
     found = found or {}
-    return {name: found.get("value"), f"{name}_low": found.get("low"),
-            f"{name}_high": found.get("high")}  # fmt: skip
+    return {
+        name: found.get("value"),
+        f"{name}_low": found.get("low"),
+        f"{name}_high": found.get("high"),
+    }
 
 
 def _test(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -14,18 +14,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib.metrics import auc, confusion, decision_intervals, decision_rates, reliability_table
-from lib.statistics import percentile_interval, resample_counts, wilson
+from lib.metrics import confusion, decision_intervals, decision_rates, reliability_table
+from lib.statistics import resample_counts, wilson
 from lib.tasks import Comparison, PointResult, Row
 
 DECISION = {"accept": 1, "reject": 0, "unknown": -1}
 SCORED = ("auc", "brier", "ece")  # metrics that need a score of every row
-METRICS = ("accuracy", "precision", "recall", "f1", "acceptance_rate", "actual_acceptance_rate",
-           *SCORED)  # fmt: skip
+METRICS = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "acceptance_rate",
+    "actual_acceptance_rate",
+    *SCORED,
+)
 
 
 class Answers(NamedTuple):
-    """Graded predictions of one point as arrays (n,); z and p are None unless every row has both."""
+    """Graded predictions of one point as arrays (n,); z, p: None unless every row has both."""
 
     pred: np.ndarray  # 1 accept, 0 reject, −1 unknown
     z: np.ndarray | None  # log P(accept)/P(reject)
@@ -55,7 +62,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "rows": len(rows),
         "unknown": int((~known).sum()),
         "unscored": sum(_unscored(p) for p in predictions),
-        "metrics": _metrics(y, answers, resamples(len(y), settings), settings.level),
+        "metrics": _metrics(y, answers, resamples(len(y), settings), settings),
         "confusion": confusion(y, answers.pred),
         "neither_mean": float(np.mean(neither)) if neither else None,
         "neither_max": float(max(neither)) if neither else None,
@@ -70,12 +77,12 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
 
 
 def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-    """What the points say together: see `comparison.tabulate` and `criteria.judge`."""
-    from lib.tasks.decision import comparison, criteria
+    """What the points say together: see `comparison.tabulate`, `criteria.judge`, `findings`."""
+    from lib.tasks.decision import comparison, criteria, findings
 
     tables = comparison.tabulate(points, rows, settings)
     tables["criteria"] = criteria.judge(points, tables)
-    tables["findings"] = criteria.findings(points, tables)
+    tables["findings"] = findings.sentences(points, tables)
     return Comparison(tables, comparison.flat(points, tables), criteria.markdown(tables))
 
 
@@ -85,7 +92,7 @@ def labels(rows: Sequence[Row]) -> np.ndarray:
 
 
 def read_answers(predictions: Sequence[Row]) -> Answers:
-    """Graded predictions as arrays. One row without scores leaves the point without: never a subset."""
+    """Graded predictions as arrays; one row without scores leaves the point without any."""
     pred = np.array([DECISION[p["prediction"]] for p in predictions], dtype=int)
     if not predictions or any(_unscored(p) for p in predictions):
         return Answers(pred, None, None)
@@ -111,18 +118,21 @@ def _unscored(prediction: Row) -> bool:
 
 
 def _metrics(
-    y: np.ndarray, answers: Answers, counts: np.ndarray, level: float
+    y: np.ndarray, answers: Answers, counts: np.ndarray, settings: Any
 ) -> dict[str, dict[str, Any]]:
-    table: dict[str, dict[str, Any]] = dict(
-        decision_intervals(y, answers.pred, answers.p, counts, level)
+    pred, level = answers.pred, settings.level
+    found: dict[str, dict[str, Any]] = decision_intervals(
+        y, pred, answers.p, counts, level, bins=settings.bins, score=answers.z
     )
-    actual = decision_rates(y, answers.pred)["actual_acceptance_rate"]
-    table["actual_acceptance_rate"] = {"value": actual, "low": None, "high": None, "method": None}
-    if answers.z is not None:  # the ranking is in the log-odds: P(accept) rounds to 1 at 37 logits
-        low, high = percentile_interval(auc(y, answers.z, counts), level) or (None, None)
-        table["auc"] |= {"value": auc(y, answers.z), "low": low, "high": high}
+    for name, among in (("precision", pred == 1), ("recall", y == 1)):
+        if found[name]["value"] in (0.0, 1.0):  # so it is in every resample, of 3 papers or 3,000
+            hits = int((among & (y == 1) & (pred == 1)).sum())
+            low, high = wilson(hits, int(among.sum()), level)
+            found[name] |= {"low": low, "high": high, "method": "wilson"}
+    actual = decision_rates(y, pred)["actual_acceptance_rate"]
+    found["actual_acceptance_rate"] = {"value": actual, "low": None, "high": None, "method": None}
     empty = {"value": None, "low": None, "high": None, "method": None}
-    return {name: table.get(name, dict(empty)) for name in METRICS}
+    return {name: found.get(name, dict(empty)) for name in METRICS}
 
 
 def _by_year(
@@ -142,8 +152,15 @@ def _by_year(
             low = high = None
             if name in successes:
                 low, high = wilson(int(successes[name].sum()), len(answers), level) or (None, None)
-            metrics[name] = {"value": value, "low": low, "high": high,
-                             "method": "wilson" if name in successes else None}  # fmt: skip
-        table[year] = {"rows": len(answers), "unknown": int((answers < 0).sum()),
-                       "metrics": metrics}  # fmt: skip
+            metrics[name] = {
+                "value": value,
+                "low": low,
+                "high": high,
+                "method": "wilson" if name in successes else None,
+            }
+        table[year] = {
+            "rows": len(answers),
+            "unknown": int((answers < 0).sum()),
+            "metrics": metrics,
+        }
     return table

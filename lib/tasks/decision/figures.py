@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean, stdev
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -25,14 +26,21 @@ from lib.figures import (
     thin,
 )
 from lib.tasks import PointResult
-from lib.tasks.decision.comparison import measured
+from lib.tasks.decision.comparison import entries, measured
 from lib.tasks.decision.criteria import ACCURACY, RATES, absent, percent
 from lib.tasks.decision.theory import Cell, cells, lines
 
-GAMMA = "loss weight γ (×, log2 scale)"
-METRIC_NAMES = {"accuracy": "accuracy", "acceptance_rate": "acceptance rate", "f1": "F1",
-                "precision": "precision of accepts", "recall": "recall of accepts"}  # fmt: skip
-METHODS = {"accuracy": "Wilson", "acceptance_rate": "Wilson"}  # the others are bootstrapped
+NAMES = {
+    "accuracy": "accuracy",
+    "acceptance_rate": "acceptance rate",
+    "f1": "F1",
+    "precision": "precision of accepts",
+    "recall": "recall of accepts",
+}
+LOSS = "training loss (nats, γ included)"
+BOTH = "bootstrap (at 0 and 100 % Wilson)"
+SQUARE = (2.9, 2.9)
+WHOLE = (-0.02, 1.02)  # limits of a rate whose points may lie at 0 and 1
 
 
 def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
@@ -49,446 +57,508 @@ def comparison_figures(
     points: list[PointResult], comparison: Mapping[str, Any], settings: Any
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure over all points that their numbers allow; `comparison`: the tables."""
-    if not points:
-        return
-    study = _Study(points, comparison)
     if any(point.train_log for point in points):
-        yield "learning_curves", _learning_curves(study)
-    if not study.present:
+        yield "learning_curves", _learning_curves(_View(points, comparison))
+    if not any(measured(point) for point in points):
         return
-    yield "acceptance_rate", _over_gamma(study, "acceptance_rate")
-    yield "accuracy", _over_gamma(study, "accuracy")
-    yield "precision_recall", _precision_recall(study)
-    for metric in METRIC_NAMES:
-        yield f"heatmap_{metric}", _heatmap(study, metric)
-    if any(table["theory"] for table in comparison["points"].values()):
-        yield "theory", _theory(study)
+    view = _View(points, comparison)
+    yield "acceptance_rate", _over_gamma(view, "acceptance_rate")
+    yield "accuracy", _over_gamma(view, "accuracy")
+    yield "precision_recall", _precision_recall(view)
+    for metric in NAMES:
+        yield f"heatmap_{metric}", _heatmap(view, metric)
+    if view.table("theory"):
+        yield "theory", _theory(view)
     if comparison["control_curve"]:
-        yield "control", _control(study)
-        yield "control_difference", _control_difference(study)
+        yield "control", _control(view)
+        yield "control_difference", _control_difference(view)
     if comparison["truth"]:
-        yield "truth", _truth(study)
-    if any(point.metrics["by_year"] for point in study.present):
-        yield "by_year", _by_year(study)
+        yield "truth", _truth(view)
+    if any(point.metrics["by_year"] for point in view.present):
+        yield "by_year", _by_year(view)
 
 
-class _Study:
-    """The points with their cells, and the styles that all figures share."""
+class _View:
+    """The points of a study with their cells, and the styles that its figures share."""
 
     def __init__(self, points: Sequence[PointResult], tables: Mapping[str, Any]) -> None:
-        self.points = points
+        self.points = {point.name: point for point in points}
         self.tables = tables
-        self.by_name = {point.name: point for point in points}
         self.present = [point for point in points if measured(point)]
         self.cells = cells(points)
+        self.lines = lines(self.cells)
         self.baseline = tables["baseline"]["name"]
-        ratios = sorted({(cell.k, cell.ratio) for cell in self.cells.values()})
-        self.ratios = [ratio for _, ratio in ratios]
-        weighted = {self.panel(c): None for c in self.cells.values() if c.weighted_class}
-        self.panels = list(weighted) or [self.panel(c) for c in self.cells.values()][:1]
-        self.gammas = sorted({cell.gamma for cell in self.cells.values()})
-        self.seeds = sorted({cell.seed for cell in self.cells.values()})
         self.level = f"{100 * tables['level']:g} %"
+        ratios = {(cell.k, cell.ratio): None for cell in self.cells.values()}
+        self.ratios = [ratio for _, ratio in sorted(ratios)]
+        self.gammas = sorted({cell.gamma for cell in self.cells.values()})
+        self.seeds = len({cell.seed for cell in self.cells.values()})
+        # Panel → names of its points; unweighted points are γ = 1 of the lines that they start.
+        self.panels: dict[str, list[str]] = {}
+        for names in self.lines.values():
+            weighted = next(name for name in names if self.cells[name].weighted_class)
+            of_panel = self.panels.setdefault(self.panel(self.cells[weighted]), [])
+            of_panel += [name for name in names if name not in of_panel]
+        self.panels = self.panels or {"unweighted": list(self.points)}
 
     def panel(self, cell: Cell) -> str:
-        """The panel a point is drawn in: its variant, and the axes that are not γ, ratio, seed."""
+        """The panel of a cell: its variant, and the axes that are not γ, ratio or seed."""
         return ", ".join([cell.variant, *(f"{axis} {value}" for axis, value in cell.rest)])
 
     def ratio_style(self, ratio: str) -> Style:
         """Ratios are ordered: dark to light."""
         return ordinal(self.ratios.index(ratio), len(self.ratios))
 
-    def point_style(self, name: str) -> Style:
-        """Colour and filling tell the variant, the marker the ratio; unweighted points are black."""
-        cell = self.cells[name]
-        marker = self.ratio_style(cell.ratio).marker
-        if cell.weighted_class is None:
-            return Style("black", marker)
-        return category(self.panels.index(self.panel(cell)))._replace(marker=marker)
+    def cloud(
+        self,
+        title: str,
+        xlabel: str,
+        ylabel: str,
+        places: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]],
+        **panel: Any,
+    ) -> Panel:
+        """A scatter; places: name → (x, y), each {"value", "low", "high"}; γ beside each point.
 
-    def clouds(self, names: Sequence[str]) -> list[tuple[str, Style, list[str]]]:
-        """(label, style, points) of each variant and ratio among `names`, in grid order."""
+        Colour and filling tell the variant, the marker the ratio; unweighted points are black.
+        """
         groups: dict[str, list[str]] = {}
-        for name in names:
-            cell = self.cells[name]
-            groups.setdefault(f"{self.panel(cell)} {cell.ratio}", []).append(name)
-        return [(label, self.point_style(group[0]), group) for label, group in groups.items()]
+        for name, (x, y) in places.items():
+            if x["value"] is not None and y["value"] is not None:
+                label = f"{self.panel(self.cells[name])} {self.cells[name].ratio}"
+                groups.setdefault(label, []).append(name)
+        series = []
+        for label, names in groups.items():
+            cell = self.cells[names[0]]
+            style = Style()
+            if cell.weighted_class:
+                style = category(list(self.panels).index(self.panel(cell)))
+            style = style._replace(marker=self.ratio_style(cell.ratio).marker)
+            x, y = ([places[name][i] for name in names] for i in (0, 1))
+            column = {
+                "x": [v["value"] for v in x],
+                "y": [v["value"] for v in y],
+                "x_low": [v["low"] for v in x],
+                "x_high": [v["high"] for v in x],
+                "low": [v["low"] for v in y],
+                "high": [v["high"] for v in y],
+                "texts": [self.gamma(name) for name in names],
+            }
+            series.append(Series(label, **column, style=style, joined=False))
+        return Panel(title, xlabel, ylabel, series, **panel)
 
-    def gamma_text(self, name: str) -> str:
-        """What stands beside a point."""
+    def gamma(self, name: str) -> str:
+        """What stands beside a point: nothing where no class is weighted."""
         cell = self.cells[name]
         return f"{cell.gamma:g}" if cell.weighted_class else ""
 
+    def table(self, key: str, others: bool = False) -> dict[str, Any]:
+        """See `comparison.entries`."""
+        return entries(self.tables, key, others)
+
     def note(self, *parts: str) -> str:
         """What the numbers are, and which points have none."""
-        seeds = f"{len(self.seeds)} seeds, each drawn" if len(self.seeds) > 1 else ""
-        first = "; ".join(part for part in (f"{self.tables['rows']:,} test papers", *parts, seeds)
-                          if part) + "."  # fmt: skip
-        rest = absent(self.points)
-        return first + (f"\nNo value: {rest}." if rest else "")
+        seeds = f"{self.seeds} seeds" if self.seeds > 1 else ""
+        kept = [part for part in (f"{self.tables['rows']:,} test papers", *parts, seeds) if part]
+        text = "; ".join(kept) + "."
+        rest = absent(self.points.values())
+        return f"{text}\nNo value: {rest}." if rest else text
 
 
-def _value(point: PointResult, metric: str, key: str = "value") -> float | None:
-    return point.metrics["metrics"][metric][key]
+def _metric(point: PointResult, name: str) -> dict[str, Any]:
+    return point.metrics["metrics"][name]
 
 
-def _over_gamma(study: _Study, metric: str) -> Figure:
+def _exact(value: float | None) -> dict[str, Any]:
+    """A number without an interval."""
+    return {"value": value, "low": None, "high": None}
+
+
+def _columns(found: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """y, low and high of a Series from {"value", "low", "high"}."""
+    keys = {"y": "value", "low": "low", "high": "high"}
+    return {column: [entry.get(key) for entry in found] for column, key in keys.items()}
+
+
+# -- comparison ------------------------------------------------------------------------------------
+
+
+def _over_gamma(view: _View, metric: str) -> Figure:
     """One panel a variant, one line a ratio (and seed)."""
-    drawn = []
-    actual = _value(study.present[0], "actual_acceptance_rate")
-    levels = {f"share of accepts in the test set ({percent(actual)})": actual}
+    actual = _metric(view.present[0], "actual_acceptance_rate")["value"]
+    guess = max(actual, 1 - actual)
+    levels: dict[str, Sequence[float]] = {
+        f"one answer for all papers ({percent(guess)})": [guess],
+        f"criterion ({ACCURACY:.0%})".replace("%", " %"): [ACCURACY],
+    }
     if metric == "acceptance_rate":
-        levels |= {f"{100 * RATES[0]:.0f} % and {100 * RATES[1]:.0f} %": RATES[0], "": RATES[1]}
-    else:
-        guess = max(actual, 1 - actual)
-        levels = {f"one answer for all papers ({percent(guess)})": guess,
-                  f"{100 * ACCURACY:.0f} %": ACCURACY}  # fmt: skip
-    for panel in study.panels:
+        levels = {
+            f"accepts in the test set ({percent(actual)})": [actual],
+            f"criterion ({RATES[0]:.0%} and {RATES[1]:.0%})".replace("%", " %"): RATES,
+        }
+    frame = {
+        "percent": "y",
+        "log2": True,
+        "xticks": {gamma: f"{gamma:g}" for gamma in view.gammas},
+        "xlim": (view.gammas[0] / 1.4, view.gammas[-1] * 1.4),
+        "ylim": (0, 1) if metric == "acceptance_rate" else None,
+        "levels": levels,
+    }
+    groups = list(view.lines.values()) or [[name] for name in view.points]
+    drawn = []
+    for panel, members in view.panels.items():
         series = []
-        for line, names in lines(study.cells).items():
-            if study.panel(study.cells[_weighted(names, study.cells)]) != panel:
+        for names in groups:
+            if not set(names) <= set(members):
                 continue
-            ratio = line[2]
-            factor = dodge(study.ratios.index(ratio), len(study.ratios))
-            present = [study.by_name[name] for name in names if measured(study.by_name[name])]
-            series.append(Series(
+            ratio = view.cells[names[-1]].ratio
+            beside = dodge(view.ratios.index(ratio), len(view.ratios))
+            at = {name: view.cells[name].gamma * beside for name in names}
+            points = [view.points[name] for name in names]
+            present = [point for point in points if measured(point)]
+            line = Series(
                 f"accepts : rejects {ratio}",
-                [study.cells[p.name].gamma * factor for p in present],
-                *([_value(p, metric, key) for p in present] for key in ("value", "low", "high")),
-                style=study.ratio_style(ratio),
-                absent=[(study.cells[n].gamma * factor, study.by_name[n].status) for n in names
-                        if not measured(study.by_name[n])],
-            ))  # fmt: skip
-        series = series or [_unweighted(study, metric)]
-        drawn.append(Panel(
-            panel, GAMMA, f"{METRIC_NAMES[metric]} (%)", series, "y", log2=True,
-            xticks=study.gammas, xlim=(study.gammas[0] / 1.4, study.gammas[-1] * 1.4),
-            ylim=(0, 1) if metric == "acceptance_rate" else None, levels=levels,
-        ))  # fmt: skip
-    title = f"{METRIC_NAMES[metric].capitalize()} over the loss weight of each variant"
-    return panels(drawn, title, study.note(
-        f"bars: {study.level} Wilson intervals", "at γ = 1 the unweighted point of the same ratio",
-        "lines of one γ are set side by side"))  # fmt: skip
+                [at[point.name] for point in present],
+                **_columns([_metric(point, metric) for point in present]),
+                style=view.ratio_style(ratio),
+                absent=[(at[p.name], p.status) for p in points if p not in present],
+            )
+            series.append(line)
+        label = f"{NAMES[metric]} (%)"
+        drawn.append(Panel(panel, "loss weight γ (×, log2 scale)", label, series, **frame))
+    note = view.note(
+        f"bars: {view.level} Wilson intervals",
+        "γ = 1: the unweighted point of the same ratio" if view.lines else "",
+        "lines are set side by side" if len(view.ratios) > 1 else "",
+    )
+    return panels(drawn, f"{_capital(NAMES[metric])} over the loss weight of each variant", note)
 
 
-def _weighted(names: Sequence[str], all_cells: Mapping[str, Cell]) -> str:
-    return next(name for name in names if all_cells[name].weighted_class)
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
-def _unweighted(study: _Study, metric: str) -> Series:
-    """A study without a weighted point has all its points at γ = 1."""
-    return Series("unweighted", [1.0] * len(study.present),
-                  *([_value(p, metric, key) for p in study.present]
-                    for key in ("value", "low", "high")), joined=False)  # fmt: skip
+def _precision_recall(view: _View) -> Figure:
+    places = {p.name: (_metric(p, "recall"), _metric(p, "precision")) for p in view.present}
+    labels = ("recall of accepts (%)", "precision of accepts (%)")
+    none = [name for name, (_, precision) in places.items() if precision["value"] is None]
+    return panels(
+        [view.cloud("", *labels, places, percent="xy")],
+        "Precision and recall of accepts",
+        view.note(
+            f"bars: {view.level} intervals, {BOTH}",
+            "numbers: γ",
+            f"nothing accepted, so no precision: {', '.join(none)}" if none else "",
+        ),
+        size=(4.4, 3.3),
+    )
 
 
-def _cloud_panel(
-    study: _Study,
-    title: str,
-    labels: tuple[str, str],
-    places: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]],
-    **panel: Any,
-) -> Panel:
-    """A scatter of points; places: name → (x, y), each {"value", "low", "high"}."""
-    series = []
-    usable = [n for n, (x, y) in places.items() if x["value"] is not None and y["value"] is not None]
-    for label, style, names in study.clouds(usable):
-        x, y = ([places[name][i] for name in names] for i in (0, 1))
-        series.append(Series(
-            label, [v["value"] for v in x], [v["value"] for v in y], [v["low"] for v in y],
-            [v["high"] for v in y], [v["low"] for v in x], [v["high"] for v in x], style,
-            joined=False, texts=[study.gamma_text(name) for name in names],
-        ))  # fmt: skip
-    return Panel(title, *labels, series, **panel)
-
-
-def _precision_recall(study: _Study) -> Figure:
-    places = {p.name: (p.metrics["metrics"]["recall"], p.metrics["metrics"]["precision"])
-              for p in study.present}  # fmt: skip
-    panel = _cloud_panel(study, "", ("recall of accepts (%)", "precision of accepts (%)"), places,
-                         percent="xy")  # fmt: skip
-    undefined = [n for n, (_, y) in places.items() if y["value"] is None]
-    return panels([panel], "Precision and recall of accepts", study.note(
-        f"bars: {study.level} bootstrap intervals", "numbers: γ",
-        f"precision undefined, nothing accepted: {', '.join(undefined)}" if undefined else ""),
-        size=(4.4, 3.3))  # fmt: skip
-
-
-def _heatmap(study: _Study, metric: str) -> Figure:
+def _heatmap(view: _View, metric: str) -> Figure:
     """γ × ratio, one table a variant; several seeds as mean ± sample deviation."""
     tables = []
-    for panel in study.panels:
-        names = {n for found in lines(study.cells).values() for n in found
-                 if study.panel(study.cells[_weighted(found, study.cells)]) == panel}  # fmt: skip
-        names = names or set(study.by_name)
-        cells_, texts = [], []
-        for ratio in study.ratios:
-            row = [_cell([study.by_name[p.name] for p in study.points if p.name in names
-                          and (study.cells[p.name].ratio, study.cells[p.name].gamma)
-                          == (ratio, gamma)], metric) for gamma in study.gammas]  # fmt: skip
-            cells_.append([value for value, _ in row])
-            texts.append([text for _, text in row])
-        tables.append(Table(panel, study.ratios, [f"{g:g}" for g in study.gammas], cells_, texts))
-    name = METRIC_NAMES[metric]
-    how = "mean ± sd over seeds" if len(study.seeds) > 1 else f"beneath: {study.level} interval"
+    for panel, members in view.panels.items():
+        by_cell: dict[tuple[str, float], list[PointResult]] = {}
+        for name in members:
+            key = (view.cells[name].ratio, view.cells[name].gamma)
+            by_cell.setdefault(key, []).append(view.points[name])
+        rows = [
+            [_cell(by_cell.get((ratio, gamma), []), metric) for gamma in view.gammas]
+            for ratio in view.ratios
+        ]
+        values = [[value for value, _ in row] for row in rows]
+        texts = [[text for _, text in row] for row in rows]
+        tables.append(Table(panel, view.ratios, [f"{g:g}" for g in view.gammas], values, texts))
+    how = {"accuracy": "Wilson", "acceptance_rate": "Wilson", "f1": "bootstrap"}
     return heatmap(
-        tables, f"{name[0].upper() + name[1:]} by loss weight and training ratio",
-        "loss weight γ (×)", "accepts : rejects", f"{name} (%)",
-        study.note(how + f", {METHODS.get(metric, 'bootstrap')}" * (len(study.seeds) == 1),
-                   "–: not in the grid", "at γ = 1 the unweighted point"),
-    )  # fmt: skip
+        tables,
+        f"{_capital(NAMES[metric])} by loss weight and training ratio",
+        "loss weight γ (×)",
+        "accepts : rejects",
+        f"{NAMES[metric]} (%)",
+        view.note(
+            "mean ± sd over seeds"
+            if view.seeds > 1
+            else f"beneath: {view.level} interval, {how.get(metric, BOTH)}",
+            "γ = 1: the unweighted point" if view.lines else "",
+            "–: not in the grid",
+        ),
+    )
 
 
 def _cell(points: Sequence[PointResult], metric: str) -> tuple[float | str | None, str]:
-    """(value | status | None, text) of the points that fall in one cell: one, or one a seed."""
+    """(value | status | None, text) of the points of one cell: one, or one a seed."""
     if not points:
         return None, ""
-    values = [_value(p, metric) for p in points if measured(p)]
-    known = [value for value in values if value is not None]
-    if not known:
-        return ("undefined" if values else points[0].status), ""
-    mean = sum(known) / len(known)
-    text = f"{100 * mean:.1f}"
-    if len(points) == 1:
-        low, high = _value(points[0], metric, "low"), _value(points[0], metric, "high")
-        if low is not None:
-            text += f"\n[{100 * low:.0f}, {100 * high:.0f}]"
-    else:
-        sd = math.sqrt(sum((v - mean) ** 2 for v in known) / (len(known) - 1)) if known[1:] else None
-        text += f"\n± {100 * sd:.1f}" if sd is not None else ""
-        text += f" ({len(known)})" if len(known) < len(points) else ""
-    return mean, text
+    found = [_metric(point, metric) for point in points if measured(point)]
+    values = [entry["value"] for entry in found if entry["value"] is not None]
+    if not values:
+        return ("undefined" if found else points[0].status), ""
+    text = f"{100 * fmean(values):.1f}"
+    if len(points) > 1:
+        text += f" ({len(values)}/{len(points)})" if len(values) < len(points) else ""
+        text += f"\n± {100 * stdev(values):.1f}" if len(values) > 1 else ""
+    elif found[0]["low"] is not None:
+        text += f"\n[{100 * found[0]['low']:.0f}, {100 * found[0]['high']:.0f}]"
+    return fmean(values), text
 
 
-def _theory(study: _Study) -> Figure:
+def _theory(view: _View) -> Figure:
     """The study's main figure: measured beside expected, as rates and as shifts of the scores."""
-    tables = study.tables["points"]
-    found = {p.name: tables[p.name]["theory"] for p in study.present if tables[p.name]["theory"]}
-    rates = {n: (t["expected_acceptance"], study.by_name[n].metrics["metrics"]["acceptance_rate"])
-             for n, t in found.items()}  # fmt: skip
-    shifts = {n: ({"value": t["delta"], "low": None, "high": None}, t["logit_shift"])
-              for n, t in found.items()}  # fmt: skip
-    gaps = [t["acceptance_minus_expected"]["value"] for n, t in found.items() if n != study.baseline]
-    line = study.tables["shift_line"]
-    remarks = ["", ""]
-    if gaps:
-        remarks[0] = (f"mean |measured − expected|\n{100 * sum(map(abs, gaps)) / len(gaps):.1f} points "
-                      f"over {len(gaps)} points of the grid")  # fmt: skip
+    found, others = view.table("theory"), view.table("theory", others=True)
+    line = view.tables["shift_line"]
+    rates = {
+        name: (table["expected_acceptance"], _metric(view.points[name], "acceptance_rate"))
+        for name, table in found.items()
+    }
+    shifts = {name: (_exact(table["delta"]), table["logit_shift"]) for name, table in found.items()}
+    gaps = [abs(table["acceptance_minus_expected"]["value"]) for table in others.values()]
+    missed = (
+        f"mean |measured − expected|\n{100 * fmean(gaps):.1f} percentage points" if gaps else ""
+    )
+    slope = ""
     if line["slope"] is not None:
-        remarks[1] = f"slope {line['slope']:.2f}"
-        if line["low"] is not None:
-            remarks[1] += f" [{line['low']:.2f}, {line['high']:.2f}]"
-        if line["correlation"] is not None:
-            remarks[1] += f"\ncorrelation {line['correlation']:.3f}"
-    drawn = [
-        _cloud_panel(study, "acceptance rate", ("expected from the baseline's scores (%)",
-                     "measured (%)"), rates, percent="xy", identity=True, xlim=(-0.02, 1.02),
-                     ylim=(-0.02, 1.02), remark=remarks[0]),
-        _cloud_panel(study, "shift of the scores", ("expected shift Δ (logits)",
-                     "measured mean shift (logits)"), shifts, identity=True, remark=remarks[1]),
-    ]  # fmt: skip
-    if line["slope"] is not None:
-        ends = sorted(t["delta"] for n, t in found.items() if n != study.baseline)
-        ends = [ends[0], ends[-1]]
-        drawn[1].series.append(Series(
-            "least squares", ends, [line["intercept"] + line["slope"] * x for x in ends],
-            style=Style("#882255", dash=(0, (5, 2))), marked=False))  # fmt: skip
-    return panels(
-        drawn, "Do class weights do what theory says? Shift Δ = change of log γ/k (accept) or "
-        "log 1/γk (reject)", study.note(
-            f"baseline: {study.baseline}", f"bars: {study.level} intervals (rates: Wilson; shifts: "
-            f"paired bootstrap over papers)", "numbers: γ"), size=(2.9, 2.9),
-    )  # fmt: skip
+        slope = f"slope {line['slope']:.3f}"
+        slope += f" [{line['low']:.3f}, {line['high']:.3f}]" if line["low"] is not None else ""
+        slope += f"\ncorrelation {line['correlation']:.3f}" if line["correlation"] else ""
+    labels = ("expected from the baseline's scores (%)", "measured (%)")
+    frame = {"percent": "xy", "identity": True, "xlim": WHOLE, "ylim": WHOLE, "remark": missed}
+    acceptance = view.cloud("acceptance rate", *labels, rates, **frame)
+    labels = ("expected shift Δ (logits)", "measured mean shift (logits)")
+    shift = view.cloud("shift of the scores", *labels, shifts, identity=True, remark=slope)
+    if slope:
+        deltas = [table["delta"] for table in others.values()]
+        ends = [min(deltas), max(deltas)]
+        fit = [line["intercept"] + line["slope"] * end for end in ends]
+        style = Style("#882255", dash=(0, (5, 2)))
+        shift.series.append(Series("least squares", ends, fit, style=style, marked=False))
+    note = view.note(
+        "Δ: change of log γ/k (accept) or log 1/γk (reject) from the baseline, k rejects an accept",
+        f"bars: {view.level} intervals (rates: Wilson; shifts: paired bootstrap over papers)",
+        "numbers: γ",
+    )
+    return panels([acceptance, shift], "Do class weights do what theory says?", note, SQUARE)
 
 
-def _control(study: _Study) -> Figure:
+def _control(view: _View) -> Figure:
     """Points over the curve that the baseline draws when its threshold moves."""
-    curve = study.tables["control_curve"]
-    places = {p.name: (p.metrics["metrics"]["acceptance_rate"], p.metrics["metrics"]["accuracy"])
-              for p in study.present}  # fmt: skip
-    panel = _cloud_panel(study, "", ("acceptance rate (%)", "accuracy (%)"), places, percent="xy")
-    panel.series.insert(0, Series(
-        "baseline, threshold moved", curve["acceptance_rate"], curve["accuracy"], curve["low"],
-        curve["high"], style=Style("#444444"), marked=False, band=True))  # fmt: skip
-    return panels([panel], "Does a weight buy more than a moved threshold?", study.note(
-        f"bars: {study.level} Wilson intervals", "band: bootstrap interval of the curve",
-        "numbers: γ", "point and curve are paired: see the figure of differences"),
-        size=(4.4, 3.0))  # fmt: skip
+    curve = view.tables["control_curve"]
+    places = {p.name: (_metric(p, "acceptance_rate"), _metric(p, "accuracy")) for p in view.present}
+    panel = view.cloud("", "acceptance rate (%)", "accuracy (%)", places, percent="xy")
+    moved = Series(
+        "baseline, threshold moved",
+        *(curve[key] for key in ("acceptance_rate", "accuracy", "low", "high")),
+        style=Style("#444444"),
+        marked=False,
+        band=True,
+    )
+    panel.series.insert(0, moved)
+    note = view.note(
+        f"bars: {view.level} Wilson intervals",
+        f"band: {view.level} bootstrap interval",
+        "numbers: γ",
+        "point and curve are on the same papers: see the figure of their difference",
+    )
+    title = "Does a weight buy more than a moved threshold?"
+    return panels([panel], title, note, size=(4.4, 3.0))
 
 
-def _control_difference(study: _Study) -> Figure:
-    others = [p for p in study.points if p.name != study.baseline] or list(study.points)
-    tables = study.tables["points"]
-    found = [(tables[p.name]["control"] or {}).get("accuracy_difference") or {} for p in others]
-    tests = [(tables[p.name]["control"] or {}).get("mcnemar") or {} for p in others]
-    clear = sum(1 for t in tests if (t.get("p_holm") or 1) < 1 - study.tables["level"])
+def _control_difference(view: _View) -> Figure:
+    names = [name for name in view.points if name != view.baseline] or list(view.points)
+    found = view.table("control")
+    rows = [found[name]["accuracy_difference"] if name in found else {} for name in names]
+    tests = [
+        control["mcnemar"]["p_holm"] for control in view.table("control", others=True).values()
+    ]
+    clear = sum(p is not None and p < 1 - view.tables["level"] for p in tests)
+    statuses = [view.points[name].status for name in names]
     return intervals(
-        [p.name for p in others], *([f.get(key) for f in found] for key in ("value", "low", "high")),
-        [p.status for p in others], "Accuracy of each point minus that of the moved threshold",
-        "difference in accuracy at equal acceptance rate (points of %)",
-        study.note(f"paired bootstrap intervals, {study.level}", "filled: interval without 0",
-                   f"McNemar, Holm-adjusted over {study.tables['families']['control']} points: "
-                   f"{clear} significant"),
-    )  # fmt: skip
+        names,
+        *_columns(rows).values(),
+        ["not measurable" if status == "done" else status for status in statuses],
+        "Accuracy of each point minus that of the baseline with a moved threshold",
+        "difference at equal acceptance rate (percentage points)",
+        view.note(
+            f"bars: {view.level} paired bootstrap intervals",
+            "filled: without 0",
+            f"McNemar, Holm-adjusted over {view.tables['families']['control']}: {clear} clear",
+        ),
+    )
 
 
-def _truth(study: _Study) -> Figure:
+def _truth(view: _View) -> Figure:
     """Measured beside what a perfect learner would do: only a synthetic corpus can tell."""
-    drawn = []
-    for metric, expected in (("acceptance_rate", "expected_acceptance"),
-                             ("accuracy", "expected_accuracy")):  # fmt: skip
+    truth, drawn = view.table("truth"), []
+    for metric, expected in (
+        ("acceptance_rate", "expected_acceptance"),
+        ("accuracy", "expected_accuracy"),
+    ):
         places = {
-            p.name: ({"value": study.tables["points"][p.name]["truth"][expected], "low": None,
-                      "high": None}, p.metrics["metrics"][metric]) for p in study.present
-        }  # fmt: skip
-        limits = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02)} if metric != "accuracy" else {}
-        drawn.append(_cloud_panel(study, METRIC_NAMES[metric], ("of a perfect learner (%)",
-                                  "measured (%)"), places, percent="xy", identity=True,
-                                  **limits))  # fmt: skip
-    best = study.tables["truth"]["bayes_accuracy"]
-    return panels(drawn, "Measured beside the true log-odds of the synthetic corpus", study.note(
-        f"bars: {study.level} Wilson intervals", "numbers: γ",
-        f"accuracy of the Bayes rule on these papers: {percent(best)}"), size=(2.9, 2.9))  # fmt: skip
+            p.name: (_exact(truth[p.name][expected]), _metric(p, metric)) for p in view.present
+        }
+        limits = {"xlim": WHOLE, "ylim": WHOLE} if metric == "acceptance_rate" else {}
+        frame = {"percent": "xy", "identity": True, **limits}
+        labels = ("of a perfect learner (%)", "measured (%)")
+        drawn.append(view.cloud(NAMES[metric], *labels, places, **frame))
+    note = view.note(
+        f"bars: {view.level} Wilson intervals",
+        "numbers: γ",
+        f"accuracy of the Bayes rule here: {percent(view.tables['truth']['bayes_accuracy'])}",
+    )
+    title = "Measured beside the true log-odds of the synthetic corpus"
+    return panels(drawn, title, note, SQUARE)
 
 
-def _by_year(study: _Study) -> Figure:
+def _by_year(view: _View) -> Figure:
     """Baseline, least and most accepting point in front, all others faint behind."""
-    dated = [point for point in study.present if point.metrics["by_year"]]
-    years = sorted({year for point in dated for year in point.metrics["by_year"]})
-    by_rate = sorted(dated, key=lambda p: _value(p, "acceptance_rate"))
-    front = {by_rate[0].name: "least accepting", by_rate[-1].name: "most accepting"}
-    if any(point.name == study.baseline for point in dated):
-        front[study.baseline] = "baseline"
+    dated = [point for point in view.present if point.metrics["by_year"]]
+    tables = {point.name: point.metrics["by_year"] for point in dated}
+    years = sorted({year for table in tables.values() for year in table})
+    by_rate = sorted(dated, key=lambda point: _metric(point, "acceptance_rate")["value"])
+    front = {by_rate[-1].name: "most accepting", by_rate[0].name: "least accepting"}
+    if view.baseline in tables:
+        front[view.baseline] = "baseline"
     styles = dict(zip(front, (category(0), category(1), Style("black", "D")), strict=False))
+    places = list(range(len(years)))
     drawn = []
     for metric in ("acceptance_rate", "accuracy"):
-        series = []
-        for point in sorted(dated, key=lambda p: p.name in front):
-            table = point.metrics["by_year"]
-            found = [table.get(year, {}).get("metrics", {}).get(metric, {}) for year in years]
-            x = [float(i) for i in range(len(years))]
-            value = [f.get("value") for f in found]
-            if point.name not in front:
-                series.append(Series("another point", x, value, marked=False, faint=True,
-                                     style=Style("#9a9a9a")))  # fmt: skip
-                continue
-            shift = 0.12 * (list(front).index(point.name) - 1)
-            series.append(Series(
-                f"{front[point.name]}: {point.name}", [v + shift for v in x], value,
-                [f.get("low") for f in found], [f.get("high") for f in found],
-                style=styles[point.name]))  # fmt: skip
+        back, fore = [], []
+        for name, table in tables.items():
+            columns = _columns(
+                [table.get(year, {"metrics": {}})["metrics"].get(metric, {}) for year in years]
+            )
+            if name in front:
+                label, style = f"{front[name]}: {name}", styles[name]
+                shift = 0.12 * (list(front).index(name) - 1)
+                fore.append(Series(label, [x + shift for x in places], **columns, style=style))
+            else:
+                grey = Style("#9a9a9a")
+                line = {"style": grey, "marked": False, "faint": True}
+                back.append(Series("each other point", places, columns["y"], **line))
         if metric == "acceptance_rate":
-            table = dated[0].metrics["by_year"]
-            actual = [table.get(year, {}).get("metrics", {}).get("actual_acceptance_rate", {})
-                      .get("value") for year in years]  # fmt: skip
-            series.append(Series("share of accepts in the test set", list(range(len(years))), actual,
-                                 style=Style("#444444", dash=(0, (1, 1.5))), marked=False))  # fmt: skip
-        names = [f"{year}\n{dated[0].metrics['by_year'].get(year, {}).get('rows', 0)}"
-                 for year in years]  # fmt: skip
-        drawn.append(Panel("", "year, and its number of test papers",
-                           f"{METRIC_NAMES[metric]} (%)", series, "y", xticks=range(len(years)),
-                           xnames=names))  # fmt: skip
-    return panels(drawn, "Decisions by year", study.note(
-        f"bars: {study.level} Wilson intervals of the years"),
-        size=(max(2.75, min(0.35 * len(years), 8)), 2.4))  # fmt: skip
+            actual = [tables[dated[0].name].get(year) for year in years]
+            share = [a and a["metrics"]["actual_acceptance_rate"]["value"] for a in actual]
+            style = Style("#444444", dash=(0, (1, 1.5)))
+            fore.append(Series("accepts in the test set", places, share, style=style, marked=False))
+        rows = tables[dated[0].name]
+        ticks = {i: f"{y}\n{rows[y]['rows'] if y in rows else 0}" for i, y in enumerate(years)}
+        frame = {"percent": "y", "xticks": ticks, "xlim": (-0.5, len(years) - 0.5)}
+        label = f"{NAMES[metric]} (%)"
+        drawn.append(Panel("", "year, and its test papers", label, back + fore, **frame))
+    size = (max(2.75, min(0.4 * len(years), 8)), 2.4)
+    return panels(
+        drawn, "Decisions by year", view.note(f"bars: {view.level} Wilson intervals"), size
+    )
+
+
+def _learning_curves(view: _View) -> Figure:
+    """All points, one panel a variant; one colour a ratio."""
+    by_panel: dict[str, list[Series]] = {}
+    for name, point in view.points.items():
+        if not point.train_log:
+            continue
+        cell = view.cells[name]
+        steps, losses, broken = _curve(point)
+        x, y = thin(steps, losses, 40)
+        curve = Series(
+            f"accepts : rejects {cell.ratio}",
+            x,
+            y,
+            style=view.ratio_style(cell.ratio),
+            marked=False,
+            texts=[""] * (len(x) - 1) + [view.gamma(name)] * bool(x),
+            absent=[] if broken is None else [(broken, "diverged")],
+        )
+        by_panel.setdefault(view.panel(cell), []).append(curve)
+    last = max(
+        (curve.x[-1] for curves in by_panel.values() for curve in curves if curve.x), default=1
+    )
+    frame = {"xlim": (0, 1.07 * last)}
+    drawn = [Panel(n, "optimizer step", LOSS, curves, **frame) for n, curves in by_panel.items()]
+    bare = sum(not point.train_log for point in view.points.values())
+    note = "Means over runs of logged steps; numbers: γ; a larger γ makes the loss itself larger."
+    note += f"\nWithout a training log: {bare} of {len(view.points)} points." if bare else ""
+    return panels(drawn, "Training loss of every point", note)
+
+
+# -- one point -------------------------------------------------------------------------------------
 
 
 def _curve(point: PointResult) -> tuple[list[float], list[float], float | None]:
-    """Steps and finite losses of train.jsonl, and the first step whose loss was not finite."""
-    steps, losses, broken = [], [], None
-    for row in point.train_log or ():
-        if "step" not in row or "loss" not in row:
-            continue
-        if row["loss"] is None or not math.isfinite(row["loss"]):
-            broken = row["step"] if broken is None else broken
-            continue
-        steps.append(row["step"])
-        losses.append(row["loss"])
-    if point.status == "diverged" and broken is None and steps:
-        broken = steps[-1]
-    return steps, losses, broken
+    """Steps and losses of train.jsonl, and where a diverged run had its first loss that is none."""
+    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
+    finite = [row for row in rows if row["loss"] is not None and math.isfinite(row["loss"])]
+    lost = [row["step"] for row in rows if row not in finite]
+    steps = [row["step"] for row in finite]
+    broken = None
+    if lost or point.status == "diverged":
+        broken = (lost or steps[-1:] or [0])[0]
+    return steps, [row["loss"] for row in finite], broken
 
 
 def _learning_curve(point: PointResult) -> Figure:
     steps, losses, broken = _curve(point)
-    series = [Series("each logged step", *thin(steps, losses, 1000), style=Style("#7fa8c9"),
-                     marked=False)]  # fmt: skip
+    each = Series("each logged step", *thin(steps, losses, 1000), style=Style("#7fa8c9"))
+    each.marked = len(steps) == 1
+    series = [each]
     if len(steps) > 30:
-        series.append(Series(f"mean of {math.ceil(len(steps) / 25)} logged steps",
-                             *thin(steps, losses, 25), style=Style("black"), marked=False))  # fmt: skip
+        label = f"mean of {math.ceil(len(steps) / 25)} logged steps"
+        series.append(Series(label, *thin(steps, losses, 25), marked=False))
     if broken is not None:
-        series[0].absent = [(broken, "diverged")]
-    panel = Panel("", "optimizer step", "training loss (nats a row, weighted)", series)
-    status = "" if point.status == "done" else f" ({point.status})"
-    return panels([panel], f"Training loss: {point.name}{status}", size=(3.4, 2.1))
-
-
-def _learning_curves(study: _Study) -> Figure:
-    """All points, one panel a variant; one colour a ratio."""
-    by_panel: dict[str, list[PointResult]] = {}
-    for point in study.points:
-        if point.train_log:
-            by_panel.setdefault(study.panel(study.cells[point.name]), []).append(point)
-    drawn = []
-    for name, members in by_panel.items():
-        series = []
-        for point in members:
-            steps, losses, broken = _curve(point)
-            cell = study.cells[point.name]
-            x, y = thin(steps, losses, 40)
-            series.append(Series(
-                f"accepts : rejects {cell.ratio}", x, y, style=study.ratio_style(cell.ratio),
-                marked=False, texts=[""] * (len(x) - 1) + [study.gamma_text(point.name)],
-                absent=[(broken, "diverged")] if broken is not None else []))  # fmt: skip
-        drawn.append(Panel(name, "optimizer step", "training loss (nats a row, weighted)", series))
-    untrained = [point.name for point in study.points if not point.train_log]
-    return panels(drawn, "Training loss of every point", study.note(
-        "means over runs of logged steps", "numbers: γ; a larger γ scales the loss itself")
-        + (f"\nNo training log: {len(untrained)} points." if untrained else ""))  # fmt: skip
+        each.absent = [(broken, "diverged")]
+    title = f"Training loss: {point.name}" + f" ({point.status})" * (point.status != "done")
+    return panels([Panel("", "optimizer step", LOSS, series)], title, size=(3.4, 2.1))
 
 
 def _confusion(point: PointResult) -> Figure:
     counts = point.metrics["confusion"]
-    answers = ["accept", "reject"] + (["unknown"] if point.metrics["unknown"] else [])
-    cells_, texts = [], []
-    for actual in ("accept", "reject"):
-        total = sum(counts[actual].values())
-        shares = [counts[actual][answer] / total if total else None for answer in answers]
-        cells_.append(shares)
-        texts.append([f"{counts[actual][answer]:,}\n{percent(share)}"
-                      for answer, share in zip(answers, shares, strict=True)])  # fmt: skip
+    answers = ["accept", "reject"] + ["unknown"] * bool(point.metrics["unknown"])
+    shares, texts = [], []
+    for actual in counts.values():
+        total = sum(actual.values())
+        shares.append([actual[answer] / total if total else None for answer in answers])
+        texts.append(
+            [f"{actual[a]:,}\n{percent(s)}" for a, s in zip(answers, shares[-1], strict=True)]
+        )
     return heatmap(
-        [Table("", ["accept", "reject"], answers, cells_, texts)], f"Decisions: {point.name}",
-        "answer", "actual decision", "share of the row (%)",
-        f"{point.metrics['rows']:,} test papers; shares of the actual decision.", (0.0, 1.0),
-        scale=False,
-    )  # fmt: skip
+        [Table("", list(counts), answers, shares, texts)],
+        f"Decisions: {point.name}",
+        "answer",
+        "actual decision",
+        note=f"{point.metrics['rows']:,} test papers; shares of each actual decision.",
+        limits=(0.0, 1.0),
+    )
 
 
 def _reliability(point: PointResult) -> Figure:
-    bins = point.metrics["reliability"]
+    bins, metrics = point.metrics["reliability"], point.metrics["metrics"]
     full = [row for row in bins if row["n"]]
-    total = sum(row["n"] for row in bins)
-    series = Series("observed", [row["mean_p"] for row in full], [row["observed"] for row in full],
-                    [row["observed_low"] for row in full], [row["observed_high"] for row in full],
-                    style=Style("#0072B2"))  # fmt: skip
-    metrics = point.metrics["metrics"]
-    remark = "\n".join(f"{label} {_interval(metrics[key])}"
-                       for key, label in (("ece", "ECE"), ("brier", "Brier"), ("auc", "AUC")))  # fmt: skip
+    keys = ("mean_p", "observed", "observed_low", "observed_high")
+    columns = [[row[key] for row in full] for key in keys]
     panel = Panel(
-        "", "P(accept) (%)", "share of accepts (%)", [series], "xy", xlim=(0, 1), ylim=(0, 1),
-        identity=True, remark=remark,
-        bars=[(row["low"], row["high"] - row["low"], row["n"] / total) for row in bins],
+        "",
+        "P(accept) (%)",
+        "share of accepts (%)",
+        [Series("observed", *columns, style=Style("#0072B2"))],
+        percent="xy",
+        xlim=(0, 1),
+        ylim=(0, 1),
+        identity=True,
+        bars=[
+            (row["low"], row["high"] - row["low"], row["n"] / point.metrics["rows"]) for row in bins
+        ],
         bars_label="share of papers in the bin (%)",
-    )  # fmt: skip
-    return panels([panel], f"Reliability: {point.name}", f"{total:,} test papers; bars: "
-                  f"{100 * point.metrics['level']:g} % Wilson intervals.", size=(2.7, 2.5))  # fmt: skip
+        remark="\n".join(
+            f"{label} {_with_interval(metrics[key])}"
+            for key, label in (("ece", "ECE"), ("brier", "Brier"), ("auc", "AUC"))
+        ),
+    )
+    level = f"{100 * point.metrics['level']:g} %"
+    note = f"{point.metrics['rows']:,} test papers; bars: {level} Wilson intervals."
+    return panels([panel], f"Reliability: {point.name}", note, size=(2.7, 2.5))
 
 
-def _interval(metric: Mapping[str, Any]) -> str:
+def _with_interval(metric: Mapping[str, Any]) -> str:
     if metric["value"] is None:
         return "undefined"
-    text = f"{metric['value']:.3f}"
-    return text + (f" [{metric['low']:.3f}, {metric['high']:.3f}]" if metric["low"] is not None else "")
-
-
+    bounds = f" [{metric['low']:.3f}, {metric['high']:.3f}]" if metric["low"] is not None else ""
+    return f"{metric['value']:.3f}{bounds}"

@@ -25,7 +25,9 @@ class Data(Strict):
     ratio: str = "1:2"  # accepts : rejects in the training set
     train_rows: Count | None = None  # of every training set; null: the most that each ratio allows
     test_rows: Annotated[int, Field(ge=2)] = 2024  # half accepts, half rejects
+    system: str | None = None  # system message; null: the chat template's own, if it has one
     instruction: str | None = None  # replaces the task's own first sentence
+    ending: str | None = None  # replaces the task's own last sentence, which asks for the answer
     seed: Seed = 42  # of the split and the draw
 
     @field_validator("columns")

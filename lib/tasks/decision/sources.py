@@ -92,9 +92,9 @@ def _nearest_file(path: Path) -> str:
 
 def _read_hub(source: str, split: str) -> Placed:
     try:
-        with _quiet("huggingface_hub", "datasets"):
-            from datasets import ClassLabel, load_dataset  # seconds to import: only where needed
+        from datasets import ClassLabel, load_dataset  # seconds to import: only where needed
 
+        with _quiet("huggingface_hub", "datasets"):
             table = load_dataset(source, split=split)
             # A class label is stored as a number, and 0 may well be "accept".
             named = {k: f for k, f in table.features.items() if isinstance(f, ClassLabel)}
@@ -154,12 +154,12 @@ def _read_file(path: Path, source: str) -> Iterator[tuple[str, Any]]:
 
 def _parse_json(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
     """One object a line, or one list of objects."""
+    begun = False
     for number, line in enumerate(text, 1):
-        first = line.lstrip()[:1]
-        if not first:
+        if not line.strip():
             continue
-        # Only the first line can open a list; the rest of the file belongs to it.
-        whole = first == "["
+        # A list that opens the file is the whole of it.
+        whole, begun = line.lstrip().startswith("[") and not begun, True
         try:
             value = json.loads(line + text.read() if whole else line.strip())
         except (ValueError, RecursionError) as error:

@@ -69,8 +69,9 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
     for point in points:
         weighted = point.config.train.weighted_class
         if weighted not in SIGN:
-            raise BadInput(f"{point.name}: train.weighted_class: found {weighted!r}, expected "
-                           f"accept or reject")  # fmt: skip
+            raise BadInput(
+                f"{point.name}: train.weighted_class: found {weighted!r}, expected accept or reject"
+            )
         found[point.name] = Cell(
             variant=str(point.values.get("variant", weighted or "unweighted")),
             weighted_class=weighted,
@@ -124,11 +125,13 @@ def against_theory(
     return {
         "delta": delta,
         "expected_acceptance": {
-            "value": expected_acceptance(baseline_z, delta), "low": low, "high": high
+            "value": expected_acceptance(baseline_z, delta),
+            "low": low,
+            "high": high,
         },
         "acceptance_minus_expected": estimate(accepted.astype(float) - would, counts, level),
         "logit_shift": shift or {"value": None, "low": None, "high": None},
-    }  # fmt: skip
+    }
 
 
 def estimate(values: np.ndarray, counts: np.ndarray, level: float) -> dict[str, float | None]:

@@ -1,0 +1,110 @@
+"""The demonstration: all five stages of a study, here or through SLURM, with a table as it goes.
+
+    python -m stages.demo configs/demo.yaml
+
+Ends by naming the figures. Run again, it does what is left to do.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from lib.errors import BadInput
+from lib.progress import clock
+from lib.runs import done_mark, read_json, read_jsonl
+from lib.study import Point, Study
+from stages.command import DONE, load, parser, run, say
+from stages.submit import local_command, slurm_answers, still_running, submit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the five stages; returns the exit code."""
+    args = parser("stages.demo", __doc__).parse_intermixed_args(argv)
+    study = load(args)
+    start = time.monotonic()
+    points = list(study.points())
+    if code := stage(study, "stage1_generate_datasets"):
+        return code
+    width = max(len(point.name) for point in points)
+    for word, column, describe in (("train", "last loss", _loss), ("infer", "accepts", _accepts)):
+        say(f"\n{word}: {len(points)} points\n  {'point':{width}}  {column:>9}  time")
+        for point in as_they_finish(study, word, points):
+            say(f"  {point.name:{width}}  {describe(point):>9}  {clock(time.monotonic() - start)}")
+    for module in ("stage4_evaluate", "stage5_visualize"):
+        say("")
+        if code := stage(study, module):
+            return code
+    comparison = study.directory / "comparison"
+    say("\n" + (comparison / "criteria.md").read_text(encoding="utf-8"))
+    names = read_json(comparison / "done" / "visualize.json")["identity"]["figures"]
+    say(f"done in {clock(time.monotonic() - start)}; figures in {comparison}/:")
+    for name in names:
+        say(f"  {name}.png")
+    return DONE
+
+
+def stage(study: Study, module: str) -> int:
+    """Run one stage as its user would."""
+    say(f"$ python -m stages.{module} {study.path}")
+    return subprocess.call([sys.executable, "-m", f"stages.{module}", study.path, *study.words])
+
+
+def as_they_finish(study: Study, word: str, points: Sequence[Point]) -> Iterator[Point]:
+    """Start an array stage over the grid, and yield each point once it is done.
+
+    Raises BadInput that names the log where the stage ends before all points are done.
+    """
+    left = [point for point in points if not done_mark(point.directory, word)]
+    yield from (point for point in points if point not in left)
+    if not left:
+        return
+    log = Path("logs") / f"{study.name}-{word}.out"
+    running: Callable[[], bool]
+    if slurm_answers():
+        jobs = submit(study, word)
+        log = Path("logs") / f"{word}-{jobs[0]}_*.out"
+
+        def running() -> bool:
+            return still_running(jobs)
+    else:
+        log.parent.mkdir(exist_ok=True)
+        with log.open("w") as file:
+            process = subprocess.Popen(local_command(study, word), stdout=file, stderr=file)
+
+        def running() -> bool:
+            return process.poll() is None
+
+    say(f"  (log: {log})")
+    try:
+        while left:
+            alive = running()  # asked first: what ends after the look at the marks is seen then
+            for point in [p for p in left if done_mark(p.directory, word)]:
+                left.remove(point)
+                yield point
+            if left and not alive:
+                raise BadInput(f"{word}: ended with {len(left)} points not done; see {log}")
+            time.sleep(1)
+    except KeyboardInterrupt:
+        if not slurm_answers():
+            process.terminate()  # it saves a checkpoint and ends
+            process.wait()
+        raise
+
+
+def _loss(point: Point) -> str:
+    rows = read_jsonl(point.directory / "train.jsonl", torn_tail=True)
+    return f"{rows[-1]['loss']:.4f}" if rows and rows[-1]["loss"] is not None else "diverged"
+
+
+def _accepts(point: Point) -> str:
+    rows = read_jsonl(point.directory / "predictions.jsonl")
+    accepted = sum(row.get("prediction") == "accept" for row in rows)
+    return f"{100 * accepted / len(rows):.1f} %"
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

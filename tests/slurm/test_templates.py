@@ -1,0 +1,219 @@
+"""The templates, unmodified, through a real sbatch and under plain bash, with stand-in stages."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, until
+
+REPOSITORY = Path(__file__).parents[2]
+
+# It notes how it was called, then does what plan.json holds for its index: exits with a code,
+# waits to be stopped ("stop": once, "always"), or waits and handles no signal ("deaf").
+STAGE = r"""
+import json, os, re, signal, sys, time
+from pathlib import Path
+
+kind = Path(__file__).stem.partition("_")[2]
+args = sys.argv[1:]
+index = re.search(r"--index[ =](\d+)", " ".join(args))[1]
+restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+call = {"argv": args, "restarts": restarts, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
+with open(f"{kind}-{index}.jsonl", "a") as file:
+    print(json.dumps(call), file=file)
+print(f"run {restarts} of {index}")
+
+todo = json.loads(Path("plan.json").read_text()).get(index, 0) if kind == "train" else 0
+if todo in ("stop", "deaf") and restarts:
+    todo = 0
+if isinstance(todo, int):
+    sys.exit(todo)
+
+stopped = False
+def stop(*_):
+    global stopped
+    stopped = True
+if todo != "deaf":
+    signal.signal(signal.SIGUSR2, stop)
+    signal.signal(signal.SIGTERM, stop)
+Path(f"ready-{index}-{restarts}").touch()
+while not stopped:
+    time.sleep(0.05)
+sys.exit(75)
+"""
+
+PLAN = {1: 1, 2: 2, 3: "stop", 5: "always", 7: "deaf", 9: "always", 20: "stop"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkout with the real templates and stand-in stages."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(REPOSITORY / "sbatch", root / "sbatch")
+    (root / "logs").mkdir()
+    (root / "stages").mkdir()
+    for stage in ("stage2_train", "stage3_infer"):
+        (root / "stages" / f"{stage}.py").write_text(STAGE)
+    (root / "plan.json").write_text(json.dumps(PLAN))
+    return root
+
+
+@pytest.fixture(scope="module")
+def path() -> dict[str, str]:
+    """Return the environment in which `python` is the one that runs the tests."""
+    return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def calls(project: Path, kind: str, index: int) -> list[dict]:
+    """Return what the stage noted of each of its runs."""
+    file = project / f"{kind}-{index}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+class TestUnderSlurm:
+    """One whole train array, a chained infer array and a job that is no array, run at once."""
+
+    @pytest.fixture(scope="class")
+    def ended(self, cluster: Cluster, project: Path, path: dict[str, str]) -> dict[str, tuple]:
+        """Map train_0 … infer_18 and single to (state, exit code, restarts)."""
+        env = path | {"MAX_REQUEUES": "1"}
+        train = cluster.sbatch("sbatch/train.sbatch", cwd=project, env=env)
+        chain = f"--dependency=aftercorr:{train}", "--kill-on-invalid-dep=yes"
+        infer = cluster.sbatch(*chain, "sbatch/infer.sbatch", cwd=project, env=env)
+        template = (project / "sbatch/train.sbatch").read_text()
+        (project / "single.sbatch").write_text(template.replace("#SBATCH --array=0-18\n", ""))
+        # Of one minute's time all is within 120 s of its end: SLURM's own signal comes at once,
+        # at the next of its checks, which are 30 s apart.
+        single = cluster.sbatch("--time=1", "single.sbatch", "--index", 20, cwd=project, env=env)
+
+        for ready, element in {
+            "3-0": f"{train}_3",
+            "5-0": f"{train}_5",
+            "7-0": f"{train}_7",
+            "5-1": f"{train}_5",
+            "9-0": f"{train}_9",
+        }.items():
+            until((project / f"ready-{ready}").exists)
+            if element == f"{train}_9":
+                cluster.run("scancel", element)
+            else:
+                cluster.signal(element, signal.SIGUSR2)
+        jobs = {f"{train}_": "train_", f"{infer}_": "infer_", f"{single}": "single"}
+        ends = cluster.wait(train) | cluster.wait(infer) | cluster.wait(single)
+        return {re.sub(r"^\d+_?", lambda job: jobs[job[0]], name): ends[name] for name in ends}
+
+    def test_the_whole_array_runs_without_a_word(self, ended, project):
+        assert {f"train_{index}" for index in range(19)} <= ended.keys()
+        for index in range(19):
+            for call in calls(project, "train", index):
+                assert call["argv"] == ["--index", str(index)]
+                assert len(call["gpus"].split(",")) == 4
+
+    def test_a_failure_stays_with_its_element(self, ended):
+        assert ended["train_1"] == ("FAILED", 1, 0)
+        assert ended["train_2"] == ("FAILED", 2, 0)
+        for index in set(range(19)) - PLAN.keys():
+            assert ended[f"train_{index}"] == ("COMPLETED", 0, 0)
+
+    def test_a_stopped_element_is_requeued_alone_and_resumes(self, ended, project):
+        assert ended["train_3"] == ("COMPLETED", 0, 1)
+        assert [call["restarts"] for call in calls(project, "train", 3)] == [0, 1]
+        [log] = (project / "logs").glob("train-*_3.out")
+        assert re.search(r"run 0 of 3.*requeueing \d+_3 .*run 1 of 3", log.read_text(), re.DOTALL)
+
+    def test_a_signal_before_the_handler_costs_no_point(self, ended, project):
+        assert ended["train_7"] == ("COMPLETED", 0, 1)
+        [log] = (project / "logs").glob("train-*_7.out")
+        assert "run 0 of 7" in log.read_text()  # not lost in a buffer when it was killed
+
+    def test_requeues_are_limited(self, ended, project):
+        assert ended["train_5"] == ("FAILED", 75, 1)
+        [log] = (project / "logs").glob("train-*_5.out")
+        assert "not requeued" in log.read_text()
+
+    def test_a_cancelled_element_does_not_come_back(self, ended, project):
+        assert ended["train_9"] == ("CANCELLED", 75, 0)
+        assert len(calls(project, "train", 9)) == 1
+
+    def test_slurm_itself_stops_a_job_before_its_time_is_over(self, ended, project):
+        assert ended["single"] == ("COMPLETED", 0, 1)
+        assert calls(project, "train", 20)[1]["argv"] == ["--index", "20"]
+
+    def test_the_chain_goes_on_where_training_came_to_its_end(self, ended, project):
+        for index in range(19):
+            done = ended[f"train_{index}"][0] == "COMPLETED"
+            assert ended[f"infer_{index}"][:2] == ("COMPLETED" if done else "CANCELLED", 0)
+            assert len(calls(project, "infer", index)) == done
+        assert len(calls(project, "infer", 0)[0]["gpus"].split(",")) == 1
+
+    def test_arguments_arrive_unchanged(self, cluster, project, path):
+        words = ["configs/demo.yaml", "train.lr=1e-4", "note=two  words, $HOME", "--offset", "30"]
+        job = cluster.sbatch("--array=4", "sbatch/train.sbatch", *words, cwd=project, env=path)
+        assert cluster.wait(job) == {f"{job}_4": ("COMPLETED", 0, 0)}
+        assert calls(project, "train", 4)[-1]["argv"] == [*words, "--index", "4"]
+
+
+class TestUnderPlainBash:
+    """The same files without SLURM, from another directory."""
+
+    @pytest.fixture
+    def bash(self, project: Path, path: dict[str, str], tmp_path: Path):
+        """Return a function that starts a template."""
+        outside = {k: v for k, v in os.environ.items() if not k.startswith("SLURM")}
+
+        def start(template: str, *args: str, **env: str) -> subprocess.Popen[str]:
+            return subprocess.Popen(
+                ["bash", project / "sbatch" / template, *args],
+                cwd=tmp_path,
+                env=outside | path | env,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+        return start
+
+    @pytest.mark.parametrize("code", [0, 1, 2, 75])
+    def test_the_exit_code_passes_through(self, bash, project, code):
+        (project / "plan.json").write_text(json.dumps(PLAN | {30 + code: code}))
+        assert bash("train.sbatch", SLURM_ARRAY_TASK_ID=str(30 + code)).wait() == code
+
+    def test_an_index_among_the_arguments_wins(self, bash, project):
+        words = ["configs/demo.yaml", "--index=200", "a=b c"]
+        assert bash("infer.sbatch", *words, SLURM_ARRAY_TASK_ID="3").wait() == 0
+        assert calls(project, "infer", 200)[0]["argv"] == words
+
+    def test_without_an_index_one_line_says_so(self, bash):
+        process = bash("train.sbatch", "configs/demo.yaml")
+        _, said = process.communicate()
+        assert process.returncode == 2
+        assert "--index" in said
+        assert len(said.splitlines()) == 1
+
+    @pytest.mark.parametrize("name", ["SIGUSR2", "SIGTERM"])
+    def test_a_signal_reaches_the_stage(self, bash, project, name):
+        index = 300 + signal.Signals[name]
+        (project / "plan.json").write_text(json.dumps(PLAN | {index: "stop"}))
+        process = bash("train.sbatch", SLURM_ARRAY_TASK_ID=str(index))
+        until((project / f"ready-{index}-0").exists)
+        process.send_signal(signal.Signals[name])
+        assert process.wait() == 75
+
+    def test_the_environment_outside_wins(self, project):
+        def sourced(**env: str) -> str:
+            command = "source sbatch/env.sh; echo $MAX_REQUEUES $OMP_NUM_THREADS"
+            path = {"PATH": os.environ["PATH"]}
+            done = subprocess.run(
+                ["bash", "-c", command], cwd=project, env=path | env, capture_output=True, text=True
+            )
+            return done.stdout.strip()
+
+        assert sourced() == "20"
+        assert sourced(MAX_REQUEUES="3", SLURM_CPUS_PER_TASK="2") == "3 2"
+        assert sourced(OMP_NUM_THREADS="1", SLURM_CPUS_PER_TASK="2") == "20 1"
+        assert sourced(CUDA_VISIBLE_DEVICES="0,1", SLURM_CPUS_PER_TASK="2") == "20"
