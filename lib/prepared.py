@@ -22,6 +22,7 @@ from lib.errors import BadInput
 from lib.grid import digest
 from lib.progress import tracked
 from lib.runs import (
+    check_writable,
     checksum,
     locked,
     read_json,
@@ -73,6 +74,7 @@ def prepare(
     now = data_identity(study, debug)
     if not force and (manifest := _made_from(study, now)):
         return manifest
+    check_writable(study.directory)
     task = tasks.part(study.config.tasks[0], "data")
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
     splits = task.build(study.config.data, study.data_sections(), debug)

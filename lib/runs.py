@@ -119,6 +119,15 @@ def _sync(path: Path) -> None:
             os.close(descriptor)
 
 
+def check_writable(directory: Path) -> None:
+    """Raise BadInput where nothing could be written to `directory`, before work is done for it."""
+    there = next(p for p in (directory.absolute(), *directory.absolute().parents) if p.exists())
+    if not there.is_dir():
+        raise BadInput(f"{directory}: cannot be written: {there} is not a directory")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(f"{directory}: cannot be written: {there} is read-only or another user's")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:
@@ -185,7 +194,7 @@ def locked(directory: Path, who: str) -> Iterator[None]:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = (directory / ".lock").open("a+", encoding="utf-8")
+        file = (directory / ".lock").open("ab+", buffering=0)
     except OSError as error:
         raise BadInput(f"{directory}: cannot be written: {error.strerror}") from None
     with file:
@@ -193,12 +202,12 @@ def locked(directory: Path, who: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise Busy(f"{directory}: held by another task ({file.read().strip()})") from None
+            raise Busy(f"{directory}: held by another task ({file.read().decode()})") from None
         except OSError as error:  # such as Lustre mounted without flock
             raise BadInput(f"{directory}: cannot be locked: {error.strerror}") from None
-        file.truncate(0)
-        file.write(who)
-        file.flush()
+        with suppress(OSError):  # a full disk leaves the lock without a name
+            file.truncate(0)
+            file.write(who.encode())
         yield
 
 

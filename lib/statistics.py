@@ -181,9 +181,11 @@ def mcnemar(a_correct: np.ndarray, b_correct: np.ndarray) -> McNemar:
     only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
     if only_a + only_b == 0:
         return McNemar(0, 0, 1.0 if len(a) else None)
-    from scipy.stats import binomtest
-
-    return McNemar(only_a, only_b, float(binomtest(only_a, only_a + only_b).pvalue))
+    term = tail = 1  # whole numbers: the sum of C(b + c, i) up to the smaller of the two counts
+    for i in range(min(only_a, only_b)):
+        term = term * (only_a + only_b - i) // (i + 1)
+        tail += term
+    return McNemar(only_a, only_b, min(1.0, 2 * tail / 2 ** (only_a + only_b)))
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
@@ -228,9 +230,9 @@ def page_trend(scores: np.ndarray) -> Trend:
         return Trend(None, None, None, f"{levels} levels: Page's test needs at least 3")
     if rows == 0:
         return Trend(None, None, None, "no rows")
-    from scipy.stats import rankdata
-
-    ranks = rankdata(scores, axis=1)
+    below = (scores[:, :, None] > scores[:, None, :]).sum(axis=2)
+    equal = (scores[:, :, None] == scores[:, None, :]).sum(axis=2)
+    ranks = below + (equal + 1) / 2  # mean ranks for ties
     statistic = float(ranks.sum(axis=0) @ np.arange(1, levels + 1))
     differing = ranks[np.ptp(ranks, axis=1) > 0]  # the others add a constant to L
     if len(differing) == 0:  # every permutation has the observed L

@@ -91,9 +91,11 @@ def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
     """The points that --index means, once the grid is known to be the one that was submitted."""
     size = len(study.grid)
     indices: Sequence[int]
+    if args.points < 1:
+        raise BadInput(f"--points: found {args.points}, expected 1 or more")
     if args.offset or args.points > 1:
         groups = -(-size // args.points)
-        if not args.index.isdigit() or int(args.index) + args.offset >= groups:
+        if not args.index.isdecimal() or int(args.index) + args.offset >= groups:
             raise BadInput(
                 f"--index: found {args.index!r} with --offset {args.offset} --points "
                 f"{args.points}, expected a number from 0 to {groups - 1 - args.offset}"
@@ -121,6 +123,9 @@ def each(points: Sequence[Point], do: Callable[[Point], int]) -> int:
         except BadInput as error:
             print(f"error: {point.name}: {error}", file=sys.stderr)
             code = BAD_INPUT
+        except Busy as error:
+            print(f"error: {point.name}: {error}", file=sys.stderr)
+            code = FAILED
         except Exception:
             traceback.print_exc()
             print(f"error: {point.name}: failed, see above", file=sys.stderr)

@@ -298,7 +298,8 @@ def _cell(points: Sequence[PointResult], metric: str) -> tuple[float | str | Non
         text += f" ({len(values)}/{len(points)})" if len(values) < len(points) else ""
         text += f"\n± {100 * stdev(values):.1f}" if len(values) > 1 else ""
     elif found[0]["low"] is not None:
-        text += f"\n[{100 * found[0]['low']:.0f}, {100 * found[0]['high']:.0f}]"
+        low, high = 100 * found[0]["low"], 100 * found[0]["high"]
+        text += f"\n[{low:.0f}, {high:.0f}]" if high - low > 2 else f"\n[{low:.1f}, {high:.1f}]"
     return fmean(values), text
 
 

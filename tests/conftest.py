@@ -1,0 +1,275 @@
+"""What several tests share: a tiny model, small studies, stages run in process, a small disk."""
+
+import contextlib
+import copy
+import io
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks a hub
+
+REPOSITORY = Path(__file__).parents[1]
+SMALL = 1 << 18  # bytes of the small disk
+
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SENTENCES = (
+    r"Should this paper be accepted? Answer with \boxed{Accept} or \boxed{Reject}.",
+    "Title: Paper 17 Text: New idea. Sound theory. Thin evidence. Rough writing. Broad impact.",
+    "user assistant Fresh familiar stale rigorous loose wrong thorough fair flawed elegant clear",
+)
+
+STUDY = {
+    "results": "results",
+    "tasks": ["decision"],
+    "model": {"name": "nobody/nothing", "max_length": 128},
+    "data": {"source": "synthetic", "ratio": "1:1", "train_rows": 24, "test_rows": 8},
+    "train": {
+        "tuning": "full",
+        "epochs": 1,
+        "batch_size": 8,
+        "micro_batch": 4,
+        "learning_rate": 0.001,
+        "precision": "fp32",
+        "gradient_checkpointing": False,
+    },
+    "generate": {"engine": "hf", "precision": "fp32", "max_new_tokens": 4},
+    "evaluate": {"baseline": {"variant": "baseline"}, "resamples": 100},
+    "axes": {"gamma": "train.gamma"},
+    "variants": {
+        "baseline": {"train.weighted_class": None},
+        "accept": {"train.weighted_class": "accept"},
+        "reject": {"train.weighted_class": "reject"},
+    },
+    "grid": [
+        {"variant": "baseline", "gamma": 1},
+        {"variant": ["accept", "reject"], "gamma": 2},
+    ],
+    "trial": {"train.batch_size": 4},
+}
+
+
+class Ended(NamedTuple):
+    """How a stage ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a two-layer Llama with a byte-level BPE tokenizer and ChatML."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    directory = tmp_path_factory.mktemp("models") / "tiny"
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(SENTENCES * 2, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        bos_token="<|im_start|>",
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        chat_template=CHAT,
+    )
+    tokenizer.save_pretrained(directory)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        LlamaForCausalLM(config).save_pretrained(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def tokenizer(tiny_model: Path) -> Any:
+    """Return the tokenizer of the tiny model."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+def study_text(changes: Mapping[str, Any], drop: Sequence[str]) -> str:
+    """Return STUDY as YAML, with the values at dotted keys changed or dropped."""
+    content = copy.deepcopy(STUDY)
+    for dotted, value in [*changes.items(), *((key, None) for key in drop)]:
+        *sections, last = dotted.split("/" if "/" in dotted else ".")
+        inner = content
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        if dotted in drop:
+            del inner[last]
+        else:
+            inner[last] = value
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+@pytest.fixture
+def write_study(tmp_path: Path) -> Callable[..., str]:
+    """Return a function that writes a small valid study and returns its path.
+
+    `changes`: dotted key → value (with slashes where a key holds dots: "variants/accept/train.x");
+    `drop`: keys left out. Results go below tmp_path.
+    """
+
+    def write(
+        changes: Mapping[str, Any] | None = None, drop: Sequence[str] = (), name: str = "small"
+    ) -> str:
+        path = tmp_path / f"{name}.yaml"
+        results = {"results": str(tmp_path / "results")}
+        path.write_text(study_text(results | dict(changes or {}), drop), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def prepared_data(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return results/small/data of the small study on the tiny model, made once."""
+    from lib.prepared import prepare
+    from lib.study import load_study
+
+    root = tmp_path_factory.mktemp("prepared")
+    changes = {"model.name": str(tiny_model), "results": str(root / "results")}
+    (root / "small.yaml").write_text(study_text(changes, ()), encoding="utf-8")
+    study = load_study(root / "small.yaml")
+    with contextlib.redirect_stderr(io.StringIO()):
+        prepare(study)
+    return study.directory / "data"
+
+
+@pytest.fixture
+def prepared_study(
+    write_study: Callable[..., str], tiny_model: Path, prepared_data: Path, tmp_path: Path
+) -> str:
+    """Return the path of a small study on the tiny model whose data are there."""
+    shutil.copytree(prepared_data, tmp_path / "results" / "small" / "data")
+    return write_study({"model.name": str(tiny_model)})
+
+
+@pytest.fixture
+def fake() -> SimpleNamespace:
+    """Return `trained` and `predicted`: they leave what stages 2 and 3 leave, made up."""
+    from lib.prepared import predict_identity, test_rows, train_identity
+    from lib.runs import mark_done, write_jsonl
+
+    def trained(study: Any, point: Any, how: str = "done") -> None:
+        write_jsonl(point.directory / "train.jsonl", [{"step": 1, "loss": 0.7}])
+        mark_done(point.directory, "train", train_identity(study, point), status=how, step=1)
+
+    def predicted(study: Any, point: Any, output: str = r"\boxed{Accept}") -> None:
+        made = [
+            {"id": row["id"], "prompt_hash": "0", "outputs": [output], "scores": [-0.5, -1.5]}
+            for row in test_rows(study)
+        ]
+        write_jsonl(point.directory / "predictions.jsonl", made)
+        mark_done(point.directory, "infer", predict_identity(study, point), rows=len(made))
+
+    return SimpleNamespace(trained=trained, predicted=predicted)
+
+
+@pytest.fixture
+def run_stage(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> Callable[..., Ended]:
+    """Return a function that runs `stages.<module>` with a command line, in this process."""
+    from stages.command import run
+
+    def run_here(module: str, *words: str) -> Ended:
+        main = import_module(f"stages.{module}").main
+        monkeypatch.setattr(sys, "argv", [module, *map(str, words)])
+        capfd.readouterr()
+        try:
+            code = run(main)
+        except SystemExit as ended:
+            code = ended.code
+        return Ended(code, *capfd.readouterr())
+
+    return run_here
+
+
+@pytest.fixture
+def run_process() -> Callable[..., Ended]:
+    """Return a function that runs `python -m …` as a process of its own, in the repository."""
+
+    def run_there(*words: str, **environ: str) -> Ended:
+        done = subprocess.run(
+            [sys.executable, "-m", *map(str, words)],
+            cwd=REPOSITORY,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    return run_there
+
+
+@pytest.fixture
+def snapshot() -> Callable[[Path], dict[str, bytes | None]]:
+    """Return a function that maps every path below a directory to its bytes, None for folders."""
+
+    def take(directory: Path) -> dict[str, bytes | None]:
+        return {
+            str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None
+            for path in sorted(directory.rglob("*"))
+        }
+
+    return take
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a directory that takes SMALL bytes: a tmpfs, else a limit on the size of a file."""
+    directory = tmp_path / "disk"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL}", "tmpfs", str(directory)]
+    mounted = None
+    if os.geteuid() == 0 and shutil.which("mount"):
+        mounted = subprocess.run(mount, capture_output=True, text=True)
+    if mounted is not None and mounted.returncode == 0:
+        yield directory
+        subprocess.run(["umount", "-l", str(directory)], check=True)
+        return
+    reason = mounted.stderr.strip() if mounted else "not root"
+    print(f"no tmpfs ({reason}): files are limited by RLIMIT_FSIZE instead")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, limits[1]))
+    yield directory
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)

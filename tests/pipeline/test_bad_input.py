@@ -1,0 +1,407 @@
+"""What a user can get wrong, at the command line: exit code 2, one line, nothing written."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lib.prepared import train_identity
+from lib.runs import locked, mark_done, read_jsonl, write_json, write_jsonl
+from lib.study import load_study
+
+DATA, TRAIN, INFER, EVALUATE, VISUALIZE = STAGES = (
+    "stage1_generate_datasets",
+    "stage2_train",
+    "stage3_infer",
+    "stage4_evaluate",
+    "stage5_visualize",
+)
+ARRAY = {TRAIN: ["--index", "0"], INFER: ["--index", "0"]}  # what array stages cannot do without
+BASELINE = {"variant": "baseline", "gamma": 1}
+
+
+@pytest.fixture
+def refuses(run_stage, snapshot, tmp_path: Path) -> Callable[..., str]:
+    """Return a function that runs a stage and asserts the refusal; it returns the one line."""
+
+    def there() -> dict:
+        # A lock file that is there may say who took it last; a new one counts as written.
+        return {k: None if k.endswith(".lock") else v for k, v in snapshot(tmp_path).items()}
+
+    def refused(module: str, *words: str, said: str = "") -> str:
+        before = there()
+        ended = run_stage(module, *words)
+        assert there() == before
+        assert ended.code == 2, ended
+        assert ended.out == ""
+        assert ended.err.startswith("error: ")
+        assert ended.err.count("\n") == 1, ended.err
+        assert said in ended.err
+        return ended.err
+
+    return refused
+
+
+# -- the study -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", STAGES)
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"train.epoch": 1}, "train.epoch: unknown key, expected one of "),
+        ({"train.epochs": "two"}, "train.epochs: found 'two', expected a valid number"),
+        ({"data.ratio": "0:3"}, "data.ratio: found '0:3', expected accepts:rejects as two whole"),
+        ({"data.ratio": "a:b"}, "data.ratio: found 'a:b', expected accepts:rejects as two whole"),
+        ({"grid": [BASELINE, {"variant": "accept", "gamma": 0}]},
+         "grid: train.gamma: found 0, expected greater than 0"),
+        ({"grid": [BASELINE, {"variant": "accept", "gamma": -2}]},
+         "grid: train.gamma: found -2, expected greater than 0"),
+        ({"grid": [BASELINE, {"variant": "acept", "gamma": 2}]},
+         "grid: variant 'acept' does not exist, expected one of baseline, accept, reject; did you"),
+        ({"grid": [BASELINE, {"variant": "baseline", "gamma": 2}]},
+         "grid: variant 'baseline' does not use axis 'gamma' (train.weighted_class is null)"),
+        ({"grid": [BASELINE, {"variant": "accept", "gamma": [2, 4]},
+                   {"variant": "accept", "gamma": 4}]}, "grid: duplicate point accept_gamma4"),
+    ],
+)  # fmt: skip
+def test_a_wrong_study_is_refused_by_every_stage(
+    refuses, write_study, module: str, changes: dict, said: str
+) -> None:
+    path = write_study(changes)
+    line = refuses(module, path, *ARRAY.get(module, []), said=said)
+    assert line.startswith(f"error: {path}: ")
+
+
+@pytest.mark.parametrize("module", STAGES)
+def test_words_are_refused_by_every_stage(refuses, write_study, tmp_path, module) -> None:
+    index, path = ARRAY.get(module, []), write_study()
+    line = refuses(module, path, "train.epoch=1", *index)
+    assert line.startswith("error: command line: train.epoch: unknown key, expected one of")
+    assert line.endswith("did you mean 'epochs'?\n")
+    refuses(module, path, "epochs", *index, said="found 'epochs', expected key=value")
+    refuses(module, path, "train.gamma=2", *index, said="train.gamma is swept by the grid's axis")
+    refuses(module, path, "--fast", *index, said="unrecognized arguments: --fast")
+    missing = str(tmp_path / "missing.yaml")
+    refuses(module, missing, *index, said=f"{missing}: no such study file")
+
+
+def test_the_nearest_study_is_named(refuses) -> None:
+    refuses(DATA, "configs/weigthed_loss.yaml", said="did you mean 'configs/weighted_loss.yaml'?")
+
+
+# -- indices ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", [TRAIN, INFER])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--index", "3"], "--index: 3 is outside the grid; valid are 0 to 2"),
+        (["--index", "0-3"], "--index: 0-3 is outside the grid; valid are 0 to 2"),
+        (["--index", "x"], "--index: found 'x', expected a number or a range; valid are 0 to 2"),
+        (["--index", "-1"], "--index: found '-1', expected a number or a range; valid are 0 to 2"),
+        (["--index="], "--index: found '', expected a number or a range; valid are 0 to 2"),
+        (["--index", "1.5"], "--index: found '1.5', expected a number"),
+        ([], "the following arguments are required: --index"),
+        (["--index", "1", "--offset", "2"], "expected a number from 0 to 0"),
+        (["--index", "0", "--offset", "-1"], "index -1 is outside the grid; valid are 0 to 2"),
+        (["--index", "0", "--offset", "x"], "--offset: invalid int value: 'x'"),
+        (["--index", "0-1", "--offset", "1"], "found '0-1'"),
+        (["--index", "0", "--points", "0"], "--points: found 0, expected 1 or more"),
+        (["--index", "2", "--points", "2"], "expected a number from 0 to 1"),
+        (["--index", "0", "--grid-hash", "0123"], "the grid has changed since it was submitted"),
+    ],
+)
+def test_an_index_that_is_none(refuses, prepared_study, module, words, said) -> None:
+    refuses(module, prepared_study, *words, said=said)
+
+
+def test_an_index_outside_writes_nothing_in_an_array_either(
+    refuses, prepared_study, monkeypatch
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
+    refuses(TRAIN, prepared_study, "--index", "3", said="outside the grid")
+
+
+def test_a_grid_that_changed_under_a_running_array(
+    refuses, prepared_study, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "17")
+    write_json(tmp_path / "results" / "small" / "arrays" / "17.json", {"grid": "other"})
+    refuses(TRAIN, prepared_study, "--index", "0", said="the grid has changed since array 17")
+
+
+@pytest.mark.parametrize("module", [DATA, EVALUATE, VISUALIZE])
+def test_stages_that_are_no_array_take_no_index(refuses, prepared_study, module) -> None:
+    refuses(module, prepared_study, "--index", "0", said="unrecognized arguments: --index")
+
+
+# -- data ------------------------------------------------------------------------------------------
+
+
+def paper(number: int, **more) -> dict:
+    decision = ("accept", "reject")[number % 2]
+    return {"title": f"Paper {number}", "abstract": "Sound.", "decision": decision, **more}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([], ": no rows"),
+        ([paper(1), paper(2, decision="maybe"), paper(3)], ':2: decision: found "maybe", expected'),
+        ([paper(1), paper(2, decision=None)], ":2: decision: found null, expected accept"),
+        ([paper(1), [1]], ":2: found a list, expected an object"),
+        ([{"name": "x", "abstract": "y", "decision": "accept"}], "no column 'title', found name"),
+        ([paper(1), paper(2, title="", abstract="")], ":2: no text, expected a title"),
+        ([paper(n) for n in range(10)], "data.ratio 1:1 needs 12 accepts in 24 training rows"),
+        ([paper(n) for n in range(4)], "data.test_rows=8 needs 4 accepts, 2 are there: 2 missing"),
+    ],
+)
+def test_papers_that_cannot_be_used(refuses, write_study, tmp_path, rows, said) -> None:
+    path = tmp_path / "papers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = refuses(DATA, write_study({"data.source": str(path)}), said=said)
+    assert str(path) in line or "data.ratio" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"title": "x"\n', "papers.jsonl:1: malformed JSON"),
+        (b"\xff\xfe\xfd\n", "papers.jsonl: not UTF-8 text"),
+        (b"", "papers.jsonl: no rows"),
+    ],
+)
+def test_a_file_that_is_no_jsonl(refuses, write_study, tmp_path, content, said) -> None:
+    (tmp_path / "papers.jsonl").write_bytes(content)
+    refuses(DATA, write_study({"data.source": str(tmp_path / "papers.jsonl")}), said=said)
+
+
+def test_a_data_file_that_is_not_there(refuses, write_study, tmp_path) -> None:
+    (tmp_path / "papers.jsonl").write_text("{}\n")
+    missing = str(tmp_path / "paper.jsonl")
+    line = refuses(DATA, write_study({"data.source": missing}))
+    assert line.startswith(f"error: {missing}: no such file; did you mean ")
+
+
+def test_no_data_yet(refuses, write_study) -> None:
+    path = write_study()
+    for module in (TRAIN, INFER):
+        said = f"no data yet; run python -m stages.stage1_generate_datasets {path}"
+        refuses(module, path, *ARRAY[module], said=said)
+    refuses(EVALUATE, path, said="no predictions of 3 of 3 points: baseline_gamma1, accept_gamma2")
+    refuses(EVALUATE, path, "--allow-missing", said="no predictions of 3 of 3 points")
+    refuses(VISUALIZE, path, said="not evaluated yet; run python -m stages.stage4_evaluate")
+
+
+# -- models and hubs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("data.source=nobody/papers", "nobody/papers: cannot be loaded from the hub"),
+        ("model.name=nobody/nothing", "model.name: nobody/nothing is neither a directory here nor"),
+    ],
+)
+def test_a_hub_id_that_cannot_be_had(
+    run_process, write_study, snapshot, tmp_path, word, said
+) -> None:
+    path = write_study()
+    before = snapshot(tmp_path)
+    ended = run_process(
+        f"stages.{DATA}", path, word, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub")
+    )
+    after = snapshot(tmp_path)
+    assert {name for name in after if not name.startswith("hub")} == set(before)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: ")
+    assert said in ended.err
+    assert ended.err.count("\n") == 1, ended.err
+
+
+@pytest.fixture
+def broken_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """Return a copy of the tiny model without weights."""
+    ignored = shutil.ignore_patterns("*.safetensors")
+    return Path(shutil.copytree(tiny_model, tmp_path / "broken", ignore=ignored))
+
+
+def test_a_model_directory_without_weights(refuses, write_study, broken_model, tmp_path) -> None:
+    path = write_study({"model.name": str(broken_model)})
+    line = refuses(DATA, path, said=f"model.name: model directory {broken_model} has no weights")
+    assert "it holds chat_template.jinja, config.json" in line
+    path = write_study({"model.name": str(tmp_path / "brokne")})
+    refuses(DATA, path, said=f"no such model directory {tmp_path}/brokne; did you mean '{tmp_path}")
+
+
+def test_a_model_that_lost_its_weights_is_not_trained(
+    refuses, write_study, tiny_model, tmp_path, run_stage
+) -> None:
+    model = shutil.copytree(tiny_model, tmp_path / "model")
+    path = write_study({"model.name": str(model)})
+    assert run_stage(DATA, path).code == 0
+    (model / "model.safetensors").unlink()
+    refuses(TRAIN, path, "--index", "0", said=f"model directory {model} has no weights")
+
+
+def test_rows_that_do_not_fill_a_step_are_not_trained_on(refuses, prepared_study) -> None:
+    words = ["train.batch_size=64", "--index", "0"]
+    refuses(TRAIN, prepared_study, *words, said="train.batch_size: found 64, but 24 rows")
+
+
+def test_a_trained_directory_without_weights_is_not_served(refuses, prepared_study, fake) -> None:
+    study = load_study(prepared_study)
+    fake.trained(study, study.point(0))
+    (study.point(0).directory / "model").mkdir()
+    (study.point(0).directory / "model" / "config.json").write_text("{}")
+    (study.point(0).directory / ".lock").touch()  # as stage 2 leaves it
+    refuses(INFER, prepared_study, "--index", "0", said="model has no weights (*.safetensors), it")
+
+
+# -- results of another config ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def predicted(prepared_study: str, fake) -> str:
+    """Return a study whose points are all predicted."""
+    study = load_study(prepared_study)
+    for point in study.points():
+        fake.trained(study, point)
+        fake.predicted(study, point)
+    return prepared_study
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "said"),
+    [
+        (DATA, ["data.seed=1"], "data holds results of another config: data.seed was 42, is 1; "),
+        (DATA, ["--debug"], "data holds results of another config: debug was False, is True; "),
+        (TRAIN, ["train.seed=1"], "train holds results of another config: train.seed was 42, is 1"),
+        (TRAIN, ["train.clip=2", "train.seed=1"], "clip was 1.0, is 2.0; train.seed was 42, is 1"),
+        (INFER, ["train.seed=1"], "train holds results of another config: train.seed was 42, is 1"),
+        (INFER, ["generate.max_new_tokens=9"],
+         "infer holds results of another config: generate.max_new_tokens was 4, is 9"),
+        (EVALUATE, ["train.seed=1"], "infer holds results of another config: train.seed was 42, "),
+    ],
+)  # fmt: skip
+def test_results_of_another_config_are_kept(refuses, predicted, module, words, said) -> None:
+    refuses(module, predicted, *words, *ARRAY.get(module, []), said=said)
+
+
+def test_a_checkpoint_of_another_config_is_not_resumed(refuses, prepared_study) -> None:
+    study = load_study(prepared_study)
+    point = study.point(0)
+    (point.directory / "checkpoints").mkdir(parents=True)
+    (point.directory / ".lock").touch()  # as the stopped run leaves it
+    write_json(point.directory / "config.json", {"identity": train_identity(study, point)})
+    said = "a checkpoint holds results of another config: train.seed was 42, is 1; "
+    refuses(TRAIN, prepared_study, "train.seed=1", "--index", "0", said=said)
+
+
+def test_figures_of_another_evaluation_are_not_drawn(refuses, predicted, run_stage, fake) -> None:
+    assert run_stage(EVALUATE, predicted).code == 0
+    said = "changed since stage 4: baseline_gamma1.evaluate.level, accept_gamma2.evaluate.level"
+    refuses(VISUALIZE, predicted, "evaluate.level=0.9", said=said)
+    study = load_study(predicted)
+    fake.predicted(study, study.point(2), "no")
+    refuses(VISUALIZE, predicted, said="changed since stage 4: reject_gamma2.predictions; run")
+
+
+# -- predictions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda rows: rows[1:], "1 of 8 test ids missing: synthetic-"),
+        (lambda rows: [*rows, rows[0]], "1 of 8 test ids repeated: synthetic-"),
+        (lambda rows: [*rows, {**rows[0], "id": "x"}], "1 of 8 test ids not in the test set: x"),
+        (lambda rows: [{"id": "x"}], "line 1: expected a row with id and outputs"),
+    ],
+)
+def test_predictions_that_are_not_whole(refuses, predicted, spoil, said) -> None:
+    path = load_study(predicted).point(2).directory / "predictions.jsonl"  # the last to be read
+    write_jsonl(path, spoil(read_jsonl(path)))
+    line = refuses(EVALUATE, predicted, said=said)
+    assert line.startswith(f"error: {path}: ")
+
+
+def test_points_that_are_not_there_are_named(refuses, predicted) -> None:
+    shutil.rmtree(load_study(predicted).point(1).directory)
+    refuses(EVALUATE, predicted, said="no predictions of 1 of 3 points: accept_gamma2; run stages")
+    said = "no point is named 'acept_gamma2'"
+    refuses(EVALUATE, predicted, "--point", "acept_gamma2", said=said)
+
+
+def test_points_that_are_not_trained_are_named(refuses, prepared_study) -> None:
+    said = "not trained yet: baseline_gamma1, accept_gamma2"
+    refuses(INFER, prepared_study, "--index", "0-1", said=said)
+
+
+def test_predictions_stay_where_the_new_ones_cannot_be_made(refuses, predicted) -> None:
+    # --force must not set anything aside before it is known that all can be done.
+    study = load_study(predicted)
+    mark_done(study.point(1).directory, "train", {"train.seed": 1}, status="done", step=1)
+    said = "accept_gamma2: train holds results of another config"
+    refuses(INFER, predicted, "--index", "0-1", "--force", said=said)
+
+
+# -- the disk --------------------------------------------------------------------------------------
+
+
+def test_results_below_a_file(refuses, write_study, tmp_path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    path = write_study({"results": str(tmp_path / "file" / "results")})
+    said = f"{tmp_path}/file/results/small: cannot be written: {tmp_path}/file is not a directory"
+    refuses(DATA, path, said=said)
+
+
+@pytest.fixture
+def on_disk(small_disk: Path, predicted: str) -> list[str]:
+    """Return the words for a predicted study whose results are on the small disk."""
+    if not os.path.ismount(small_disk):
+        pytest.skip("without a mount, root's disk can be neither read-only nor full")
+    shutil.copytree(load_study(predicted).directory, small_disk / "small")
+    return [predicted, f"results={small_disk}"]
+
+
+def test_a_read_only_disk(refuses, on_disk, small_disk) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    said = f"{small_disk}/fresh: cannot be written: {small_disk} is read-only"
+    refuses(DATA, *on_disk, "name=fresh", said=said)
+    refuses(EVALUATE, *on_disk, said="metrics.json: cannot be written: Read-only file system")
+    refuses(TRAIN, *on_disk, "--index", "0", "--force", said="cannot be written: Read-only file")
+
+
+def test_a_full_disk(run_stage, on_disk, small_disk, snapshot) -> None:
+    assert run_stage(EVALUATE, *on_disk).code == 0
+    (small_disk / "filler").write_bytes(b"x" * shutil.disk_usage(small_disk).free)
+    before = snapshot(small_disk)
+    ended = run_stage(EVALUATE, *on_disk, "evaluate.level=0.9")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith(f"error: {small_disk}/small/baseline_gamma1/metr")
+    assert "cannot be written: No space left on device; what was there is unt" in ended.err
+    assert snapshot(small_disk) == before
+    ended = run_stage(DATA, *on_disk, "--force")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith(f"error: {small_disk}/small/data")
+    assert "cannot be written: No space left on device" in ended.err
+    assert snapshot(small_disk) == before | {"small/.lock": b""}
+
+
+# -- two at once -----------------------------------------------------------------------------------
+
+
+def test_a_second_task_on_the_same_point_is_told_so(run_stage, prepared_study) -> None:
+    study = load_study(prepared_study)
+    with locked(study.point(0).directory, "the other"):
+        ended = run_stage(TRAIN, prepared_study, "--index", "0")
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert ended.err.startswith("error: ")
+    assert "baseline_gamma1: held by another task (the other)" in ended.err

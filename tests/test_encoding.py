@@ -1,0 +1,204 @@
+import numpy as np
+import pytest
+
+from lib.encoding import (
+    answer_encoder,
+    common_ends,
+    encode_answer,
+    encode_prompt,
+    encode_row,
+    end_tokens,
+    fit_prompt,
+    prompt_hash,
+)
+from lib.errors import BadInput
+from lib.tasks.decision import data as task
+from lib.tasks.decision.data import ANSWERS, ENDING
+from lib.tasks.decision.schema import Data
+
+DATA = Data(source="synthetic")
+
+
+def paper(text: str = "New idea. Sound theory.", decision: str = "accept") -> dict:
+    return {
+        "id": "1",
+        "prompt": {"title": "Paper 17", "text": text},
+        "target": ANSWERS[decision],
+        "decision": decision,
+    }
+
+
+def encoded(tokenizer, row: dict, room: int = 512) -> dict:
+    return encode_row(tokenizer, task, row, DATA, room, answer_encoder(tokenizer))
+
+
+@pytest.fixture
+def plain(tokenizer):
+    """Return the tokenizer without its chat template."""
+    template, tokenizer.chat_template = tokenizer.chat_template, None
+    yield tokenizer
+    tokenizer.chat_template = template
+
+
+def test_the_answers_differ_in_the_tiny_vocabulary(tokenizer) -> None:
+    accept, reject = (tokenizer(answer)["input_ids"] for answer in ANSWERS.values())
+    assert accept != reject
+    assert tokenizer.decode(accept) == ANSWERS["accept"]
+
+
+@pytest.mark.parametrize("answer", [*ANSWERS.values(), "", " two\n\nlines ", "é"])
+def test_prompt_and_answer_are_the_whole_conversation(tokenizer, answer: str) -> None:
+    messages = task.messages(paper(), DATA)
+    said = [*messages, {"role": "assistant", "content": answer}]
+    whole = tokenizer.apply_chat_template(said, tokenize=True, return_dict=False)
+    prompt, tail = encode_prompt(tokenizer, messages), encode_answer(tokenizer, messages, answer)
+    assert prompt + tail == whole[: len(prompt) + len(tail)]
+    # The newline that the template puts behind the end of turn is never generated.
+    assert tokenizer.decode(whole[len(prompt) + len(tail) :]) == "\n"
+    assert tail[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(prompt + tail) + "\n" == tokenizer.apply_chat_template(
+        said, tokenize=False
+    )
+
+
+def test_the_prompt_is_the_one_of_generation(tokenizer) -> None:
+    messages = task.messages(paper(), DATA)
+    assert encode_prompt(tokenizer, messages) == tokenizer.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+
+
+def test_special_tokens_come_from_the_template_alone(tokenizer) -> None:
+    ids = encode_prompt(tokenizer, [{"role": "user", "content": "x"}])
+    assert ids.count(tokenizer.bos_token_id) == 2  # one a turn: ChatML begins each with it
+    assert tokenizer.eos_token_id in ids
+
+
+def test_a_tokenizer_without_a_template_gets_plain_text(plain) -> None:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    assert plain.decode(encode_prompt(plain, messages)) == "Be brief.\n\nWhy?\n\n"
+    tail = encode_answer(plain, messages, "So.")
+    assert plain.decode(tail[:-1]) == "So."
+    assert tail[-1] == plain.eos_token_id
+
+
+def test_a_template_that_changes_the_prompt_once_answered_is_refused(plain) -> None:
+    plain.chat_template = (
+        "{% if messages | length > 1 %}answered: {% endif %}"
+        "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    )
+    with pytest.raises(BadInput, match="chat template renders a prompt differently"):
+        encode_answer(plain, [{"role": "user", "content": "Why?"}], "So.")
+
+
+def test_end_tokens_are_eos_and_the_known_ends_of_turn(tokenizer) -> None:
+    assert end_tokens(tokenizer) == {tokenizer.eos_token_id}
+    assert tokenizer.convert_ids_to_tokens(sorted(end_tokens(tokenizer))) == ["<|im_end|>"]
+
+
+# -- decision --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decision", ANSWERS)
+def test_the_decision_is_exactly_the_tokens_that_differ(tokenizer, decision: str) -> None:
+    row = paper(decision=decision)
+    other = paper(decision=next(d for d in ANSWERS if d != decision))
+    made, contrast = encoded(tokenizer, row), encoded(tokenizer, other)
+    (start, end), length = made["decision"], made["prompt_length"]
+    ids, against = made["input_ids"], contrast["input_ids"]
+    assert length < start < end < len(ids)
+    # Outside they agree, and both ends of what is inside differ: not one token more or less.
+    behind = len(ids) - end
+    assert ids[:start] == against[:start]
+    assert ids[end:] == against[len(against) - behind :]
+    assert ids[start] != against[start]
+    assert ids[end - 1] != against[len(against) - behind - 1]
+    # Here the vocabulary has a token for each word, so the decision is that word.
+    assert tokenizer.decode(ids[start:end]) == decision.capitalize()
+    assert made["group"] == decision
+
+
+def test_a_row_without_contrast_has_no_decision(tokenizer, monkeypatch) -> None:
+    monkeypatch.setattr(task, "contrast", lambda row: None)
+    assert encoded(tokenizer, paper())["decision"] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "ends"),
+    [
+        ([1, 2, 3], [1, 9, 3], (1, 1)),
+        ([1, 2, 3], [1, 9, 8, 3], (1, 1)),
+        ([1, 2], [3, 4], (0, 0)),
+        ([1, 2], [1, 2], (2, 0)),
+        ([1, 1], [1, 1, 1], (2, 0)),  # the tail never overlaps the head
+        ([], [1], (0, 0)),
+    ],
+)
+def test_common_ends(one: list, other: list, ends: tuple) -> None:
+    assert common_ends(one, other) == ends
+    assert common_ends(other, one) == ends
+
+
+# -- truncation ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", [110, 128, 200])
+def test_a_long_paper_loses_its_end_and_nothing_else(tokenizer, room: int) -> None:
+    text = " ".join(f"Sentence {n} of a long paper." for n in range(100))
+    made, whole = encoded(tokenizer, paper(text), room), encoded(tokenizer, paper(text), 10_000)
+    assert (made["cut"], whole["cut"]) == (True, False)
+    assert len(made["input_ids"]) <= room < len(whole["input_ids"])
+    said = tokenizer.decode(made["input_ids"][: made["prompt_length"]])
+    before, _, after = tokenizer.decode(whole["input_ids"][: whole["prompt_length"]]).partition(
+        text
+    )
+    assert said.startswith(before)  # template, question, title
+    assert said.endswith(after)  # how to answer, template
+    assert ENDING in after
+    kept = said.removeprefix(before).removesuffix(after)
+    assert text.startswith(kept)
+    assert len(made["input_ids"]) > room - 20  # not much more was cut than had to be
+
+
+def test_room_is_left_for_the_longer_answer(tokenizer, monkeypatch) -> None:
+    answers = ["no", "yes, by all means, and without any doubt"]
+    monkeypatch.setattr(task, "contrast", lambda row: answers[row["target"] == answers[0]])
+    rows = [paper("word " * 300) | {"target": answer} for answer in answers]
+    made = [encoded(tokenizer, row, 128) for row in rows]
+    prompts = [row["input_ids"][: row["prompt_length"]] for row in made]
+    assert prompts[0] == prompts[1]  # a prompt must not tell the decision
+
+
+def test_a_row_that_fits_is_not_cut(tokenizer) -> None:
+    row = paper()
+    ids = encode_prompt(tokenizer, task.messages(row, DATA))
+    assert fit_prompt(tokenizer, task, row, DATA, len(ids)) == (ids, False)
+    shorter, cut = fit_prompt(tokenizer, task, row, DATA, len(ids) - 1)
+    assert cut
+    assert len(shorter) == len(ids) - 1
+
+
+@pytest.mark.parametrize("room", [-5, 0, 20])
+def test_a_prompt_that_cannot_fit_is_refused_with_its_row(tokenizer, room: int) -> None:
+    with pytest.raises(BadInput, match=rf"model.max_length: row 1 needs \d+ tokens .* {room} are"):
+        fit_prompt(tokenizer, task, paper(), DATA, room)
+
+
+# -- memory and hash -------------------------------------------------------------------------------
+
+
+def test_an_answer_is_encoded_once_and_as_encode_answer_does(tokenizer, monkeypatch) -> None:
+    encode, calls = answer_encoder(tokenizer), []
+    monkeypatch.setattr(
+        "lib.encoding.encode_answer", lambda *a: calls.append(a) or encode_answer(*a)
+    )
+    messages = [task.messages(paper(text), DATA) for text in ("one", "two")]
+    for answer in (*ANSWERS.values(), *ANSWERS.values()):
+        for said in messages:
+            assert encode(said, answer) == encode_answer(tokenizer, said, answer)
+    assert len(calls) == 2
+
+
+def test_a_prompt_hash_tells_prompts_apart_and_stays() -> None:
+    assert prompt_hash([1, 2, 3]) == prompt_hash(np.array([1, 2, 3])) == "e2e2033ae7e1"
+    assert len({prompt_hash(ids) for ids in ([], [1], [1, 2], [2, 1], [12], [0, 1])}) == 6

@@ -1,0 +1,314 @@
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lib import prepared
+from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
+from lib.errors import BadInput
+from lib.prepared import (
+    data_identity,
+    encoded_test,
+    encoded_training,
+    predict_identity,
+    prepare,
+    read_manifest,
+    test_rows,
+    train_identity,
+    train_split,
+)
+from lib.runs import Busy, checksum, locked, read_jsonl
+from lib.study import load_study
+from lib.tasks.decision import data as task
+
+test_rows.__test__ = False  # no test, though its name begins like one's
+
+TWO_RATIOS = {
+    "axes.ratio": "data.ratio",
+    "grid": [
+        {"variant": "baseline", "gamma": 1, "ratio": "1:1"},
+        {"variant": "accept", "gamma": 2, "ratio": "1:2"},
+    ],
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet(capfd: pytest.CaptureFixture) -> None:
+    """Progress goes to standard error."""
+
+
+@pytest.fixture
+def papers(tmp_path: Path) -> Path:
+    """Return a file of 60 papers."""
+    path = tmp_path / "papers.jsonl"
+    rows = [
+        {"title": f"Paper {n}", "abstract": f"Idea {n}.", "decision": ("accept", "reject")[n % 2]}
+        for n in range(60)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def of_papers(write_study, tiny_model: Path, papers: Path) -> str:
+    """Return a study of these papers."""
+    return write_study({"model.name": str(tiny_model), "data.source": str(papers)})
+
+
+# -- once ------------------------------------------------------------------------------------------
+
+
+def test_data_are_made_once(prepared_study: str, snapshot, monkeypatch) -> None:
+    study = load_study(prepared_study)
+    before = snapshot(study.directory)
+    times = {p: p.stat().st_mtime_ns for p in study.directory.rglob("*")}
+    monkeypatch.setattr(task, "build", lambda *_: pytest.fail("built again"))
+    manifest = prepare(study)
+    assert manifest == read_manifest(study)
+    assert snapshot(study.directory) == before
+    assert {p: p.stat().st_mtime_ns for p in study.directory.rglob("*")} == times
+
+
+def test_data_outlive_their_source(of_papers: str, papers: Path) -> None:
+    manifest = prepare(load_study(of_papers))
+    papers.unlink()
+    assert prepare(load_study(of_papers)) == manifest
+
+
+def test_another_content_of_the_source_is_refused(of_papers: str, papers: Path, snapshot) -> None:
+    study = load_study(of_papers)
+    prepare(study)
+    before = snapshot(study.directory)
+    papers.write_text(papers.read_text().replace("Idea 7.", "Idea 8."))
+    message = rf"data: data holds results of another config: {papers} sha256 was '\w{{12}}', is '"
+    with pytest.raises(BadInput, match=message):
+        prepare(study)
+    assert snapshot(study.directory) == before
+
+
+def test_a_source_below_the_home_is_known_by_its_content(
+    write_study, tiny_model, papers, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    changes = {"model.name": str(tiny_model), "data.source": "~/papers.jsonl"}
+    study = load_study(write_study(changes))
+    assert data_identity(study, False)["~/papers.jsonl sha256"] == checksum(papers)[:12]
+
+
+@pytest.mark.parametrize(
+    ("word", "change"),
+    [
+        ("data.seed=43", "data.seed was 42, is 43"),
+        ("data.train_rows=20", "data.train_rows was 24, is 20"),
+        ("model.max_length=96", "model.max_length was 128, is 96"),
+        ("data.instruction=" + "x" * 300, "data.instruction was None, is 'xxx"),
+    ],
+)
+def test_another_config_is_refused_by_its_keys(prepared_study, snapshot, word, change) -> None:
+    study = load_study(prepared_study, [word])
+    before = snapshot(study.directory)
+    with pytest.raises(BadInput, match=f"data holds results of another config: {change}"):
+        prepare(study)
+    assert snapshot(study.directory) == before
+
+
+def test_what_is_no_part_of_the_data_changes_nothing(prepared_study: str) -> None:
+    words = ["train.learning_rate=1", "evaluate.level=0.9", "generate.max_new_tokens=3"]
+    assert prepare(load_study(prepared_study, words))
+
+
+def test_debug_data_are_no_full_data(prepared_study: str) -> None:
+    with pytest.raises(BadInput, match="debug was False, is True"):
+        prepare(load_study(prepared_study), debug=True)
+
+
+def test_a_ratio_more_or_less_in_the_grid_is_another_config(
+    prepared_study: str, write_study, tiny_model
+) -> None:
+    changes = {"model.name": str(tiny_model), **TWO_RATIOS}
+    with pytest.raises(BadInput, match=r"data.ratio was '1:1', is \['1:1', '1:2'\]"):
+        prepare(load_study(write_study(changes)))
+    changes["grid"] = [{**block, "ratio": "1:2"} for block in changes["grid"]]
+    with pytest.raises(BadInput, match=r"data.ratio was '1:1', is '1:2'"):
+        prepare(load_study(write_study(changes)))
+
+
+def test_force_makes_them_again_and_keeps_the_old(of_papers, papers, snapshot) -> None:
+    study = load_study(of_papers)
+    prepare(study)
+    before = snapshot(study.directory / "data")
+    papers.write_text(papers.read_text().replace("Idea", "Thought"))
+    manifest = prepare(study, force=True)
+    assert read_manifest(study) == manifest
+    (kept,) = (study.directory / "previous").iterdir()
+    assert snapshot(kept / "data") == before
+    assert "Thought" in test_rows(study)[0]["prompt"]["abstract"]
+
+
+def test_a_forced_build_that_fails_leaves_the_old_data(prepared_study, snapshot, monkeypatch):
+    study = load_study(prepared_study)
+    before = snapshot(study.directory)
+
+    def fail(*_) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prepared, "write_json", fail)
+    with pytest.raises(BadInput, match="data: cannot be written: No space left on device"):
+        prepare(study, force=True)
+    after = snapshot(study.directory)
+    assert {name: content for name, content in after.items() if name != ".lock"} == before
+
+
+# -- refused before anything is written ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model.max_length": 32}, "model.max_length: row .* needs"),
+        ({"model.name": "/nowhere/model"}, "model.name: no such model directory /nowhere/model"),
+        ({"data.source": "nowhere.jsonl"}, "nowhere.jsonl: no such file"),
+    ],
+)
+def test_nothing_is_written_for_bad_input(
+    write_study, tiny_model, tmp_path, changes, message
+) -> None:
+    study = load_study(write_study({"model.name": str(tiny_model), **changes}))
+    with pytest.raises(BadInput, match=message):
+        prepare(study)
+    assert not (tmp_path / "results").exists()
+
+
+def test_one_task_at_a_time(write_study, tiny_model: Path) -> None:
+    study = load_study(write_study({"model.name": str(tiny_model)}))
+    with locked(study.directory, "the other"), pytest.raises(Busy, match="the other"):
+        prepare(study)
+    assert [p.name for p in study.directory.iterdir()] == [".lock"]
+
+
+def test_a_full_disk_leaves_no_half_data(write_study, tiny_model, small_disk, snapshot) -> None:
+    if not os.path.ismount(small_disk):
+        pytest.skip("a limit on the size of a file stops none of these small files")
+    study = load_study(write_study({"model.name": str(tiny_model), "results": str(small_disk)}))
+    filler, fits = small_disk / "filler", 0
+    free = shutil.disk_usage(small_disk).free
+    for room in (4096, 16384, 24576, 32768, 40960, 49152, 57344, 65536, 81920, 131072):
+        filler.write_bytes(b"x" * (free - room))
+        try:
+            prepare(study)
+            fits += 1
+            shutil.rmtree(study.directory)
+        except BadInput as error:
+            assert "cannot be written: No space left on device" in str(error)  # noqa: PT017
+            assert set(snapshot(study.directory)) <= {".lock"}
+    assert 0 < fits < 10  # some rooms were too small, some not: every file had its turn
+
+
+# -- what is there ---------------------------------------------------------------------------------
+
+
+def test_the_manifest_tells_what_there_is(prepared_study: str) -> None:
+    study = load_study(prepared_study)
+    manifest, directory = read_manifest(study), study.directory / "data"
+    assert set(manifest["splits"]) == {"test", "train_1-1"}
+    for name, split in manifest["splits"].items():
+        assert split["sha256"] == checksum(directory / split["file"])
+        assert split["rows"] == len(read_jsonl(directory / split["file"]))
+        assert split["rows"] == {"test": 8, "train_1-1": 24}[name]
+    assert manifest["cut"] == {"train": 0, "test": 0}
+    assert manifest["identity"] == data_identity(study, False)
+    assert sorted(p.name for p in directory.iterdir()) == [
+        "encoded", "manifest.json", "test.jsonl", "train_1-1.jsonl",
+    ]  # fmt: skip
+
+
+def test_stored_rows_are_what_encoding_gives_now(prepared_study: str, tokenizer) -> None:
+    study = load_study(prepared_study)
+    config, answer_ids = study.config, answer_encoder(tokenizer)
+    rows = read_jsonl(study.directory / "data" / "train_1-1.jsonl")
+    assert encoded_training(study, study.point(0)).to_list() == [
+        encode_row(tokenizer, task, row, config.data, config.model.max_length, answer_ids)
+        for row in rows
+    ]
+    test = encoded_test(study).to_list()
+    assert [row["id"] for row in test] == [row["id"] for row in test_rows(study)]
+    for made, row in zip(test, test_rows(study), strict=True):
+        messages = task.messages(row, config.data)
+        answers = [answer_ids(messages, answer) for answer in task.answers(config.data)]
+        room = config.model.max_length - max(map(len, answers))
+        ids, cut = fit_prompt(tokenizer, task, row, config.data, room)
+        assert (made["input_ids"], made["answers"], made["cut"]) == (ids, answers, cut)
+        assert made["prompt_hash"] == prompt_hash(ids)
+
+
+def test_what_had_to_be_cut_is_counted(prepared_study: str) -> None:
+    whole = load_study(prepared_study)
+    room = max(map(len, encoded_training(whole, whole.point(0))["input_ids"])) - 1
+    study = load_study(prepared_study, ["name=shorter", f"model.max_length={room}"])
+    cut = prepare(study)["cut"]
+    assert cut["train"] == sum(encoded_training(study, study.point(0))["cut"])
+    assert cut["test"] == sum(encoded_test(study)["cut"])
+    assert cut["train"] > 0
+    assert max(map(len, encoded_training(study, study.point(0))["input_ids"])) <= room
+
+
+def test_a_point_gets_the_rows_of_its_split_in_order(write_study, tiny_model: Path) -> None:
+    study = load_study(write_study({"model.name": str(tiny_model), **TWO_RATIOS}))
+    prepare(study)
+    ids = []
+    for index, name in enumerate(("train_1-1", "train_1-2")):
+        point = study.point(index)
+        assert train_split(study, point) == name
+        wanted = [row["id"] for row in read_jsonl(study.directory / "data" / f"{name}.jsonl")]
+        assert encoded_training(study, point)["id"] == wanted
+        ids.append(set(wanted))
+    encoded = study.directory / "data" / "encoded"
+    assert len(np.load(encoded / "train_1-1.npy")) == 24
+    # A row of both sets is stored once.
+    stored = prepared_rows(encoded)
+    assert ids[0] & ids[1]
+    assert sorted(stored) == sorted(ids[0] | ids[1])
+    assert not set(stored) & {row["id"] for row in test_rows(study)}
+
+
+def prepared_rows(encoded: Path) -> list[str]:
+    from datasets import load_from_disk
+
+    return list(load_from_disk(str(encoded / "rows"))["id"])
+
+
+def test_a_split_that_is_not_there_is_named(prepared_study: str) -> None:
+    study = load_study(prepared_study, ["data.ratio=1:2"])
+    with pytest.raises(BadInput, match="no split 'train_1-2' for baseline_gamma1; run stage 1"):
+        train_split(study, study.point(0))
+
+
+def test_without_data_stage_1_is_named(write_study) -> None:
+    study = load_study(write_study())
+    for ask in (read_manifest, test_rows, encoded_test):
+        with pytest.raises(BadInput, match="no data yet; run python -m stages.stage1_generate_da"):
+            ask(study)
+
+
+# -- identities ------------------------------------------------------------------------------------
+
+
+def test_a_point_depends_on_its_config_and_its_rows(prepared_study: str) -> None:
+    study = load_study(prepared_study)
+    baseline, accept, _ = study.points()
+    train, predict = train_identity(study, accept), predict_identity(study, accept)
+    assert train["split sha256"] == read_manifest(study)["splits"]["train_1-1"]["sha256"][:12]
+    assert predict.items() >= train.items()
+    assert predict["test sha256"] == read_manifest(study)["splits"]["test"]["sha256"][:12]
+    assert predict["generate.max_new_tokens"] == 4
+    assert "generate.max_new_tokens" not in train
+    other = train_identity(study, baseline)
+    assert {key for key in train if train[key] != other[key]} == {
+        "train.gamma", "train.weighted_class",
+    }  # fmt: skip
+    words = ["evaluate.level=0.9", "train.micro_batch=2", "generate.chunk=3", "slurm.train.gpus=0"]
+    again = load_study(prepared_study, words)
+    assert predict_identity(again, again.point(1)) == predict

@@ -1,0 +1,162 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from lib.errors import BadInput
+from lib.prepared import test_rows
+from lib.results import inputs_of, read_point, read_predictions, status
+from lib.runs import write_json, write_jsonl
+from lib.study import load_study
+from lib.tasks.decision import data as task
+from lib.tasks.decision.data import ANSWERS
+
+test_rows.__test__ = False  # no test, though its name begins like one's
+
+ROWS = [
+    {"id": name, "target": ANSWERS[decision], "decision": decision}
+    for name, decision in (("p1", "accept"), ("p2", "reject"), ("p3", "accept"))
+]
+
+
+def prediction(name: str, output: str = ANSWERS["accept"], **more) -> dict:
+    return {"id": name, "prompt_hash": "0", "outputs": [output], "scores": [-0.5, -1.5], **more}
+
+
+@pytest.fixture
+def predictions(tmp_path: Path):
+    """Return a function that writes predictions and reads them back for ROWS."""
+
+    def written(rows: list) -> list:
+        write_jsonl(tmp_path / "predictions.jsonl", rows)
+        return read_predictions(tmp_path / "predictions.jsonl", ROWS, task)
+
+    return written
+
+
+# -- predictions -----------------------------------------------------------------------------------
+
+
+def test_predictions_come_in_the_order_of_the_test_set(predictions) -> None:
+    read = predictions([prediction("p3"), prediction("p1"), prediction("p2", ANSWERS["reject"])])
+    assert [row["id"] for row in read] == ["p1", "p2", "p3"]
+    assert [row["prediction"] for row in read] == ["accept", "reject", "accept"]
+
+
+def test_they_are_graded_anew_from_their_raw_outputs(predictions, monkeypatch) -> None:
+    stale = {"prediction": "reject", "log_odds": 9.0, "p_accept": 0.0, "kept": "as it was"}
+    first = predictions([prediction(row["id"], **stale) for row in ROWS])[0]
+    assert (first["prediction"], first["log_odds"], first["kept"]) == ("accept", 1.0, "as it was")
+    monkeypatch.setattr(task, "grade", lambda row, outputs, scores: {"prediction": outputs[0][:3]})
+    regraded = predictions([prediction(row["id"]) for row in ROWS])
+    assert [row["prediction"] for row in regraded] == [r"\bo"] * 3
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["p1", "p3"], "1 of 3 test ids missing: p2"),
+        ([], "3 of 3 test ids missing: p1, p2, p3"),
+        (["p1", "p2", "p3", "p2", "p2"], "1 of 3 test ids repeated: p2"),
+        (["p1", "p2", "p3", "p4"], "1 of 3 test ids not in the test set: p4"),
+    ],
+)
+def test_wrong_ids_are_named(predictions, tmp_path, names, message) -> None:
+    with pytest.raises(BadInput, match=f"{tmp_path}/predictions.jsonl: {message}$"):
+        predictions([prediction(name) for name in names])
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"id": "p2"},
+        {"outputs": ["x"]},
+        {"id": 2, "outputs": ["x"]},
+        {"id": ["p2"], "outputs": ["x"]},
+        {"id": "p2", "outputs": "x"},
+    ],
+)
+def test_a_row_that_is_no_prediction_is_named_by_its_line(predictions, row: dict) -> None:
+    with pytest.raises(BadInput, match="line 2: expected a row with id and outputs"):
+        predictions([prediction("p1"), row, prediction("p3")])
+
+
+def test_a_cut_file_is_refused(predictions, tmp_path: Path) -> None:
+    predictions([prediction(row["id"]) for row in ROWS])
+    path = tmp_path / "predictions.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(BadInput, match="line 3: not a JSON object"):
+        read_predictions(path, ROWS, task)
+
+
+# -- points ----------------------------------------------------------------------------------------
+
+
+def test_a_point_is_read_with_what_it_has(prepared_study: str, fake) -> None:
+    study = load_study(prepared_study)
+    point, rows = study.point(1), test_rows(study)
+
+    def read():
+        result = read_point(study, point, rows)
+        assert result.status == status(point)
+        assert (result.name, result.values) == (point.name, point.values)
+        return result
+
+    empty = read()
+    assert empty.status == "missing"
+    assert empty.train_log is empty.predictions is empty.metrics is None
+    fake.trained(study, point)
+    with (point.directory / "train.jsonl").open("a") as file:
+        file.write('{"step": 2, "lo')  # cut by a kill
+    assert read().status == "trained"
+    assert [row["step"] for row in read().train_log] == [1]
+    fake.predicted(study, point)
+    assert read().status == "done"
+    assert [row["prediction"] for row in read().predictions] == ["accept"] * len(rows)
+    write_json(point.directory / "metrics.json", {"rows": 8})
+    assert read().metrics == {"rows": 8}
+
+
+def test_a_diverged_point_is_a_result_without_predictions(prepared_study: str, fake) -> None:
+    study = load_study(prepared_study)
+    point = study.point(0)
+    fake.trained(study, point, "diverged")
+    result = read_point(study, point, test_rows(study))
+    assert (result.status, result.predictions) == ("diverged", None)
+
+
+# -- what metrics depend on ------------------------------------------------------------------------
+
+
+def test_metrics_depend_on_predictions_log_and_settings(prepared_study: str, fake) -> None:
+    study = load_study(prepared_study)
+    point = study.point(1)
+    seen = [inputs_of(study, point)]
+    fake.trained(study, point)
+    seen.append(inputs_of(study, point))
+    fake.predicted(study, point)
+    seen.append(inputs_of(study, point))
+    fake.predicted(study, point, ANSWERS["reject"])
+    seen.append(inputs_of(study, point))
+    seen.append(inputs_of(load_study(prepared_study, ["evaluate.level=0.9"]), point))
+    assert len({json.dumps(one, sort_keys=True) for one in seen}) == len(seen)
+    assert inputs_of(study, point) == seen[3]
+
+
+def test_predictions_of_another_config_are_refused(prepared_study: str, fake) -> None:
+    study = load_study(prepared_study)
+    fake.trained(study, study.point(1))
+    fake.predicted(study, study.point(1))
+    other = load_study(prepared_study, ["train.learning_rate=1"])
+    with pytest.raises(BadInput, match="infer holds .* train.learning_rate was 0.001, is 1.0; "):
+        inputs_of(other, other.point(1))
+
+
+def test_predictions_that_went_missing_are_named(prepared_study: str, fake) -> None:
+    study = load_study(prepared_study)
+    point = study.point(1)
+    fake.trained(study, point)
+    fake.predicted(study, point)
+    (point.directory / "predictions.jsonl").unlink()
+    with pytest.raises(BadInput, match="predictions.jsonl: missing, though stage 3 finished"):
+        inputs_of(study, point)

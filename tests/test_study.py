@@ -1,0 +1,580 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from lib.errors import BadInput
+from lib.schema import INCIDENTAL, Config
+from lib.study import Study, flatten, identity, load_study, parse_override, read_yaml, spread
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+UNKNOWN = "unknown key, expected one of .*; did you mean"
+BASELINE = {"variant": "baseline", "gamma": 1}
+
+
+@pytest.mark.parametrize("mode", ["full", "trial"])
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
+    study = load_study(path, [f"mode={mode}"])
+    assert len(list(study.points())) == len(study.grid) > 1
+
+
+# -- strictness ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"evaluat": {}}, rf"evaluat: {UNKNOWN} 'evaluate'\?"),
+        ({"train.epoch": 1}, rf"train.epoch: {UNKNOWN} 'epochs'\?"),
+        ({"train.batch-size": 8}, rf"train.batch-size: {UNKNOWN} 'batch_size'\?"),
+        ({"train.lora.ranks": 8}, r"train.lora.ranks: unknown key, expected one of r, alpha"),
+        ({"model.nam": "x"}, rf"model.nam: {UNKNOWN} 'name'\?"),
+        ({"data.ration": "1:2"}, rf"data.ration: {UNKNOWN} 'ratio'\?"),
+        ({"data.train-rows": 8}, rf"data.train-rows: {UNKNOWN} 'train_rows'\?"),
+        ({"evaluate.levels": 0.9}, rf"evaluate.levels: {UNKNOWN} 'level'\?"),
+        ({"slurm.train.gpu": 1}, rf"slurm.train.gpu: {UNKNOWN} 'gpus'\?"),
+        ({"slurm.trial": {}}, rf"slurm.trial: {UNKNOWN} 'train'\?"),
+        ({"data.columns": {"tilte": "x"}}, r"data.columns: found .*; did you mean 'title'\?"),
+        ({"trial/train.gama": 1}, rf"trial: train.gama: {UNKNOWN} 'gamma'\?"),
+        ({"variants/accept/train.gama": 1}, rf"variants.accept: train.gama: {UNKNOWN} 'gamma'\?"),
+        ({"variants/spare": {"train.gama": 1}}, rf"variants.spare: train.gama: {UNKNOWN} 'gamma'"),
+        ({"axes.gamma": "train.gama"}, r"axes.gamma: found 'train.gama', .*mean 'train.gamma'\?"),
+        ({"axes.spare": "train.gama"}, r"axes.spare: found 'train.gama', .*mean 'train.gamma'\?"),
+        ({"grid": [{"variant": "accept", "gama": 2}]}, r"block 1: unknown axis 'gama'.*'gamma'\?"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, message) -> None:
+    path = write_study(changes)
+    with pytest.raises(BadInput, match=message) as refused:
+        load_study(path)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train.epochs": "two"}, "train.epochs: found 'two', expected a valid number"),
+        ({"train.epochs": True}, "train.epochs: found True, expected a valid number"),
+        ({"train.seed": 1.5}, "train.seed: found 1.5, expected a valid integer"),
+        ({"train.seed": True}, "train.seed: found True, expected a valid integer"),
+        ({"train.learning_rate": "1"}, "train.learning_rate: found '1', expected a valid number"),
+        ({"train.learning_rate": [1]}, r"train.learning_rate: found \[1\], expected a valid num"),
+        ({"train.learning_rate": float("nan")}, "train.learning_rate: found nan, expected"),
+        ({"train.learning_rate": float("inf")}, "train.learning_rate: found inf, expected"),
+        ({"model.trust_remote_code": "no"}, "trust_remote_code: found 'no', expected a valid bool"),
+        ({"train": 5}, "train: found 5, expected key: value pairs"),
+        ({"train": None}, "train: found None, expected key: value pairs"),
+        ({"data": 5}, "data: found 5, expected key: value pairs"),
+        ({"model": "x"}, "model: found 'x', expected key: value pairs"),
+        ({"tasks": "decision"}, "tasks: found 'decision', expected a valid list"),
+        ({"tasks": []}, r"tasks: found \[\], expected"),
+        ({"tasks": ["desicion"]}, r"unknown task 'desicion', .*; did you mean 'decision'\?"),
+        ({"tasks": ["decision", "x"]}, "unknown task 'x', expected decision"),
+        ({"train.tuning": "loar"}, r"train.tuning: found 'loar', expected .*; did you mean 'lora'"),
+        ({"train.lora.layers": [1, "x"]}, "train.lora.layers.1: found 'x', expected a valid int"),
+        ({"train.lora.target_modules": 5}, "train.lora.target_modules: found 5, expected"),
+        ({"slurm.train.time": 14400}, 'slurm.train.time: found 14400, expected a quoted time'),
+        ({"trial": 5}, "trial: found 5, expected key: value pairs"),
+        ({"variants": 5}, "variants: found 5, expected key: value pairs"),
+        ({"variants.accept": 5}, "variants.accept: found 5, expected key: value pairs"),
+        ({"variants.accept": {1: 2}}, r"variants.accept: found \{1: 2\}, expected key: value pai"),
+        ({"variants": {1: {}}}, "variants: found 1, expected a name"),
+        ({"axes": 5}, "axes: found 5, expected key: value pairs"),
+        ({"axes.gamma": 5}, "axes.gamma: found 5, expected a key such as train.seed"),
+        ({"axes.variant": "train.seed"}, "axes: 'variant' cannot name an axis"),
+        ({"axes.Seed": "train.seed"}, "axes: 'Seed' cannot name an axis"),
+        ({"axes.again": "train.gamma"}, "axes.again: train.gamma is what axis 'gamma' sweeps"),
+        ({"grid": {}}, r"grid: found \{\}, expected a list of blocks"),
+        ({"grid": []}, r"grid: found \[\], expected a list of blocks"),
+        ({"results": 5}, "results: found 5, expected a directory"),
+        ({"name": "a/b"}, "name: found 'a/b', expected letters, digits"),
+        ({"name": ".."}, "name: found '..', expected letters, digits"),
+        ({"name": 5}, "name: found 5, expected letters, digits"),
+        ({"mode": "trail"}, r"mode: found 'trail', expected one of full, trial; did you mean 'tr"),
+        ({"data.ratio": "0:3"}, "data.ratio: found '0:3', expected accepts:rejects as two whole"),
+        ({"data.ratio": "a:b"}, "data.ratio: found 'a:b', expected accepts:rejects"),
+        ({"data.ratio": "1:2:3"}, "data.ratio: found '1:2:3', expected accepts:rejects"),
+        ({"data.ratio": 5}, "data.ratio: found 5, expected a valid string"),
+        ({"data.test_rows": 7}, "data.test_rows: found 7, expected an even number"),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_refused(write_study, changes, message) -> None:
+    path = write_study(changes)
+    with pytest.raises(BadInput, match=message) as refused:
+        load_study(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("gamma", [0, -1, 0.0])
+def test_gamma_must_be_positive(write_study, gamma: float) -> None:
+    path = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": gamma}]})
+    with pytest.raises(BadInput, match=f"grid: train.gamma: found {gamma}, expected greater than"):
+        load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("model", "model: missing"),
+        ("model.name", "model.name: missing"),
+        ("data", "data: missing"),
+        ("data.source", "data.source: missing"),
+        ("evaluate.baseline", "evaluate.baseline: missing"),
+        ("tasks", "tasks: missing"),
+        ("grid", "grid: found None, expected a list of blocks"),
+    ],
+)
+def test_a_missing_key_is_named(write_study, key: str, message: str) -> None:
+    path = write_study(drop=[key])
+    with pytest.raises(BadInput, match=f"{path}: {message}"):
+        load_study(path)
+
+
+def test_several_faults_are_counted(write_study) -> None:
+    with pytest.raises(BadInput, match=r"\(and 1 more\)"):
+        load_study(write_study({"train.epochs": "x", "train.clip": "y"}))
+
+
+def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"did you mean 'configs/demo.yaml'\?"):
+        load_study("configs/demmo.yaml")
+    with pytest.raises(BadInput, match="cannot be read: .*directory"):
+        load_study(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: 1\nb: 2\na: 3\n", "line 3: key 'a' is given twice"),
+        (b"a: {b: 1, b: 2}\n", "line 1: key 'b' is given twice"),
+        (b"a: [1\n", "line 2: "),
+        (b"a: !!int x\n", "invalid literal"),
+        (b"a: !!python/object:os.system x\n", "line 1: could not determine a constructor"),
+        (b"- a\n", "found list, expected key: value sections"),
+        (b"", "found NoneType, expected key: value sections"),
+        (b"\xff\xfe\xfd", "cannot be read"),
+    ],
+)
+def test_what_is_no_yaml_of_sections_is_refused(tmp_path, content, message) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_bytes(content)
+    with pytest.raises(BadInput, match=f"{path}: .*{message}"):
+        load_study(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1:2", "1:2"),
+        ("12:30:45", "12:30:45"),
+        ("1e-5", 1e-5),
+        ("2e3", 2000.0),
+        (".5", 0.5),
+        ("1.", 1.0),
+        ("-3", -3),
+        ("010", 10),
+        ("08", 8),
+        ("1_000", "1_000"),
+        ("no", "no"),
+        ("on", "on"),
+        ("y", "y"),
+        ("true", True),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        ("2024-01-01", "2024-01-01"),
+        ("<<", "<<"),
+        ("[a, 1:2]", ["a", "1:2"]),
+    ],
+)
+def test_plain_scalars_are_those_of_yaml_1_2(text: str, value) -> None:
+    read = read_yaml(text, "here")
+    assert (read, type(read)) == (value, type(value))
+
+
+# -- precedence ------------------------------------------------------------------------------------
+
+
+def resolved(path: str, key: str, *words: str, point: int = 1):
+    return flatten(load_study(path, words).point(point).config.model_dump())[key]
+
+
+def test_each_layer_lies_over_the_one_before(write_study) -> None:
+    key = "train.weight_decay"
+    axis = {
+        "axes.decay": key,
+        "evaluate.baseline": {"variant": "baseline"},
+        "grid": [BASELINE, {"variant": "accept", "gamma": 2, "decay": [0.5, 0.6]}],
+    }
+    changes: dict = {}
+    assert resolved(write_study(changes), key) == 0.0  # the schema's default
+    changes[key] = 0.1
+    assert resolved(write_study(changes), key) == 0.1  # the file
+    changes["trial/train.weight_decay"] = 0.2
+    assert resolved(write_study(changes), key) == 0.1  # `trial` says nothing in full mode
+    assert resolved(write_study(changes), key, "mode=trial") == 0.2
+    assert resolved(write_study(changes), key, f"{key}=0.4") == 0.4  # the command line
+    assert resolved(write_study(changes), key, "mode=trial", f"{key}=0.4") == 0.4
+    changes["variants/accept/train.weight_decay"] = 0.3
+    assert resolved(write_study(changes), key) == 0.3
+    assert resolved(write_study(changes), key, "mode=trial") == 0.3
+    assert resolved(write_study(changes | axis), key) == 0.5
+    assert resolved(write_study(changes | axis), key, "mode=trial", point=2) == 0.6
+
+
+def test_a_section_given_in_part_keeps_its_other_keys(write_study) -> None:
+    path = write_study(
+        {
+            "train.lora": {"r": 4, "alpha": 5},
+            "variants.accept": {"train": {"weighted_class": "accept", "lora": {"r": 2}}},
+            "trial": {"train": {"batch_size": 4}},
+        }
+    )
+    for words in ([], ["mode=trial"]):
+        train = load_study(path, words).point(1).config.train
+        assert (train.weighted_class, train.precision) == ("accept", "fp32")
+        assert (train.lora.r, train.lora.alpha) == (2, 5)
+        assert train.batch_size == (4 if words else 8)
+    baseline = load_study(path, ["train.lora={dropout: 0.5}"]).point(0).config.train
+    assert (baseline.lora.r, baseline.lora.dropout) == (4, 0.5)
+
+
+def test_spread_leaves_mappings_that_are_values() -> None:
+    bundle = {"evaluate.baseline": {"variant": "x"}, "data": {"columns": {"title": "name"}}}
+    assert spread(bundle) == {
+        "evaluate.baseline": {"variant": "x"},
+        "data.columns": {"title": "name"},
+    }
+
+
+# -- overrides -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "key", "value"),
+    [
+        ("train.epochs=2", "train.epochs", 2.0),
+        ("train.learning_rate=1e-5", "train.learning_rate", 1e-5),
+        ("train.lora.r=4", "train.lora.r", 4),
+        ("train.lora.target_modules=[q, v]", "train.lora.target_modules", ["q", "v"]),
+        ("data.ratio=1:8", "data.ratio", "1:8"),
+        ("data.columns.title=name", "data.columns.title", "name"),
+        ("data.instruction=a = b", "data.instruction", "a = b"),
+        ("train.max_steps=null", "train.max_steps", None),
+        ("train.max_steps=", "train.max_steps", None),
+    ],
+)
+def test_an_override_is_typed_and_may_be_nested(write_study, word, key, value) -> None:
+    assert resolved(write_study(), key, word) == value
+
+
+def test_later_words_win_and_own_keys_can_be_overridden(write_study, tmp_path) -> None:
+    path = write_study()
+    study = load_study(path, ["name=one", "name=two", f"results={tmp_path}/there", "train.clip=2"])
+    assert study.directory == tmp_path / "there" / "two"
+    assert study.words == ("name=one", "name=two", f"results={tmp_path}/there", "train.clip=2")
+    grid = "grid=[{variant: baseline, gamma: 1}]"
+    assert [p.name for p in load_study(path, [grid]).points()] == ["baseline_gamma1"]
+    words = ["variants.accept.train.clip=7", "trial.train.batch_size=8"]
+    assert resolved(path, "train.clip", *words) == 7
+    assert resolved(path, "train.batch_size", *words, "mode=trial") == 8
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("train.epochs", "found 'train.epochs', expected key=value"),
+        ("=2", "found '=2', expected key=value"),
+        ("train..epochs=2", "expected key=value"),
+        ("train.epochs=[", "train.epochs: line 2: did not find"),
+        ("train.epoch=2", r"train.epoch: unknown key.*; did you mean 'epochs'\?"),
+        ("trian.epochs=2", r"trian: unknown key.*; did you mean 'train'\?"),
+        ("train.lora.r.x=2", r"train.lora.r: found \{'x': 2\}, expected a valid integer"),
+        ("train.epochs=two", "train.epochs: found 'two', expected a valid number"),
+        ("train=5", "train: found 5, expected key: value pairs"),
+        ("train.lora={r: x}", "train.lora.r: found 'x', expected a valid integer"),
+        ("train.gamma=3", "train.gamma is swept by the grid's axis 'gamma'"),
+        ("train={gamma: 3}", "train.gamma is swept by the grid's axis 'gamma'"),
+        ("train.weighted_class=accept", "train.weighted_class is set by the grid's variant 'base"),
+    ],
+)
+def test_a_bad_override_is_refused(write_study, word, message) -> None:
+    with pytest.raises(BadInput, match=message) as refused:
+        load_study(write_study(), [word])
+    assert str(refused.value).startswith("command line: ")
+
+
+def test_parse_override() -> None:
+    assert parse_override("a.b=c=d") == ("a.b", "c=d")
+
+
+# -- trial mode ------------------------------------------------------------------------------------
+
+
+def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> None:
+    path = write_study(
+        {
+            "train.epochs": 5,
+            "train.max_steps": 100,
+            "train.processes": 2,
+            "train.fsdp": "fsdp.yaml",
+            "train.report_to": ["wandb"],
+            "data.test_rows": 100,
+        }
+    )
+    words = ["mode=trial", "train.epochs=9", "train.max_steps=50", "data.test_rows=64"]
+    words += ["train.report_to=[mlflow]", "train.processes=2"]
+    for given in (words[:1], words):
+        study = load_study(path, given)
+        assert study.directory == tmp_path / "results" / "small-trial"
+        for point in study.points():
+            train = point.config.train
+            assert (train.max_steps, train.epochs, point.config.data.test_rows) == (2, 1, 8)
+            assert (train.report_to, train.processes, train.fsdp) == ([], 1, None)
+            assert train.batch_size == 4  # of the study's `trial` section
+            assert point.directory.parent == study.directory
+
+
+def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
+    changes = {"train.epochs": 0.5, "train.max_steps": 1, "data.test_rows": 4}
+    point = load_study(write_study(changes), ["mode=trial"]).point(0)
+    train = point.config.train
+    assert (train.max_steps, train.epochs, point.config.data.test_rows) == (1, 0.5, 4)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("train.epochs=x", "train.epochs: found 'x'"),
+        ("data.test_rows=true", "data.test_rows: found True"),
+        ("train=5", "'train' is not a section, it holds 5"),
+    ],
+)
+def test_a_trial_refuses_wrong_values_as_well(write_study, word, message) -> None:
+    with pytest.raises(BadInput, match=message):
+        load_study(write_study(), ["mode=trial", word])
+
+
+# -- across fields and points ----------------------------------------------------------------------
+
+
+def test_an_axis_that_the_variant_does_not_use(write_study) -> None:
+    path = write_study({"grid": [BASELINE, {"variant": ["accept", "baseline"], "gamma": 2}]})
+    message = r"variant 'baseline' does not use axis 'gamma' \(train.weighted_class is null\)"
+    with pytest.raises(BadInput, match=f"{message}, so gamma 2 would repeat a point"):
+        load_study(path)
+
+
+def test_a_gamma_of_one_may_be_listed_for_the_baseline(write_study) -> None:
+    assert load_study(write_study()).point(0).name == "baseline_gamma1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"grid": [BASELINE, {"variant": "accept", "gamma": [2, 4]},
+                   {"gamma": [4, 8], "variant": ["reject", "accept"]}]}, "accept_gamma4"),
+        ({"grid": [BASELINE, {"variant": "accept", "gamma": [2, 2.0]}]}, "axis gamma"),
+        ({"grid": [BASELINE, {"variant": ["accept", "accept"], "gamma": 2}]}, "axis variant"),
+        ({"grid": [BASELINE, {"variant": "accept", "gamma": 2}, {"variant": "accept"}],
+          "train.gamma": 2.0}, "accept_gamma2"),
+        ({"grid": [BASELINE, {"variant": "baseline"}]}, "baseline"),
+        ({"grid": [{"variant": "baseline"}, {"variant": "baseline", "seed": 42}],
+          "axes.seed": "train.seed"}, "baseline_seed42"),
+    ],
+)  # fmt: skip
+def test_a_duplicate_point_is_named(write_study, changes, name) -> None:
+    with pytest.raises(BadInput, match=f"duplicate point:? {name}"):
+        load_study(write_study(changes))
+
+
+def test_points_that_differ_in_a_default_only_are_two(write_study) -> None:
+    grid = [BASELINE, {"variant": "accept", "gamma": 2}, {"variant": "accept"}]
+    study = load_study(write_study({"grid": grid, "train.gamma": 3.0}))
+    assert [p.name for p in study.points()] == ["baseline_gamma1", "accept_gamma2", "accept_gamma3"]
+
+
+def test_a_variant_that_does_not_exist(write_study) -> None:
+    path = write_study({"grid": [BASELINE, {"variant": "acept", "gamma": 2}]})
+    with pytest.raises(BadInput, match=r"variant 'acept' does not exist.*; did you mean 'accept'"):
+        load_study(path)
+
+
+def test_a_step_must_be_whole_passes(write_study) -> None:
+    with pytest.raises(BadInput, match="batch_size: found 6, expected a multiple .* = 4 × 1"):
+        load_study(write_study({"train.batch_size": 6}))
+    changes = {"train.processes": 3, "train.batch_size": 8, "train.micro_batch": 4}
+    with pytest.raises(BadInput, match="batch_size: found 8, expected a multiple .* = 4 × 3"):
+        load_study(write_study(changes))
+    with pytest.raises(BadInput, match="train.fsdp: expected train.processes above 1"):
+        load_study(write_study({"train.fsdp": "x.yaml"}))
+
+
+def test_a_point_is_checked_even_where_only_its_combination_is_wrong(write_study) -> None:
+    # Loading looks at each value of each axis once; 6 rows in passes of 4 come up at the point.
+    axes = {"axes.batch": "train.batch_size", "axes.micro": "train.micro_batch"}
+    grid = [BASELINE, {"variant": "accept", "gamma": 2, "batch": [12, 6], "micro": [2, 4]}]
+    study = load_study(write_study({**axes, "grid": grid}))
+    assert study.point(2).config.train.micro_batch == 4
+    with pytest.raises(BadInput, match="batch_size: found 6"):
+        study.point(4)
+
+
+@pytest.mark.parametrize(
+    ("baseline", "message"),
+    [
+        ({"varant": "baseline"}, r"unknown axis 'varant', .*; did you mean 'variant'\?"),
+        ({"variant": "basline"}, "fits 0 points of the grid, expected exactly one"),
+        ({"variant": "baseline", "gamma": 2}, "fits 0 points"),
+        ({"gamma": 2}, "fits 2 points"),
+        ({}, "fits 3 points"),
+    ],
+)
+def test_a_baseline_that_is_not_one_point(write_study, baseline, message) -> None:
+    with pytest.raises(BadInput, match=f"evaluate.baseline: .*{message}"):
+        load_study(write_study({"evaluate.baseline": baseline}))
+
+
+def test_the_baseline_is_found_wherever_it_stands(write_study) -> None:
+    for wanted in ({"gamma": 2, "variant": "reject"}, {"variant": "reject"}):
+        study = load_study(write_study({"evaluate.baseline": wanted}))
+        assert study.baseline() == study.point(2)
+
+
+def test_a_point_is_found_by_name(write_study) -> None:
+    study = load_study(write_study())
+    assert study.point_by_name("reject_gamma2").index == 2
+    with pytest.raises(BadInput, match=r"no point is named 'rejct_gamma2'.*'reject_gamma2'\?"):
+        study.point_by_name("rejct_gamma2")
+
+
+# -- size ------------------------------------------------------------------------------------------
+
+MILLION = {
+    "a": "train.gamma",
+    "b": "train.learning_rate",
+    "c": "train.weight_decay",
+    "d": "train.clip",
+    "e": "train.seed",
+    "f": "data.seed",
+}
+
+
+def test_loading_a_million_points_walks_none_of_them(write_study, monkeypatch) -> None:
+    block = {"variant": "accept", **{axis: list(range(1, 11)) for axis in MILLION}}
+    path = write_study(
+        {
+            "axes": MILLION,
+            "grid": [block],
+            "evaluate.baseline": dict.fromkeys(MILLION, 1),
+        }
+    )
+    calls: Counter = Counter()
+    for name in ("point", "_resolve"):
+        method = getattr(Study, name)
+
+        def counted(*args, method=method, name=name):
+            calls[name] += 1
+            return method(*args)
+
+        monkeypatch.setattr(Study, name, counted)
+    study = load_study(path)
+    assert len(study.grid) == 10**6
+    assert calls["point"] <= 1  # the baseline
+    assert calls["_resolve"] < 100  # each value of each axis once
+    calls.clear()
+    assert study.point(654_321).name == "accept_a7_b6_c5_d4_e3_f2"
+    assert calls["_resolve"] == 1
+    assert len(study.data_sections()) == 10
+
+
+def test_data_sections_are_all_that_the_points_need(write_study) -> None:
+    axes = {"axes.ratio": "data.ratio", "axes.draw": "data.seed", "axes.seed": "train.seed"}
+    block = {"variant": ["accept", "reject"], "gamma": 2, "ratio": ["1:1", "1:2"], "draw": [1, 2]}
+    grid = [{**BASELINE, "ratio": "1:4"}, {**block, "seed": [1, 2]}]
+    study = load_study(write_study({**axes, "grid": grid}))
+    sections = [(d.ratio, d.seed) for d in study.data_sections()]
+    needed = {(p.config.data.ratio, p.config.data.seed) for p in study.points()}
+    assert len(sections) == len(set(sections)) == 5
+    assert set(sections) == needed
+
+
+# -- identity --------------------------------------------------------------------------------------
+
+OTHER = {
+    "train.micro_batch": 2,
+    "train.log_steps": 7,
+    "train.checkpoint_steps": 7,
+    "train.gradient_checkpointing": True,
+    "train.processes": 2,
+    "train.fsdp": "x.yaml",
+    "train.report_to": ["wandb"],
+    "generate.chunk": 7,
+    "generate.gpu_memory": 0.5,
+}
+
+
+def identified(path: str, *words: str) -> dict:
+    return identity(load_study(path, words).point(1).config, "model", "data", "train", "generate")
+
+
+def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
+    assert set(OTHER) == set(INCIDENTAL)
+    before = identified(write_study())
+    words = [f"{key}={yaml.safe_dump(v, default_flow_style=True)}" for key, v in OTHER.items()]
+    words = [word.replace("\n...", "").strip() for word in words]
+    assert identified(write_study(), *words) == before
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "train.learning_rate=1e-4",
+        "train.batch_size=16",
+        "train.seed=7",
+        "train.weighting=row",
+        "train.lora.r=4",
+        "data.seed=7",
+        "data.instruction=x",
+        "model.name=other/model",
+        "model.max_length=64",
+        "generate.engine=vllm",
+        "generate.temperature=0.5",
+    ],
+)
+def test_identity_holds_everything_else(write_study, word: str) -> None:
+    before, after = identified(write_study()), identified(write_study(), word)
+    key = word.partition("=")[0]
+    assert [k for k in before if before[k] != after[k]] == [key]
+
+
+def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -> None:
+    config = load_study(write_study()).point(1).config
+    sections = ("model", "data", "train", "generate")
+    every = flatten(config.model_dump(include={"tasks", *sections}))
+    assert set(every) - set(identity(config, *sections)) == INCIDENTAL
+    changed = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": 4}]})
+    assert identified(changed) != identified(write_study())
+    assert not {"evaluate", "slurm"} & {key.partition(".")[0] for key in identified(changed)}
+
+
+def test_the_grid_hash_is_that_of_the_points(write_study) -> None:
+    path = write_study()
+    before = load_study(path).grid_hash
+    assert load_study(path, ["train.clip=2", "name=other"]).grid_hash == before
+    for changes in (
+        {"grid": [{"variant": ["accept", "reject"], "gamma": 2}, BASELINE]},
+        {"axes.seed": "train.seed"},
+        {"variants/accept/train.clip": 2},
+    ):
+        assert load_study(write_study(changes)).grid_hash != before
+
+
+def test_nothing_of_a_loaded_study_can_be_changed(write_study) -> None:
+    config = load_study(write_study()).point(0).config
+    with pytest.raises(ValueError, match="frozen"):
+        config.train.gamma = 3
+    assert isinstance(config, Config)

@@ -1,0 +1,288 @@
+"""The loop: order, steps, stop and resume, kill, divergence, several ranks."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lib.errors import BadInput
+from lib.prepared import encoded_training
+from lib.runs import read_jsonl
+from lib.schema import Train
+from lib.study import load_study
+from lib.training.loop import (
+    COMPLETE,
+    fsdp_config,
+    last_checkpoint,
+    row_order,
+    step_count,
+    train_point,
+    training_arguments,
+)
+
+
+@pytest.mark.parametrize(
+    "rows, train, steps",
+    [
+        (160, {"batch_size": 16}, 10),
+        (170, {"batch_size": 16}, 10),
+        (170, {"batch_size": 16, "epochs": 3}, 31),
+        (170, {"batch_size": 16, "max_steps": 4}, 4),
+        (170, {"batch_size": 16, "epochs": 0.5}, 5),
+    ],
+)
+def test_step_count(rows, train, steps):
+    assert step_count(Train(**train), rows) == steps
+
+
+def test_too_few_rows_for_one_step():
+    with pytest.raises(BadInput, match=r"train\.batch_size: found 16, but 15 rows"):
+        step_count(Train(batch_size=16), 15)
+
+
+def test_row_order_is_a_permutation_an_epoch():
+    order = row_order(10, 25, seed=3)
+    assert sorted(order[:10]) == sorted(order[10:20]) == list(range(10))
+    assert list(order[:10]) != list(order[10:20])
+    assert np.array_equal(order, row_order(10, 25, seed=3))
+    assert not np.array_equal(order, row_order(10, 25, seed=4))
+
+
+def run(study_path, directory, overrides=(), stop=lambda: False):
+    """Train point 1 (accept, γ 2) of a study into a directory of its own."""
+    study = load_study(study_path, overrides)
+    rows = encoded_training(load_study(study_path), study.point(1))
+    directory.mkdir(parents=True, exist_ok=True)
+    return train_point(study.point(1), rows, directory, stop)
+
+
+def weights(directory):
+    return load_file(directory / "model" / "model.safetensors")
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model, prepared_data, tmp_path_factory):
+    """A run of three steps without a break; (its directory, losses)."""
+    import shutil
+
+    from tests.conftest import study_text
+
+    root = tmp_path_factory.mktemp("whole")
+    changes = {"model.name": str(tiny_model), "results": str(root / "results")}
+    path = root / "small.yaml"
+    path.write_text(study_text(changes, ()), encoding="utf-8")
+    shutil.copytree(prepared_data, root / "results" / "small" / "data")
+    outcome = run(path, root / "whole")
+    assert (outcome.status, outcome.step, outcome.steps) == ("done", 3, 3)
+    return path, root / "whole"
+
+
+def losses(directory):
+    return [row["loss"] for row in read_jsonl(directory / "train.jsonl")]
+
+
+def test_log_has_a_row_a_step(whole):
+    rows = read_jsonl(whole[1] / "train.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert rows[-1]["epoch"] == pytest.approx(1.0)
+    assert all(row["grad_norm"] > 0 for row in rows)
+
+
+def test_first_loss_is_the_weighted_mean_by_brute_force(whole, tiny_model):
+    """Recomputed from the rows of the first step, one row at a time, without our loss."""
+    from transformers import AutoModelForCausalLM
+
+    study = load_study(whole[0])
+    rows = encoded_training(study, study.point(1))
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    total, count = 0.0, 0
+    for i in row_order(len(rows), 24, 42)[:8].tolist():
+        row = rows[i]
+        ids = torch.tensor([row["input_ids"]])
+        with torch.no_grad():
+            logs = model(input_ids=ids).logits[0].log_softmax(-1)
+        for at in range(row["prompt_length"], ids.shape[1]):
+            decides = row["decision"][0] <= at < row["decision"][1]
+            weight = 2.0 if decides and row["group"] == "accept" else 1.0
+            total -= weight * logs[at - 1, ids[0, at]].item()
+            count += 1
+    assert losses(whole[1])[0] == pytest.approx(total / count, rel=1e-5)
+
+
+@pytest.mark.parametrize("micro", [1, 2, 8])
+def test_micro_batch_changes_no_loss(whole, tmp_path, micro):
+    run(whole[0], tmp_path / "cut", [f"train.micro_batch={micro}"])
+    assert losses(tmp_path / "cut") == pytest.approx(losses(whole[1]), rel=1e-4)
+
+
+def test_gradient_checkpointing_changes_no_loss(whole, tmp_path):
+    run(whole[0], tmp_path / "checked", ["train.gradient_checkpointing=true"])
+    assert losses(tmp_path / "checked") == pytest.approx(losses(whole[1]), rel=1e-5)
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_stopped_and_resumed_to_the_bit(whole, tmp_path, tuning):
+    """Stopped after step 1, resumed: the same weights as without the stop; LoRA with dropout."""
+    words = [f"train.tuning={tuning}", "train.lora.dropout=0.3"]
+    name = "model.safetensors" if tuning == "full" else "adapter_model.safetensors"
+    run(whole[0], tmp_path / "unbroken", words)
+    first = run(whole[0], tmp_path / "broken", words, stop=lambda: True)
+    assert (first.status, first.step) == ("stopped", 1)
+    assert not (tmp_path / "broken" / "model").exists()
+    second = run(whole[0], tmp_path / "broken", words)
+    assert (second.status, second.step) == ("done", 3)
+    one, other = (load_file(tmp_path / d / "model" / name) for d in ("unbroken", "broken"))
+    assert_same(one, other)
+    rows = read_jsonl(tmp_path / "broken" / "train.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert losses(tmp_path / "broken") == losses(tmp_path / "unbroken")
+
+
+def test_incomplete_checkpoint_is_not_resumed_from(whole, tmp_path):
+    """As a kill in the middle of writing step 2 would leave it."""
+    directory = tmp_path / "killed"
+    words = ["train.checkpoint_steps=1"]
+    count = iter([False, True])
+    run(whole[0], directory, words, stop=lambda: next(count))
+    assert last_checkpoint(directory).name == "checkpoint-2"
+    (directory / "checkpoints" / "checkpoint-2" / COMPLETE).unlink()
+    (directory / "checkpoints" / "checkpoint-2" / "optimizer.pt").write_bytes(b"torn")
+    assert last_checkpoint(directory).name == "checkpoint-1"
+    with (directory / "train.jsonl").open("a") as log:
+        log.write('{"step": 3, "lo')
+    run(whole[0], directory, words)
+    assert_same(weights(directory), weights(whole[1]))
+
+
+def test_a_loss_that_is_not_finite_is_a_result(whole, tmp_path):
+    outcome = run(whole[0], tmp_path / "bad", ["train.learning_rate=1e30", "train.clip=1e30"])
+    assert outcome.status == "diverged"
+    assert not (tmp_path / "bad" / "model").exists()
+    last = read_jsonl(tmp_path / "bad" / "train.jsonl")[-1]
+    assert last["loss"] is None
+
+
+def command(study, *words):
+    return ["-m", "stages.stage2_train", str(study), "--index", "1", *words]
+
+
+ENVIRON = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+@pytest.mark.parametrize("launcher", ["ours", "torchrun"])
+def test_two_ranks_have_the_losses_of_one(whole, tmp_path, launcher):
+    """Two CPU processes over gloo, by our launcher and by torchrun."""
+    name = f"ranks-{launcher}"
+    words = [f"name={name}", "train.processes=2", "train.micro_batch=2"]
+    root = whole[0].parent / "results"
+    (root / name).mkdir()
+    (root / name / "data").symlink_to(root / "small" / "data")
+    start = [sys.executable]
+    if launcher == "torchrun":
+        start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*start, *command(whole[0], *words)],
+        env=ENVIRON,
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    directory = root / name / "accept_gamma2"
+    assert losses(directory) == pytest.approx(losses(whole[1]), rel=1e-4)
+    mine, other = weights(directory), weights(whole[1])
+    for key in mine:
+        torch.testing.assert_close(mine[key], other[key], atol=2e-5, rtol=1e-3)
+
+
+def test_rank_count_must_be_the_studys(whole):
+    environ = {**ENVIRON, "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    done = subprocess.run(
+        [sys.executable, *command(whole[0], "name=small")], env=environ, capture_output=True,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "2 ranks were started; give train.processes=2" in done.stderr
+
+
+def start_process(study, *words):
+    return subprocess.Popen(
+        [sys.executable, *command(study, *words)], env=ENVIRON, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(path: Path, text: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not (path.exists() and text in path.read_text()):
+        assert time.monotonic() < deadline, f"{path} never held {text!r}"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM, signal.SIGKILL])
+def test_signals_to_the_stage(whole, number):
+    """USR2 and TERM: checkpoint, exit 75, resumed to the bit. KILL: resumed from a checkpoint."""
+    name = f"signal-{number.name}"
+    words = [f"name={name}", "train.epochs=100", "train.checkpoint_steps=20"]
+    root = whole[0].parent / "results"
+    (root / name).mkdir()
+    (root / name / "data").symlink_to(root / "small" / "data")
+    directory = root / name / "accept_gamma2"
+    process = start_process(whole[0], *words)
+    wait_for(directory / "train.jsonl", '"step": 25,')
+    process.send_signal(number)
+    code = process.wait(60)
+    process.stderr.close()
+    assert code == (-9 if number == signal.SIGKILL else 75)
+    assert not (directory / "model").exists()
+    stopped_at = last_checkpoint(directory)
+    assert stopped_at is not None
+    again = start_process(whole[0], *words)
+    assert again.wait(120) == 0
+    again.stderr.close()
+    steps = [row["step"] for row in read_jsonl(directory / "train.jsonl")]
+    assert steps == list(range(1, 301))
+    assert json.loads((directory / "done" / "train.json").read_text())["status"] == "done"
+    assert not (directory / "checkpoints").exists()
+    unbroken = whole[0].parent / "unbroken-300"
+    if not unbroken.exists():
+        run(whole[0], unbroken, words[1:])
+    assert_same(weights(directory), weights(unbroken))
+
+
+def test_launcher_configs_are_read_and_taken_by_transformers(tmp_path, monkeypatch):
+    """Every launcher config: known keys, and a Trainer's arguments that hold it.
+
+    On a CPU the Trainer replaces FSDP by plain data parallelism, so sharding itself is not tested.
+    """
+    configs = sorted(Path("configs/launchers").glob("*.yaml"))
+    assert configs
+    for config in configs:
+        train = Train(fsdp=str(config))  # one process: a group of ranks needs its peers
+        wanted = fsdp_config(train)
+        monkeypatch.setattr("lib.training.loop.fsdp_config", lambda _train, w=wanted: dict(w))
+        arguments = training_arguments(train, tmp_path, 10)
+        assert arguments.fsdp
+        assert arguments.fsdp_config.items() >= wanted.items()
+        assert arguments.fsdp_plugin_args["fsdp_version"] == 2
+        assert not arguments.gradient_checkpointing
+
+
+def test_launcher_config_with_an_unknown_key(tmp_path):
+    path = tmp_path / "fsdp.yaml"
+    path.write_text("reshard_after_foward: true\n")
+    with pytest.raises(BadInput, match=r"did you mean 'reshard_after_forward'\?"):
+        fsdp_config(Train(processes=2, fsdp=str(path)))
