@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from lib.checkpoints import check_directory, is_adapter
 from lib.encoding import end_tokens
 from lib.schema import Generate, Model
 
@@ -36,12 +37,12 @@ class Engine(Protocol):
 @contextmanager
 def whole_weights(model: Model, directory: Path, precision: str) -> Iterator[Path]:
     """A directory of whole weights: a full model's own, an adapter's merged for the while."""
-    from lib.models import DTYPES, check_directory, is_adapter, merge
-
-    check_directory(str(directory), "model")
+    check_directory(directory, "model")
     if not is_adapter(directory):
         yield directory
         return
+    from lib.models import DTYPES, merge
+
     with tempfile.TemporaryDirectory(prefix="lossgrid-merged-") as scratch:
         merge(model, directory, DTYPES[precision], Path(scratch))
         yield Path(scratch)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from lib.errors import BadInput, listed, nearest
+from lib.checkpoints import check_directory
+from lib.errors import BadInput
 from lib.schema import Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
@@ -18,23 +19,6 @@ disable_progress_bar()
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
-
-
-def check_directory(name: str, what: str = "model.name") -> None:
-    """Raise BadInput where a name that means a directory is not one with config and weights."""
-    path = Path(name)
-    if not path.is_dir():
-        if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
-            beside = sorted(str(p) for p in path.parent.glob("*") if p.is_dir())
-            raise BadInput(f"{what}: no such model directory {name}{nearest(name, beside)}")
-        return
-    for kind, pattern in (("configuration", "config.json"), ("weights", "*.safetensors")):
-        adapter = "adapter_" + pattern.replace("*", "model")
-        if not any(path.glob(pattern)) and not (path / adapter).exists():
-            found = listed(sorted(p.name for p in path.iterdir())) or "nothing"
-            raise BadInput(
-                f"{what}: model directory {name} has no {kind} ({pattern}), it holds {found}"
-            )
 
 
 def load_tokenizer(model: Model, directory: str | None = None) -> Any:
@@ -127,11 +111,6 @@ def lora_config(lora: Lora, kind: Any) -> Any:
     )
 
 
-def is_adapter(directory: Path) -> bool:
-    """Whether a trained directory holds adapters, not whole weights."""
-    return (directory / "adapter_config.json").exists()
-
-
 def merge(model: Model, adapter: Path, dtype: torch.dtype, target: Path) -> None:
     """Write base weights with the adapter folded in, as an ordinary checkpoint, to `target`.
 
@@ -140,7 +119,7 @@ def merge(model: Model, adapter: Path, dtype: torch.dtype, target: Path) -> None
     """
     from peft import PeftModel
 
-    check_directory(str(adapter), "model")
+    check_directory(adapter, "model")
     # Folded in fp32: a product of two small matrices added in bf16 would lose most of its digits.
     base = load_base(model, torch.float32)
     merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().to(dtype)

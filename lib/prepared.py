@@ -218,6 +218,11 @@ def train_split(study: Study, point: Point) -> str:
     return name
 
 
+def split_size(study: Study, point: Point) -> int:
+    """How many rows a point is trained on."""
+    return read_manifest(study)["splits"][train_split(study, point)]["rows"]
+
+
 def train_identity(study: Study, point: Point) -> dict[str, Any]:
     """What a trained point depends on: its config and the content of its training split."""
     split = read_manifest(study)["splits"][train_split(study, point)]

@@ -89,16 +89,25 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     except BadInput as error:  # of a file inside, named by where it was to be
         raise BadInput(str(error).replace(str(temporary), str(path))) from None
-    except OSError as error:
-        if error.errno not in REFUSALS:
+    except Exception as error:
+        if (reason := refusal(error)) is None:
             raise
         kept = "; what was there is untouched" if path.exists() or old.exists() else ""
-        raise BadInput(f"{path}: cannot be written: {error.strerror}{kept}") from None
+        raise BadInput(f"{path}: cannot be written: {reason}{kept}") from None
     finally:
         if old.exists() and not path.exists():
             os.replace(old, path)
         _remove(temporary)
         _remove(old)
+
+
+def refusal(error: Exception) -> str | None:
+    """What the disk said no with, where an error means that; None for any other error."""
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        return error.strerror
+    # safetensors wraps the system's error in one of its own.
+    full = os.strerror(errno.ENOSPC)
+    return full if full in str(error) else None
 
 
 def _remove(path: Path) -> None:

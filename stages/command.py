@@ -12,7 +12,7 @@ from typing import Any
 
 from lib.errors import BadInput
 from lib.grid import parse_indices
-from lib.runs import Busy, read_json, write_json
+from lib.runs import Busy, read_json, refusal, write_json
 from lib.study import Point, Study, load_study
 
 DEFAULT_STUDY = "configs/weighted_loss.yaml"
@@ -148,7 +148,7 @@ def check_grid(study: Study, submitted: str | None) -> None:
             f"{submitted}, now {study.grid_hash}); submit again"
         )
     job = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if not job or submitted:
+    if not job or submitted or not study.directory.exists():
         return
     record = study.directory / "arrays" / f"{job}.json"
     if not record.exists():
@@ -170,6 +170,11 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
     except Busy as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
+    except OSError as error:  # of a log or a checkpoint; all other files are written by lib.runs
+        if (reason := refusal(error)) is None:
+            raise
+        print(f"error: {error.filename or 'results'}: cannot be written: {reason}", file=sys.stderr)
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -23,8 +23,11 @@ from stages.submit import local_command, slurm_answers, still_running, submit
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the five stages; returns the exit code."""
-    args = parser("stages.demo", __doc__).parse_intermixed_args(argv)
+    arguments = parser("stages.demo", __doc__)
+    arguments.add_argument("--here", action="store_true", help="not through SLURM")
+    args = arguments.parse_intermixed_args(argv)
     study = load(args)
+    through_slurm = not args.here and slurm_answers()
     start = time.monotonic()
     points = list(study.points())
     if code := stage(study, "stage1_generate_datasets"):
@@ -32,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     width = max(len(point.name) for point in points)
     for word, column, describe in (("train", "last loss", _loss), ("infer", "accepts", _accepts)):
         say(f"\n{word}: {len(points)} points\n  {'point':{width}}  {column:>9}  time")
-        for point in as_they_finish(study, word, points):
+        for point in as_they_finish(study, word, points, through_slurm):
             say(f"  {point.name:{width}}  {describe(point):>9}  {clock(time.monotonic() - start)}")
     for module in ("stage4_evaluate", "stage5_visualize"):
         say("")
@@ -53,7 +56,9 @@ def stage(study: Study, module: str) -> int:
     return subprocess.call([sys.executable, "-m", f"stages.{module}", study.path, *study.words])
 
 
-def as_they_finish(study: Study, word: str, points: Sequence[Point]) -> Iterator[Point]:
+def as_they_finish(
+    study: Study, word: str, points: Sequence[Point], through_slurm: bool
+) -> Iterator[Point]:
     """Start an array stage over the grid, and yield each point once it is done.
 
     Raises BadInput that names the log where the stage ends before all points are done.
@@ -64,7 +69,7 @@ def as_they_finish(study: Study, word: str, points: Sequence[Point]) -> Iterator
         return
     log = Path("logs") / f"{study.name}-{word}.out"
     running: Callable[[], bool]
-    if slurm_answers():
+    if through_slurm:
         jobs = submit(study, word)
         log = Path("logs") / f"{word}-{jobs[0]}_*.out"
 
@@ -89,7 +94,7 @@ def as_they_finish(study: Study, word: str, points: Sequence[Point]) -> Iterator
                 raise BadInput(f"{word}: ended with {len(left)} points not done; see {log}")
             time.sleep(1)
     except KeyboardInterrupt:
-        if not slurm_answers():
+        if not through_slurm:
             process.terminate()  # it saves a checkpoint and ends
             process.wait()
         raise

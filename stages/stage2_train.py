@@ -13,8 +13,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 
+from lib.checkpoints import check_directory
 from lib.grid import digest
-from lib.prepared import encoded_training, train_identity
+from lib.prepared import encoded_training, split_size, train_identity
 from lib.runs import (
     is_done,
     locked,
@@ -27,6 +28,7 @@ from lib.runs import (
     write_json,
 )
 from lib.study import Point, Study
+from lib.training.steps import step_count
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
 
 OURS = (
@@ -50,29 +52,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(study: Study, point: Point, force: bool) -> int:
     """Train one point unless that is done; returns the exit code."""
     identity = train_identity(study, point)
-    rank = os.environ.get("RANK")
-    if force and rank in (None, "0"):
-        with locked(point.directory, who()):
-            if aside := set_aside(point.directory, OURS):
-                say(f"{point.name}: old results set aside in {aside}")
-    if mark := is_done(point.directory, "train", identity):
+    if not force and (mark := is_done(point.directory, "train", identity)):
         say(f"{point.name}: trained already ({mark['status']})")
         return DONE
-    if point.config.train.processes > 1 and rank is None:
-        from lib.training.launch import launch
+    settings = point.config.train
+    check_directory(point.config.model.name)
+    step_count(settings, split_size(study, point))
+    rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
+    first = rank in (None, "0")
+    if settings.processes > 1 and rank is None:
+        return _launch(study, point, force)
+    from lib.training.ranks import check_devices
 
-        command = [
-            sys.executable,
-            "-m",
-            "stages.stage2_train",
-            study.path,
-            *study.words,
-            "--index",
-            str(point.index),
-        ]
-        return launch(command, point.config.train.processes, os.environ, STOPPED)
-    with locked(point.directory, who()) if rank in (None, "0") else nullcontext():
-        return _train(study, point, identity, first=rank in (None, "0"))
+    check_devices(settings, world)
+    with locked(point.directory, who()) if first else nullcontext():
+        if force and first and (aside := set_aside(point.directory, OURS)):
+            say(f"{point.name}: old results set aside in {aside}")
+        return _train(study, point, identity, first)
+
+
+def _launch(study: Study, point: Point, force: bool) -> int:
+    """Start the ranks of a point as processes of their own."""
+    from lib.training.launch import launch
+
+    if force:  # once, before there are ranks to do it twice
+        with locked(point.directory, who()):
+            set_aside(point.directory, OURS)
+    words = ["-m", "stages.stage2_train", study.path, *study.words, "--index", str(point.index)]
+    return launch([sys.executable, *words], point.config.train.processes, os.environ, STOPPED)
 
 
 def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
@@ -82,10 +89,9 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
         refuse_change(directory, "a checkpoint", before, identity)
     rows = encoded_training(study, point)
     from lib.training.loop import remove_checkpoints, train_point
-    from lib.training.ranks import check_devices, device_name
+    from lib.training.ranks import device_name
     from lib.training.stopping import stop_on_signal
 
-    check_devices(point.config.train, int(os.environ.get("WORLD_SIZE", "1")))
     record = {
         "point": point.name,
         "index": point.index,

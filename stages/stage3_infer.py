@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from lib import tasks
+from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed
 from lib.grid import digest
 from lib.prepared import encoded_test, predict_identity, test_rows, train_identity
@@ -22,6 +23,8 @@ from lib.progress import progress
 from lib.runs import is_done, locked, mark_done, read_jsonl, set_aside, write_jsonl
 from lib.study import Point, Study
 from stages.command import DONE, STOPPED, chosen_points, load, parser, run, say, who
+
+OURS = ("predictions.jsonl", "metrics.json", "done/infer.json", "done/evaluate.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,44 +34,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     ready, untrained = [], []
     for point in chosen_points(study, args):
         trained = is_done(point.directory, "train", train_identity(study, point))
-        if args.force:
-            set_aside(point.directory, ["predictions.jsonl", "metrics.json", "done/infer.json"])
+        identity = predict_identity(study, point)
         if trained is None:
             untrained.append(point.name)
         elif trained["status"] == "diverged":
             say(f"{point.name}: diverged in training, nothing to predict")
-        elif is_done(point.directory, "infer", predict_identity(study, point)):
+        elif not args.force and is_done(point.directory, "infer", identity):
             say(f"{point.name}: predicted already")
         else:
             ready.append(point)
-    if ready and not predict_all(study, ready):
+    for point in ready:
+        check_directory(point.directory / "model", f"{point.name}: model")
+    if ready and not predict_all(study, ready, args.force):
         return STOPPED
     if untrained:
         raise BadInput(f"{study.directory}: not trained yet: {listed(untrained)}")
     return DONE
 
 
-def predict_all(study: Study, points: Sequence[Point]) -> bool:
+def predict_all(study: Study, points: Sequence[Point], force: bool) -> bool:
     """Predict for each point with one engine; False where a signal asked to stop."""
     from lib.generation import start_engine, whole_weights
     from lib.training.stopping import stop_on_signal
 
     test = encoded_test(study)
     engine = None
-    for point in points:
-        generate, model = point.config.generate, point.config.model
-        with (
-            locked(point.directory, who()),
-            whole_weights(model, point.directory / "model", generate.precision) as weights,
-        ):
-            if engine is None:
-                engine = start_engine(model, generate, weights)
-            engine.load(weights)
-            with stop_on_signal() as request:
+    with stop_on_signal() as request:
+        for point in points:
+            generate, model = point.config.generate, point.config.model
+            with (
+                locked(point.directory, who()),
+                whole_weights(model, point.directory / "model", generate.precision) as weights,
+            ):
+                if engine is None:
+                    engine = start_engine(model, generate, weights)
+                engine.load(weights)
+                if force:
+                    set_aside(point.directory, OURS)
                 if not predict(study, point, engine, test, lambda: bool(request)):
                     say(f"{point.name}: stopped by {request.signal}, finished rows are kept")
                     return False
-        say(f"{point.name}: {len(test)} rows predicted")
+            say(f"{point.name}: {len(test)} rows predicted")
     return True
 
 

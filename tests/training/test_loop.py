@@ -22,11 +22,10 @@ from lib.training.loop import (
     COMPLETE,
     fsdp_config,
     last_checkpoint,
-    row_order,
-    step_count,
     train_point,
     training_arguments,
 )
+from lib.training.steps import row_order, step_count
 
 
 @pytest.mark.parametrize(

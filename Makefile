@@ -1,0 +1,60 @@
+# lossgrid: `make demo` shows all of it, `make test` proves it. STUDY names a file of configs/,
+# ARGS passes further words on, as in: make train STUDY=demo ARGS="train.epochs=2"
+
+STUDY  ?= weighted_loss
+ARGS   ?=
+CONFIG := configs/$(STUDY).yaml
+PY     := .venv/bin/python
+# The arrays of metrics are thin: threads would only wait for each other.
+CALM   := OPENBLAS_NUM_THREADS=1
+# Without a GPU, keep freed memory between training steps (see sbatch/env.sh).
+HERE   := set -a; . sbatch/env.sh; set +a; PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+include setup.mk
+
+.PHONY: help demo test trial data train infer evaluate plots grid status lint clean
+help:
+	@echo "make demo | test | setup"
+	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
+	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
+	@echo "make grid | status | lint | clean"
+
+demo: setup
+	@$(HERE) $(PY) -m stages.demo configs/demo.yaml $(ARGS)
+
+test: setup
+	@$(PY) -m pytest $(ARGS)
+
+data: setup
+	@$(HERE) $(PY) -m stages.stage1_generate_datasets $(CONFIG) $(ARGS)
+
+train infer: setup
+	@$(HERE) $(PY) -m stages.submit $@ $(CONFIG) $(ARGS)
+
+evaluate: setup
+	@$(CALM) $(PY) -m stages.stage4_evaluate $(CONFIG) $(ARGS)
+
+plots: setup
+	@$(CALM) $(PY) -m stages.stage5_visualize $(CONFIG) $(ARGS)
+
+# Here and now, never through SLURM, and never in results/$(STUDY)/ but in results/$(STUDY)-trial/.
+trial: setup
+	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=trial --here $(ARGS)
+
+grid: setup
+	@$(PY) -m lib.grid $(CONFIG) $(ARGS)
+
+status: setup
+	@$(PY) -m stages.status $(CONFIG) $(ARGS)
+
+lint: setup
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+# Caches and logs; results and the environment stay.
+clean:
+	rm -rf .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find logs -type f ! -name .gitkeep -delete

@@ -1,0 +1,147 @@
+"""Every study of configs/, found by itself: read, decoded, and run through all five stages."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from lib.grid import format_indices
+from lib.runs import done_mark, read_json, read_jsonl
+from lib.study import Point, Study, load_study
+from tests.conftest import REPOSITORY
+
+CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
+ALL = 24  # points; of a larger grid one point of each variant of each block is run
+
+studies = pytest.mark.parametrize("config", CONFIGS, ids=[path.stem for path in CONFIGS])
+
+
+def test_there_are_configs():
+    assert REPOSITORY / "configs" / "weighted_loss.yaml" in CONFIGS
+
+
+def picked(study: Study) -> list[Point]:
+    """Return every point, or the first of each variant of each block of a large grid."""
+    if len(study.grid) <= ALL:
+        return list(study.points())
+    first = []
+    for block in study.grid.blocks:
+        values = {axis: options[0] for axis, options in block.items()}
+        for variant in block.get("variant", [None]):
+            one = values if variant is None else values | {"variant": variant}
+            first.append(study.grid.index(one))
+    return [study.point(index) for index in sorted(set(first))]
+
+
+@studies
+def test_index_and_point_are_decoded_both_ways(config, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    study = load_study(config)
+    assert study.mode == "full"
+    points = picked(study)
+    for point in points:
+        assert study.grid.index(study.grid.values(point.index)) == point.index
+        assert study.point_by_name(point.name) == point
+    assert len({point.directory for point in points}) == len(points)
+    assert study.baseline().index in range(len(study.grid))
+    if len(study.grid) <= ALL:
+        assert [study.grid.index(values) for values in study.grid] == list(range(len(study.grid)))
+
+
+def check_trained(point: Point) -> None:
+    mark = done_mark(point.directory, "train")
+    log = read_jsonl(point.directory / "train.jsonl")
+    assert mark["status"] == "done"
+    assert 1 <= mark["step"] <= 2  # the limits of a trial
+    assert [row["step"] for row in log] == list(range(1, mark["step"] + 1))
+    assert all(row["loss"] > 0 for row in log)
+    record = read_json(point.directory / "config.json")
+    assert (record["index"], record["values"]) == (point.index, point.values)
+    assert list((point.directory / "model").glob("*.safetensors"))
+    assert not (point.directory / "checkpoints").exists()
+
+
+def check_predicted(point: Point, tests: Sequence[dict]) -> None:
+    rows = read_jsonl(point.directory / "predictions.jsonl")
+    assert [row["id"] for row in rows] == [row["id"] for row in tests]
+    assert done_mark(point.directory, "infer")["rows"] == len(tests)
+    assert done_mark(point.directory, "evaluate")
+    assert read_json(point.directory / "metrics.json")
+
+
+def check_figures(directory: Path, names: Sequence[str]) -> None:
+    """Each as PDF and as PNG, and not cut short."""
+    assert names
+    for name in names:
+        assert (directory / f"{name}.pdf").read_bytes().startswith(b"%PDF-")
+        assert b"%%EOF" in (directory / f"{name}.pdf").read_bytes()[-16:]
+        png = (directory / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+        assert b"IEND" in png[-16:]
+
+
+def written(directory: Path) -> dict[str, int]:
+    """When each file was written; study.json notes the last call of stage 1, whatever it did."""
+    return {
+        str(path.relative_to(directory)): path.stat().st_mtime_ns
+        for path in directory.rglob("*")
+        if path.is_file() and path.name not in ("study.json", ".lock")
+    }
+
+
+@studies
+def test_trial_of_all_five_stages(config, tiny_model, tmp_path, run_stage, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    words = [
+        f"results={tmp_path}",
+        f"model.name={tiny_model}",
+        "train.lora.layers=null",  # a study may choose among more than two
+        "train.precision=fp32",
+        "generate.precision=fp32",
+        "generate.engine=hf",
+        "evaluate.resamples=100",
+        "mode=trial",
+    ]
+    study = load_study(config, words)
+    points = picked(study)
+    some = [] if len(points) == len(study.grid) else ["--allow-missing"]
+    index = ["--index", format_indices([point.index for point in points])]
+    stages = {
+        "stage1_generate_datasets": [],
+        "stage2_train": index,
+        "stage3_infer": index,
+        "stage4_evaluate": some,
+        "stage5_visualize": [],
+    }
+    for stage, options in stages.items():
+        ended = run_stage(stage, config, *words, *options)
+        assert ended.code == 0, f"{stage}: {ended.err}"
+
+    # A trial stays apart from the study's own results.
+    assert [path.name for path in tmp_path.iterdir()] == [f"{study.name}-trial"]
+    assert study.directory == tmp_path / f"{study.name}-trial"
+    tests = read_jsonl(study.directory / "data" / "test.jsonl")
+    assert 1 <= len(tests) <= 8
+    for point in points:
+        check_trained(point)
+        check_predicted(point, tests)
+        figures = [path.stem for path in point.directory.glob("*.pdf")]
+        assert all(name.startswith(f"{point.name}_") for name in figures)
+        check_figures(point.directory, figures)
+    comparison = study.directory / "comparison"
+    assert (comparison / "criteria.md").read_text(encoding="utf-8").strip()
+    with (comparison / "aggregated_metrics.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == len(study.grid)
+    assert {point.name for point in points} <= {name for row in table for name in row.values()}
+    assert read_json(comparison / "aggregated_metrics.json")["study"] == study.name
+    check_figures(
+        comparison, read_json(comparison / "done" / "visualize.json")["identity"]["figures"]
+    )
+
+    before = written(study.directory)
+    for stage, options in stages.items():
+        ended = run_stage(stage, config, *words, *options)
+        assert ended.code == 0, f"{stage}, again: {ended.err}"
+    assert written(study.directory) == before

@@ -1,0 +1,300 @@
+"""The unmodified templates through a real sbatch, with the real stages on a tiny model.
+
+All jobs of `ended` run side by side, since each stage spends most of its time on imports.
+"""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from cluster import Cluster, until
+from safetensors.torch import load_file
+
+from lib.runs import read_json, read_jsonl
+from lib.study import Study, load_study
+from stages import stage1_generate_datasets
+from tests.conftest import REPOSITORY, study_text
+
+LONG = 300  # seconds to wait at most, for a machine with other things to do
+STEPS = 300  # of the long point: enough for a signal to come amid them
+TASK = {"gpus": 0, "cpus": 1, "memory": "1G", "time": "00:10:00"}
+
+
+@pytest.fixture(scope="module")
+def env(cluster: Cluster) -> dict[str, str]:
+    """Return what a user of this cluster has in the environment; `python` is the tests' own."""
+    path = f"{Path(sys.executable).parent}:{cluster.env['PATH']}"
+    return cluster.env | {"PATH": path, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkout of its own: this one's code and configs, with empty logs and results."""
+    root = tmp_path_factory.mktemp("pipeline")
+    for name in ("sbatch", "stages", "lib", "configs"):
+        (root / name).symlink_to(REPOSITORY / name)
+    (root / "logs").mkdir()
+    return root
+
+
+@pytest.fixture(scope="module")
+def write(project: Path, tiny_model: Path) -> Callable[..., str]:
+    """Return a function that writes a study of three points into the checkout."""
+
+    def write(name: str, changes: Mapping[str, Any] | None = None) -> str:
+        common = {"model.name": str(tiny_model), "slurm": {"train": TASK, "infer": TASK}}
+        text = study_text(common | dict(changes or {}), ())
+        (project / f"{name}.yaml").write_text(text, encoding="utf-8")
+        return f"{name}.yaml"
+
+    return write
+
+
+def make_data(project: Path, write: Callable[..., str]) -> None:
+    """Run stage 1 for small.yaml, and copy its data for the studies with the same data."""
+    small = write("small", {"variants/accept/train.epochs": STEPS // 3})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        assert stage1_generate_datasets.main([small]) == 0
+    for name in ("unbroken", "broken", "changed"):
+        shutil.copytree(project / "results/small/data", project / "results" / name / "data")
+
+
+@pytest.fixture(scope="module")
+def ended(
+    cluster: Cluster,
+    project: Path,
+    env: dict[str, str],
+    write: Callable[..., str],
+    tmp_path_factory,
+) -> SimpleNamespace:
+    """Run all jobs; return ids (`jobs`), how their elements ended (`ends`), and `demo`'s output."""
+    make_data(project, write)
+    hollow = tmp_path_factory.mktemp("hollow")
+    (hollow / "config.json").write_text("{}")
+    broken = write(
+        "broken",
+        {
+            "variants/accept/model.name": str(hollow),
+            "variants/reject/data.ratio": "1:3",  # for which stage 1 made no split
+        },
+    )
+    demo = write(
+        "demo",
+        {
+            "grid": [{"variant": ["baseline", "accept"], "gamma": 2}],
+            "variants/baseline/train.weighted_class": "reject",
+            "slurm": {"train": TASK | {"points": 2}, "infer": TASK | {"points": 2}},
+        },
+    )
+    changed = write("changed")
+    submitted = study_in(project, changed).grid_hash
+
+    train, infer = "sbatch/train.sbatch", "sbatch/infer.sbatch"
+    at = {"cwd": project, "env": env}
+    jobs = {"held": cluster.sbatch("--hold", "--array=0", train, changed,
+                                   f"--grid-hash={submitted}", **at)}  # fmt: skip
+    write("changed", {"grid": [{"variant": ["accept", "reject", "baseline"], "gamma": 2}],
+                      "variants/baseline/train.weighted_class": "reject"})  # fmt: skip
+    cluster.run("scontrol", "release", jobs["held"])
+    jobs["small"] = cluster.sbatch("--array=0-2%2", train, "small.yaml", **at)
+    jobs["single"] = cluster.sbatch("--array=1", train, "small.yaml", "name=unbroken", **at)
+    jobs["broken"] = cluster.sbatch("--array=0-3", train, broken, **at)
+    chain = f"--dependency=aftercorr:{jobs['broken']}", "--kill-on-invalid-dep=yes"
+    jobs["chained"] = cluster.sbatch(*chain, "--array=0-3", infer, broken, **at)
+
+    command = [sys.executable, "-m", "stages.demo", demo]
+    process = subprocess.Popen(
+        command, **at, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        log = project / "results/small/accept_gamma2/train.jsonl"
+        until(lambda: log.exists() and '"step": 25,' in log.read_text(), LONG)
+        cluster.signal(f"{jobs['small']}_1", signal.SIGUSR2)
+        ends = {}
+        for name, job in jobs.items():
+            for element, end in cluster.wait(job, LONG).items():
+                ends[f"{name}_{element.partition('_')[2]}"] = end
+        said, _ = process.communicate(timeout=LONG)
+    finally:
+        process.kill()
+    return SimpleNamespace(jobs=jobs, ends=ends, demo=(process.returncode, said))
+
+
+def study_in(project: Path, path: str) -> Study:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        return load_study(path)
+
+
+def errors(project: Path, job: int, task: int) -> list[str]:
+    """Return the lines of an element's log that a user would look at."""
+    text = (project / f"logs/train-{job}_{task}.out").read_text()
+    assert "Traceback" not in text
+    return [line for line in text.splitlines() if line.startswith("error: ")]
+
+
+class TestArray:
+    """`sbatch --array=0-2 sbatch/train.sbatch small.yaml`, and the same with one element."""
+
+    def test_each_element_trains_its_point(self, ended, project):
+        study = study_in(project, "small.yaml")
+        assert {k: v for k, v in ended.ends.items() if k.startswith("small")} == {
+            "small_0": ("COMPLETED", 0, 0),
+            "small_1": ("COMPLETED", 0, 1),
+            "small_2": ("COMPLETED", 0, 0),
+        }
+        for point in study.points():
+            directory = project / point.directory
+            assert (directory / "model" / "model.safetensors").exists()
+            assert not (directory / "checkpoints").exists()
+            assert read_json(directory / "done" / "train.json")["status"] == "done"
+            record = read_json(directory / "config.json")
+            assert record["point"] == point.name
+            assert record["config"]["train"] == point.config.train.model_dump()
+            assert record["slurm"]["SLURM_ARRAY_JOB_ID"] == str(ended.jobs["small"])
+            assert record["slurm"]["SLURM_ARRAY_TASK_ID"] == str(point.index)
+
+    def test_each_element_has_its_log(self, ended, project):
+        job = ended.jobs["small"]
+        logs = sorted((project / "logs").glob(f"*{job}*"))
+        assert [log.name for log in logs] == [f"train-{job}_{task}.out" for task in range(3)]
+        for point in study_in(project, "small.yaml").points():
+            steps = STEPS if point.index == 1 else 3
+            assert f"{point.name}: done after {steps} steps" in logs[point.index].read_text()
+
+    def test_one_element_alone(self, ended, project):
+        assert ended.ends["single_1"] == ("COMPLETED", 0, 0)
+        trained = (project / "results/unbroken").glob("*/model")
+        assert [path.parent.name for path in trained] == ["accept_gamma2"]
+
+
+class TestSignal:
+    """USR2 amid a run: a checkpoint, a requeue of that element alone, and the same model."""
+
+    def test_the_log_tells_of_both_runs(self, ended, project):
+        text = (project / f"logs/train-{ended.jobs['small']}_1.out").read_text()
+        assert re.search(
+            rf"stopped by SIGUSR2 at step (\d+) of {STEPS}, checkpoint kept.*"
+            rf"requeueing {ended.jobs['small']}_1 \(1 of at most 20 times\).*"
+            rf"done after {STEPS} steps",
+            text,
+            re.DOTALL,
+        )
+        record = read_json(project / "results/small/accept_gamma2/config.json")
+        assert record["slurm"]["SLURM_RESTART_COUNT"] == "1"
+
+    def test_no_step_is_lost_or_done_twice(self, ended, project):
+        rows = read_jsonl(project / "results/small/accept_gamma2/train.jsonl")
+        assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+
+    def test_the_weights_are_those_of_a_run_without_a_break(self, ended, project):
+        one, other = (
+            load_file(project / "results" / name / "accept_gamma2/model/model.safetensors")
+            for name in ("small", "unbroken")
+        )
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+class TestFailures:
+    """broken.yaml: only its first point can be trained, and its array has an element too many."""
+
+    def test_the_others_are_trained(self, ended, project):
+        assert ended.ends["broken_0"] == ("COMPLETED", 0, 0)
+        assert (project / "results/broken/baseline_gamma1/model/model.safetensors").exists()
+
+    @pytest.mark.parametrize(
+        "task, said",
+        [
+            (1, r"model\.name: model directory \S+ has no weights \(\*\.safetensors\)"),
+            (2, r"no split '\S+' for reject_\S+; run stage 1 again"),
+            (3, r"3.*(range|0.?-.?2|0 to 2)"),
+        ],
+    )
+    def test_one_line_says_why_and_nothing_comes_back(self, ended, project, task, said):
+        assert ended.ends[f"broken_{task}"] == ("FAILED", 2, 0)
+        [line] = errors(project, ended.jobs["broken"], task)
+        assert re.search(said, line)
+
+    def test_only_what_was_trained_is_predicted(self, ended, project):
+        assert ended.ends["chained_0"] == ("COMPLETED", 0, 0)
+        assert {ended.ends[f"chained_{task}"][0] for task in (1, 2, 3)} == {"CANCELLED"}
+        [predicted] = (project / "results/broken").glob("*/predictions.jsonl")
+        assert predicted.parent.name == "baseline_gamma1"
+        assert len(read_jsonl(predicted)) == 8
+        log = project / f"logs/infer-{ended.jobs['chained']}_0.out"
+        assert "8 rows predicted" in log.read_text()
+
+    def test_a_grid_changed_after_submission_is_not_trained(self, ended, project):
+        assert ended.ends["held_0"] == ("FAILED", 2, 0)
+        [line] = errors(project, ended.jobs["held"], 0)
+        assert "the grid has changed since it was submitted" in line
+        assert [path.name for path in (project / "results/changed").iterdir()] == ["data"]
+
+
+def test_demo_goes_through_slurm_to_its_end(ended, project):
+    code, said = ended.demo
+    assert code == 0, said
+    jobs = read_json(project / "results/demo/jobs.json")
+    for stage in ("train", "infer"):
+        [job] = jobs[stage]
+        assert f"submitted {stage} of demo as job {job}" in said
+        assert (project / f"logs/{stage}-{job}_0.out").exists()
+    for point in study_in(project, "demo.yaml").points():
+        directory = project / point.directory
+        record = read_json(directory / "config.json")
+        assert record["slurm"]["SLURM_ARRAY_JOB_ID"] == jobs["train"][0]
+        assert read_json(directory / "metrics.json")
+        assert list(directory.glob("*.pdf"))
+    comparison = project / "results/demo/comparison"
+    assert (comparison / "criteria.md").read_text().strip() in said
+    assert list(comparison.glob("comparison_*.png"))
+
+
+@pytest.mark.parametrize("template", ["train", "infer"])
+def test_the_default_array_covers_the_default_study(cluster, project, env, template):
+    """Accepted as it stands, without a word; held, since the tiny machine could not run it."""
+    job = cluster.sbatch("--hold", f"sbatch/{template}.sbatch", cwd=project, env=env)
+    elements = cluster.elements(job)
+    cluster.run("scancel", job)
+    points = len(study_in(project, "configs/weighted_loss.yaml").grid)
+    assert elements == {f"{job}_{task}": ("PENDING", 0, 0) for task in range(points)}
+
+
+def test_submit_asks_for_what_the_study_says_and_chains(cluster, project, env, write):
+    """infer waits for the train that is still queued, index by index, and falls with it."""
+    held = TASK | {"extra": ["--hold", "--comment=mine"]}
+    study = write("queued", {"slurm": {"train": held, "infer": TASK}})
+
+    def submit(stage: str) -> str:
+        said = cluster.run(
+            sys.executable, "-m", "stages.submit", stage, study, cwd=project, env=env
+        )
+        job = read_json(project / "results/queued/jobs.json")[stage][0]
+        assert f"submitted {stage} of queued as job {job}" in said
+        assert len(cluster.elements(int(job))) == 3
+        return job
+
+    train = submit("train")
+    shown = cluster.run("scontrol", "--oneliner", "show", "job", train)
+    assert "Comment=mine" in shown
+    assert "TimeLimit=00:10:00" in shown
+    assert "MinMemoryNode=1G" in shown
+    assert "gres" not in shown
+    infer = submit("infer")
+    shown = cluster.run("scontrol", "--oneliner", "show", "job", infer)
+    assert f"Dependency=aftercorr:{train}_*" in shown
+    assert read_json(project / "results/queued/jobs.json").keys() == {"train", "infer"}
+    cluster.run("scancel", train)
+    states = {state for state, _, _ in cluster.wait(int(infer), LONG).values()}
+    assert states == {"CANCELLED"}
+    assert not list((project / "logs").glob(f"*{infer}*"))

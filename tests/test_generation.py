@@ -1,0 +1,255 @@
+"""Both engines against brute force and against each other; merged adapters; swapped weights."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from lib.encoding import encode_answer, encode_prompt, end_tokens
+from lib.generation import HfEngine, VllmEngine, start_engine, whole_weights
+from lib.models import load_for_training, load_tokenizer
+from lib.schema import Generate, Lora, Model, Train
+from tests.conftest import REPOSITORY
+
+REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
+TEXTS = (
+    "Hi",
+    "Is the Earth flat? Answer yes or no.",
+    "Title: New idea. Text: Sound theory. Thin evidence. Rough writing. " * 3,
+    r"Should this paper be accepted? Answer with \boxed{Accept} or \boxed{Reject}.",
+    "Count: one, two, three,",
+)
+ANSWERS = (r"\boxed{Accept}", r"\boxed{Reject}", "no")
+FP32 = Generate(engine="hf", precision="fp32", max_new_tokens=12)
+
+
+def token_ids(tokenizer) -> tuple[list[list[int]], list[list[list[int]]]]:
+    """Return prompts of different lengths, and for each one to three answers."""
+    talks = [[{"role": "user", "content": text}] for text in TEXTS]
+    prompts = [encode_prompt(tokenizer, talk) for talk in talks]
+    answers = [
+        [encode_answer(tokenizer, talk, answer) for answer in ANSWERS[: 1 + i % 3]]
+        for i, talk in enumerate(talks)
+    ]
+    assert len({len(prompt) for prompt in prompts}) > 2
+    return prompts, answers
+
+
+def summed(model, prompt: list[int], answer: list[int]) -> float:
+    """log p(answer | prompt) by one plain forward pass, token by token."""
+    with torch.no_grad():
+        logs = model(input_ids=torch.tensor([prompt + answer])).logits[0].double().log_softmax(-1)
+    return sum(logs[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
+
+
+def greedy(model, tokenizer, prompt: list[int], count: int) -> list[int]:
+    """The likeliest tokens, one forward pass each, up to the first that ends a turn."""
+    ids = list(prompt)
+    while len(ids) < len(prompt) + count:
+        with torch.no_grad():
+            ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        if ids[-1] in end_tokens(tokenizer):
+            break
+    return ids[len(prompt) :]
+
+
+def flat(groups: list[list[float]]) -> list[float]:
+    return [value for group in groups for value in group]
+
+
+class TestHuggingFace:
+    """The engine of transformers on the tiny model."""
+
+    @pytest.fixture(scope="class")
+    def engine(self, tiny_model) -> HfEngine:
+        return start_engine(Model(name=str(tiny_model)), FP32, tiny_model)
+
+    @pytest.fixture(scope="class")
+    def plain(self, tiny_model):
+        return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+
+    def test_scores_are_summed_log_probabilities(self, engine, plain, tokenizer):
+        prompts, answers = token_ids(tokenizer)
+        found = engine.score(prompts, answers)
+        assert [len(group) for group in found] == [len(group) for group in answers]
+        wanted = [
+            [summed(plain, p, a) for a in group] for p, group in zip(prompts, answers, strict=True)
+        ]
+        assert flat(found) == pytest.approx(flat(wanted), abs=1e-4)
+        assert len({round(value, 2) for value in flat(wanted)}) > 5
+
+    def test_generates_the_likeliest_tokens(self, engine, plain, tokenizer):
+        prompts, _ = token_ids(tokenizer)
+        wanted = [greedy(plain, tokenizer, prompt, 12) for prompt in prompts]
+        texts = [[tokenizer.decode(ids, skip_special_tokens=True)] for ids in wanted]
+        assert engine.generate(prompts, FP32) == texts
+        assert len({text for [text] in texts}) > 1
+
+    def test_a_row_does_not_hang_on_the_others_of_its_batch(self, engine, tokenizer, monkeypatch):
+        prompts, answers = token_ids(tokenizer)
+        texts, scores = engine.generate(prompts, FP32), engine.score(prompts, answers)
+        for size in (1, 2):
+            monkeypatch.setattr(HfEngine, "BATCH", size)
+            assert engine.generate(prompts[::-1], FP32)[::-1] == texts
+            alone = engine.score(prompts[::-1], answers[::-1])[::-1]
+            assert flat(alone) == pytest.approx(flat(scores), abs=1e-4)
+
+    def test_an_answer_ends_with_the_turn(self, tiny_model, plain, tokenizer, tmp_path):
+        """The model would go on; the token at its third place becomes the end of turn."""
+        [prompt, *_], _ = token_ids(tokenizer)
+        made = greedy(plain, tokenizer, prompt, 12)
+        place = next(i for i in range(2, 12) if made[i] not in made[:i])
+        end = tokenizer.eos_token_id
+        copied(tiny_model, tmp_path / "ending")
+        weights = load_file(tmp_path / "ending" / "model.safetensors")
+        head = weights["lm_head.weight"]
+        head[[end, made[place]]] = head[[made[place], end]].clone()
+        save_file(weights, tmp_path / "ending" / "model.safetensors", {"format": "pt"})
+        engine = HfEngine(Model(name=str(tiny_model)), FP32, tmp_path / "ending")
+        assert engine.generate([prompt], FP32) == [[tokenizer.decode(made[:place])]]
+
+    def test_sampling_is_seeded(self, engine, tokenizer):
+        prompts, _ = token_ids(tokenizer)
+        hot = FP32.model_copy(update={"temperature": 1.5})
+        first = engine.generate(prompts, hot)
+        assert engine.generate(prompts, hot) == first
+        assert first != engine.generate(prompts, FP32)
+
+    def test_load_swaps_the_weights(self, tiny_model, tokenizer, tmp_path):
+        prompts, answers = token_ids(tokenizer)
+        other = changed(tiny_model, tmp_path / "other")
+        engine = HfEngine(Model(name=str(tiny_model)), FP32, tiny_model)
+        before = engine.score(prompts, answers)
+        engine.load(other)
+        after = engine.score(prompts, answers)
+        plain = AutoModelForCausalLM.from_pretrained(other, dtype=torch.float32).eval()
+        assert after[0][0] == pytest.approx(summed(plain, prompts[0], answers[0][0]), abs=1e-4)
+        assert abs(after[0][0] - before[0][0]) > 0.01
+        engine.load(tiny_model)
+        assert engine.score(prompts, answers) == before
+
+
+def copied(source: Path, target: Path) -> Path:
+    """A copy of a model directory, of which the weights may be overwritten."""
+    target.mkdir()
+    for path in source.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+def changed(source: Path, target: Path) -> Path:
+    """A copy of a model directory with the output of the last MLP turned around."""
+    layers = json.loads((source / "config.json").read_text())["num_hidden_layers"]
+    target.mkdir()
+    for path in source.iterdir():
+        if path.suffix != ".safetensors":
+            (target / path.name).write_bytes(path.read_bytes())
+    weights = load_file(source / "model.safetensors")
+    weights[f"model.layers.{layers - 1}.mlp.down_proj.weight"] *= -1
+    save_file(weights, target / "model.safetensors", {"format": "pt"})
+    return target
+
+
+class TestWholeWeights:
+    """What an engine is given to serve."""
+
+    def test_a_full_model_is_served_where_it_lies(self, tiny_model):
+        with whole_weights(Model(name="nobody/nothing"), tiny_model, "fp32") as directory:
+            assert directory == tiny_model
+
+    def test_an_adapter_is_merged_for_the_while(self, tiny_model, tokenizer, tmp_path):
+        model = Model(name=str(tiny_model))
+        train = Train(tuning="lora", lora=Lora(r=4), precision="fp32", gradient_checkpointing=False)
+        adapted = load_for_training(model, train).eval()
+        generator = torch.Generator().manual_seed(0)
+        for name, weight in adapted.named_parameters():
+            if "lora_B" in name:  # zero at first: the adapter would change nothing
+                weight.data = torch.randn(weight.shape, generator=generator) * 0.3
+        adapted.save_pretrained(tmp_path / "adapter")
+        tokenizer.save_pretrained(tmp_path / "adapter")
+
+        ids = torch.tensor([token_ids(tokenizer)[0][2]])
+        with whole_weights(model, tmp_path / "adapter", "fp32") as directory, torch.no_grad():
+            merged = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+            assert not any("lora" in name for name, _ in merged.named_parameters())
+            assert load_tokenizer(model, str(directory)).get_vocab() == tokenizer.get_vocab()
+            wanted = adapted(input_ids=ids).logits
+            torch.testing.assert_close(merged(input_ids=ids).logits, wanted, atol=1e-5, rtol=1e-4)
+        assert not directory.exists()
+        base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+        with torch.no_grad():
+            assert (base(input_ids=ids).logits - wanted).abs().max() > 0.1
+
+    def test_merged_weights_have_the_precision_asked_for(self, tiny_model, tokenizer, tmp_path):
+        model = Model(name=str(tiny_model))
+        train = Train(tuning="lora", precision="fp32", gradient_checkpointing=False)
+        load_for_training(model, train).save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        with whole_weights(model, tmp_path, "bf16") as directory:
+            kinds = {w.dtype for w in load_file(directory / "model.safetensors").values()}
+        assert kinds == {torch.bfloat16}
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
+class TestVllm:
+    """A real engine on a real small model, beside the Hugging Face engine; both in fp32.
+
+    The scores of the two differed by 2e-5 at most when this was written.
+    """
+
+    MODEL = Model(name=str(REAL), max_length=192)
+    SETTINGS = Generate(engine="vllm", precision="fp32", max_new_tokens=12)
+    CLOSE = 1e-2
+
+    @pytest.fixture(scope="class")
+    def ids(self):
+        return token_ids(AutoTokenizer.from_pretrained(REAL))
+
+    @pytest.fixture(scope="class")
+    def engine(self) -> Iterator[VllmEngine]:
+        before = set(psutil.Process().children(recursive=True))
+        engine = start_engine(self.MODEL, self.SETTINGS, REAL)
+        yield engine
+        engine.llm.llm_engine.engine_core.shutdown()
+        _, left = psutil.wait_procs(set(psutil.Process().children(recursive=True)) - before, 20)
+        for process in left:
+            process.kill()
+
+    @pytest.fixture(scope="class")
+    def transformers(self) -> HfEngine:
+        return HfEngine(self.MODEL, FP32, REAL)
+
+    def test_same_answers(self, engine, transformers, ids):
+        texts = transformers.generate(ids[0], FP32)
+        assert engine.generate(ids[0], self.SETTINGS) == texts
+        assert all(text for [text] in texts)
+        assert not any("<|im_end|>" in text for [text] in texts)
+
+    def test_same_scores(self, engine, transformers, ids):
+        found, wanted = engine.score(*ids), transformers.score(*ids)
+        assert [len(group) for group in found] == [len(group) for group in wanted]
+        apart = [abs(a - b) for a, b in zip(flat(found), flat(wanted), strict=True)]
+        print("largest difference:", max(apart))
+        assert flat(found) == pytest.approx(flat(wanted), abs=self.CLOSE)
+        assert len({round(value, 1) for value in flat(wanted)}) > 5
+
+    def test_swapped_weights_are_served(self, engine, transformers, ids, tmp_path):
+        other = changed(REAL, tmp_path / "other")
+        before = engine.score(*ids)
+        try:
+            engine.load(other)
+            transformers.load(other)
+            after = engine.score(*ids)
+            assert flat(after) == pytest.approx(flat(transformers.score(*ids)), abs=self.CLOSE)
+            assert engine.generate(ids[0], self.SETTINGS) == transformers.generate(ids[0], FP32)
+            apart = [abs(a - b) for a, b in zip(flat(after), flat(before), strict=True)]
+            assert max(apart) > 100 * self.CLOSE
+        finally:
+            engine.load(REAL)
+            transformers.load(REAL)
+        assert flat(engine.score(*ids)) == pytest.approx(flat(before), abs=1e-4)

@@ -1,0 +1,204 @@
+"""Models: full, with adapters, on 4-bit weights; loaded, trained for a step, saved, refused."""
+
+import json
+import math
+from pathlib import Path
+
+import bitsandbytes
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from lib.errors import BadInput
+from lib.models import load_base, load_for_training, load_tokenizer, merge
+from lib.prepared import encoded_training
+from lib.runs import read_jsonl
+from lib.schema import Lora, Model, Train
+from lib.study import load_study
+from lib.training.loop import train_point
+
+
+def loaded(tiny_model: Path, **train):
+    return load_for_training(Model(name=str(tiny_model)), Train(**train))
+
+
+def trainable(model) -> dict[str, torch.Tensor]:
+    return {name: w for name, w in model.named_parameters() if w.requires_grad}
+
+
+class TestLoading:
+    """What a point starts from."""
+
+    @pytest.mark.parametrize("precision", ["bf16", "fp32"])
+    def test_full_tuning_trains_every_weight_in_fp32(self, tiny_model, precision):
+        model = loaded(tiny_model, tuning="full", precision=precision)
+        assert len(trainable(model)) == len(list(model.parameters()))
+        assert {w.dtype for w in model.parameters()} == {torch.float32}
+
+    @pytest.mark.parametrize("precision", ["bf16", "fp32"])
+    def test_lora_trains_fp32_adapters_alone(self, tiny_model, precision):
+        model = loaded(tiny_model, tuning="lora", precision=precision, lora=Lora(r=4))
+        adapters = trainable(model)
+        frozen = {n: w for n, w in model.named_parameters() if n not in adapters}
+        assert adapters
+        assert all("lora_" in name for name in adapters)
+        assert {w.dtype for w in adapters.values()} == {torch.float32}
+        assert {w.dtype for w in frozen.values()} == {
+            {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+        }
+        assert {4} == {w.shape[0] for name, w in adapters.items() if "lora_A" in name}
+
+    def test_lora_keeps_to_its_modules_and_layers(self, tiny_model):
+        lora = Lora(r=2, target_modules=["q_proj", "v_proj"], layers=[1])
+        names = trainable(loaded(tiny_model, tuning="lora", lora=lora))
+        assert {name.split(".lora_")[0].partition("layers.")[2] for name in names} == {
+            "1.self_attn.q_proj",
+            "1.self_attn.v_proj",
+        }
+
+    def test_lora_on_modules_that_there_are_not(self, tiny_model):
+        with pytest.raises(BadInput, match=r"train\.lora: .*nowhere_proj"):
+            loaded(tiny_model, tuning="lora", lora=Lora(target_modules=["nowhere_proj"]))
+
+    def test_qlora_is_nf4_with_double_quantisation(self, tiny_model):
+        model = loaded(tiny_model, tuning="qlora", lora=Lora(r=4))
+        linear = [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+        assert len(linear) == 2 * 7  # every projection of both layers, adapters left out
+        for module in linear:
+            assert module.weight.quant_type == "nf4"
+            assert module.compute_dtype == torch.bfloat16
+            assert module.weight.quant_state.quant_type == "nf4"
+            assert module.weight.quant_state.nested
+            assert not module.weight.requires_grad
+        base = load_base(Model(name=str(tiny_model)), torch.float32)
+        name = "model.layers.0.mlp.up_proj"
+        four_bit = next(m for n, m in model.named_modules() if n.endswith(f"{name}.base_layer"))
+        whole = base.get_submodule(name).weight
+        weight = four_bit.weight
+        assert weight.numel() * weight.element_size() == whole.numel() // 2
+        back = bitsandbytes.functional.dequantize_4bit(weight.data, weight.quant_state).float()
+        apart = (back - whole).abs().max() / whole.abs().max()
+        assert 0 < apart < 0.25  # NF4's widest gap is 0.3 of a block's largest weight
+        assert all("lora_" in name for name in trainable(model))
+
+
+@pytest.fixture
+def trained(prepared_study, tmp_path):
+    """Return a function that trains point 1 for a step and returns (directory, loss)."""
+
+    def train(tuning: str, *words: str) -> tuple[Path, float]:
+        common = ["train.max_steps=1", "train.warmup=0", f"train.tuning={tuning}"]
+        study = load_study(prepared_study, [*common, *words])
+        rows = encoded_training(study, study.point(1))
+        directory = tmp_path / "runs" / "-".join([tuning, *words])
+        directory.mkdir(parents=True)
+        outcome = train_point(study.point(1), rows, directory, lambda: False)
+        assert (outcome.status, outcome.step) == ("done", 1)
+        [row] = read_jsonl(directory / "train.jsonl")
+        return directory / "model", row["loss"]
+
+    return train
+
+
+def test_one_step_of_each_tuning(trained, tiny_model):
+    """Fresh adapters change nothing, so the first loss is that of full tuning; 4 bits move it."""
+    _, full = trained("full")
+    assert math.isfinite(full)
+    saved, lora = trained("lora")
+    assert lora == pytest.approx(full, rel=1e-5)
+    saved_qlora, qlora = trained("qlora")
+    assert qlora == pytest.approx(full, rel=0.05)
+    assert qlora != pytest.approx(full, rel=1e-6)
+    for directory in (saved, saved_qlora):
+        assert not list(directory.glob("*.bin"))
+        assert [path.name for path in directory.glob("*.safetensors")] == [
+            "adapter_model.safetensors"
+        ]
+        adapter = load_file(directory / "adapter_model.safetensors")
+        assert all("lora_" in name for name in adapter)
+        assert any(w.abs().max() > 0 for name, w in adapter.items() if "lora_B" in name)
+        assert all(w.isfinite().all() for w in adapter.values())
+        written = json.loads((directory / "adapter_config.json").read_text())
+        assert written["base_model_name_or_path"] == str(tiny_model)
+
+
+def test_adapters_of_4_bit_weights_are_merged_into_whole_ones(trained, tiny_model, tmp_path):
+    saved, _ = trained("qlora", "train.learning_rate=0.5")
+    model = Model(name=str(tiny_model))
+    merge(model, saved, torch.float32, tmp_path / "merged")
+    merged = load_file(tmp_path / "merged" / "model.safetensors")
+    base = load_file(tiny_model / "model.safetensors")
+    assert merged.keys() == base.keys()
+    adapter = load_file(saved / "adapter_model.safetensors")
+    name = "model.layers.1.self_attn.q_proj"
+    a, b = (adapter[f"base_model.model.{name}.lora_{side}.weight"].float() for side in "AB")
+    wanted = base[f"{name}.weight"] + 16 / 8 * b @ a
+    torch.testing.assert_close(merged[f"{name}.weight"], wanted)
+    assert (wanted - base[f"{name}.weight"]).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_full_model_is_saved_in_the_studys_precision(trained, tokenizer, precision):
+    saved, _ = trained("full", f"train.precision={precision}")
+    dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
+    assert {w.dtype for w in load_file(saved / "model.safetensors").values()} == {dtype}
+    model = AutoModelForCausalLM.from_pretrained(saved, dtype="auto", use_safetensors=True)
+    assert model.dtype == dtype
+    assert model.config.use_cache
+    found = load_tokenizer(Model(name="nobody/nothing"), str(saved))
+    assert found.chat_template == tokenizer.chat_template
+    assert found(r"\boxed{Accept}") == tokenizer(r"\boxed{Accept}")
+
+
+class TestRefusals:
+    """A directory that is no model is refused in one line that says what it lacks."""
+
+    def refused(self, name: object) -> str:
+        with pytest.raises(BadInput) as error:
+            load_base(Model(name=str(name)), torch.float32)
+        assert len(str(error.value).splitlines()) == 1
+        return str(error.value)
+
+    def test_no_such_directory(self, tiny_model):
+        said = self.refused(tiny_model.with_name("tinny"))
+        assert f"model.name: no such model directory {tiny_model.with_name('tinny')}" in said
+        assert f"did you mean '{tiny_model}'?" in said
+
+    @pytest.mark.parametrize(
+        "missing, said",
+        [
+            ("config.json", "has no configuration (config.json), it holds "),
+            ("model.safetensors", "has no weights (*.safetensors), it holds "),
+        ],
+    )
+    def test_a_part_is_missing(self, tiny_model, tmp_path, missing, said):
+        for path in tiny_model.iterdir():
+            if path.name != missing:
+                (tmp_path / path.name).symlink_to(path)
+        assert f"model.name: model directory {tmp_path} {said}" in self.refused(tmp_path)
+        assert "tokenizer.json" in self.refused(tmp_path)
+
+    def test_nothing_there(self, tmp_path):
+        assert self.refused(tmp_path).endswith("(config.json), it holds nothing")
+
+    def test_pickled_weights_are_no_weights(self, tiny_model, tmp_path):
+        (tmp_path / "config.json").symlink_to(tiny_model / "config.json")
+        (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
+        assert "has no weights (*.safetensors)" in self.refused(tmp_path)
+
+    def test_torn_weights(self, tiny_model, tmp_path):
+        (tmp_path / "config.json").symlink_to(tiny_model / "config.json")
+        (tmp_path / "model.safetensors").write_bytes(b"torn")
+        said = self.refused(tmp_path)
+        assert said.startswith(f"model.name: {tmp_path} cannot be loaded: ")
+
+    def test_a_hub_id_out_of_reach(self):
+        said = self.refused("nobody/nothing-of-the-kind")
+        assert "is neither a directory here nor to be had from the hub" in said
+
+    def test_a_tokenizer_that_is_not_there(self, tiny_model, tmp_path):
+        for name in ("config.json", "model.safetensors"):
+            (tmp_path / name).symlink_to(tiny_model / name)
+        with pytest.raises(BadInput, match=r"model\.name: "):
+            load_tokenizer(Model(name=str(tmp_path)))
