@@ -30,7 +30,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser("python -m bench.decode", description=__doc__.split("\n")[0])
     parser.add_argument("--repeat", type=int, default=5, help="runs of each; the median counts")
     repeat = parser.parse_args().repeat
     print(decoding(repeat), "\n")

@@ -42,7 +42,7 @@ class Ran(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser("python -m bench.evaluate", description=__doc__.split("\n")[0])
     parser.add_argument("--points", type=int, nargs="+", default=[19, 300])
     parser.add_argument("--rows", type=int, default=2024, help="test rows, an even number")
     args = parser.parse_args()

@@ -4,6 +4,7 @@
 
 The corpus is the synthetic one, whose rows are short (four statements); papers with abstracts take
 longer to tokenise. The step itself is of one row, and the model's load is part of both ways.
+`source sbatch/env.sh` first gives the tasks the memory settings of jobs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PREPARED, PLAIN = "prepared by stage 1", "read and tokenised in the task"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser("python -m bench.start", description=__doc__.split("\n")[0])
     parser.add_argument("--model", default=".cache/SmolLM2-135M-Instruct", metavar="DIR")
     parser.add_argument("--rows", type=int, default=5000, help="training rows, synthetic")
     parser.add_argument("--repeat", type=int, default=3, help="tasks of each; the median counts")

@@ -5,6 +5,7 @@
 The model is SmolLM2-135M-Instruct (`make setup` unpacks it), full tuning in fp32 on random tokens,
 answers of ten. Each way runs in a process of its own; peak memory is that process's, as the kernel
 counts it. The loss of the last step is shown beside them: both ways compute the same.
+`source sbatch/env.sh` first gives the process the memory settings of jobs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ WAYS = {"all": "logits at every position", "labels": "logits where labels are"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        "python -m bench.train_step", description=__doc__.split("\n")[0]
+    )
     parser.add_argument("--model", default=".cache/SmolLM2-135M-Instruct", metavar="DIR")
     parser.add_argument("--tokens", type=int, default=512, help="of prompt and answer together")
     parser.add_argument("--batch", type=int, default=4)

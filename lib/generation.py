@@ -6,6 +6,7 @@ swaps the weights of the next point in, where starting an engine takes most of a
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -59,9 +60,13 @@ class VllmEngine:
 
     def __init__(self, model: Model, settings: Generate, directory: Path) -> None:
         import torch
+
+        self.cuda = cuda = torch.cuda.is_available()
+        if not cuda:
+            # An engine in a process of its own keeps one core for itself and starts 25 s later.
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         from vllm import LLM
 
-        cuda = torch.cuda.is_available()
         self.served = directory
         self.llm = LLM(
             model=str(directory),
@@ -82,6 +87,8 @@ class VllmEngine:
         """Swap the weights in place."""
         if directory != self.served:
             self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
+            if not self.cuda:
+                self.llm.apply_model(_repack)
             self.served = directory
 
     def generate(self, prompts: Sequence[Ids], settings: Generate) -> list[list[str]]:
@@ -111,6 +118,17 @@ class VllmEngine:
             scored = output.prompt_logprobs[len(prompt) :]
             sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
         return _regroup(sums, answers)
+
+
+def _repack(model: Any) -> None:
+    """Pack the head anew: on a CPU vLLM keeps a packed copy, which a reload leaves as it was.
+
+    Where head and embeddings are tied and have changed, log-probabilities were off by up to 1.0.
+    """
+    head = getattr(model, "lm_head", None)
+    method = getattr(head, "quant_method", None)
+    if method is not None:
+        method.process_weights_after_loading(head)
 
 
 class HfEngine:

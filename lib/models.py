@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from lib.checkpoints import check_directory
@@ -54,7 +55,7 @@ def load_base(model: Model, dtype: torch.dtype, directory: str | None = None, **
         return AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, use_safetensors=True, **_hub(model, name), **more
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _not_loaded(name, error) from None
 
 

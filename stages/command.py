@@ -33,8 +33,12 @@ def parser(
     description: str | None,
     index: bool = False,
     stage: Sequence[str] = (),
+    force: bool = True,
 ) -> Parser:
-    """Arguments that all stages take; `index`: those of array stages; `stage`: a first choice."""
+    """Arguments that all stages take; `index`: those of array stages; `stage`: a first choice.
+
+    `force`: whether there is something to do again.
+    """
     made = Parser(prog=f"python -m {module}", description=(description or "").split("\n")[0])
     if stage:
         made.add_argument("stage", choices=stage)
@@ -47,9 +51,10 @@ def parser(
         metavar="key=value",
         help="override a key of the study, as in train.epochs=2 or mode=trial",
     )
-    made.add_argument(
-        "--force", action="store_true", help="do it again; old results are kept below previous/"
-    )
+    if force:
+        made.add_argument(
+            "--force", action="store_true", help="do it again; old results are kept below previous/"
+        )
     if index:
         made.add_argument(
             "--index",

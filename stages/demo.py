@@ -23,7 +23,7 @@ from stages.submit import local_command, slurm_answers, still_running, submit
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the five stages; returns the exit code."""
-    arguments = parser("stages.demo", __doc__)
+    arguments = parser("stages.demo", __doc__, force=False)
     arguments.add_argument("--here", action="store_true", help="not through SLURM")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)

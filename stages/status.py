@@ -20,7 +20,7 @@ COLUMNS = ("index", "point", "state", "step", "loss", "predicted", "evaluated")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; returns the exit code."""
-    args = parser("stages.status", __doc__).parse_intermixed_args(argv)
+    args = parser("stages.status", __doc__, force=False).parse_intermixed_args(argv)
     study = load(args)
     rows = [describe(point) for point in study.points()]
     print(aligned([COLUMNS, *([str(row[c]) for c in COLUMNS] for row in rows)]))

@@ -30,11 +30,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     if args.dry_run:
-        for command in sbatch_commands(study, args.stage):
+        for command in sbatch_commands(study, args.stage, force=args.force):
             say(shlex.join(command))
         return DONE
     if slurm_answers():
-        submit(study, args.stage)
+        submit(study, args.stage, args.force)
         return DONE
     say("no SLURM controller answers: running here, point by point")
     return subprocess.call(local_command(study, args.stage, args.force))
@@ -59,7 +59,11 @@ def local_command(study: Study, stage: str, force: bool = False) -> list[str]:
 
 
 def sbatch_commands(
-    study: Study, stage: str, largest: int = 1000, dependency: str | None = None
+    study: Study,
+    stage: str,
+    largest: int = 1000,
+    dependency: str | None = None,
+    force: bool = False,
 ) -> list[list[str]]:
     """sbatch commands that cover the grid, in chunks whose largest index is at most `largest`."""
     asked = getattr(study.config.slurm, stage)
@@ -82,11 +86,13 @@ def sbatch_commands(
             words.append(f"--offset={start}")
         if asked.points > 1:
             words.append(f"--points={asked.points}")
+        if force:
+            words.append("--force")
         commands.append(["sbatch", "--parsable", *options, f"sbatch/{stage}.sbatch", *words])
     return commands
 
 
-def submit(study: Study, stage: str) -> list[str]:
+def submit(study: Study, stage: str, force: bool = False) -> list[str]:
     """Submit a stage; returns the ids of its jobs, which results/<study>/jobs.json keeps."""
     record = study.directory / "jobs.json"
     jobs: dict[str, list[str]] = read_json(record) if record.exists() else {}
@@ -97,7 +103,7 @@ def submit(study: Study, stage: str) -> list[str]:
         word = "aftercorr" if same_sets and len(queued) == 1 else "afterany"
         dependency = f"{word}:{':'.join(queued)}"
     ids = []
-    for command in sbatch_commands(study, stage, _largest_index(), dependency):
+    for command in sbatch_commands(study, stage, _largest_index(), dependency, force):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise BadInput(f"sbatch refused: {done.stderr.strip() or done.stdout.strip()}")

@@ -72,14 +72,16 @@ class TestLoading:
             assert module.weight.quant_state.nested
             assert not module.weight.requires_grad
         base = load_base(Model(name=str(tiny_model)), torch.float32)
-        name = "model.layers.0.mlp.up_proj"
+        # Not one with 32 inputs: where a row is no multiple of its blocks (64), bitsandbytes 0.50.2
+        # on a CPU gives back other values than it packed. Rows of real models are such multiples.
+        name = "model.layers.0.mlp.down_proj"
         four_bit = next(m for n, m in model.named_modules() if n.endswith(f"{name}.base_layer"))
         whole = base.get_submodule(name).weight
         weight = four_bit.weight
         assert weight.numel() * weight.element_size() == whole.numel() // 2
         back = bitsandbytes.functional.dequantize_4bit(weight.data, weight.quant_state).float()
         apart = (back - whole).abs().max() / whole.abs().max()
-        assert 0 < apart < 0.25  # NF4's widest gap is 0.3 of a block's largest weight
+        assert 0 < apart < 0.16  # half of NF4's widest gap is 0.15 of a block's largest weight
         assert all("lora_" in name for name in trainable(model))
 
 
@@ -143,12 +145,16 @@ def test_a_full_model_is_saved_in_the_studys_precision(trained, tokenizer, preci
     saved, _ = trained("full", f"train.precision={precision}")
     dtype = {"bf16": torch.bfloat16, "fp32": torch.float32}[precision]
     assert {w.dtype for w in load_file(saved / "model.safetensors").values()} == {dtype}
-    model = AutoModelForCausalLM.from_pretrained(saved, dtype="auto", use_safetensors=True)
-    assert model.dtype == dtype
+    model = AutoModelForCausalLM.from_pretrained(saved, use_safetensors=True)
     assert model.config.use_cache
     found = load_tokenizer(Model(name="nobody/nothing"), str(saved))
     assert found.chat_template == tokenizer.chat_template
     assert found(r"\boxed{Accept}") == tokenizer(r"\boxed{Accept}")
+
+
+def test_a_saved_config_names_the_precision_of_its_weights(trained):
+    saved, _ = trained("full", "train.precision=bf16")
+    assert json.loads((saved / "config.json").read_text())["dtype"] == "bfloat16"
 
 
 class TestRefusals:

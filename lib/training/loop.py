@@ -162,10 +162,12 @@ def save_model(trainer: Any, tokenizer: Any, target: Path, train: Train) -> None
         if train.tuning == "full":
             dtype = DTYPES[train.precision]
             state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
-            model.config.dtype = dtype
         model.config.use_cache = True
         with replacing(target) as temporary:
             model.save_pretrained(temporary, state_dict=state)
+            if train.tuning == "full":  # save_pretrained writes the dtype of training, fp32
+                model.config.dtype = dtype
+                model.config.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
     trainer.accelerator.wait_for_everyone()
 

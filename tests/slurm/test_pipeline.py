@@ -165,7 +165,7 @@ class TestArray:
 
     def test_each_element_has_its_log(self, ended, project):
         job = ended.jobs["small"]
-        logs = sorted((project / "logs").glob(f"*{job}*"))
+        logs = sorted((project / "logs").glob(f"*-{job}_*"))
         assert [log.name for log in logs] == [f"train-{job}_{task}.out" for task in range(3)]
         for point in study_in(project, "small.yaml").points():
             steps = STEPS if point.index == 1 else 3
@@ -297,4 +297,4 @@ def test_submit_asks_for_what_the_study_says_and_chains(cluster, project, env, w
     cluster.run("scancel", train)
     states = {state for state, _, _ in cluster.wait(int(infer), LONG).values()}
     assert states == {"CANCELLED"}
-    assert not list((project / "logs").glob(f"*{infer}*"))
+    assert not list((project / "logs").glob(f"*-{infer}_*"))

@@ -193,14 +193,19 @@ def test_two_ranks_have_the_losses_of_one(whole, tmp_path, launcher):
     start = [sys.executable]
     if launcher == "torchrun":
         start += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    done = subprocess.run(
+    process = subprocess.Popen(
         [*start, *command(whole[0], *words)],
         env=ENVIRON,
-        capture_output=True,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=90,
+        start_new_session=True,
     )
-    assert done.returncode == 0, done.stderr[-2000:]
+    try:
+        said = process.communicate(timeout=120)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # the ranks too, not the launcher alone
+        raise
+    assert process.returncode == 0, said[-2000:]
     directory = root / name / "accept_gamma2"
     assert losses(directory) == pytest.approx(losses(whole[1]), rel=1e-4)
     mine, other = weights(directory), weights(whole[1])

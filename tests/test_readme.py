@@ -1,0 +1,182 @@
+"""What the README says exists, exists, and its commands are accepted as they are written."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lib.study import load_study
+from lib.tasks.decision.papers import read_papers
+from lib.tasks.decision.schema import Data
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's fenced blocks in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Return the words of every command line of the README, in order, without comments."""
+    lines = (line for block in blocks("bash") for line in block.splitlines())
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+COMMANDS = commands()
+MADE = {words[-1] for words in COMMANDS if words[0] == "cp"}  # by a command of the README
+MODULES = sorted({words[2] for words in COMMANDS if words[:2] == ["python", "-m"]})
+
+
+def table(heading: str) -> list[list[str]]:
+    """Return the cells of the table whose first column has this heading, without its head."""
+    found = re.search(rf"^\| {heading} \|.*\n\| ---.*\n((?:\|.*\n)+)", README, re.MULTILINE)
+    return [[c.strip() for c in line.strip("|").split("|")] for line in found[1].splitlines()]
+
+
+def test_every_command_is_of_a_known_kind() -> None:
+    kinds = {words[0] for words in COMMANDS if "=" not in words[0]}
+    assert kinds == {"make", "python", "sbatch", "cp"}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_named_file_exists(words: list[str]) -> None:
+    for word in words:
+        if re.fullmatch(r"(configs|sbatch|tests|lib|stages|bench)/\S+", word) and word not in MADE:
+            assert (REPOSITORY / word).exists()
+        if word.startswith("STUDY="):
+            config = f"configs/{word.removeprefix('STUDY=')}.yaml"
+            assert config in MADE or (REPOSITORY / config).exists()
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if words[0] == "make"], ids=" ".join)
+def test_every_target_exists(words: list[str]) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", *words[1:]], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    target = next(word for word in words[1:] if "=" not in word)
+    assert re.search(rf"^\.PHONY:.*\b{target}\b", makefiles(), re.MULTILINE)
+
+
+def makefiles() -> str:
+    """Return the text of both makefiles."""
+    return "\n".join((REPOSITORY / name).read_text() for name in ("Makefile", "setup.mk"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_help_and_does_not_import_torch(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", module, "--help"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith("usage:")
+    assert not re.search(r"\|\s+(torch|transformers|vllm)$", done.stderr, re.MULTILINE)
+
+
+def test_commands_that_only_print_run_as_written(run_process) -> None:
+    index = run_process("lib.grid", "configs/weighted_loss.yaml", "--index", "5")
+    assert index.code == 0
+    dry = run_process("stages.submit", "train", "configs/demo.yaml", "--dry-run")
+    assert (dry.code, dry.out.split()[0]) == (0, "sbatch")
+    assert "make train STUDY=demo ARGS=--dry-run" in [" ".join(words) for words in COMMANDS]
+
+
+def test_table_of_studies_is_complete_and_counts_their_points() -> None:
+    told = {row[0].strip("`"): int(row[-1]) for row in table("study")}
+    there = sorted((REPOSITORY / "configs").glob("*.yaml"))
+    assert told == {f"configs/{path.name}": len(load_study(path).grid) for path in there}
+
+
+def test_yaml_excerpt_is_a_grid(write_study) -> None:
+    (excerpt,) = blocks("yaml")
+    path = Path(write_study(drop=["axes", "variants", "grid"]))
+    path.write_text(path.read_text() + excerpt, encoding="utf-8")
+    study = load_study(path)
+    assert len(study.grid) == 1 + 2 * 2 == len({point.name for point in study.points()})
+    assert study.point(1).name in README
+
+
+EXAMPLES = [row for row in table("format") if row[1].startswith("`")]
+
+
+@pytest.mark.parametrize("row", EXAMPLES, ids=lambda row: row[0].split()[0])
+def test_every_example_row_is_read(row: list[str], tmp_path: Path) -> None:
+    suffix = re.search(r"`(\.\w+)`", row[0])[1]
+    source = tmp_path / f"papers{suffix}"
+    source.write_text("\n".join(re.findall(r"`([^`]+)`", row[1])) + "\n", encoding="utf-8")
+    papers, report = read_papers(Data(source=str(source)), str(source), "train", (0, 0))
+    assert list(papers) == ["on grids"]
+    assert report["kept"]["rows"] == 1
+
+
+def test_exit_codes_are_those_of_the_stages() -> None:
+    from stages.command import BAD_INPUT, DONE, FAILED, STOPPED
+
+    assert [int(row[0]) for row in table("exit code")] == [DONE, FAILED, BAD_INPUT, STOPPED]
+
+
+def test_layout_names_the_directories_there_are() -> None:
+    layout = next(block for block in blocks("text") if block.startswith("stages/"))
+    parent, told = "", []
+    for line in layout.splitlines():
+        indent, name = re.match(r"( *)(\w+)/", line).groups()
+        told.append(parent + name if indent else name)
+        parent = parent if indent else f"{name}/"
+    assert all((REPOSITORY / name).is_dir() for name in told)
+    files = tracked()
+    top = {str(path.parts[0]) for path in files if len(path.parts) > 1}
+    assert {name for name in top if not name.startswith(".")} == {n for n in told if "/" not in n}
+
+
+def test_files_and_keys_in_the_text_exist() -> None:
+    prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
+    for quoted in re.findall(r"`((?:lib|configs|sbatch|tests|stages)/[\w/.]+)`", prose):
+        assert (REPOSITORY / quoted).exists(), quoted
+    config = load_study(REPOSITORY / "configs/weighted_loss.yaml").config.model_dump()
+    for section, key in re.findall(r"`(data|train|evaluate|generate|model)\.(?!py)(\w+)", prose):
+        assert key in config[section], f"{section}.{key}"
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    run = REPOSITORY / ".ci" / "run"
+    called = [line for line in run.read_text().splitlines() if line.startswith("make")]
+    first = shlex.split(next(line for line in blocks("bash")[0].splitlines() if "test" in line),
+                        comments=True)  # fmt: skip
+    assert [shlex.split(line) for line in called] == [first] == [["make", "test"]]
+    assert run.stat().st_mode & 0o100
+    workflow = (REPOSITORY / ".github" / "workflows" / "ci.yml").read_text()
+    assert ".ci/run" in workflow
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    path = re.compile(r"(?<![\w.~$}*/])/(?:work|tmp|root|home|mnt|Users)/\w")
+    found = []
+    for name in tracked():
+        if name == Path("tests/test_readme.py") or name.name == "LICENSE":
+            continue
+        for number, line in enumerate((REPOSITORY / name).read_text("utf-8").splitlines(), 1):
+            if path.search(line):
+                found.append(f"{name}:{number}: {line.strip()[:60]}")
+    assert found == []
+
+
+def tracked() -> list[Path]:
+    """Return the files that git knows or would add; skip where this is no checkout."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    names = (Path(name) for name in listed.stdout.splitlines())
+    return [name for name in names if (REPOSITORY / name).is_file()]
