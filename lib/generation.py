@@ -194,7 +194,9 @@ class HfEngine:
                     input_ids=ids,
                     attention_mask=mask,
                     position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-                    logits_to_keep=tail,
+                    logits_to_keep=torch.arange(
+                        ids.shape[1] - tail, ids.shape[1], device=ids.device
+                    ),
                     use_cache=False,
                 ).logits
             sums += (-token_nll(logits, labels).sum(1)).tolist()

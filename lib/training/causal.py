@@ -13,16 +13,20 @@ from lib.losses import OBJECTIVES, token_nll
 from lib.schema import Train
 
 
-def collate(rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None) -> dict[str, Any]:
+def collate(
+    rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None, multiple: int = 8
+) -> dict[str, Any]:
     """Encoded rows (see `lib.encoding.encode_row`) → a batch.
 
     Rows are padded on the left, so that the labels of all rows are the last T positions and logits
     are made for these alone. `input_ids`, `attention_mask`, `position_ids`: (B, L), the answer's
     last token left out, since nothing is predicted from it; `labels`, `decision`: (B, T), T the
-    longest answer, −100 and False before a shorter one; `weighted`: (B,) bool.
+    longest answer, −100 and False before a shorter one; `weighted`: (B,) bool. L is rounded up to
+    a multiple: kernels are made for few shapes, and fit their tiles.
     """
     answers = [len(row["input_ids"]) - row["prompt_length"] for row in rows]
     width, tail = max(len(row["input_ids"]) for row in rows) - 1, max(answers)
+    width = -(-width // multiple) * multiple
     input_ids = torch.full((len(rows), width), pad, dtype=torch.long)
     attention_mask = torch.zeros_like(input_ids)
     labels = torch.full((len(rows), tail), -100, dtype=torch.long)
@@ -45,6 +49,16 @@ def collate(rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None
             [weighted_class is not None and row["group"] == weighted_class for row in rows]
         ),
     }
+
+
+def last_positions(input_ids: Tensor, count: int) -> Tensor:
+    """Indices of the last `count` positions, for a model's `logits_to_keep`.
+
+    Given the count alone, models slice; a CPU's linear layer then copies the head's weights for
+    each row of the batch.
+    """
+    width = input_ids.shape[1]
+    return torch.arange(width - count, width, device=input_ids.device)
 
 
 class CausalTrainer(Trainer):
@@ -80,7 +94,7 @@ class CausalTrainer(Trainer):
             input_ids=inputs["input_ids"],
             attention_mask=inputs["attention_mask"],
             position_ids=inputs["position_ids"],
-            logits_to_keep=labels.shape[1],
+            logits_to_keep=last_positions(inputs["input_ids"], labels.shape[1]),
         )
         nll = token_nll(outputs.logits, labels)
         per_row = OBJECTIVES[self.settings.objective](

@@ -15,13 +15,19 @@ ROWS = [
 
 
 def test_collate_by_hand():
-    batch = collate(ROWS, pad=0, weighted_class="reject")
+    batch = collate(ROWS, pad=0, weighted_class="reject", multiple=1)
     assert batch["input_ids"].tolist() == [[0, 0, 5, 6, 7, 8], [5, 6, 7, 8, 9, 10]]
     assert batch["attention_mask"].tolist() == [[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]
     assert batch["position_ids"].tolist() == [[0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]
     assert batch["labels"].tolist() == [[-100, 8, 9], [9, 10, 11]]
     assert batch["decision"].tolist() == [[False, True, False], [True, True, False]]
     assert batch["weighted"].tolist() == [False, True]
+
+
+def test_width_is_a_multiple():
+    batch = collate(ROWS, pad=0, weighted_class=None, multiple=8)
+    assert batch["input_ids"].tolist() == [[0, 0, 0, 0, 5, 6, 7, 8], [0, 0, 5, 6, 7, 8, 9, 10]]
+    assert batch["labels"].tolist() == [[-100, 8, 9], [9, 10, 11]]
 
 
 def test_no_class_is_weighted_where_none_is_named():
@@ -50,7 +56,7 @@ def forward(model, batch):
 def test_padding_changes_no_loss(model):
     """A row alone, unpadded, against the same row padded beside a longer one."""
     together = collate(ROWS, pad=0, weighted_class=None)
-    alone = collate(ROWS[:1], pad=0, weighted_class=None)
+    alone = collate(ROWS[:1], pad=0, weighted_class=None, multiple=1)
     both = token_nll(forward(model, together), together["labels"])
     one = token_nll(forward(model, alone), alone["labels"])
     torch.testing.assert_close(both[0, 1:], one[0])
