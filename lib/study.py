@@ -13,66 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
-from lib import tasks
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid, Value, digest, overlap, parse_grid, point_name
 from lib.schema import INCIDENTAL, OBJECTIVE_KEYS, Config
+from lib.settings import flatten, get, parse_override, put, read_yaml
+from lib.validation import spread, validate
 
 SECTIONS = tuple(Config.model_fields)
 OWN_KEYS = ("name", "mode", "results", "axes", "variants", "grid", "trial")
 MODES = ("full", "trial")
 TRIAL_LIMITS = {"train.epochs": 1.0, "train.max_steps": 2, "data.test_rows": 8}
 TRIAL_FIXED = {"train.report_to": [], "train.processes": 1, "train.fsdp": None}
-
-
-class _Loader(yaml.CSafeLoader):
-    """YAML 1.2's plain scalars: `1:2` stays text, `1e-5` is a number, `no` stays text."""
-
-    yaml_implicit_resolvers: dict = {}
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                line = node.value[position][0].start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: key {key!r} is given twice")
-        return super().construct_mapping(node, deep)
-
-    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        return int(self.construct_scalar(node))  # PyYAML would read 010 as 8, and fail at 08
-
-
-_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
-
-for _tag, _pattern, _first in (
-    ("bool", r"true|false|True|False", "tfTF"),
-    ("int", r"[-+]?[0-9]+", "-+0123456789"),
-    (
-        "float",
-        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.inf|\.nan",
-        "-+.0123456789",
-    ),
-    ("null", r"~|null|Null|", ["~", "n", "N", ""]),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
-    )
-
-
-def read_yaml(text: str, where: str) -> Any:
-    """Safely parsed YAML. Raises BadInput with `where` and the line."""
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader by descent
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a scalar that its tag cannot be
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise BadInput(f"{where}: {line}{problem}") from None
 
 
 @dataclass(frozen=True)
@@ -218,7 +171,7 @@ class Study:
                 usable = isinstance(given, (int, float)) and not isinstance(given, bool)
                 value = min(given, limit) if usable else given or limit
                 put(raw, key, value, f"{self.path}: {key}")
-        return _validate(raw, self.path, origin)
+        return validate(raw, self.path, origin)
 
     def _named_values(self, values: Mapping[str, Value], config: Config) -> dict[str, Value]:
         """The values that name a point: those listed, and those it uses though not listed."""
@@ -370,55 +323,6 @@ def identity(config: Config, *sections: str) -> dict[str, Any]:
     return {key: value for key, value in flat.items() if key not in INCIDENTAL}
 
 
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} → {"a.b": 1}."""
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping) and value:
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[prefix + key] = value
-    return flat
-
-
-def spread(bundle: Mapping[str, Any]) -> dict[str, Any]:
-    """`train: {gamma: 2}` → `train.gamma: 2`: a section given in part keeps its other keys."""
-    flat: dict[str, Any] = {}
-    for key, value in bundle.items():
-        if isinstance(value, dict) and (key == "data" or _known_keys(Config, key.split("."))):
-            flat |= spread({f"{key}.{inner}": v for inner, v in value.items()})
-        else:
-            flat[key] = value
-    return flat
-
-
-def put(nested: dict[str, Any], dotted: str, value: Any, where: str) -> None:
-    """Set `a.b.c` in nested dicts. Raises BadInput where a part on the way is no section."""
-    *sections, last = dotted.split(".")
-    for section in sections:
-        if nested.get(section) is None:
-            nested[section] = {}
-        nested = nested[section]
-        if not isinstance(nested, dict):
-            raise BadInput(f"{where}: {section!r} is not a section, it holds {nested!r}")
-    nested[last] = value
-
-
-def get(nested: Mapping[str, Any], dotted: str) -> Any:
-    """The value at `a.b.c`, None where there is none."""
-    for part in dotted.split("."):
-        nested = nested.get(part) if isinstance(nested, Mapping) else None
-    return nested
-
-
-def parse_override(text: str) -> tuple[str, Any]:
-    """`train.epochs=2` → ("train.epochs", 2); the value is read as YAML."""
-    key, sign, value = text.partition("=")
-    if not sign or not re.fullmatch(r"\w+(\.\w+)*", key):
-        raise BadInput(f"command line: found {text!r}, expected key=value, as in train.epochs=2")
-    return key, read_yaml(value, f"command line: {key}")
-
-
 def _read_file(path: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -480,72 +384,3 @@ def _refuse_swept(
         for key in given:
             if key in bundle:
                 raise BadInput(f"command line: {key} is set by the grid's variant {variant!r}")
-
-
-def _validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Config:
-    try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        raise _first_error(error, Config, "", path, origin) from None
-    try:
-        tasks.check(config.tasks)
-        schema = tasks.part(config.tasks[0], "schema").Data
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-    if not isinstance(raw.get("data"), dict):
-        raise BadInput(f"{path}: data: found {raw.get('data')!r}, expected key: value pairs")
-    try:
-        data = schema.model_validate(raw["data"])
-    except ValidationError as error:
-        raise _first_error(error, schema, "data.", path, origin) from None
-    return config.model_copy(update={"data": data})
-
-
-def _first_error(
-    error: ValidationError,
-    schema: type[BaseModel],
-    prefix: str,
-    path: str,
-    origin: Mapping[str, str],
-) -> BadInput:
-    first, *others = error.errors()
-    loc = [str(part) for part in first["loc"]]
-    unknown = loc.pop() if first["type"] == "extra_forbidden" else None
-    # A union adds its members' names to the location, such as list[str]: no part of the key.
-    loc = [part for part in loc if "[" not in part] + ([unknown] if unknown else [])
-    key = prefix + ".".join(loc)
-    # What was given is named as such; the wrong key may lie below it, or be a part of it.
-    related = (w for k, w in origin.items() if f"{key}.".startswith(f"{k}."))
-    around = (w for k, w in origin.items() if k.startswith(f"{key}."))
-    where = next(related, None) or next(around, None) or f"{path}: "
-    more = f" (and {len(others)} more)" if others else ""
-    if unknown:
-        known = _known_keys(schema, loc[:-1])
-        return BadInput(
-            f"{where}{key}: unknown key, expected one of {listed(known, 24)}"
-            f"{nearest(loc[-1], known)}{more}"
-        )
-    if first["type"] == "missing":
-        return BadInput(f"{where}{key}: missing{more}")
-    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    expected = re.sub(r"a valid dictionary( or instance of \w+)?", "key: value pairs", expected)
-    hint = ""
-    if first["type"] == "literal_error":
-        hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
-    return BadInput(f"{where}{key}: found {first['input']!r}, expected {expected}{hint}{more}")
-
-
-def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:
-    for part in loc:
-        if part not in schema.model_fields:
-            return []
-        annotation = schema.model_fields[part].annotation
-        nested = [
-            t
-            for t in (annotation, *get_args(annotation))
-            if isinstance(t, type) and issubclass(t, BaseModel)
-        ]
-        if not nested:
-            return []
-        schema = nested[0]
-    return list(schema.model_fields)

@@ -16,12 +16,12 @@ from contextlib import nullcontext
 from lib.checkpoints import check_directory
 from lib.grid import digest
 from lib.prepared import encoded_training, split_size, train_identity
+from lib.provenance import provenance
 from lib.runs import (
     is_done,
     locked,
     mark_done,
     now,
-    provenance,
     read_json,
     refuse_change,
     set_aside,

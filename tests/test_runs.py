@@ -1,8 +1,6 @@
 import errno
-import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,14 +12,12 @@ import pytest
 from lib import runs
 from lib.errors import BadInput
 from lib.runs import (
-    SLURM_IDS,
     Busy,
     checksum,
     done_mark,
     is_done,
     locked,
     mark_done,
-    provenance,
     read_json,
     read_jsonl,
     refuse_change,
@@ -366,32 +362,3 @@ def test_old_results_are_set_aside_and_kept(tmp_path: Path, snapshot) -> None:
     second = set_aside(tmp_path, ["model"])
     assert first != second
     assert (first / "model" / "w").read_text() == "1"
-
-
-# -- provenance ------------------------------------------------------------------------------------
-
-
-def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    secret = "hf_" + "s3cret" * 4
-    environ = {
-        "HF_TOKEN": secret,
-        "WANDB_API_KEY": secret,
-        "SLURM_JOB_ID": "17",
-        "SLURM_ARRAY_TASK_ID": "3",
-        "SLURM_JWT": secret,
-    }
-    for key, value in environ.items():
-        monkeypatch.setenv(key, value)
-    found = provenance(environ)
-    assert secret not in json.dumps(found)
-    assert found["slurm"] == {"SLURM_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3"}
-    assert not [key for key in SLURM_IDS if re.search("JWT|TOKEN|KEY", key)]
-    assert found["packages"]["torch"]
-    assert re.fullmatch("[0-9a-f]{40}", found["git"]["commit"])
-    assert isinstance(found["git"]["dirty"], bool)
-    assert provenance({})["slurm"] is None
-
-
-def test_provenance_outside_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(runs, "__file__", str(tmp_path / "runs.py"))
-    assert provenance({})["git"] is None

@@ -6,7 +6,9 @@ import yaml
 
 from lib.errors import BadInput
 from lib.schema import INCIDENTAL, Config
-from lib.study import Study, flatten, identity, load_study, parse_override, read_yaml, spread
+from lib.settings import flatten, parse_override, read_yaml
+from lib.study import Study, identity, load_study
+from lib.validation import spread
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"

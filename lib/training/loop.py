@@ -21,7 +21,8 @@ from lib.models import DTYPES, load_for_training, load_tokenizer
 from lib.progress import Progress
 from lib.runs import read_jsonl, replacing, write_jsonl
 from lib.schema import OBJECTIVE_KIND, Train
-from lib.study import Point, read_yaml
+from lib.settings import read_yaml
+from lib.study import Point
 from lib.training.steps import row_order, step_count
 
 COMPLETE = "complete"  # written into a checkpoint once all of it is there

@@ -1,0 +1,97 @@
+"""A study's settings checked against the schema, with one line for what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from lib import tasks
+from lib.errors import BadInput, listed, nearest
+from lib.schema import Config
+
+
+def validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Config:
+    """The typed config of nested settings; `origin`: dotted key → where its value was given.
+
+    Raises BadInput that names the place, the key, what was found and what was expected.
+    """
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        raise _first_error(error, Config, "", path, origin) from None
+    try:
+        tasks.check(config.tasks)
+        schema = tasks.part(config.tasks[0], "schema").Data
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    if not isinstance(raw.get("data"), dict):
+        raise BadInput(f"{path}: data: found {raw.get('data')!r}, expected key: value pairs")
+    try:
+        data = schema.model_validate(raw["data"])
+    except ValidationError as error:
+        raise _first_error(error, schema, "data.", path, origin) from None
+    return config.model_copy(update={"data": data})
+
+
+def _first_error(
+    error: ValidationError,
+    schema: type[BaseModel],
+    prefix: str,
+    path: str,
+    origin: Mapping[str, str],
+) -> BadInput:
+    first, *others = error.errors()
+    loc = [str(part) for part in first["loc"]]
+    unknown = loc.pop() if first["type"] == "extra_forbidden" else None
+    # A union adds its members' names to the location, such as list[str]: no part of the key.
+    loc = [part for part in loc if "[" not in part] + ([unknown] if unknown else [])
+    key = prefix + ".".join(loc)
+    # What was given is named as such; the wrong key may lie below it, or be a part of it.
+    related = (w for k, w in origin.items() if f"{key}.".startswith(f"{k}."))
+    around = (w for k, w in origin.items() if k.startswith(f"{key}."))
+    where = next(related, None) or next(around, None) or f"{path}: "
+    more = f" (and {len(others)} more)" if others else ""
+    if unknown:
+        known = _known_keys(schema, loc[:-1])
+        return BadInput(
+            f"{where}{key}: unknown key, expected one of {listed(known, 24)}"
+            f"{nearest(loc[-1], known)}{more}"
+        )
+    if first["type"] == "missing":
+        return BadInput(f"{where}{key}: missing{more}")
+    expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    expected = re.sub(r"a valid dictionary( or instance of \w+)?", "key: value pairs", expected)
+    hint = ""
+    if first["type"] == "literal_error":
+        hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
+    return BadInput(f"{where}{key}: found {first['input']!r}, expected {expected}{hint}{more}")
+
+
+def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:
+    for part in loc:
+        if part not in schema.model_fields:
+            return []
+        annotation = schema.model_fields[part].annotation
+        nested = [
+            t
+            for t in (annotation, *get_args(annotation))
+            if isinstance(t, type) and issubclass(t, BaseModel)
+        ]
+        if not nested:
+            return []
+        schema = nested[0]
+    return list(schema.model_fields)
+
+
+def spread(bundle: Mapping[str, Any]) -> dict[str, Any]:
+    """`train: {gamma: 2}` → `train.gamma: 2`: a section given in part keeps its other keys."""
+    flat: dict[str, Any] = {}
+    for key, value in bundle.items():
+        if isinstance(value, dict) and (key == "data" or _known_keys(Config, key.split("."))):
+            flat |= spread({f"{key}.{inner}": v for inner, v in value.items()})
+        else:
+            flat[key] = value
+    return flat
