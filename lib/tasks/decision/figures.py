@@ -1,11 +1,10 @@
-"""Figures of one point and of the comparison, composed from the shapes of `lib.figures`.
+"""Figures of the comparison, composed from the shapes of `lib.figures`.
 
 Everything is drawn from metrics.json, train.jsonl and the tables of `comparison.tabulate`.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
@@ -28,7 +27,10 @@ from lib.figures import (
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import entries, measured
 from lib.tasks.decision.criteria import ACCURACY, RATES, absent, percent
+from lib.tasks.decision.point_figures import LOSS, loss_curve, point_figures
 from lib.tasks.decision.theory import Cell, cells, lines
+
+__all__ = ["comparison_figures", "point_figures"]
 
 NAMES = {
     "accuracy": "accuracy",
@@ -37,20 +39,9 @@ NAMES = {
     "precision": "precision of accepts",
     "recall": "recall of accepts",
 }
-LOSS = "training loss (nats, γ included)"
 BOTH = "bootstrap (at 0 and 100 % Wilson)"
 SQUARE = (2.9, 2.9)
 WHOLE = (-0.02, 1.02)  # limits of a rate whose points may lie at 0 and 1
-
-
-def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
-    """learning_curve, confusion, reliability: each where the point has what it shows."""
-    if point.train_log:
-        yield "learning_curve", _learning_curve(point)
-    if measured(point):
-        yield "confusion", _confusion(point)
-        if point.metrics["reliability"]:
-            yield "reliability", _reliability(point)
 
 
 def comparison_figures(
@@ -458,7 +449,7 @@ def _learning_curves(view: _View) -> Figure:
         if not point.train_log:
             continue
         cell = view.cells[name]
-        steps, losses, broken = _curve(point)
+        steps, losses, broken = loss_curve(point)
         x, y = thin(steps, losses, 40)
         curve = Series(
             f"accepts : rejects {cell.ratio}",
@@ -479,87 +470,3 @@ def _learning_curves(view: _View) -> Figure:
     note = "Means over runs of logged steps; numbers: γ; a larger γ makes the loss itself larger."
     note += f"\nWithout a training log: {bare} of {len(view.points)} points." if bare else ""
     return panels(drawn, "Training loss of every point", note)
-
-
-# -- one point -------------------------------------------------------------------------------------
-
-
-def _curve(point: PointResult) -> tuple[list[float], list[float], float | None]:
-    """Steps and losses of train.jsonl, and where a diverged run had its first loss that is none."""
-    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
-    finite = [row for row in rows if row["loss"] is not None and math.isfinite(row["loss"])]
-    lost = [row["step"] for row in rows if row not in finite]
-    steps = [row["step"] for row in finite]
-    broken = None
-    if lost or point.status == "diverged":
-        broken = (lost or steps[-1:] or [0])[0]
-    return steps, [row["loss"] for row in finite], broken
-
-
-def _learning_curve(point: PointResult) -> Figure:
-    steps, losses, broken = _curve(point)
-    each = Series("each logged step", *thin(steps, losses, 1000), style=Style("#7fa8c9"))
-    each.marked = len(steps) == 1
-    series = [each]
-    if len(steps) > 30:
-        label = f"mean of {math.ceil(len(steps) / 25)} logged steps"
-        series.append(Series(label, *thin(steps, losses, 25), marked=False))
-    if broken is not None:
-        each.absent = [(broken, "diverged")]
-    title = f"Training loss: {point.name}" + f" ({point.status})" * (point.status != "done")
-    return panels([Panel("", "optimizer step", LOSS, series)], title, size=(3.4, 2.1))
-
-
-def _confusion(point: PointResult) -> Figure:
-    counts = point.metrics["confusion"]
-    answers = ["accept", "reject"] + ["unknown"] * bool(point.metrics["unknown"])
-    shares, texts = [], []
-    for actual in counts.values():
-        total = sum(actual.values())
-        shares.append([actual[answer] / total if total else None for answer in answers])
-        texts.append(
-            [f"{actual[a]:,}\n{percent(s)}" for a, s in zip(answers, shares[-1], strict=True)]
-        )
-    return heatmap(
-        [Table("", list(counts), answers, shares, texts)],
-        f"Decisions: {point.name}",
-        "answer",
-        "actual decision",
-        note=f"{point.metrics['rows']:,} test papers; shares of each actual decision.",
-        limits=(0.0, 1.0),
-    )
-
-
-def _reliability(point: PointResult) -> Figure:
-    bins, metrics = point.metrics["reliability"], point.metrics["metrics"]
-    full = [row for row in bins if row["n"]]
-    keys = ("mean_p", "observed", "observed_low", "observed_high")
-    columns = [[row[key] for row in full] for key in keys]
-    panel = Panel(
-        "",
-        "P(accept) (%)",
-        "share of accepts (%)",
-        [Series("observed", *columns, style=Style("#0072B2"))],
-        percent="xy",
-        xlim=(0, 1),
-        ylim=(0, 1),
-        identity=True,
-        bars=[
-            (row["low"], row["high"] - row["low"], row["n"] / point.metrics["rows"]) for row in bins
-        ],
-        bars_label="share of papers in the bin (%)",
-        remark="\n".join(
-            f"{label} {_with_interval(metrics[key])}"
-            for key, label in (("ece", "ECE"), ("brier", "Brier"), ("auc", "AUC"))
-        ),
-    )
-    level = f"{100 * point.metrics['level']:g} %"
-    note = f"{point.metrics['rows']:,} test papers; bars: {level} Wilson intervals."
-    return panels([panel], f"Reliability: {point.name}", note, size=(2.7, 2.5))
-
-
-def _with_interval(metric: Mapping[str, Any]) -> str:
-    if metric["value"] is None:
-        return "undefined"
-    bounds = f" [{metric['low']:.3f}, {metric['high']:.3f}]" if metric["low"] is not None else ""
-    return f"{metric['value']:.3f}{bounds}"
