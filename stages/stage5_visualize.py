@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     task, settings = tasks.part(study.config.tasks[0], "figures"), study.config.evaluate
     rows = test_rows(study)
     results = [read_point(study, point, rows) for point in points]
-    with progress(len(points) + 1, "draw", "directory") as shown:
+    with progress(len(points) + 1, "draw", "folder") as shown:
         for count, (point, result) in enumerate(zip(points, results, strict=True), 1):
             mark = done_mark(point.directory, "visualize")
             key = evaluated["identity"].get(point.name)
