@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,6 @@ from lib.schema import Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
 disable_progress_bar()
-# Advice of bitsandbytes on faster kernels, given at every import, adapters of 4 bit or none.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
