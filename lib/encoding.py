@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from array import array
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
-
-import numpy as np
 
 from lib.errors import BadInput
 from lib.tasks import Message, Row
@@ -18,8 +19,10 @@ def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     """Token ids of a prompt up to where the assistant's answer begins.
 
     The chat template is applied once and brings every special token; a tokenizer without a
-    template gets the plain text and its own special tokens.
+    template gets the plain text and its own special tokens. What looks like a special token in a
+    message (`<|im_end|>` in a paper on chat models) stays text: see `harmless`.
     """
+    messages = harmless(tokenizer, messages)
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -32,12 +35,11 @@ def encode_answer(tokenizer: Any, messages: list[Message], answer: str) -> list[
     The template is applied to the whole conversation and the prompt's text taken off, so that the
     end of turn is the model's own.
     """
-    text = answer
+    *messages, last = harmless(tokenizer, [*messages, {"role": "assistant", "content": answer}])
+    text = last["content"]
     if tokenizer.chat_template:
         prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        whole = tokenizer.apply_chat_template(
-            [*messages, {"role": "assistant", "content": answer}], tokenize=False
-        )
+        whole = tokenizer.apply_chat_template([*messages, last], tokenize=False)
         if not whole.startswith(prompt):
             raise BadInput(
                 f"{tokenizer.name_or_path}: its chat template renders a prompt "
@@ -51,6 +53,27 @@ def encode_answer(tokenizer: Any, messages: list[Message], answer: str) -> list[
         if token in ends:  # what a template puts behind the end of turn is never generated
             return ids[: position + 1]
     return [*ids, tokenizer.eos_token_id]
+
+
+def harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:
+    """The messages with a space put into every spelled-out special token: `< |im_end|>`.
+
+    Tokenised as it stands, such a text would end its own turn and could begin another.
+    """
+    pattern = _special(tokenizer)
+    return [{**m, "content": pattern.sub(_parted, m["content"])} for m in messages]
+
+
+def _parted(found: re.Match[str]) -> str:
+    return f"{found[0][:1]} {found[0][1:]}"
+
+
+@lru_cache(maxsize=8)
+def _special(tokenizer: Any) -> re.Pattern[str]:
+    """Matches what the tokenizer would read as a special token."""
+    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+    names = sorted({*tokenizer.all_special_tokens, *added} - {""}, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
 
 def end_tokens(tokenizer: Any) -> set[int]:
@@ -138,4 +161,4 @@ def common_ends(one: list[int], other: list[int]) -> tuple[int, int]:
 
 def prompt_hash(ids: list[int]) -> str:
     """12 hex digits that identify a rendered prompt."""
-    return hashlib.sha256(np.asarray(ids, dtype=np.int64).tobytes()).hexdigest()[:12]
+    return hashlib.sha256(array("q", ids).tobytes()).hexdigest()[:12]

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lib import tasks
 from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
 from lib.errors import BadInput
@@ -152,7 +150,7 @@ def _encode(
         )
     position = {row_id: i for i, row_id in enumerate(distinct)}
     places = {
-        name: np.array([position[row["id"]] for row in rows])
+        name: [position[row["id"]] for row in rows]
         for name, rows in splits.items()
         if name != "test"
     }
@@ -160,6 +158,7 @@ def _encode(
 
 
 def _write_encoded(encoded: Mapping[str, Any], directory: Path) -> None:
+    import numpy as np  # not above: stages answer --help without it
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()  # ours tell the time left, in a log file too
@@ -198,6 +197,7 @@ def encoded_training(study: Study, point: Point) -> Any:
 
     Raises BadInput where the data of the study lack the split that the point needs.
     """
+    import numpy as np
     from datasets import load_from_disk
 
     directory = study.directory / "data" / "encoded"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from lib.errors import BadInput
 from lib.schema import Train
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def step_count(train: Train, rows: int) -> int:
@@ -33,6 +35,8 @@ def row_order(rows: int, count: int, seed: int) -> np.ndarray:
     It depends on nothing else, so that devices and micro-batches change neither the order nor
     which rows make up a step.
     """
+    import numpy as np  # not above: stages answer --help without it
+
     epochs = math.ceil(count / rows)
     order = [np.random.default_rng([seed, epoch]).permutation(rows) for epoch in range(epochs)]
     return np.concatenate(order)[:count]

@@ -42,6 +42,7 @@ def read_papers(data: Any, source: str, split: str, part: tuple[int, int]) -> tu
     ids: dict[str, str] = {}
     empty = duplicates = conflicts = 0
     for where, record in placed:
+        _check_text(record, where)
         label = record.get("answer", record.get("decision"))
         if _plain(label) in drop:
             dropped["null" if _plain(label) is None else str(label).strip()] += 1
@@ -121,6 +122,18 @@ def _text(value: Any) -> str:
 def content_hash(text: str) -> str:
     """SHA-256 of a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _check_text(record: Mapping[str, Any], where: str) -> None:
+    """Raise BadInput for half a surrogate pair, which JSON can spell and no file can hold."""
+    said = {f"message {n}": m["content"] for n, m in enumerate(record.get("messages", ()), 1)}
+    for key, value in {**record, **said}.items():
+        try:
+            value.encode() if isinstance(value, str) else None
+        except UnicodeEncodeError as error:
+            found = f"U+{ord(value[error.start]):04X} at character {error.start + 1}"
+            raise BadInput(f"{where}: {key}: found half a surrogate pair ({found}), expected "
+                           f"Unicode text") from None  # fmt: skip
 
 
 def _is_empty(record: Mapping[str, Any]) -> bool:

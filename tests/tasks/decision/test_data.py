@@ -311,6 +311,19 @@ def test_titles_that_are_two(one, other):
     assert decision.normalised_title(one) != decision.normalised_title(other)
 
 
+@pytest.mark.parametrize(
+    ("row", "place"),
+    [(paper(1, True, title="Smile \ud83d"), "title: found half a surrogate pair (U+D83D at "
+                                             "character 7), expected Unicode text"),
+     (paper(1, True, abstract="\udc00"), "abstract: found half"),
+     ({"conversations": [{"from": "human", "value": "\ud800"}, {"from": "gpt", "value": "Accept"}]},
+      "message 1: found half")],
+)  # fmt: skip
+def test_half_a_surrogate_pair_is_refused_with_its_row(tmp_path, row, place):
+    path = jsonl(tmp_path / "p.jsonl", [paper(0, True, title="Whole \U0001f600"), row])
+    assert refused(path).startswith(f"{path}:2: {place}")
+
+
 def test_papers_without_title_are_told_apart_by_text(tmp_path):
     rows = papers(2, 2) + [
         paper(n, True, title=title, abstract=f"About {n % 2}")
