@@ -15,15 +15,14 @@ ValueError names the argument whose shape or values are wrong; nan is wrong ever
 one class are legitimate outcomes. float32 weights are summed in float32, others in float64.
 """
 
-from collections.abc import Sequence
 from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
+from lib import columns
+from lib.columns import Metric
 from lib.statistics import percentile_interval, reflected_interval, wilson
-
-Metric = float | np.ndarray | None  # float or None without weights, (R,) with them
 
 
 class MovedThreshold(NamedTuple):
@@ -49,26 +48,26 @@ def decision_rates(
 
     Source: sklearn.metrics, labels {0, 1}, `zero_division=nan`.
     """
-    y, pred = _labels(y), _predictions(pred, len(y))
+    y, pred = columns.labels(y), columns.predictions(pred, len(y))
     right, accepted, positive = pred == y, pred == 1, y == 1
-    columns = [np.ones(len(y)), right, accepted, positive, accepted & positive]
-    rows, right, accepted, positive, hits = _sums(columns, len(y), weights).T
+    counted = [np.ones(len(y)), right, accepted, positive, accepted & positive]
+    rows, right, accepted, positive, hits = columns.sums(counted, len(y), weights).T
     rates = {
-        "accuracy": _ratio(right, rows),
-        "precision": _ratio(hits, accepted),
-        "recall": _ratio(hits, positive),
-        "f1": _ratio(2 * hits, accepted + positive),
-        "acceptance_rate": _ratio(accepted, rows),
-        "actual_acceptance_rate": _ratio(positive, rows),
+        "accuracy": columns.ratio(right, rows),
+        "precision": columns.ratio(hits, accepted),
+        "recall": columns.ratio(hits, positive),
+        "f1": columns.ratio(2 * hits, accepted + positive),
+        "acceptance_rate": columns.ratio(accepted, rows),
+        "actual_acceptance_rate": columns.ratio(positive, rows),
     }
-    return {name: _answer(value, weights) for name, value in rates.items()}
+    return {name: columns.answer(value, weights) for name, value in rates.items()}
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray | None = None) -> Metric:
     """Mean of per-row values (n,): any rate or score that is an average over rows."""
-    values = _column("values", values)
-    total, rows = _sums([values, np.ones(len(values))], len(values), weights).T
-    return _answer(_ratio(total, rows), weights)
+    values = columns.column("values", values)
+    total, rows = columns.sums([values, np.ones(len(values))], len(values), weights).T
+    return columns.answer(columns.ratio(total, rows), weights)
 
 
 def auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> Metric:
@@ -77,9 +76,9 @@ def auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> 
     Undefined unless both classes have weight.
     Source: Mann–Whitney form, Hanley & McNeil 1982; sklearn roc_auc_score(sample_weight=…).
     """
-    y = _labels(y)
-    score = _column("score", score, len(y))
-    matrix = _matrix(weights, len(y))
+    y = columns.labels(y)
+    score = columns.column("score", score, len(y))
+    matrix = columns.matrix(weights, len(y))
     wins, pairs = np.empty(len(matrix)), np.empty(len(matrix))
     positive, negative = np.flatnonzero(y == 1), np.flatnonzero(y == 0)
     negative = negative[np.argsort(score[negative], kind="stable")]
@@ -94,13 +93,13 @@ def auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> 
         half = 0.5 * (running[:, below] + running[:, up_to])
         wins[start : start + 64] = (of_positive * half).sum(axis=1)
         pairs[start : start + 64] = of_positive.sum(axis=1) * running[:, -1]
-    return _answer(_ratio(wins, pairs), weights)
+    return columns.answer(columns.ratio(wins, pairs), weights)
 
 
 def brier(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> Metric:
     """Mean of (p − y)², in [0, 1], lower is better. Source: sklearn brier_score_loss."""
-    y = _labels(y)
-    return weighted_mean((_probabilities(p, len(y)) - y) ** 2, weights)
+    y = columns.labels(y)
+    return weighted_mean((columns.probabilities(p, len(y)) - y) ** 2, weights)
 
 
 def ece(
@@ -115,11 +114,11 @@ def ece(
     The absolute value biases it upwards: read it beside `ece_by_chance`.
     Source: Naeini et al. 2015; bins as in Guo et al. 2017 and sklearn calibration_curve.
     """
-    y, p = _labels(y), _probabilities(p, len(y))
+    y, p = columns.labels(y), columns.probabilities(p, len(y))
     which = _bin_of(p, bins)
     gaps = np.where(which[:, None] == np.arange(bins), (p - y)[:, None], 0.0)  # (n, bins)
-    sums = _sums([*gaps.T, np.ones(len(y))], len(y), weights)
-    return _answer(_ratio(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1]), weights)
+    sums = columns.sums([*gaps.T, np.ones(len(y))], len(y), weights)
+    return columns.answer(columns.ratio(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1]), weights)
 
 
 def ece_by_chance(p: np.ndarray, bins: int = 15) -> tuple[float, float] | None:
@@ -128,7 +127,7 @@ def ece_by_chance(p: np.ndarray, bins: int = 15) -> tuple[float, float] | None:
     Labels drawn from p leave each bin a gap that is about half-normal with σ² = Σ p(1 − p), derived
     here. On 2,024 rows the mean is near 0.03, on 100 rows near 0.12. None for no rows.
     """
-    p = _probabilities(p)
+    p = columns.probabilities(p)
     if len(p) == 0:
         return None
     variance = np.bincount(_bin_of(p, bins), weights=p * (1 - p), minlength=bins)
@@ -144,7 +143,7 @@ def reliability_table(
     low, high: edges; n: rows; mean_p: mean probability; observed: share of positives; observed_low,
     observed_high: its Wilson interval. The last four are None in an empty bin.
     """
-    y, p = _labels(y), _probabilities(p, len(y))
+    y, p = columns.labels(y), columns.probabilities(p, len(y))
     which = _bin_of(p, bins)
     table = []
     for b in range(bins):
@@ -162,7 +161,7 @@ def reliability_table(
 
 def confusion(y: np.ndarray, pred: np.ndarray) -> dict[str, dict[str, int]]:
     """Counts by label, then by decision: {"accept" | "reject": {"accept", "reject", "unknown"}}."""
-    y, pred = _labels(y), _predictions(pred, len(y))
+    y, pred = columns.labels(y), columns.predictions(pred, len(y))
     codes = {"accept": 1, "reject": 0, "unknown": -1}
     return {
         label: {name: int((pred[y == value] == code).sum()) for name, code in codes.items()}
@@ -177,7 +176,7 @@ def threshold_at_rate(score: np.ndarray, rate: float) -> MovedThreshold | None:
     ties allow, the lower of two equally near. The threshold is the highest rejected score (just
     below the lowest score when all are accepted), so no rounding moves a row across it.
     """
-    score = _column("score", score)
+    score = columns.column("score", score)
     if not 0 <= rate <= 1:
         raise ValueError(f"rate: {rate} does not lie in 0..1")
     if len(score) == 0:
@@ -198,7 +197,7 @@ def expected_acceptance(z: np.ndarray, offset: float | np.ndarray) -> Metric:
     training, reject weight γ by −log(γ·k).
     Source: Elkan 2001; Menon et al., arXiv 2007.07314.
     """
-    z, offset = np.sort(_column("z", z)), np.asarray(offset, dtype=float)
+    z, offset = np.sort(columns.column("z", z)), np.asarray(offset, dtype=float)
     if np.isnan(offset).any():
         raise ValueError("offset: holds nan")
     if len(z) == 0:
@@ -226,7 +225,7 @@ def decision_intervals(
     the test set, not to the point, and has no interval. bins: of ece; score: what auc ranks by, p
     if None (log-odds rank rows whose p rounds to 1).
     """
-    y, pred = _labels(y), _predictions(pred, len(y))
+    y, pred = columns.labels(y), columns.predictions(pred, len(y))
     values, resampled = decision_rates(y, pred), decision_rates(y, pred, counts)
     del values["actual_acceptance_rate"]
     if p is not None:
@@ -268,70 +267,8 @@ def _ece_interval(
     return 0.0 if chance else max(0.0, interval.low), max(value, interval.high)
 
 
-def _matrix(weights: np.ndarray | None, n: int) -> np.ndarray:
-    """Weights as (R, n) floats; one row of ones for None."""
-    if weights is None:
-        return np.ones((1, n))
-    weights = np.asarray(weights)
-    if weights.ndim != 2 or weights.shape[1] != n:
-        raise ValueError(f"weights: shape {weights.shape}, expected (resamples, {n})")
-    if weights.size and not weights.min() >= 0:  # nan fails this too
-        raise ValueError("weights: negative or nan")
-    return weights if weights.dtype == np.float32 else weights.astype(float)
-
-
-def _sums(columns: Sequence[np.ndarray], n: int, weights: np.ndarray | None) -> np.ndarray:
-    """(R, columns): weighted sums of per-row columns (n,), one product."""
-    matrix = _matrix(weights, n)
-    return (matrix @ np.stack(columns, axis=1).astype(matrix.dtype)).astype(float)
-
-
-def _ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
-    """top / bottom, nan where bottom is 0."""
-    return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom != 0)
-
-
-def _answer(values: np.ndarray, weights: np.ndarray | None) -> Metric:
-    """(R,) values with weights; without, the only value as a float, None for nan."""
-    if weights is not None:
-        return values
-    return None if np.isnan(values[0]) else float(values[0])
-
-
 def _bin_of(p: np.ndarray, bins: int) -> np.ndarray:
     """(n,) bin of each probability, bins (low, high] of equal width, 0 in the first."""
     if bins < 1:
         raise ValueError(f"bins: {bins}, expected at least 1")
     return np.searchsorted(np.arange(1, bins) / bins, p, side="left")
-
-
-def _column(name: str, values: np.ndarray, n: int | None = None) -> np.ndarray:
-    """`values` as (n,) finite floats."""
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or (n is not None and len(values) != n):
-        raise ValueError(f"{name}: shape {values.shape}, expected ({'n' if n is None else n},)")
-    if not np.isfinite(values).all():
-        raise ValueError(f"{name}: holds nan or infinite values")
-    return values
-
-
-def _coded(name: str, values: np.ndarray, codes: tuple[int, ...], n: int | None) -> np.ndarray:
-    values = _column(name, values, n)
-    if not np.isin(values, codes).all():
-        raise ValueError(f"{name}: holds values other than {codes}")
-    return values
-
-
-def _labels(y: np.ndarray) -> np.ndarray:
-    return _coded("y", y, (0, 1), None)
-
-
-def _predictions(pred: np.ndarray, n: int) -> np.ndarray:
-    return _coded("pred", pred, (1, 0, -1), n)
-
-
-def _probabilities(p: np.ndarray, n: int | None = None) -> np.ndarray:
-    p = _column("p", p, n)
-    if not ((p >= 0) & (p <= 1)).all():
-        raise ValueError("p: holds values outside 0..1")
-    return p

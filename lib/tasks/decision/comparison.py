@@ -18,14 +18,14 @@ from lib.metrics import auc, decision_rates, threshold_at_rate, weighted_mean
 from lib.statistics import (
     holm,
     mcnemar,
-    page_trend,
     paired_bootstrap_difference,
     percentile_interval,
 )
 from lib.tasks import PointResult, Row
 from lib.tasks.decision import theory
 from lib.tasks.decision.evaluate import METRICS, Answers, labels, read_answers, resamples
-from lib.tasks.decision.theory import SIGN, Cell, estimate
+from lib.tasks.decision.theory import Cell, estimate
+from lib.tasks.decision.trends import over_gamma
 
 FAMILIES = ("baseline", "control", "trend")
 CURVE = np.linspace(0, 1, 101)  # acceptance rates at which the moved threshold is drawn
@@ -64,7 +64,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
             z = answers[other.name].z if other.name in answers else None
             offset = cells[other.name].offset
             tables[other.name]["truth"] = theory.against_truth(y, truth, offset, z)
-    trends = _trends(cells, answers, counts, settings.level)
+    trends = over_gamma(cells, answers, counts, settings.level)
     scored = {n: a.z for n, a in answers.items() if a.z is not None}
     resampled = [weighted_mean(shift, counts) for shift in shifts.values()]
     return {
@@ -213,54 +213,6 @@ def _control_curve(
     }
 
 
-def _trends(
-    cells: Mapping[str, Cell], answers: Mapping[str, Answers], counts: np.ndarray, level: float
-) -> list[dict[str, Any]]:
-    """Each line over γ: its acceptance rates in order, and Page's test on the papers' log-odds.
-
-    `pairs`: neighbouring γ levels whose acceptance rates go the expected way, are equal, or go the
-    other way; `reversed_clearly`: the last, with a paired interval of the difference without 0.
-    """
-    found = []
-    for line, names in theory.lines(cells).items():
-        variant, weighted_class, ratio, seed, rest = line
-        present = [name for name in names if name in answers]
-        accepted = [(answers[name].pred == 1).astype(float) for name in present]
-        pairs = {"in_order": 0, "equal": 0, "reversed": 0, "reversed_clearly": 0}
-        for lower, higher in zip(accepted, accepted[1:], strict=False):
-            step = estimate(SIGN[weighted_class] * (higher - lower), counts, level)
-            if step["value"] is None or abs(step["value"]) < 1e-12:
-                pairs["equal"] += 1
-            elif step["value"] > 0:
-                pairs["in_order"] += 1
-            else:
-                pairs["reversed"] += 1
-                pairs["reversed_clearly"] += step["high"] is not None and step["high"] < 0
-        scored = [n for n in present if answers[n].z is not None]
-        levels = np.reshape([answers[n].z for n in scored], (len(scored), counts.shape[1]))
-        page = page_trend(SIGN[weighted_class] * levels.T)._asdict()
-        reason = page["reason"]
-        if reason and len(scored) < len(present):
-            page["reason"] = f"{reason}; {len(present) - len(scored)} points have no scores"
-        found.append(
-            {
-                "variant": variant,
-                "weighted_class": weighted_class,
-                "ratio": ratio,
-                "seed": seed,
-                "rest": dict(rest),
-                "points": present,
-                "absent": [name for name in names if name not in answers],
-                "gammas": [cells[name].gamma for name in present],
-                "acceptance": [float(a.mean()) if len(a) else None for a in accepted],
-                "pairs": pairs,
-                "monotonic": pairs["reversed"] == 0 if len(present) > 1 else None,
-                "page": page | {"p_holm": None},
-            }
-        )
-    return found
-
-
 def _adjust(tables: Mapping[str, dict[str, Any]], trends: list[dict[str, Any]]) -> dict[str, int]:
     """Write Holm's p-value beside each p-value of the three families; returns their sizes."""
     tests: dict[str, dict[str, dict[str, Any]]] = {family: {} for family in FAMILIES}
@@ -307,59 +259,6 @@ def _seeds(points: Sequence[PointResult], cells: Mapping[str, Cell]) -> list[dic
             }
         )
     return found
-
-
-def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row a point for the CSV, in grid order, all with the same keys; unknown numbers None."""
-    axes = list(dict.fromkeys(axis for point in points for axis in point.values))
-    baseline = tables["baseline"]["name"]
-    of_seeds = {name: group for group in tables["seeds"] for name in group["points"]}
-    rows = []
-    for point in points:
-        table = tables["points"][point.name]
-        row = {"point": point.name, **{axis: point.values.get(axis) for axis in axes}}
-        row |= {key: table[key] for key in ("status", "rows", "unknown", "neither_mean")}
-        for metric in METRICS:
-            row |= _spread(metric, (table["metrics"] or {}).get(metric))
-        row["offset"] = table["cell"]["offset"]
-        expected, control = table["theory"] or {}, table["control"] or {}
-        row["delta"] = baseline and row["offset"] - tables["points"][baseline]["cell"]["offset"]
-        for name in ("expected_acceptance", "acceptance_minus_expected", "logit_shift"):
-            row |= _spread(name, expected.get(name))
-        row |= _spread("accuracy_minus_baseline", table["accuracy_difference"])
-        row |= _spread("auc_minus_baseline", table["auc_difference"])
-        row |= _test("mcnemar", table["mcnemar"])
-        row |= {
-            f"control_{name}": control.get(name)
-            for name in ("threshold", "acceptance_rate", "accuracy", "f1")
-        }
-        row |= _spread("accuracy_minus_control", control.get("accuracy_difference"))
-        row |= _spread("f1_minus_control", control.get("f1_difference"))
-        row |= _test("control_mcnemar", control.get("mcnemar"))
-        if tables["truth"]:
-            row |= {f"truth_{name}": value for name, value in table["truth"].items()}
-        if of_seeds:
-            group = of_seeds.get(point.name)
-            row["seeds"] = len(group["seeds"]) if group else 1
-            for metric in METRICS:
-                spread = group["metrics"][metric] if group else {}
-                row |= {f"{metric}_seeds_{key}": spread.get(key) for key in ("mean", "sd")}
-        rows.append(row)
-    return rows
-
-
-def _spread(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
-    found = found or {}
-    return {
-        name: found.get("value"),
-        f"{name}_low": found.get("low"),
-        f"{name}_high": found.get("high"),
-    }
-
-
-def _test(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
-    found = found or {}
-    return {f"{name}_p": found.get("p_value"), f"{name}_p_holm": found.get("p_holm")}
 
 
 def _mcnemar(a: np.ndarray, b: np.ndarray) -> dict[str, Any]:

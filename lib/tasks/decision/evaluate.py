@@ -79,11 +79,12 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
 def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
     """What the points say together: see `comparison.tabulate`, `criteria.judge`, `findings`."""
     from lib.tasks.decision import comparison, criteria, findings
+    from lib.tasks.decision.flat import flat
 
     tables = comparison.tabulate(points, rows, settings)
     tables["criteria"] = criteria.judge(points, tables)
     tables["findings"] = findings.sentences(points, tables)
-    return Comparison(tables, comparison.flat(points, tables), criteria.markdown(tables))
+    return Comparison(tables, flat(points, tables), criteria.markdown(tables))
 
 
 def labels(rows: Sequence[Row]) -> np.ndarray:
