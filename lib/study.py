@@ -10,14 +10,15 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lib.checks import check, check_point, unused_because
 from lib.errors import BadInput, listed, nearest
-from lib.grid import Grid, Value, digest, overlap, parse_grid, point_name
-from lib.schema import INCIDENTAL, OBJECTIVE_KEYS, Config
+from lib.grid import Grid, Value, digest, parse_grid, point_name
+from lib.schema import INCIDENTAL, Config
 from lib.settings import flatten, get, parse_override, put, read_yaml
 from lib.validation import spread, validate
 
@@ -67,7 +68,7 @@ class Study:
     @cached_property
     def config(self) -> Config:
         """The study without a point: no variant, no axis value."""
-        return self._resolve({})
+        return self.resolve({})
 
     @property
     def directory(self) -> Path:
@@ -82,9 +83,9 @@ class Study:
     def point(self, index: int) -> Point:
         """Point `index`, resolved and checked. Raises BadInput when out of range or not valid."""
         values = self.grid.values(index)
-        config = self._resolve(values)
-        self._check_point(values, config)
-        name = point_name(self._named_values(values, config))
+        config = self.resolve(values)
+        check_point(self, values, config)
+        name = point_name(self.named_values(values, config))
         return Point(index, values, name, config, self.directory / name)
 
     def points(self) -> Iterator[Point]:
@@ -132,11 +133,11 @@ class Study:
                 for a, o in block.items()
             }
             for values in Grid((walked,)):
-                data = self._resolve(values).data
+                data = self.resolve(values).data
                 seen.setdefault(digest(data.model_dump()), data)
         return list(seen.values())
 
-    def _representatives(self) -> Iterator[dict[str, Value]]:
+    def representatives(self) -> Iterator[dict[str, Value]]:
         """Points in which every value of every axis of every (block, variant) occurs."""
         for block in self.grid.blocks:
             for variant in block.get("variant", (None,)):
@@ -148,7 +149,8 @@ class Study:
                     if axis != "variant":
                         yield from (first | {axis: value} for value in options[1:])
 
-    def _resolve(self, values: Mapping[str, Value]) -> Config:
+    def resolve(self, values: Mapping[str, Value]) -> Config:
+        """The typed config at these axis values. Raises BadInput for what no schema allows."""
         raw = {key: copy.deepcopy(self.raw[key]) for key in SECTIONS if key in self.raw}
         layers = [("file", "trial: ", self.raw["trial"])] if self.mode == "trial" else []
         if "variant" in values:
@@ -173,7 +175,7 @@ class Study:
                 put(raw, key, value, f"{self.path}: {key}")
         return validate(raw, self.path, origin)
 
-    def _named_values(self, values: Mapping[str, Value], config: Config) -> dict[str, Value]:
+    def named_values(self, values: Mapping[str, Value], config: Config) -> dict[str, Value]:
         """The values that name a point: those listed, and those it uses though not listed."""
         named = {"variant": values["variant"]} if "variant" in values else {}
         for axis, key in self.axes.items():
@@ -182,75 +184,6 @@ class Study:
             elif unused_because(key, config) is None:
                 named[axis] = get(config.model_dump(), key)
         return named
-
-    def _check_point(self, values: Mapping[str, Value], config: Config) -> None:
-        """Every check across the fields of one point."""
-        for axis, value in values.items():
-            reason = unused_because(self.axes[axis], config) if axis != "variant" else None
-            if reason and not _is_neutral(self.axes[axis], value):
-                owner = f"variant {values['variant']!r}" if "variant" in values else "this study"
-                raise BadInput(
-                    f"{self.path}: grid: {owner} does not use axis {axis!r} ({reason}), "
-                    f"so {axis} {value!r} would repeat a point"
-                )
-        train = config.train
-        if train.batch_size % (train.micro_batch * train.processes):
-            raise BadInput(
-                f"{self.path}: train.batch_size: found {train.batch_size}, expected a multiple "
-                f"of train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
-            )
-        if train.fsdp and train.processes == 1:
-            raise BadInput(f"{self.path}: train.fsdp: expected train.processes above 1")
-
-    def _check(self) -> None:
-        """Every check of a study, of its points and across them, without walking the grid."""
-        self._check_keys()
-        for values in self._representatives():
-            self._check_point(values, self._resolve(values))
-        self._check_duplicates()
-        self._check_baseline()
-
-    def _check_keys(self) -> None:
-        """Axes land on keys that there are; variants out of use and `trial` are right as well."""
-        known = flatten(self.config.model_dump())
-        for axis, key in self.axes.items():
-            if key not in known:
-                raise BadInput(
-                    f"{self.path}: axes.{axis}: found {key!r}, expected a key such as train.seed"
-                    f"{nearest(key, known)}"
-                )
-        for variant in self.variants:
-            self._resolve({"variant": variant})
-        replace(self, mode="trial")._resolve({})
-
-    def _check_duplicates(self) -> None:
-        named = []
-        for block in self.grid.blocks:
-            for variant in block.get("variant", (None,)):
-                one = {**block, "variant": (variant,)} if variant is not None else dict(block)
-                first = {a: options[0] for a, options in one.items()}
-                config = self._resolve(first)
-                # What a point names though it ignores it tells no two runs apart.
-                filled = {
-                    axis: value
-                    for axis, value in self._named_values(first, config).items()
-                    if axis == "variant" or unused_because(self.axes[axis], config) is None
-                }
-                named.append({a: one.get(a, (v,)) for a, v in filled.items()})
-        for i, one in enumerate(named):
-            for other in named[:i]:
-                if shared := overlap(one, other):
-                    raise BadInput(f"{self.path}: grid: duplicate point {point_name(shared)}")
-
-    def _check_baseline(self) -> None:
-        if unknown := set(self.config.evaluate.baseline) - set(self.axes) - {"variant"}:
-            axis = sorted(unknown)[0]
-            raise BadInput(
-                f"{self.path}: evaluate.baseline: unknown axis {axis!r}, expected one "
-                f"of {listed(['variant', *self.axes])}"
-                f"{nearest(axis, ['variant', *self.axes])}"
-            )
-        self.baseline()
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
@@ -295,26 +228,8 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     study = Study(
         path, name, mode, Path(results), raw, tuple(overrides), given, axes, variants, grid
     )
-    study._check()
+    check(study)
     return study
-
-
-def unused_because(key: str, config: Config) -> str | None:
-    """Why a point with this config ignores `key` of its config, or None where it does not."""
-    section, _, name = key.partition(".")
-    owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
-    if section != "train" or not owners:
-        return None
-    if config.train.objective not in owners:
-        return f"train.objective is {config.train.objective}"
-    if name in ("gamma", "weighting") and config.train.weighted_class is None:
-        return "train.weighted_class is null"
-    return None
-
-
-def _is_neutral(key: str, value: Value) -> bool:
-    """Whether an unused key may be listed with this value, so that a grid reads well."""
-    return (key == "train.gamma" and value == 1) or value is None
 
 
 def identity(config: Config, *sections: str) -> dict[str, Any]:

@@ -475,7 +475,7 @@ def test_loading_a_million_points_walks_none_of_them(write_study, monkeypatch) -
         }
     )
     calls: Counter = Counter()
-    for name in ("point", "_resolve"):
+    for name in ("point", "resolve"):
         method = getattr(Study, name)
 
         def counted(*args, method=method, name=name):
@@ -486,10 +486,10 @@ def test_loading_a_million_points_walks_none_of_them(write_study, monkeypatch) -
     study = load_study(path)
     assert len(study.grid) == 10**6
     assert calls["point"] <= 1  # the baseline
-    assert calls["_resolve"] < 100  # each value of each axis once
+    assert calls["resolve"] < 100  # each value of each axis once
     calls.clear()
     assert study.point(654_321).name == "accept_a7_b6_c5_d4_e3_f2"
-    assert calls["_resolve"] == 1
+    assert calls["resolve"] == 1
     assert len(study.data_sections()) == 10
 
 
