@@ -2,7 +2,8 @@
 
     python -m stages.stage1_generate_datasets configs/weighted_loss.yaml [--debug] [key=value …]
 
-Writes results/<study>/data/: a JSONL file a split, the tokenised rows, and manifest.json.
+Writes results/<study>/data/: a JSONL file a split, the tokenised rows, and manifest.json; and
+results/<study>/grid.csv: index, name and values of every point.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib.prepared import MANIFEST, prepare
-from lib.runs import write_json
+from lib.results import as_csv
+from lib.runs import write_json, write_text
 from stages.command import DONE, load, parser, run, say, who
 
 
@@ -25,6 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         study.directory / "study.json",
         {"path": study.path, "overrides": study.overrides, "config": study.config.model_dump()},
     )
+    points = [
+        {"index": point.index, "name": point.name, **point.values} for point in study.points()
+    ]
+    write_text(study.directory / "grid.csv", as_csv(points))
     for name, split in manifest["splits"].items():
         say(f"{name}: {split['rows']} rows")
     say(f"data: {study.directory / 'data' / MANIFEST}")

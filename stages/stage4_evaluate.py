@@ -9,17 +9,14 @@ and .csv, criteria.md. A point without predictions is refused by name unless
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lib import tasks
 from lib.errors import BadInput, listed
 from lib.grid import digest
 from lib.prepared import test_rows
 from lib.progress import tracked
-from lib.results import inputs_of, read_point, status
+from lib.results import as_csv, inputs_of, read_point, status
 from lib.runs import done_mark, mark_done, write_json, write_text
 from lib.study import Point, Study
 from stages.command import DONE, load, parser, run, say
@@ -77,16 +74,6 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) 
     mark_done(comparison, "evaluate", inputs)
     say(f"comparison: {comparison / 'aggregated_metrics.csv'}")
     say(f"criteria: {comparison / 'criteria.md'}")
-
-
-def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Rows as CSV text; a missing number is an empty cell."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 if __name__ == "__main__":

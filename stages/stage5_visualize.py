@@ -3,7 +3,8 @@
     python -m stages.stage5_visualize configs/weighted_loss.yaml
 
 Writes results/<study>/<point>/<point>_<topic>.pdf and results/<study>/comparison/
-comparison_<topic>.pdf, each with a PNG beside it. Reads what stage 4 wrote.
+comparison_<topic>.pdf, each with a PNG beside it, and results/<study>/report.html, one page with
+all of it. Reads what stage 4 wrote.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from lib.errors import BadInput, listed
 from lib.prepared import test_rows
 from lib.progress import progress
 from lib.results import inputs_of, read_point
-from lib.runs import done_mark, mark_done, read_json
+from lib.runs import done_mark, mark_done, read_json, write_text
 from lib.study import Point, Study, flatten
 from stages.command import DONE, load, parser, run, say
 
@@ -57,10 +58,32 @@ def main(argv: Sequence[str] | None = None) -> int:
             save(figure, comparison / f"comparison_{topic}")
             names.append(f"comparison_{topic}")
         shown.update(len(points) + 1)
+    write_report(study, points, names)
     mark_done(comparison, "visualize", {"figures": names}, evaluated=evaluated["hash"])
     for name in names:
         say(f"figure: {comparison / name}.pdf")
+    say(f"report: {study.directory / 'report.html'}")
     return DONE
+
+
+def write_report(study: Study, points: Sequence[Point], figures: Sequence[str]) -> None:
+    """Write report.html over the comparison's figures and those that each point has."""
+    from lib.report import report
+
+    comparison = study.directory / "comparison"
+    of_points = {
+        point.name: [f"{point.name}/{path.name}" for path in sorted(point.directory.glob("*.png"))]
+        for point in points
+    }
+    text = report(
+        study.name,
+        study.words,
+        (comparison / "criteria.md").read_text(encoding="utf-8"),
+        (comparison / "aggregated_metrics.csv").read_text(encoding="utf-8"),
+        [f"comparison/{name}.png" for name in figures],
+        of_points,
+    )
+    write_text(study.directory / "report.html", text)
 
 
 def check_evaluated(study: Study, points: Sequence[Point], evaluated: Mapping[str, Any]) -> None:

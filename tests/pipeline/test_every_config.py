@@ -1,6 +1,7 @@
 """Every study of configs/, found by itself: read, decoded, and run through all five stages."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -82,11 +83,11 @@ def check_figures(directory: Path, names: Sequence[str]) -> None:
 
 
 def written(directory: Path) -> dict[str, int]:
-    """When each file was written; study.json notes the last call of stage 1, whatever it did."""
+    """When each file was written; two files note the last call of stage 1, whatever it did."""
     return {
         str(path.relative_to(directory)): path.stat().st_mtime_ns
         for path in directory.rglob("*")
-        if path.is_file() and path.name not in ("study.json", ".lock")
+        if path.is_file() and path.name not in ("study.json", "grid.csv", ".lock")
     }
 
 
@@ -121,6 +122,9 @@ def test_trial_of_all_five_stages(config, tiny_model, tmp_path, run_stage, monke
     # A trial stays apart from the study's own results.
     assert [path.name for path in tmp_path.iterdir()] == [f"{study.name}-trial"]
     assert study.directory == tmp_path / f"{study.name}-trial"
+    with (study.directory / "grid.csv").open(encoding="utf-8", newline="") as file:
+        listed = [(int(row["index"]), row["name"]) for row in csv.DictReader(file)]
+    assert listed == [(point.index, point.name) for point in study.points()]
     tests = read_jsonl(study.directory / "data" / "test.jsonl")
     assert 1 <= len(tests) <= 8
     for point in points:
@@ -139,6 +143,11 @@ def test_trial_of_all_five_stages(config, tiny_model, tmp_path, run_stage, monke
     check_figures(
         comparison, read_json(comparison / "done" / "visualize.json")["identity"]["figures"]
     )
+
+    page = (study.directory / "report.html").read_text(encoding="utf-8")
+    shown = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(shown) >= 2 * len(points)
+    assert not [path for path in shown if not (study.directory / path).is_file()]
 
     before = written(study.directory)
     for stage, options in stages.items():

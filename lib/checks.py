@@ -1,0 +1,107 @@
+"""Every check of a study beyond the types of its keys: across keys, points and axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lib.errors import BadInput, listed, nearest
+from lib.grid import Value, overlap, point_name
+from lib.schema import OBJECTIVE_KEYS, Config
+from lib.settings import flatten
+
+if TYPE_CHECKING:
+    from lib.study import Study
+
+
+def check_point(study: Study, values: Mapping[str, Value], config: Config) -> None:
+    """Every check across the fields of one point."""
+    for axis, value in values.items():
+        reason = unused_because(study.axes[axis], config) if axis != "variant" else None
+        if reason and not _is_neutral(study.axes[axis], value):
+            owner = f"variant {values['variant']!r}" if "variant" in values else "this study"
+            raise BadInput(
+                f"{study.path}: grid: {owner} does not use axis {axis!r} ({reason}), "
+                f"so {axis} {value!r} would repeat a point"
+            )
+    train = config.train
+    if train.batch_size % (train.micro_batch * train.processes):
+        raise BadInput(
+            f"{study.path}: train.batch_size: found {train.batch_size}, expected a multiple "
+            f"of train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
+        )
+    if train.fsdp and train.processes == 1:
+        raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
+
+
+def check(study: Study) -> None:
+    """Every check of a study, of its points and across them, without walking the grid."""
+    _check_keys(study)
+    for values in study.representatives():
+        check_point(study, values, study.resolve(values))
+    _check_duplicates(study)
+    _check_baseline(study)
+
+
+def _check_keys(study: Study) -> None:
+    """Axes land on keys that there are; variants out of use and `trial` are right as well."""
+    known = flatten(study.config.model_dump())
+    for axis, key in study.axes.items():
+        if key not in known:
+            raise BadInput(
+                f"{study.path}: axes.{axis}: found {key!r}, expected a key such as train.seed"
+                f"{nearest(key, known)}"
+            )
+    for variant in study.variants:
+        study.resolve({"variant": variant})
+    replace(study, mode="trial").resolve({})
+
+
+def _check_duplicates(study: Study) -> None:
+    named = []
+    for block in study.grid.blocks:
+        for variant in block.get("variant", (None,)):
+            one = {**block, "variant": (variant,)} if variant is not None else dict(block)
+            first = {a: options[0] for a, options in one.items()}
+            config = study.resolve(first)
+            # What a point names though it ignores it tells no two runs apart.
+            filled = {
+                axis: value
+                for axis, value in study.named_values(first, config).items()
+                if axis == "variant" or unused_because(study.axes[axis], config) is None
+            }
+            named.append({a: one.get(a, (v,)) for a, v in filled.items()})
+    for i, one in enumerate(named):
+        for other in named[:i]:
+            if shared := overlap(one, other):
+                raise BadInput(f"{study.path}: grid: duplicate point {point_name(shared)}")
+
+
+def _check_baseline(study: Study) -> None:
+    if unknown := set(study.config.evaluate.baseline) - set(study.axes) - {"variant"}:
+        axis = sorted(unknown)[0]
+        raise BadInput(
+            f"{study.path}: evaluate.baseline: unknown axis {axis!r}, expected one "
+            f"of {listed(['variant', *study.axes])}"
+            f"{nearest(axis, ['variant', *study.axes])}"
+        )
+    study.baseline()
+
+
+def unused_because(key: str, config: Config) -> str | None:
+    """Why a point with this config ignores `key` of its config, or None where it does not."""
+    section, _, name = key.partition(".")
+    owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
+    if section != "train" or not owners:
+        return None
+    if config.train.objective not in owners:
+        return f"train.objective is {config.train.objective}"
+    if name in ("gamma", "weighting") and config.train.weighted_class is None:
+        return "train.weighted_class is null"
+    return None
+
+
+def _is_neutral(key: str, value: Value) -> bool:
+    """Whether an unused key may be listed with this value, so that a grid reads well."""
+    return (key == "train.gamma" and value == 1) or value is None
