@@ -24,7 +24,6 @@ from lib.runs import (
     checksum,
     locked,
     read_json,
-    read_jsonl,
     refuse_change,
     replacing,
     set_aside,
@@ -46,12 +45,12 @@ def data_identity(study: Study, debug: bool) -> dict[str, Any]:
         swept = sorted(values.values(), key=str)
         found[key] = swept if len(swept) > 1 else swept[0]
         for value in swept:
-            if isinstance(value, str) and (file := _file(value)):
+            if isinstance(value, str) and (file := file_of(value)):
                 found[f"{value} sha256"] = checksum(file)[:12]
     return {**found, "debug": debug}
 
 
-def _file(value: str) -> Path | None:
+def file_of(value: str) -> Path | None:
     """The file that a value of the study names, None where it is any other text."""
     path = Path(value).expanduser()
     try:
@@ -178,12 +177,6 @@ def read_manifest(study: Study) -> dict[str, Any]:
     return read_json(path)
 
 
-def test_rows(study: Study) -> list[tasks.Row]:
-    """The rows of the test split, in order."""
-    read_manifest(study)
-    return read_jsonl(study.directory / "data" / "test.jsonl")
-
-
 def encoded_test(study: Study) -> Any:
     """The test prompts as a datasets.Dataset: id, input_ids, answers, prompt_hash."""
     from datasets import load_from_disk
@@ -229,14 +222,4 @@ def train_identity(study: Study, point: Point) -> dict[str, Any]:
     return {
         **identity(point.config, "model", "data", "train"),
         "split sha256": split["sha256"][:12],
-    }
-
-
-def predict_identity(study: Study, point: Point) -> dict[str, Any]:
-    """What the predictions of a point depend on."""
-    test = read_manifest(study)["splits"]["test"]["sha256"][:12]
-    return {
-        **train_identity(study, point),
-        **identity(point.config, "generate"),
-        "test sha256": test,
     }

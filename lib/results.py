@@ -11,10 +11,10 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
-from lib.prepared import predict_identity
 from lib.runs import checksum, done_mark, is_done, read_json, read_jsonl
 from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
+from lib.testsets import predict_identity
 
 
 def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
@@ -43,25 +43,27 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
     ]
 
 
-def status(point: Point) -> str:
-    """ "done" (has predictions), "diverged", "trained" or "missing"."""
+def status(study: Study, point: Point) -> str:
+    """ "done" (has the predictions of every task), "diverged", "trained" or "missing"."""
     trained = done_mark(point.directory, "train")
     if trained is None:
         return "missing"
     if trained["status"] == "diverged":
         return "diverged"
-    return "done" if done_mark(point.directory, "infer") else "trained"
+    marks = (done_mark(point.directory, study.named("infer", task)) for task in study.config.tasks)
+    return "done" if all(marks) else "trained"
 
 
-def read_point(study: Study, point: Point, rows: Sequence[Row]) -> PointResult:
-    """A point with what it has: log, predictions, metrics."""
-    result = PointResult(point.name, point.values, point.config, status(point))
-    log, metrics = point.directory / "train.jsonl", point.directory / "metrics.json"
+def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> PointResult:
+    """A point with what it has of a task: log, predictions, metrics."""
+    result = PointResult(point.name, point.values, point.config, status(study, point))
+    log = point.directory / "train.jsonl"
+    metrics = point.directory / f"{study.named('metrics', task)}.json"
     if log.exists():
         result.train_log = read_jsonl(log, torn_tail=True)
     if result.status == "done":
-        task = tasks.part(study.config.tasks[0], "data")
-        result.predictions = read_predictions(point.directory / "predictions.jsonl", rows, task)
+        path = point.directory / f"{study.named('predictions', task)}.jsonl"
+        result.predictions = read_predictions(path, rows, tasks.part(task, "data"))
     if metrics.exists():
         result.metrics = read_json(metrics)
     return result
@@ -72,10 +74,16 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
 
     Raises BadInput where the predictions come from another config than the study's now.
     """
-    found: dict[str, Any] = {"status": status(point), **identity(study.config, "evaluate")}
+    found: dict[str, Any] = {
+        "status": status(study, point),
+        **identity(study.config, "evaluate", *study.config.tasks[1:]),
+    }
     if found["status"] == "done":
-        is_done(point.directory, "infer", predict_identity(study, point))
-        found["predictions"] = _checksum(point.directory / "predictions.jsonl")
+        for task in study.config.tasks:
+            identified = predict_identity(study, point, task)
+            is_done(point.directory, study.named("infer", task), identified)
+            name = f"{study.named('predictions', task)}.jsonl"
+            found[name.removesuffix(".jsonl")] = _checksum(point.directory / name)
     if (log := point.directory / "train.jsonl").exists():
         found["log"] = _checksum(log)
     return found

@@ -141,7 +141,7 @@ class Slurm(Strict):
 
 
 class Config(Strict):
-    """Everything that a point is made from. `data` is checked by the first task's own schema."""
+    """Everything that a point is made from; `validation.config_type` adds the tasks' sections."""
 
     tasks: Annotated[list[str], Field(min_length=1)]
     model: Model

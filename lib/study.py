@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from lib import tasks
 from lib.checks import check, check_point, unused_because
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid, Value, digest, parse_grid, point_name
@@ -22,7 +23,7 @@ from lib.schema import INCIDENTAL, Config
 from lib.settings import flatten, get, parse_override, put, read_yaml
 from lib.validation import spread, validate
 
-SECTIONS = tuple(Config.model_fields)
+SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
 OWN_KEYS = ("name", "mode", "results", "axes", "variants", "grid", "trial")
 MODES = ("full", "trial")
 TRIAL_LIMITS = {"train.epochs": 1.0, "train.max_steps": 2, "data.test_rows": 8}
@@ -74,6 +75,10 @@ class Study:
     def directory(self) -> Path:
         """`results/<study>/`, or `results/<study>-trial/` in trial mode."""
         return self.results / (self.name + ("-trial" if self.mode == "trial" else ""))
+
+    def named(self, stem: str, task: str) -> str:
+        """Name of a task's own file or mark: the first task's is `stem`, another's `stem_task`."""
+        return stem if task == self.config.tasks[0] else f"{stem}_{task}"
 
     @cached_property
     def grid_hash(self) -> str:
@@ -233,8 +238,8 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
 
 def identity(config: Config, *sections: str) -> dict[str, Any]:
-    """The dotted keys of these sections that can change a result."""
-    flat = flatten(config.model_dump(include={"tasks", *sections}))
+    """The dotted keys of these sections that can change a result, and the task that is trained."""
+    flat = {"task": config.tasks[0], **flatten(config.model_dump(include=set(sections)))}
     return {key: value for key, value in flat.items() if key not in INCIDENTAL}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError, create_model
 
 from lib import tasks
 from lib.errors import BadInput, listed, nearest
@@ -19,27 +20,40 @@ def validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Confi
     Raises BadInput that names the place, the key, what was found and what was expected.
     """
     try:
-        config = Config.model_validate(raw)
-    except ValidationError as error:
-        raise _first_error(error, Config, "", path, origin) from None
-    try:
-        tasks.check(config.tasks)
-        schema = tasks.part(config.tasks[0], "schema").Data
+        kind = config_type(tuple(raw["tasks"])) if _is_words(raw.get("tasks")) else Config
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
-    if not isinstance(raw.get("data"), dict):
-        raise BadInput(f"{path}: data: found {raw.get('data')!r}, expected key: value pairs")
     try:
-        data = schema.model_validate(raw["data"])
+        return kind.model_validate(raw)
     except ValidationError as error:
-        raise _first_error(error, schema, "data.", path, origin) from None
-    return config.model_copy(update={"data": data})
+        raise _first_error(error, kind, path, origin) from None
+
+
+@cache
+def config_type(names: tuple[str, ...]) -> type[Config]:
+    """Config with what the tasks add: the first owns `data`, each other the section of its name.
+
+    Raises BadInput for a task that does not exist.
+    """
+    tasks.check(names)
+    first, *others = names
+    kinds = {"data": tasks.part(first, "schema").Data}
+    kinds |= {name: tasks.part(name, "schema").Data for name in others}
+    # A section that is left out is checked like an empty one: its own keys may be required.
+    fields = {
+        name: (kind, ... if name == "data" else Field(default={}, validate_default=True))
+        for name, kind in kinds.items()
+    }
+    return create_model("Config", __base__=Config, **fields)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(w, str) for w in value)
 
 
 def _first_error(
     error: ValidationError,
     schema: type[BaseModel],
-    prefix: str,
     path: str,
     origin: Mapping[str, str],
 ) -> BadInput:
@@ -48,7 +62,7 @@ def _first_error(
     unknown = loc.pop() if first["type"] == "extra_forbidden" else None
     # A union adds its members' names to the location, such as list[str]: no part of the key.
     loc = [part for part in loc if "[" not in part] + ([unknown] if unknown else [])
-    key = prefix + ".".join(loc)
+    key = ".".join(loc)
     # What was given is named as such; the wrong key may lie below it, or be a part of it.
     related = (w for k, w in origin.items() if f"{key}.".startswith(f"{k}."))
     around = (w for k, w in origin.items() if k.startswith(f"{key}."))
@@ -90,7 +104,8 @@ def spread(bundle: Mapping[str, Any]) -> dict[str, Any]:
     """`train: {gamma: 2}` → `train.gamma: 2`: a section given in part keeps its other keys."""
     flat: dict[str, Any] = {}
     for key, value in bundle.items():
-        if isinstance(value, dict) and (key == "data" or _known_keys(Config, key.split("."))):
+        section = key == "data" or key in tasks.names() or _known_keys(Config, key.split("."))
+        if isinstance(value, dict) and section:
             flat |= spread({f"{key}.{inner}": v for inner, v in value.items()})
         else:
             flat[key] = value

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from lib.prepared import MANIFEST, prepare
 from lib.results import as_csv
 from lib.runs import write_json, write_text
+from lib.testsets import directory, prepare_test
 from stages.command import DONE, load, parser, run, say, who
 
 
@@ -22,7 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument("--debug", action="store_true", help="training sets of 100 rows")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
-    manifest = prepare(study, args.debug, args.force, who())
+    first, *others = study.config.tasks
+    manifests = {first: prepare(study, args.debug, args.force, who())}
+    for task in others:
+        manifests[task] = prepare_test(study, task, args.force, who())
     write_json(
         study.directory / "study.json",
         {"path": study.path, "overrides": study.overrides, "config": study.config.model_dump()},
@@ -31,9 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         {"index": point.index, "name": point.name, **point.values} for point in study.points()
     ]
     write_text(study.directory / "grid.csv", as_csv(points))
-    for name, split in manifest["splits"].items():
-        say(f"{name}: {split['rows']} rows")
-    say(f"data: {study.directory / 'data' / MANIFEST}")
+    for task, manifest in manifests.items():
+        kind = "" if task == first else f"{task} "
+        for name, split in manifest["splits"].items():
+            say(f"{kind}{name}: {split['rows']} rows")
+        say(f"data: {directory(study, task) / MANIFEST}")
     return DONE
 
 

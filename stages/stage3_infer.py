@@ -1,117 +1,95 @@
-"""Stage 3: answers and their probabilities on the test set.
+"""Stage 3: predictions on the test sets: answers, their probabilities, a judge's scores.
 
     python -m stages.stage3_infer configs/weighted_loss.yaml --index 0
 
-Writes results/<study>/<point>/predictions.jsonl. One engine serves all points of a range
-(--index 0-18). On USR2 or TERM it exits 75 after the rows at hand; run again, it goes on there.
+Writes results/<study>/<point>/predictions.jsonl, and of each further task predictions_<task>.jsonl.
+One engine serves all points of a range (--index 0-18). On USR2 or TERM it exits 75 after the rows
+at hand; run again, it goes on there.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import Any
 
 from lib import tasks
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed
-from lib.grid import digest
-from lib.prepared import encoded_test, predict_identity, test_rows, train_identity
-from lib.progress import progress
-from lib.runs import is_done, locked, mark_done, read_jsonl, set_aside, write_jsonl
+from lib.prediction import predict, predictor
+from lib.prepared import train_identity
+from lib.runs import is_done, locked, set_aside
 from lib.study import Point, Study
+from lib.testsets import manifest_of, predict_identity
 from stages.command import DONE, STOPPED, chosen_points, load, parser, run, say, who
-
-OURS = ("predictions.jsonl", "metrics.json", "done/infer.json", "done/evaluate.json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict for the points that --index names; returns the exit code."""
     args = parser("stages.stage3_infer", __doc__, index=True).parse_intermixed_args(argv)
     study = load(args)
-    ready, untrained = [], []
+    for task in study.config.tasks:
+        manifest_of(study, task)
+    trained, untrained = [], []
     for point in chosen_points(study, args):
-        trained = is_done(point.directory, "train", train_identity(study, point))
-        identity = predict_identity(study, point)
-        if trained is None:
+        mark = is_done(point.directory, "train", train_identity(study, point))
+        if mark is None:
             untrained.append(point.name)
-        elif trained["status"] == "diverged":
+        elif mark["status"] == "diverged":
             say(f"{point.name}: diverged in training, nothing to predict")
-        elif not args.force and is_done(point.directory, "infer", identity):
-            say(f"{point.name}: predicted already")
         else:
-            ready.append(point)
-    for point in ready:
-        check_directory(point.directory / "model", f"{point.name}: model")
-    if ready and not predict_all(study, ready, args.force):
-        return STOPPED
+            trained.append(point)
+    for task in study.config.tasks:
+        if not infer(study, task, trained, args.force):
+            return STOPPED
     if untrained:
         raise BadInput(f"{study.directory}: not trained yet: {listed(untrained)}")
     return DONE
 
 
-def predict_all(study: Study, points: Sequence[Point], force: bool) -> bool:
-    """Predict for each point with one engine; False where a signal asked to stop."""
-    from lib.generation import start_engine, whole_weights
+def infer(study: Study, task: str, points: Sequence[Point], force: bool) -> bool:
+    """Predict one task for each point, and score what there is to score; False where stopped."""
     from lib.training.stopping import stop_on_signal
 
-    test = encoded_test(study)
-    engine = None
+    kind = "" if task == study.config.tasks[0] else f"{task}: "
+    ready = []
+    for point in points:
+        mark = study.named("infer", task)
+        if not force and is_done(point.directory, mark, predict_identity(study, point, task)):
+            say(f"{point.name}: {kind}predicted already")
+        else:
+            check_directory(point.directory / "model", f"{point.name}: model")
+            ready.append(point)
     with stop_on_signal() as request:
-        for point in points:
-            generate, model = point.config.generate, point.config.model
-            with (
-                locked(point.directory, who()),
-                whole_weights(model, point.directory / "model", generate.precision) as weights,
-            ):
-                if engine is None:
-                    engine = start_engine(model, generate, weights)
-                engine.load(weights)
-                if force:
-                    set_aside(point.directory, OURS)
-                if not predict(study, point, engine, test, lambda: bool(request)):
-                    say(f"{point.name}: stopped by {request.signal}, finished rows are kept")
-                    return False
-            say(f"{point.name}: {len(test)} rows predicted")
+        if ready and not predict_all(study, task, ready, force, kind, lambda: bool(request)):
+            say(f"stopped by {request.signal}, finished rows are kept")
+            return False
+        if tasks.has_part(task, "score"):
+            return tasks.part(task, "score").score(
+                study, task, points, force, lambda: bool(request)
+            )
     return True
 
 
-def predict(study: Study, point: Point, engine: Any, test: Any, stop: Callable[[], bool]) -> bool:
-    """Predict a point chunk by chunk; False where `stop()` ended it early."""
-    task = tasks.part(study.config.tasks[0], "data")
-    rows, settings = test_rows(study), point.config.generate
-    identity = predict_identity(study, point)
-    part = point.directory / f".predictions-{digest(identity)}.part.jsonl"
-    made = read_jsonl(part, torn_tail=True) if part.exists() else []
-    write_jsonl(part, made)  # a torn last line goes
-    with progress(len(test), f"infer {point.name}", done=len(made)) as shown:
-        while len(made) < len(test):
-            if stop():
-                return False
-            chunk = test[len(made) : len(made) + settings.chunk]
-            outputs = engine.generate(chunk["input_ids"], settings)
-            scores: list = [None] * len(outputs)
-            if chunk["answers"][0]:
-                scores = engine.score(chunk["input_ids"], chunk["answers"])
-            fresh = [
-                {"id": i, "prompt_hash": h, "outputs": o, "scores": s, **task.grade(row, o, s)}
-                for row, i, h, o, s in zip(
-                    rows[len(made) :], chunk["id"], chunk["prompt_hash"], outputs, scores,
-                    strict=False,
-                )
-            ]  # fmt: skip
-            with part.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
-                file.flush()
-                os.fsync(file.fileno())
-            made += fresh
-            shown.update(len(made))
-    write_jsonl(point.directory / "predictions.jsonl", made)
-    mark_done(point.directory, "infer", identity, rows=len(made))
-    with suppress(FileNotFoundError):
-        part.unlink()
+def predict_all(
+    study: Study,
+    task: str,
+    points: Sequence[Point],
+    force: bool,
+    kind: str,
+    stop: Callable[[], bool],
+) -> bool:
+    """Predict for each point with one model in memory; False where `stop()` ended it."""
+    model = predictor(study, task)
+    stems = {stem: study.named(stem, task) for stem in ("predictions", "metrics", "infer")}
+    ours = [f"{stems['predictions']}.jsonl", f"{stems['metrics']}.json",
+            f"done/{stems['infer']}.json", "done/evaluate.json"]  # fmt: skip
+    for point in points:
+        with locked(point.directory, who()), model.serving(point):
+            if force:
+                set_aside(point.directory, ours)
+            rows = predict(study, task, point, model, stop)
+        if rows is None:
+            return False
+        say(f"{point.name}: {kind}{rows} rows predicted")
     return True
 
 

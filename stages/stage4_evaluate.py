@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from lib import tasks
 from lib.errors import BadInput, listed
 from lib.grid import digest
-from lib.prepared import test_rows
 from lib.progress import tracked
 from lib.results import as_csv, inputs_of, read_point, status
 from lib.runs import done_mark, mark_done, write_json, write_text
 from lib.study import Point, Study
+from lib.testsets import rows_of
 from stages.command import DONE, load, parser, run, say
 
 
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     points = [study.point_by_name(args.point)] if args.point else list(study.points())
-    missing = [p.name for p in points if status(p) in ("missing", "trained")]
+    missing = [p.name for p in points if status(study, p) in ("missing", "trained")]
     if missing and (args.point or not args.allow_missing or len(missing) == len(points)):
         raise BadInput(
             f"{study.directory}: no predictions of {len(missing)} of {len(points)} points: "
@@ -42,9 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) -> None:
-    """Write metrics.json of the points, and the comparison of all."""
-    task = tasks.part(study.config.tasks[0], "evaluate")
-    settings, rows = study.config.evaluate, test_rows(study)
+    """Write the metrics of the points, and the comparison of all."""
+    names, settings = study.config.tasks, study.config.evaluate
     inputs = {point.name: inputs_of(study, point) for point in points}
     comparison = study.directory / "comparison"
     mark = done_mark(comparison, "evaluate")
@@ -52,24 +51,34 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) 
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     # All are read, and refused where they are not whole, before anything is written.
-    results = [read_point(study, point, rows) for point in points]
-    for point, result in tracked(zip(points, results, strict=True), len(points), "evaluate",
-                                 "point"):  # fmt: skip
-        if result.status == "done":
-            before = done_mark(point.directory, "evaluate")
-            same = before is not None and before["hash"] == digest(inputs[point.name])
-            if force or not same or result.metrics is None:
-                result.metrics = task.evaluate(rows, result.predictions, settings)
-                write_json(point.directory / "metrics.json", result.metrics)
-                mark_done(point.directory, "evaluate", inputs[point.name])
-        else:
-            result.metrics = None
+    rows = {task: rows_of(study, task) for task in names}
+    results = [[read_point(study, p, task, rows[task]) for task in names] for p in points]
+    for point, of_point in tracked(zip(points, results, strict=True), len(points), "evaluate",
+                                   "point"):  # fmt: skip
+        before = done_mark(point.directory, "evaluate")
+        same = before is not None and before["hash"] == digest(inputs[point.name]) and not force
+        for task, result in zip(names, of_point, strict=True):
+            if result.status != "done":
+                result.metrics = None
+            elif not same or result.metrics is None:
+                part = tasks.part(task, "evaluate")
+                result.metrics = part.evaluate(rows[task], result.predictions, settings)
+                name = f"{study.named('metrics', task)}.json"
+                write_json(point.directory / name, result.metrics)
+        first, *others = of_point
+        first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}
+        if first.status == "done" and not same:
+            mark_done(point.directory, "evaluate", inputs[point.name])
     if not compare:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
-    made = task.compare(results, rows, settings)
+    made = tasks.part(names[0], "evaluate").compare(
+        [first for first, *_ in results], rows[names[0]], settings
+    )
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
+    for name, table in made.files.items():
+        write_json(comparison / f"{name}.json", table)
     write_text(comparison / "criteria.md", made.criteria)
     mark_done(comparison, "evaluate", inputs)
     say(f"comparison: {comparison / 'aggregated_metrics.csv'}")

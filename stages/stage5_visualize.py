@@ -14,11 +14,11 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
-from lib.prepared import test_rows
 from lib.progress import progress
 from lib.results import inputs_of, read_point
 from lib.runs import done_mark, mark_done, read_json, write_text
 from lib.study import Point, Study, flatten
+from lib.testsets import rows_of
 from stages.command import DONE, load, parser, run, say
 
 
@@ -39,22 +39,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     from lib.figures import save
 
-    task, settings = tasks.part(study.config.tasks[0], "figures"), study.config.evaluate
-    rows = test_rows(study)
-    results = [read_point(study, point, rows) for point in points]
+    kinds, settings = study.config.tasks, study.config.evaluate
+    figures = {task: tasks.part(task, "figures") for task in kinds}
+    rows = {task: rows_of(study, task) for task in kinds}
+    results = []
     with progress(len(points) + 1, "draw", "folder") as shown:
-        for count, (point, result) in enumerate(zip(points, results, strict=True), 1):
+        for count, point in enumerate(points, 1):
+            of_point = {task: read_point(study, point, task, rows[task]) for task in kinds}
+            first = of_point[kinds[0]]
+            first.others = {t: of_point[t].metrics for t in kinds[1:] if of_point[t].metrics}
+            results.append(first)
             mark = done_mark(point.directory, "visualize")
             key = evaluated["identity"].get(point.name)
             if args.force or mark is None or mark["identity"] != key:
-                for topic, figure in task.point_figures(result, settings):
-                    save(figure, point.directory / f"{point.name}_{topic}")
+                for task, result in of_point.items():
+                    for topic, figure in figures[task].point_figures(result, settings):
+                        save(figure, point.directory / f"{point.name}_{topic}")
                 if point.directory.exists():
                     mark_done(point.directory, "visualize", key)
             shown.update(count)
         tables = read_json(comparison / "aggregated_metrics.json")
         names = []
-        for topic, figure in task.comparison_figures(results, tables, settings):
+        for topic, figure in figures[kinds[0]].comparison_figures(results, tables, settings):
             save(figure, comparison / f"comparison_{topic}")
             names.append(f"comparison_{topic}")
         shown.update(len(points) + 1)

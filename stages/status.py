@@ -12,7 +12,7 @@ from typing import Any
 from lib.grid import aligned
 from lib.results import status
 from lib.runs import read_json, read_jsonl
-from lib.study import Point
+from lib.study import Point, Study
 from stages.command import DONE, load, parser, run
 
 COLUMNS = ("index", "point", "state", "step", "loss", "predicted", "evaluated")
@@ -22,17 +22,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print the table; returns the exit code."""
     args = parser("stages.status", __doc__, force=False).parse_intermixed_args(argv)
     study = load(args)
-    rows = [describe(point) for point in study.points()]
+    rows = [describe(study, point) for point in study.points()]
     print(aligned([COLUMNS, *([str(row[c]) for c in COLUMNS] for row in rows)]))
     states = [row["state"] for row in rows]
     print("; ".join(f"{states.count(s)} {s}" for s in dict.fromkeys(states)))
     return DONE
 
 
-def describe(point: Point) -> dict[str, Any]:
+def describe(study: Study, point: Point) -> dict[str, Any]:
     """The state of a point: missing, started, running, trained, done or diverged."""
     directory = point.directory
-    state, step, loss = status(point), "", ""
+    state, step, loss = status(study, point), "", ""
     if state == "missing" and directory.exists():
         state = "running" if is_held(point) else "started"
     if (directory / "train.jsonl").exists():

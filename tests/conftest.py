@@ -183,8 +183,9 @@ def prepared_study(
 @pytest.fixture
 def fake() -> SimpleNamespace:
     """Return `trained` and `predicted`: they leave what stages 2 and 3 leave, made up."""
-    from lib.prepared import predict_identity, test_rows, train_identity
+    from lib.prepared import train_identity
     from lib.runs import mark_done, write_jsonl
+    from lib.testsets import predict_identity, rows_of
 
     def trained(study: Any, point: Any, how: str = "done") -> None:
         write_jsonl(point.directory / "train.jsonl", [{"step": 1, "loss": 0.7}])
@@ -193,10 +194,11 @@ def fake() -> SimpleNamespace:
     def predicted(study: Any, point: Any, output: str = r"\boxed{Accept}") -> None:
         made = [
             {"id": row["id"], "prompt_hash": "0", "outputs": [output], "scores": [-0.5, -1.5]}
-            for row in test_rows(study)
+            for row in rows_of(study, study.config.tasks[0])
         ]
         write_jsonl(point.directory / "predictions.jsonl", made)
-        mark_done(point.directory, "infer", predict_identity(study, point), rows=len(made))
+        mark_done(point.directory, "infer", predict_identity(study, point, study.config.tasks[0]),
+                  rows=len(made))  # fmt: skip
 
     return SimpleNamespace(trained=trained, predicted=predicted)
 

@@ -4,14 +4,12 @@ from pathlib import Path
 import pytest
 
 from lib.errors import BadInput
-from lib.prepared import test_rows
 from lib.results import inputs_of, read_point, read_predictions, status
 from lib.runs import write_json, write_jsonl
 from lib.study import load_study
 from lib.tasks.decision import data as task
 from lib.tasks.decision.data import ANSWERS
-
-test_rows.__test__ = False  # no test, though its name begins like one's
+from lib.testsets import rows_of
 
 ROWS = [
     {"id": name, "target": ANSWERS[decision], "decision": decision}
@@ -94,11 +92,11 @@ def test_a_cut_file_is_refused(predictions, tmp_path: Path) -> None:
 
 def test_a_point_is_read_with_what_it_has(prepared_study: str, fake) -> None:
     study = load_study(prepared_study)
-    point, rows = study.point(1), test_rows(study)
+    point, rows = study.point(1), rows_of(study, "decision")
 
     def read():
-        result = read_point(study, point, rows)
-        assert result.status == status(point)
+        result = read_point(study, point, "decision", rows)
+        assert result.status == status(study, point)
         assert (result.name, result.values) == (point.name, point.values)
         return result
 
@@ -121,7 +119,7 @@ def test_a_diverged_point_is_a_result_without_predictions(prepared_study: str, f
     study = load_study(prepared_study)
     point = study.point(0)
     fake.trained(study, point, "diverged")
-    result = read_point(study, point, test_rows(study))
+    result = read_point(study, point, "decision", rows_of(study, "decision"))
     assert (result.status, result.predictions) == ("diverged", None)
 
 

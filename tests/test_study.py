@@ -556,8 +556,9 @@ def test_identity_holds_everything_else(write_study, word: str) -> None:
 def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -> None:
     config = load_study(write_study()).point(1).config
     sections = ("model", "data", "train", "generate")
-    every = flatten(config.model_dump(include={"tasks", *sections}))
+    every = flatten(config.model_dump(include=set(sections)))
     assert set(every) - set(identity(config, *sections)) == INCIDENTAL
+    assert set(identity(config, *sections)) - set(every) == {"task"}
     changed = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": 4}]})
     assert identified(changed) != identified(write_study())
     assert not {"evaluate", "slurm"} & {key.partition(".")[0] for key in identified(changed)}

@@ -54,6 +54,7 @@ class PointResult:
     metrics: dict[str, Any] | None = None
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
+    others: dict[str, Any] = field(default_factory=dict)  # metrics of further tasks, by task
 
 
 class DataPart(Protocol):
@@ -112,11 +113,15 @@ class FiguresPart(Protocol):
 
 @dataclass
 class Comparison:
-    """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown."""
+    """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown.
+
+    `files`: further tables, each a JSON file of its name beside the comparison.
+    """
 
     tables: dict[str, Any]
     rows: list[dict[str, Any]]
     criteria: str
+    files: dict[str, Any] = field(default_factory=dict)
 
 
 @cache

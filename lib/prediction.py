@@ -1,0 +1,101 @@
+"""What a point predicts on a task's test set: chunk by chunk, so that a stop loses one chunk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Protocol
+
+from lib import tasks
+from lib.grid import digest
+from lib.prepared import encoded_test
+from lib.progress import progress
+from lib.runs import mark_done, read_jsonl, write_jsonl
+from lib.study import Point, Study
+from lib.tasks import Row
+from lib.testsets import predict_identity, rows_of
+
+
+class Predictor(Protocol):
+    """One model loaded once, that takes the weights of point after point."""
+
+    def __init__(self, study: Study, task: str) -> None: ...
+
+    def serving(self, point: Point) -> AbstractContextManager[None]:
+        """Predict with the weights of this point while the context lasts."""
+
+    def predict(self, start: int, end: int) -> list[Row]:
+        """Predictions of these rows of the test set; `end` may lie beyond the last."""
+
+
+class Answers:
+    """The text that an engine generates, and the log-probabilities of the task's full answers."""
+
+    def __init__(self, study: Study, task: str) -> None:
+        self.task, self.rows = tasks.part(task, "data"), rows_of(study, task)
+        self.test, self.engine = encoded_test(study), None
+
+    @contextmanager
+    def serving(self, point: Point) -> Iterator[None]:
+        """See `Predictor`; the engine starts with the first point."""
+        from lib.generation import start_engine, whole_weights
+
+        self.settings, model = point.config.generate, point.config.model
+        directory = point.directory / "model"
+        with whole_weights(model, directory, self.settings.precision) as weights:
+            if self.engine is None:
+                self.engine = start_engine(model, self.settings, weights)
+            self.engine.load(weights)
+            yield
+
+    def predict(self, start: int, end: int) -> list[Row]:
+        """See `Predictor`."""
+        chunk = self.test[start:end]
+        outputs = self.engine.generate(chunk["input_ids"], self.settings)
+        scores: list = [None] * len(outputs)
+        if chunk["answers"][0]:
+            scores = self.engine.score(chunk["input_ids"], chunk["answers"])
+        columns = (self.rows[start:end], chunk["id"], chunk["prompt_hash"], outputs, scores)
+        return [
+            {"id": i, "prompt_hash": h, "outputs": o, "scores": s, **self.task.grade(row, o, s)}
+            for row, i, h, o, s in zip(*columns, strict=True)
+        ]
+
+
+def predictor(study: Study, task: str) -> Predictor:
+    """The task's own predictor (`Predictor` in its `predict.py`), or an engine's answers."""
+    own = tasks.has_part(task, "predict")
+    return (tasks.part(task, "predict").Predictor if own else Answers)(study, task)
+
+
+def predict(
+    study: Study, task: str, point: Point, predictor: Predictor, stop: Callable[[], bool]
+) -> int | None:
+    """Write the task's predictions of a point and the done mark; returns how many rows.
+
+    None where `stop()` ended it early: the finished chunks are kept, and the next call goes on.
+    """
+    identity, name = predict_identity(study, point, task), study.named("predictions", task)
+    total = len(rows_of(study, task))
+    part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
+    made = read_jsonl(part, torn_tail=True) if part.exists() else []
+    write_jsonl(part, made)  # a torn last line goes
+    label = f"infer {point.name}" if name == "predictions" else f"infer {task} {point.name}"
+    with progress(total, label, done=len(made)) as shown:
+        while len(made) < total:
+            if stop():
+                return None
+            fresh = predictor.predict(len(made), len(made) + point.config.generate.chunk)
+            with part.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
+                file.flush()
+                os.fsync(file.fileno())
+            made += fresh
+            shown.update(len(made))
+    write_jsonl(point.directory / f"{name}.jsonl", made)
+    mark_done(point.directory, study.named("infer", task), identity, rows=total)
+    with suppress(FileNotFoundError):
+        part.unlink()
+    return total

@@ -1,0 +1,99 @@
+"""The test set of every task: the first task's lies with the training data, another's by itself.
+
+results/<study>/data/test.jsonl             of the first task, see `lib.prepared`
+results/<study>/data_<task>/test.jsonl      of a further task, with a manifest.json beside it
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lib import tasks
+from lib.errors import BadInput
+from lib.prepared import MANIFEST, file_of, read_manifest, train_identity
+from lib.runs import (
+    check_writable,
+    checksum,
+    locked,
+    read_json,
+    read_jsonl,
+    refuse_change,
+    replacing,
+    set_aside,
+    write_json,
+    write_jsonl,
+)
+from lib.settings import flatten
+from lib.study import Point, Study, identity
+
+
+def directory(study: Study, task: str) -> Path:
+    """Where the test set of a task lies."""
+    return study.directory / study.named("data", task)
+
+
+def prepare_test(study: Study, task: str, force: bool = False, who: str = "") -> dict[str, Any]:
+    """Write the test set of a further task; returns its manifest.
+
+    Raises BadInput, before anything is written, for bad data, or where there is one that was made
+    from other settings; `force` sets that aside.
+    """
+    target, section = directory(study, task), getattr(study.config, task)
+    now = flatten({task: section.model_dump()})
+    for value in list(now.values()):
+        if isinstance(value, str) and (file := file_of(value)):
+            now[f"{value} sha256"] = checksum(file)[:12]
+    if (target / MANIFEST).exists() and not force:
+        manifest = read_json(target / MANIFEST)
+        refuse_change(target, "data", manifest["identity"], now)
+        return manifest
+    check_writable(study.directory)
+    made = tasks.part(task, "data").build(section, [section], False)
+    with locked(study.directory, who), replacing(target) as temporary:
+        temporary.mkdir()
+        write_jsonl(temporary / "test.jsonl", made.rows["test"])
+        split = {
+            "file": "test.jsonl",
+            "rows": len(made.rows["test"]),
+            "sha256": checksum(temporary / "test.jsonl"),
+        }
+        manifest = {
+            "study": study.name,
+            "task": task,
+            "identity": now,
+            "splits": {"test": split},
+            "report": made.report,
+        }
+        write_json(temporary / MANIFEST, manifest)
+        if force:
+            set_aside(study.directory, [target.name])
+    return manifest
+
+
+def manifest_of(study: Study, task: str) -> dict[str, Any]:
+    """The manifest that names a task's test set. Raises BadInput where stage 1 has not run."""
+    if task == study.config.tasks[0]:
+        return read_manifest(study)
+    path = directory(study, task) / MANIFEST
+    if not path.exists():
+        raise BadInput(
+            f"{path}: no data yet; run python -m stages.stage1_generate_datasets {study.path}"
+        )
+    return read_json(path)
+
+
+def rows_of(study: Study, task: str) -> list[tasks.Row]:
+    """The rows of a task's test split, in order."""
+    manifest_of(study, task)
+    return read_jsonl(directory(study, task) / "test.jsonl")
+
+
+def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:
+    """What the predictions of a point depend on."""
+    section = [] if task == study.config.tasks[0] else [task]
+    return {
+        **train_identity(study, point),
+        **identity(point.config, "generate", *section),
+        "test sha256": manifest_of(study, task)["splits"]["test"]["sha256"][:12],
+    }
