@@ -1,8 +1,9 @@
 """Records of a source → pairs, each with the prompt that both of its sides share.
 
-Dropped, and counted: ties; pairs whose sides are equal, or part before the last answer; answers that
-follow an answer; repeats; with `data.drop_empty`, pairs without a prompt or with an empty answer. A
-pair that stands there both ways round, as where two people disagreed, is kept and counted.
+Dropped, and counted: ties; pairs whose sides are equal, or part before the last answer; pairs whose
+last answers follow an answer, not a question; repeats; with `data.drop_empty`, pairs without a
+prompt or with an empty answer. A pair that stands there both ways round, as where two people
+disagreed, is kept and counted.
 """
 
 from __future__ import annotations
