@@ -43,8 +43,9 @@ def records(
     """
     found = list(dict.fromkeys(key for _, row in placed for key in row))
     names = {ours: given.get(ours, ours) for ours in COLUMNS}
-    if "prompt" not in given and "prompt" not in found and "instruction" in found:
-        names["prompt"] = "instruction"
+    for ours, other in (("prompt", "instruction"), ("source", "dataset")):
+        if ours not in given and ours not in found and other in found:
+            names[ours] = other
     judged = _is_judged(found, given, names)
     _check(placed, source, given, names, found, JUDGED if judged else DIRECT)
     made = [(where, {o: row[n] for o, n in names.items() if n in row}) for where, row in placed]

@@ -36,7 +36,10 @@ def whole(value: Any, prompt: Any, where: str, column: str) -> list[Message]:
     if value is None or isinstance(value, str):
         if value and is_transcript(value):
             return _turns(value)
-        return [*before, {"role": "assistant", "content": value or ""}]
+        text = value or ""
+        if isinstance(prompt, str) and is_transcript(prompt):
+            text = text.strip()  # as in a transcript of the whole
+        return [*before, {"role": "assistant", "content": text}]
     said = as_messages(value, where, column)
     if said[: len(before)] == before:
         return said
