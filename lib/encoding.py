@@ -127,6 +127,31 @@ def encode_row(
     }
 
 
+def encode_pair(
+    tokenizer: Any, messages: list[Message], chosen: str, rejected: str, max_length: int
+) -> Encoded | None:
+    """A preference pair: `prompt_ids`, `chosen_ids`, `rejected_ids`, `cut`, `prompt_hash`.
+
+    An answer that does not fit in `max_length` tokens behind the prompt loses its end, and with it
+    its end of turn; `cut` tells that either did. The prompt is never cut: an answer to half a
+    question says little of what is preferred. None where no token of an answer is left, or where
+    nothing is left that tells the two apart.
+    """
+    prompt = encode_prompt(tokenizer, messages)
+    room = max_length - len(prompt)
+    sides = [encode_answer(tokenizer, messages, answer) for answer in (chosen, rejected)]
+    kept = [ids[: max(room, 0)] for ids in sides]
+    if not all(kept) or kept[0] == kept[1]:
+        return None
+    return {
+        "prompt_ids": prompt,
+        "chosen_ids": kept[0],
+        "rejected_ids": kept[1],
+        "cut": kept != sides,
+        "prompt_hash": prompt_hash(prompt),
+    }
+
+
 def fit_prompt(tokenizer: Any, task: Any, row: Row, data: Any, room: int) -> tuple[list[int], bool]:
     """The row's prompt in at most `room` tokens, its text cut where it must be.
 

@@ -130,8 +130,11 @@ def slug(value: Value) -> str:
 
 
 def point_name(values: Mapping[str, Value]) -> str:
-    """`accept_gamma2_ratio1-2_seed42`: the variant first, then the axes in the order given."""
-    parts = [slug(values["variant"])] if "variant" in values else []
+    """`td_dpo_beta0.05_tau1_seed42`: the variant first, then the axes in the order given."""
+    # A variant keeps its underscores: td_dpo is found again under the name that the study gives it.
+    parts = []
+    if "variant" in values:
+        parts = ["_".join(slug(part) for part in str(values["variant"]).split("_"))]
     parts += [axis + slug(value) for axis, value in values.items() if axis != "variant"]
     return "_".join(parts)
 

@@ -5,6 +5,10 @@ results/<study>/data/<split>.jsonl       rows of every split
 results/<study>/data/encoded/rows/       Arrow: every distinct training row, tokenised
 results/<study>/data/encoded/test/       Arrow: prompts of the test rows and the answers to score
 results/<study>/data/encoded/<split>.npy where each row of a training split stands in rows/
+
+A task that encodes its own rows (pairs of answers) has every split as Arrow instead:
+
+results/<study>/data/encoded/<split>/    its rows, tokenised, in the order of <split>.jsonl
 """
 
 from __future__ import annotations
@@ -77,7 +81,12 @@ def prepare(
     splits = task.build(study.config.data, study.data_sections(), debug)
     from lib.models import load_tokenizer
 
-    encoded = _encode(study, task, load_tokenizer(study.config.model), splits.rows)
+    tokenizer = load_tokenizer(study.config.model)
+    if hasattr(task, "encode"):
+        encoded, rows, counts = _encode_own(study, task, tokenizer, splits.rows)
+    else:
+        encoded, rows = _encode(study, task, tokenizer, splits.rows), splits.rows
+        counts = {"cut": _cut({"train": encoded["rows"], "test": encoded["test"]})}
     directory = study.directory / "data"
     with locked(study.directory, who):
         if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
@@ -86,18 +95,15 @@ def prepare(
             temporary.mkdir()
             _write_encoded(encoded, temporary / "encoded")
             files = {}
-            for name, rows in splits.rows.items():
-                write_jsonl(temporary / f"{name}.jsonl", rows)
+            for name, kept in rows.items():
+                write_jsonl(temporary / f"{name}.jsonl", kept)
                 sha = checksum(temporary / f"{name}.jsonl")
-                files[name] = {"file": f"{name}.jsonl", "rows": len(rows), "sha256": sha}
+                files[name] = {"file": f"{name}.jsonl", "rows": len(kept), "sha256": sha}
             manifest = {
                 "study": study.name,
                 "identity": now,
                 "splits": files,
-                "cut": {
-                    name: sum(row["cut"] for row in encoded[rows])
-                    for name, rows in (("train", "rows"), ("test", "test"))
-                },
+                **counts,
                 "report": splits.report,
             }
             write_json(temporary / MANIFEST, manifest)
@@ -156,15 +162,47 @@ def _encode(
     return {"rows": encoded, "test": test, "places": places}
 
 
+def _encode_own(
+    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
+) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
+    """(tokenised rows, rows, counts) of a task that encodes its own, each by split.
+
+    Rows of which `model.max_length` leaves nothing are in none of them, and are counted. Raises
+    BadInput where a split loses all its rows to that.
+    """
+    data, room = study.config.data, study.config.model.max_length
+    encoded, kept, lost = {}, {}, {}
+    for name, rows in splits.items():
+        made = [
+            task.encode(row, tokenizer, data, room)
+            for row in tracked(rows, len(rows), f"tokenise {name} rows")
+        ]
+        encoded[name] = [one for one in made if one is not None]
+        kept[name] = [row for row, one in zip(rows, made, strict=True) if one is not None]
+        lost[name] = len(rows) - len(kept[name])
+        if not kept[name]:
+            raise BadInput(
+                f"model.max_length: found {room}, which leaves nothing of all {len(rows)} rows of "
+                f"the split {name!r}, expected more tokens than their prompts have"
+            )
+    return encoded, kept, {"cut": _cut(encoded), "dropped_truncated": lost}
+
+
+def _cut(encoded: Mapping[str, list[dict[str, Any]]]) -> dict[str, int]:
+    """How many rows of each split were shortened."""
+    return {name: sum(row["cut"] for row in rows) for name, rows in encoded.items()}
+
+
 def _write_encoded(encoded: Mapping[str, Any], directory: Path) -> None:
     import numpy as np  # not above: stages answer --help without it
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()  # ours tell the time left, in a log file too
-    for name in ("rows", "test"):
+    places = encoded.get("places", {})
+    for name in encoded.keys() - {"places"}:
         Dataset.from_list(encoded[name]).save_to_disk(directory / name)
-    for name, places in encoded["places"].items():
-        np.save(directory / f"{name}.npy", places)
+    for name, rows in places.items():
+        np.save(directory / f"{name}.npy", rows)
 
 
 def read_manifest(study: Study) -> dict[str, Any]:
@@ -199,16 +237,30 @@ def encoded_training(study: Study, point: Point) -> Any:
     return rows.select(np.load(directory / f"{name}.npy"))
 
 
+def encoded_pairs(study: Study, name: str) -> Any:
+    """A split's pairs as a datasets.Dataset, see lib.encoding.encode_pair, and their `id`.
+
+    Raises BadInput where the data of the study have no such split.
+    """
+    from datasets import load_from_disk
+
+    _check_split(study, name, "its pairs")
+    return load_from_disk(os.fspath(study.directory / "data" / "encoded" / name))
+
+
 def train_split(study: Study, point: Point) -> str:
     """Name of the split that a point is trained on. Raises BadInput where it is not there."""
     name = tasks.part(point.config.tasks[0], "data").train_split(point.config.data)
-    splits = read_manifest(study)["splits"]
-    if name not in splits:
+    _check_split(study, name, point.name)
+    return name
+
+
+def _check_split(study: Study, name: str, what: str) -> None:
+    if name not in read_manifest(study)["splits"]:
         raise BadInput(
-            f"{study.directory / 'data'}: no split {name!r} for {point.name}; run "
+            f"{study.directory / 'data'}: no split {name!r} for {what}; run "
             f"stage 1 again with --force"
         )
-    return name
 
 
 def split_size(study: Study, point: Point) -> int:
@@ -217,9 +269,12 @@ def split_size(study: Study, point: Point) -> int:
 
 
 def train_identity(study: Study, point: Point) -> dict[str, Any]:
-    """What a trained point depends on: its config and the content of its training split."""
-    split = read_manifest(study)["splits"][train_split(study, point)]
-    return {
-        **identity(point.config, "model", "data", "train"),
-        "split sha256": split["sha256"][:12],
-    }
+    """What a trained point depends on: its config and the content of its training split.
+
+    And of the validation split, where there is one: the checkpoint may be chosen by it.
+    """
+    splits = read_manifest(study)["splits"]
+    content = {"split sha256": splits[train_split(study, point)]["sha256"][:12]}
+    if "validation" in splits:
+        content["validation sha256"] = splits["validation"]["sha256"][:12]
+    return {**identity(point.config, "model", "data", "train"), **content}

@@ -88,6 +88,11 @@ class DataPart(Protocol):
     def grade(self, row: Row, outputs: list[str], scores: list[float] | None) -> Row:
         """The fields that a prediction gets from its raw outputs and scores."""
 
+    # A task whose rows are not one prompt and one answer also has
+    #     encode(row, tokenizer, data, max_length) -> dict | None
+    # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for
+    # are left out of the split.
+
 
 class EvaluatePart(Protocol):
     """`lib/tasks/<task>/evaluate.py`: no torch."""

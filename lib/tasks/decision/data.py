@@ -21,8 +21,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lib.errors import BadInput
+from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
-from lib.tasks.decision import sources, synthetic
+from lib.tasks.decision import synthetic
 from lib.tasks.decision.grading import ANSWERS, grade, verdict
 from lib.tasks.decision.papers import (
     Papers,
@@ -111,7 +112,7 @@ def _read(data: Any, train_rows: int | None, test_rows: int) -> tuple[Papers, Pa
     if not data.test_source and not data.test_split and data.source != made:
         return papers, papers, {"source": kept, "test_source": None}
     source = data.test_source or data.source
-    if data.test_split and (source == made or sources.is_file(source)):
+    if data.test_split and (source == made or is_file(source)):
         raise BadInput(f"data.test_split: {source} has no splits, as a data set of the hub has; "
                        f"name a second file with data.test_source")  # fmt: skip
     held_out, held = read_papers(data, source, data.test_split or "test", (0, head))

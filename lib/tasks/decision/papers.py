@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lib.errors import BadInput
+from lib.sources import checksum, is_file
 from lib.tasks import Row
 from lib.tasks.decision import sources, synthetic
 from lib.tasks.decision.grading import ANSWERS, verdict
@@ -34,7 +35,7 @@ def read_papers(data: Any, source: str, split: str, part: tuple[int, int]) -> tu
         placed = [(source, row) for row in synthetic.generate(rows, data.seed, start)]
     else:
         placed = sources.read_rows(source, split, data.columns)
-        report |= {"sha256": sources.checksum(source)} if sources.is_file(source) else {
+        report |= {"sha256": checksum(source)} if is_file(source) else {
             "split": split}  # fmt: skip
     papers: Papers = {}
     drop, dropped = {_plain(label) for label in data.drop_labels}, Counter()

@@ -1,7 +1,5 @@
 """Papers from every kind of source, the sets cut from them, prompt and grade."""
 
-import csv
-import gzip
 import json
 import math
 import random
@@ -13,6 +11,7 @@ from itertools import pairwise
 import pytest
 
 from lib.errors import BadInput
+from lib.sources import checksum
 from lib.tasks.decision import data as decision
 from lib.tasks.decision import sources
 from lib.tasks.decision.schema import Data
@@ -85,7 +84,7 @@ def test_report(source):
         "rows": 100, "accepts": 33, "rejects": 67, "share": 0.33, "nominal_share": 1 / 3
     }  # fmt: skip
     assert report["source"] == {
-        "source": source, "sha256": sources.checksum(source), "read": 400, "dropped_labels": {},
+        "source": source, "sha256": checksum(source), "read": 400, "dropped_labels": {},
         "dropped_empty": 0, "dropped_duplicates": 0, "of_these_decided_otherwise": 0,
         "kept": {"rows": 400, "accepts": 100, "rejects": 300, "share": 0.25},
     }  # fmt: skip
@@ -379,107 +378,11 @@ def read(source, columns=None, split="train"):
     return sources.read_rows(str(source), split, columns or {})
 
 
-def test_every_kind_of_file_gives_the_same_papers(tmp_path):
-    rows = papers(3, 3)
-    lines = "".join(json.dumps(row) + "\n\n" for row in rows)
-    files = {"a.jsonl": lines, "b.json": json.dumps(rows), "c.json": lines,
-             "d.jsonl": "\n" + json.dumps(rows, indent=1), "e.json": "\ufeff" + lines}  # fmt: skip
-    for name, text in files.items():
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        assert [row for _, row in read(tmp_path / name)] == rows
-        with gzip.open(tmp_path / f"{name}.gz", "wt", encoding="utf-8") as file:
-            file.write(text)
-        assert [row for _, row in read(tmp_path / f"{name}.gz")] == rows
-    with (tmp_path / "f.csv").open("w", newline="", encoding="utf-8-sig") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    assert [row for _, row in read(tmp_path / "f.csv")] == rows
-
-
-def test_where_a_row_stands(tmp_path):
-    """Line numbers in JSONL and CSV (the first line of a record), row numbers in a list."""
-    path = tmp_path / "p.csv"
-    path.write_text('title,abstract,decision\na,"one\ntwo",accept\n\nb,c,reject\n')
-    assert [where for where, _ in read(path)] == [f"{path}:2", f"{path}:5"]
-    path = tmp_path / "p.jsonl"
-    path.write_text("\n" + json.dumps(paper(0, True)) + "\n\n" + json.dumps(paper(1, True)))
-    assert [where for where, _ in read(path)] == [f"{path}:2", f"{path}:4"]
-    path = tmp_path / "p.json"
-    path.write_text(json.dumps(papers(1, 1)))
-    assert [where for where, _ in read(path)] == [f"{path}: row 1", f"{path}: row 2"]
-
-
 def test_columns_are_mapped(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("Paper,Summary,accepted,paper_id,junk\nA,B,True,7,x\n")
     names = {"title": "Paper", "abstract": "Summary", "decision": "accepted", "id": "paper_id"}
     assert read(path, names)[0][1] == {"title": "A", "abstract": "B", "decision": "True", "id": "7"}
-
-
-def test_long_cells_are_read(tmp_path):
-    path = tmp_path / "p.csv"
-    path.write_text(f"title,text,decision\na,{'x' * 200_000},accept\n")
-    assert len(read(path)[0][1]["text"]) == 200_000
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("", "p.csv: no rows"),
-     ("title,abstract,decision\n", "p.csv: no rows"),
-     ("title,abstract,decision\na,b\n", "p.csv:2: found 2 fields, expected 3"),
-     ("title,title,decision\na,b,c\n", "p.csv:1: column 'title' is there twice"),
-     ('title,abstract,decision\na,b,accept\na,"b\nc,d\n', "p.csv:3: malformed CSV")],
-)  # fmt: skip
-def test_bad_csv(tmp_path, text, expected):
-    path = tmp_path / "p.csv"
-    path.write_text(text)
-    assert f"{tmp_path}/{expected}" in refused(str(path))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("", "no rows"), ("[]", "no rows"), ("\n\n", "no rows"),
-     ('{"title": "a"}\n{"title": \n', ":2: malformed JSON: Expecting value"),
-     ('\n[{"title": "a"},\n{"title" "b"}]', ":3: malformed JSON: Expecting ':' delimiter"),
-     ('{\n"data": []}', ":1: malformed JSON"),
-     ('{"a": 1}\n[1]', ":2: found a list"),
-     ('{"title": "a"}\n3\n', ":2: found 3, expected an object"),
-     ("[[1]]", ": row 1: found a list, expected an object")],
-)  # fmt: skip
-def test_bad_json(tmp_path, text, expected):
-    path = tmp_path / "p.jsonl"
-    path.write_text(text)
-    assert expected in refused(str(path))
-
-
-def test_broken_gzip(tmp_path):
-    path = tmp_path / "p.jsonl.gz"
-    whole = gzip.compress("".join(json.dumps(p) + "\n" for p in papers(50, 50)).encode())
-    for content in (whole[:100], b"plain text", whole[:60] + b"????" + whole[64:]):
-        path.write_bytes(content)
-        assert f"{path}: broken gzip file: " in refused(str(path))
-
-
-def test_not_text(tmp_path):
-    path = tmp_path / "p.csv"
-    path.write_bytes("title,abstract,decision\né,a,accept\n".encode("latin-1"))
-    assert f"{path}: not UTF-8 text" in refused(str(path))
-
-
-def test_unknown_kind_of_file(tmp_path):
-    path = tmp_path / "p.parquet"
-    path.write_bytes(b"PAR1")
-    assert "found a .parquet file, expected .jsonl, .json, .csv" in refused(str(path))
-
-
-def test_missing_file(source, tmp_path):
-    wrong = source.replace("papers.jsonl", "paper.jsonl")
-    assert refused(wrong) == f"{wrong}: no such file; did you mean {source!r}?"
-    far = str(tmp_path / "q.csv")
-    assert refused(far).startswith(f"{far}: no such file; ")
-    assert "there is no folder nowhere either" in refused("nowhere/papers.jsonl")
-    assert refused("./nowhere").startswith("./nowhere: no such file")
 
 
 def test_missing_column(tmp_path):
@@ -551,24 +454,6 @@ def test_hub(monkeypatch):
     assert all(r["prompt"]["title"].startswith("test") for r in apart.rows["test"])
     build("owner/papers", ("1:2",), test_source="owner/other")
     assert asked[-1] == ("owner/other", "test")
-
-
-def test_no_such_data_set(monkeypatch, tmp_path):
-    import datasets
-
-    def load_dataset(name, split):
-        raise RuntimeError(f"no\nway to {name}")
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    message = refused("owner/papers")
-    assert message.startswith(
-        "owner/papers: cannot be loaded from the hub (split 'train'; "
-        "RuntimeError: no way to owner/papers); if a file is meant"
-    )
-    (tmp_path / "data").mkdir()
-    jsonl(tmp_path / "data/papers.jsonl", [])
-    monkeypatch.chdir(tmp_path)
-    assert refused("data/papers").endswith("did you mean 'data/papers.jsonl'?")
 
 
 # -- conversations ---------------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+"""Rows as they lie in a file or on the hub, each with the place it came from.
+
+    JSONL (one object a line), JSON (one list of objects), CSV, each also .gz
+    a data set of the hub, one of its splits
+
+What the columns mean is each task's own business.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import json
+import logging
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TextIO
+
+from lib.errors import BadInput, listed, nearest
+
+Placed = list[tuple[str, dict[str, Any]]]  # (where: "file:line" or "hub id: row n", row)
+
+SUFFIXES = (".jsonl", ".json", ".csv")
+
+csv.field_size_limit(2**31 - 1)  # a cell may hold a whole paper; the default is 128 KiB
+
+
+def read_placed(source: str, split: str, example: str) -> Placed:
+    """(where, row) of every row of a file, or of a hub data set's `split`.
+
+    `example`: what a row looks like, for the error. Raises BadInput for what cannot be read, for
+    no rows and for a row that is no object.
+    """
+    if is_file(source):
+        placed = list(_read_file(Path(source).expanduser(), source))
+    else:
+        placed = _read_hub(source, split)
+    if not placed:
+        raise BadInput(f"{source}: no rows")
+    for where, row in placed:
+        if not isinstance(row, dict):
+            raise BadInput(f"{where}: found {_kind(row)}, expected an object such as {example}")
+    return placed
+
+
+def is_file(source: str) -> bool:
+    """Whether `source` is a file. Raises BadInput where it only looks like one."""
+    path = Path(source).expanduser()
+    if path.is_file():
+        return True
+    # A folder, like a hub id, is left to load_dataset.
+    looks = path.name.removesuffix(".gz").endswith((*SUFFIXES, ".tsv", ".txt", ".parquet"))
+    if not path.is_dir() and (looks or source[:1] in "./~" or source.count("/") > 1):
+        raise BadInput(f"{source}: no such file{_nearest_file(path)}")
+    return False
+
+
+def checksum(path: str | Path) -> str:
+    """SHA-256 of a file."""
+    with Path(path).expanduser().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def guess_column(name: str, aliases: Sequence[str], found: Iterable[str]) -> str | None:
+    """The column that is probably meant: alike but for case, usual for this, or spelled alike.
+
+    `aliases`: what other people call the column, in lower case.
+    """
+    lower = {str(column).strip().lower(): column for column in found}
+    for option in (name.lower(), *aliases):
+        if option in lower:
+            return lower[option]
+    close = get_close_matches(name.lower(), lower, n=1, cutoff=0.7)
+    return lower[close[0]] if close else None
+
+
+def _nearest_file(path: Path) -> str:
+    """`; did you mean …?`, or what there is in the folder of a path that isn't there."""
+    if not path.parent.is_dir():
+        return f"; there is no folder {path.parent} either"
+    found = sorted(str(p) for p in path.parent.iterdir()
+                   if p.is_file() and p.name.removesuffix(".gz").endswith(SUFFIXES))  # fmt: skip
+    return nearest(path, found) or (found and f"; there are {listed(found, 5)}") or ""
+
+
+def _read_hub(source: str, split: str) -> Placed:
+    try:
+        from datasets import ClassLabel, load_dataset  # seconds to import: only where needed
+
+        with _quiet("huggingface_hub", "datasets"):
+            table = load_dataset(source, split=split)
+            # A class label is stored as a number, and 0 may well be "accept".
+            named = {k: f for k, f in table.features.items() if isinstance(f, ClassLabel)}
+            rows = [dict(row) for row in table]
+    except Exception as error:  # whatever load_dataset raises, the user can mend only its name
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        hint = nearest(source, _nearby(source))
+        raise BadInput(f"{source}: cannot be loaded from the hub (split {split!r}; {reason}); if a "
+                       f"file is meant, give the path of an existing {listed(SUFFIXES)} file"
+                       f"{hint}") from None  # fmt: skip
+    for row in rows:
+        for name, feature in named.items():
+            if row[name] is not None and row[name] >= 0:  # -1: no label
+                row[name] = feature.int2str(row[name])
+            else:
+                row[name] = None
+    return [(f"{source}: row {n}", row) for n, row in enumerate(rows, 1)]
+
+
+def _nearby(source: str) -> list[str]:
+    folder = Path(source).parent
+    return [str(p) for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """No warnings of these loggers: the one line of BadInput says all."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _read_file(path: Path, source: str) -> Iterator[tuple[str, Any]]:
+    zipped = path.suffix == ".gz"
+    suffix = Path(path.stem).suffix if zipped else path.suffix
+    if suffix not in SUFFIXES:
+        raise BadInput(f"{source}: found a {suffix or 'nameless'} file, expected "
+                       f"{listed(SUFFIXES)}, each also with .gz")  # fmt: skip
+    parse = _parse_csv if suffix == ".csv" else _parse_json
+    try:
+        # utf-8-sig: spreadsheets put a mark before the first column's name.
+        with (gzip.open if zipped else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
+            yield from parse(text, source)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise BadInput(f"{source}: broken gzip file: {error}") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{source}: not UTF-8 text: {error}") from None
+    except OSError as error:
+        raise BadInput(f"{source}: cannot be read: {error}") from None
+
+
+def _parse_json(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
+    """One object a line, or one list of objects."""
+    begun = False
+    for number, line in enumerate(text, 1):
+        if not line.strip():
+            continue
+        # A list that opens the file is the whole of it.
+        whole, begun = line.lstrip().startswith("[") and not begun, True
+        try:
+            value = json.loads(line + text.read() if whole else line.strip())
+        except (ValueError, RecursionError) as error:
+            at = number + (getattr(error, "lineno", 1) - 1)
+            reason = getattr(error, "msg", error)
+            raise BadInput(f"{source}:{at}: malformed JSON: {reason}; expected one object a line, "
+                           f"or one list of objects") from None  # fmt: skip
+        if whole:
+            yield from ((f"{source}: row {n}", row) for n, row in enumerate(value, 1))
+        else:
+            yield f"{source}:{number}", value
+
+
+def _parse_csv(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
+    reader = csv.reader(text, strict=True)  # strict: an open quote would swallow the rest
+    header: list[str] = []
+    start = 1
+    try:
+        for cells in reader:
+            where, start = f"{source}:{start}", reader.line_num + 1
+            if not cells:
+                continue
+            if not header:
+                header = [cell.strip() for cell in cells]
+                if twice := [name for name in header if header.count(name) > 1]:
+                    raise BadInput(f"{where}: column {twice[0]!r} is there twice")
+            elif len(cells) != len(header):
+                raise BadInput(f"{where}: found {len(cells)} fields, expected {len(header)} as in "
+                               f"the first line")  # fmt: skip
+            else:
+                yield where, dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise BadInput(f"{source}:{start}: malformed CSV: {error}") from None
+
+
+def _kind(value: Any) -> str:
+    return {list: "a list", str: "a string", type(None): "null"}.get(type(value), repr(value))

@@ -1,0 +1,1 @@
+"""Preference pairs: one prompt, a chosen and a rejected answer."""

@@ -1,0 +1,150 @@
+"""Rows of a source → records of our columns, with the preferred of two completions told apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lib.errors import BadInput, listed, nearest
+from lib.sources import Placed, guess_column
+from lib.tasks.preference.conversations import is_transcript
+from lib.tasks.preference.schema import COLUMNS, DIRECT, JUDGED
+
+Record = dict[str, Any]  # id, prompt, chosen, rejected, split, source, as far as there are any
+
+EXPECTED = (
+    "chosen and rejected, or completion_a, completion_b and choice, and prompt where the answers "
+    "are text"
+)
+# What other people call our columns.
+ALIASES = {
+    "prompt": ("instruction", "question", "query", "input", "context", "user"),
+    "chosen": ("preferred", "better", "accepted", "winner", "chosen_response"),
+    "rejected": ("dispreferred", "worse", "refused", "loser", "rejected_response"),
+    "completion_a": ("response_a", "answer_a", "output_a", "response1", "output1", "answer1"),
+    "completion_b": ("response_b", "answer_b", "output_b", "response2", "output2", "answer2"),
+    "choice": ("preference", "preferred", "label", "winner", "verdict", "better"),
+}
+TIES = ("tie", "ties", "tied", "equal", "same", "draw", "both", "neither")
+# a, B, completion_a, "model b"; 0, 1, 2, 1.0, "response 1"
+LETTER = re.compile(r"(?:[a-z]+[ _-])*([ab])")
+NUMBER = re.compile(r"(?:[a-z]+[ _-]?)?([012])(?:\.0)?")
+
+
+def records(
+    placed: Placed, source: str, given: Mapping[str, str]
+) -> tuple[list[tuple[str, Record]], int]:
+    """(where, record) of every row, and how many ties were left out.
+
+    given: our name → the source's, as `data.columns` has it. Where the source tells two completions
+    and a choice, chosen and rejected are made of them. Raises BadInput for missing columns and for
+    choices that cannot be told.
+    """
+    found = list(dict.fromkeys(key for _, row in placed for key in row))
+    names = {ours: given.get(ours, ours) for ours in COLUMNS}
+    for ours, other in (("prompt", "instruction"), ("source", "dataset")):
+        if ours not in given and ours not in found and other in found:
+            names[ours] = other
+    judged = _is_judged(found, given, names)
+    _check(placed, source, given, names, found, JUDGED if judged else DIRECT)
+    made = [(where, {o: row[n] for o, n in names.items() if n in row}) for where, row in placed]
+    if names["prompt"] == "instruction" and "input" in found:
+        for (_, record), (_, row) in zip(made, placed, strict=True):
+            record["prompt"] = _with_input(record.get("prompt"), row.get("input"))
+    if not judged:
+        return made, 0
+    first = choices([(where, record.get("choice")) for where, record in made], names["choice"])
+    decided = [
+        (where, {**record, "chosen": record[a], "rejected": record[b]})
+        for (where, record), preferred in zip(made, first, strict=True)
+        if preferred is not None
+        for a, b in [JUDGED[:2] if preferred == "a" else JUDGED[1::-1]]
+    ]
+    return decided, len(made) - len(decided)
+
+
+def choices(placed: Iterable[tuple[str, Any]], column: str) -> list[str | None]:
+    """ "a" or "b" for each choice, None for a tie.
+
+    Numbers are read as 0/1 or as 1/2, whichever all of them fit. Raises BadInput, with the row, for
+    what is neither, and where only 1 occurs, which could be either.
+    """
+    plain = [(where, _plain(value)) for where, value in placed]
+    matches = [NUMBER.fullmatch(value) for _, value in plain]
+    numbers = {match[1] for match in matches if match}
+    if "0" in numbers and "2" in numbers:
+        where = next(w for (w, _), m in zip(plain, matches, strict=True) if m and m[1] == "2")
+        raise BadInput(
+            f"{where}: {column}: found 2 where other rows have 0, expected numbers 0 and 1, or 1 "
+            f"and 2; name a tie 'tie'"
+        )
+    if numbers == {"1"}:
+        where = next(w for (w, _), m in zip(plain, matches, strict=True) if m)
+        raise BadInput(
+            f"{where}: {column}: found 1 and no other number in any row: 1 may be the first of 1 "
+            f"and 2 or the second of 0 and 1; expected a or b"
+        )
+    first = "0" if "0" in numbers else "1"
+    told = []
+    for (where, value), match in zip(plain, matches, strict=True):
+        if value in TIES or value.startswith("tie "):
+            told.append(None)
+        elif match:
+            told.append("a" if match[1] == first else "b")
+        elif letter := LETTER.fullmatch(value):
+            told.append(letter[1])
+        else:
+            raise BadInput(
+                f"{where}: {column}: found {value[:60]!r}, expected a, b, completion_a, "
+                f"completion_b, 0 and 1, 1 and 2, or tie{nearest(value, (*JUDGED[:2], 'tie'))}"
+            )
+    return told
+
+
+def _is_judged(found: list[str], given: Mapping[str, str], names: Mapping[str, str]) -> bool:
+    """Whether rows tell two completions and a choice, not chosen and rejected."""
+    if any(ours in given for ours in DIRECT):
+        return False
+    return any(ours in given or ours in found for ours in JUDGED) and not all(
+        names[ours] in found for ours in DIRECT
+    )
+
+
+def _check(
+    placed: Placed,
+    source: str,
+    given: Mapping[str, str],
+    names: Mapping[str, str],
+    found: list[str],
+    wanted: tuple[str, ...],
+) -> None:
+    """Every column that is named in `given`, or that a pair cannot do without, is there."""
+    needed = {*given, *wanted}
+    answers = [row.get(names[wanted[0]]) for _, row in placed]
+    if any(isinstance(answer, str) and answer and not is_transcript(answer) for answer in answers):
+        needed.add("prompt")
+    for ours in sorted(needed, key=COLUMNS.index):
+        name = names[ours]
+        if name in found:
+            continue
+        others = [column for column in found if column not in names.values()]
+        close = guess_column(name, ALIASES.get(ours, ()), others)
+        said = f"{name!r} (data.columns.{ours})" if ours in given else repr(name)
+        mean = f"did you mean {close!r}? " if close else ""
+        raise BadInput(
+            f"{source}: no column {said}, found {listed(found, 20)}; expected {EXPECTED}; {mean}"
+            f"Say data.columns.{ours}={close or 'COLUMN'}"
+        )
+
+
+def _with_input(instruction: Any, text: Any) -> Any:
+    """An instruction and what it is about, where a row has both, as in Alpaca's data."""
+    if isinstance(instruction, str) and isinstance(text, str) and text.strip():
+        return f"{instruction}\n\n{text}"
+    return instruction
+
+
+def _plain(value: Any) -> str:
+    """A choice as it is compared. True and false tell nothing: they stay words."""
+    return "" if value is None else str(value).strip().casefold()

@@ -1,0 +1,239 @@
+r"""Pairs of answers: training, validation and test split, prompt, and the two sides as tokens.
+
+Row of a split:
+
+    {"id": str, "prompt": {"messages": [Message, …]}, "chosen": str, "rejected": str,
+     "target": str,            the chosen answer
+     "source": str}            where the source tells one
+
+The test pairs are those of the source's own split, or cut from its pairs. A prompt is never on both
+sides of a cut: what training pairs share with any test pair goes, and cuts are made by prompt. A
+draw goes by a hash of seed and prompt or id, so that it depends on no order of a file, and so that
+a smaller test set is part of a larger one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import TemplateError
+
+from lib.errors import BadInput, listed, nearest
+from lib.grid import digest
+from lib.sources import Placed, checksum, is_file, read_placed
+from lib.tasks import Message, Row, Splits
+from lib.tasks.preference import synthetic
+from lib.tasks.preference.pairs import Pair, described, read_pairs
+
+DEBUG_ROWS = 100
+TEST_SHARE = 0.1  # of the pairs of a file that has no test pairs of its own
+EXAMPLE = '{"prompt": …, "chosen": …, "rejected": …}'
+
+
+def build(data: Any, wanted: Sequence[Any], debug: bool) -> Splits:
+    """`train`, `test` and, unless data.validation is 0, `validation`, with a report.
+
+    `debug`: at most 100 rows of each. Raises BadInput that names file and row of what cannot be
+    used, and for a swept key of `data`.
+    """
+    for other in wanted:
+        if swept := [key for key in type(data).model_fields
+                     if getattr(other, key) != getattr(wanted[0], key)]:  # fmt: skip
+            raise BadInput(
+                f"data.{swept[0]}: found different values among the points, expected one: all "
+                f"points of a preference study share their pairs"
+            )
+    data = wanted[0] if wanted else data
+    limits = {
+        name: _least(getattr(data, f"{name}_rows"), DEBUG_ROWS if debug else None)
+        for name in ("train", "validation", "test")
+    }
+    train, test, report = _read(data, limits)
+    if test is None:
+        wanted_rows = limits["test"] or _share(TEST_SHARE, train)
+        test, train = _cut(train, wanted_rows, "data.test_rows", data)
+    tested = {pair.prompt for pair in test}
+    kept = [pair for pair in train if pair.prompt not in tested]
+    report["dropped_as_in_test"] = len(train) - len(kept)
+    splits = {"train": kept, "test": test}
+    if data.validation:
+        cut, rest = _cut(kept, _share(data.validation, kept), "data.validation", data)
+        splits = {"train": rest, "validation": cut, "test": test}
+    if not splits["train"]:
+        raise BadInput(f"{data.source}: no pair is left for training that is not in the test set")
+    drawn = {name: _drawn(pairs, limits[name], data.seed) for name, pairs in splits.items()}
+    report["splits"] = {name: described(pairs) for name, pairs in drawn.items()}
+    return Splits(
+        {name: [pair.row for pair in pairs] for name, pairs in drawn.items()},
+        report | {"seed": data.seed, "debug": debug},
+    )
+
+
+def train_split(data: Any) -> str:
+    """The one training split."""
+    return "train"
+
+
+def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
+    """The prompt as chat messages, with `data.system` where it has no system message of its own.
+
+    `body` leaves nothing out: of a pair that is too long the answers lose their ends.
+    """
+    said = [dict(message) for message in row["prompt"]["messages"]]
+    if data.system and said[0]["role"] != "system":
+        said.insert(0, {"role": "system", "content": data.system})
+    return said
+
+
+def body_length(row: Row) -> int:
+    """No character of a prompt is left out."""
+    return 0
+
+
+def contrast(row: Row) -> str:
+    """The rejected answer."""
+    return row["rejected"]
+
+
+def group(row: Row) -> None:
+    """Pairs have no class."""
+
+
+def answers(data: Any) -> None:
+    """There is no list of full answers: each row has its own two."""
+
+
+def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+    """Nothing to add: the log-probabilities of the two answers are the prediction."""
+    return {}
+
+
+def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row | None:
+    """Both sides of a row as tokens, see lib.encoding.encode_pair; None where nothing is left.
+
+    Raises BadInput, with the row, where the chat template refuses the conversation.
+    """
+    from lib.encoding import encode_pair
+
+    said = messages(row, data)
+    try:
+        pair = encode_pair(tokenizer, said, row["chosen"], row["rejected"], max_length)
+    except TemplateError as error:
+        raise BadInput(
+            f"{data.source}: row {row['id']}: the chat template of {tokenizer.name_or_path} "
+            f"refuses a conversation of {listed(message['role'] for message in said)}: {error}"
+        ) from None
+    return pair and {"id": row["id"], **pair}
+
+
+def _read(data: Any, limits: Mapping[str, int | None]) -> tuple[list[Pair], list[Pair] | None, Row]:
+    """Pairs to train on, pairs to test on (None where these are yet to be cut), and a report."""
+    if data.source == synthetic.SOURCE:
+        # Names of columns and splits are those of the real data that this stands in for.
+        data = data.model_copy(update={"columns": {}, "split": "train", "test_split": "test"})
+        rows = limits["train"] and int(limits["train"] / (1 - data.validation)) + 1
+        made = synthetic.generate(rows or 1000, limits["test"] or 200, data.seed)
+        placed = [(data.source, row) for row in made]
+    else:
+        placed = read_placed(data.source, data.split, EXAMPLE)
+    own = {"data.split": data.split, "data.test_split": data.test_split}
+    if data.test_source:
+        own["data.test_split"] = None
+    from_hub = data.source != synthetic.SOURCE and not is_file(data.source)
+    divided = not from_hub and _has_splits(placed, data)
+    if divided:
+        placed = _of_splits(placed, data.source, own, data)
+    pairs, report = _kept(data, data.source, data.split, placed)
+    train = [pair for pair in pairs if pair.split == data.split] if divided else pairs
+    if data.test_source:
+        test, held = _read_test(data, data.test_source, data.test_split or "test")
+    elif from_hub and data.test_split:
+        test, held = _read_test(data, data.source, data.test_split)
+    elif divided and data.test_split:
+        test, held = [pair for pair in pairs if pair.split == data.test_split], None
+    else:
+        test, held = None, None
+    return train, test, {"source": report, "test_source": held}
+
+
+def _read_test(data: Any, source: str, split: str) -> tuple[list[Pair], Row]:
+    """Pairs of a source of their own, and a report; of a file that has splits, those of `split`."""
+    placed = read_placed(source, split, EXAMPLE)
+    if data.test_split and is_file(source) and _has_splits(placed, data):
+        placed = _of_splits(placed, source, {"data.test_split": split}, data)
+    return _kept(data, source, split, placed)
+
+
+def _has_splits(placed: Placed, data: Any) -> bool:
+    column = data.columns.get("split", "split")
+    return any(column in row for _, row in placed)
+
+
+def _of_splits(placed: Placed, source: str, wanted: Mapping[str, str | None], data: Any) -> Placed:
+    """The rows of a file that its column `split` puts in one of the splits wanted.
+
+    wanted: key of `data` → name. Raises BadInput for a name that no row has.
+    """
+    column = data.columns.get("split", "split")
+    there = {str(row.get(column)).strip(): None for _, row in placed}
+    for key, name in wanted.items():
+        if name and name not in there:
+            cut = ", or cut the test pairs off with data.test_split=null" if "test" in key else ""
+            raise BadInput(
+                f"{source}: column {column}: no row of {name!r}, found {listed(there)}"
+                f"{nearest(name, there)}; name one with {key}{cut}"
+            )
+    return [one for one in placed if str(one[1].get(column)).strip() in wanted.values()]
+
+
+def _kept(data: Any, source: str, split: str, placed: Placed) -> tuple[list[Pair], Row]:
+    """Pairs of these rows, and what the manifest says of their source."""
+    pairs, counts = read_pairs(data, source, placed)
+    if not pairs:
+        gone = listed(f"{key} {count}" for key, count in counts.items() if count)
+        raise BadInput(f"{source}: none of {len(placed)} rows is a pair that can be used ({gone})")
+    known: Row = {"source": source}
+    if source != synthetic.SOURCE:
+        known |= {"sha256": checksum(source)} if is_file(source) else {"split": split}
+    return pairs, known | {"read": len(placed), **counts, "kept": described(pairs)}
+
+
+def _cut(pairs: list[Pair], wanted: int, key: str, data: Any) -> tuple[list[Pair], list[Pair]]:
+    """(cut, rest): all pairs of seeded prompts, `wanted` in number where prompts have one pair.
+
+    Raises BadInput where nothing would be left.
+    """
+    prompts = defaultdict(list)
+    for pair in pairs:
+        prompts[pair.prompt].append(pair)
+    order = sorted(prompts, key=lambda prompt: digest([data.seed, key, prompt]))
+    taken, count = set(), 0
+    for prompt in order:
+        if count + len(prompts[prompt]) <= wanted:
+            taken.add(prompt)
+            count += len(prompts[prompt])
+    # Where every prompt has more pairs than are wanted, one prompt is cut off all the same.
+    taken = taken or {min(order, key=lambda prompt: len(prompts[prompt]))} if order else set()
+    if len(taken) == len(order):
+        raise BadInput(
+            f"{data.source}: {key}={getattr(data, key.removeprefix('data.'))} leaves no pair for "
+            f"training: {len(pairs)} pairs of {len(order)} prompts are there"
+        )
+    cut = [pair for pair in pairs if pair.prompt in taken]
+    return cut, [pair for pair in pairs if pair.prompt not in taken]
+
+
+def _drawn(pairs: list[Pair], limit: int | None, seed: int) -> list[Pair]:
+    """`limit` seeded pairs, in an order that does not hang on the file's."""
+    order = sorted(pairs, key=lambda pair: digest([seed, "draw", pair.row["id"]]))
+    return order[:limit]
+
+
+def _share(share: float, pairs: list[Pair]) -> int:
+    return max(1, round(share * len(pairs)))
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
