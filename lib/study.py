@@ -199,6 +199,11 @@ class Study:
                 f"{self.path}: train.batch_size: found {train.batch_size}, expected a multiple "
                 f"of train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
             )
+        if train.beta == 0 and train.objective in ("dpo", "discopop"):
+            raise BadInput(
+                f"{self.path}: train.beta: found 0, expected more: {train.objective} would be "
+                f"constant"
+            )
         if train.fsdp and train.processes == 1:
             raise BadInput(f"{self.path}: train.fsdp: expected train.processes above 1")
 
