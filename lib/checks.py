@@ -31,6 +31,11 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.batch_size: found {train.batch_size}, expected a multiple "
             f"of train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
         )
+    if train.beta == 0 and train.objective in ("dpo", "discopop"):
+        raise BadInput(
+            f"{study.path}: train.beta: found 0, expected a number above 0: the loss of "
+            f"{train.objective} would be constant"
+        )
     if train.fsdp and train.processes == 1:
         raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
 

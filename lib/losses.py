@@ -3,15 +3,18 @@
 Normalisation is the caller's: it divides the sum of these values by a count over the *whole*
 optimizer step, so that micro-batch, accumulation and world size change nothing.
 
-A new objective is one function here, one line in `OBJECTIVES`, and its keys in `lib.schema`.
+A new objective is one function here, one line in `OBJECTIVES` or `PAIR_OBJECTIVES`, and its keys in
+`lib.schema`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 
 def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
@@ -43,3 +46,106 @@ def weighted_nll(
 
 
 OBJECTIVES: dict[str, Callable[..., Tensor]] = {"weighted_nll": weighted_nll}
+
+
+class PairLogps(NamedTuple):
+    """Log-probabilities of both responses of B pairs, nats, summed over a response's tokens.
+
+    Each (B, 2), columns chosen and rejected; `lengths`: tokens of the responses.
+    """
+
+    policy: Tensor
+    reference: Tensor
+    lengths: Tensor
+
+
+class PairLoss(NamedTuple):
+    """Values of B pairs, each (B,): the loss, and the two terms that it is the sum of.
+
+    `regulariser` is not yet multiplied by its weight, so that runs with different weights can be
+    compared; None where the loss has none.
+    """
+
+    loss: Tensor
+    margin_loss: Tensor
+    regulariser: Tensor | None
+
+
+def sequence_logps(logits: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+    """Log-probability of each sequence's labelled tokens, summed.
+
+    logits: (N, V), any float type, of the N positions that `where`, (S, L) bool, picks, row by row;
+    labels: (N,) token ids. Returns (S,), fp32: 0 for a sequence without a label.
+    """
+    return summed(label_logps(logits, labels), where)
+
+
+def label_logps(logits: Tensor, labels: Tensor) -> Tensor:
+    """log p of each label, (N,), fp32; logits: (N, V), any float type; labels: (N,)."""
+    return -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def summed(logps: Tensor, where: Tensor) -> Tensor:
+    """Sums a row, (S,), of the values (N,) that stand where `where`, (S, L) bool, is true.
+
+    Scattered and then summed: adding into the sums directly has no fixed order on a GPU.
+    """
+    return logps.new_zeros(where.shape).masked_scatter(where, logps).sum(dim=1)
+
+
+def logratio_margin(pairs: PairLogps) -> Tensor:
+    """ρ = (log π⁺ − log π⁻) − (log π₀⁺ − log π₀⁻), (B,)."""
+    return _margin(pairs.policy - pairs.reference)
+
+
+def _margin(logps: Tensor) -> Tensor:
+    return logps[:, 0] - logps[:, 1]
+
+
+def dpo(pairs: PairLogps, *, beta: float) -> PairLoss:
+    """−log σ(βρ), direct preference optimisation (Rafailov et al., arXiv 2305.18290, eq. 7)."""
+    loss = -logsigmoid(beta * logratio_margin(pairs))
+    return PairLoss(loss, loss, None)
+
+
+def discopop(pairs: PairLogps, *, beta: float, modulation: float) -> PairLoss:
+    """(1 − σ(x/τ))·softplus(−x) + σ(x/τ)·e^−x at x = βρ, τ = `modulation`.
+
+    The log-ratio modulated loss (Lu et al., arXiv 2406.08414, eq. 5), which is not convex: least at
+    x = −0.119, greatest between at x = 0.072 (τ = 0.05). σ(x/τ)·e^−x is one exponential, since e^−x
+    alone overflows in fp32 below x = −88 and leaves 0·inf.
+    """
+    x = beta * logratio_margin(pairs)
+    logistic = torch.sigmoid(-x / modulation) * -logsigmoid(x)
+    exponential = torch.exp(logsigmoid(x / modulation) - x)
+    loss = logistic + exponential
+    return PairLoss(loss, loss, None)
+
+
+def td_dpo(
+    pairs: PairLogps, *, beta: float, tau: float, margin: str, reduce: str, regulariser: str
+) -> PairLoss:
+    """−log σ(Δ/τ) + β·½[(ℓ⁺)² + (ℓ⁻)²], ℓ = log π − log π₀: temperature-decoupled DPO.
+
+    `margin`: Δ is the policy's log π⁺ − log π⁻ ("policy", its authors' text) or ρ ("logratio": with
+    τ = 1/β and no regulariser this is DPO). `reduce`: log-probabilities, in Δ and in ℓ, are sums
+    over a response's tokens or means. `regulariser` "none" leaves the second term out. ½ℓ²
+    estimates a divergence from the reference on the policy's own samples alone, which these
+    responses are not; with sums it grows with the square of the length.
+    """
+    policy, reference = pairs.policy, pairs.reference
+    if reduce == "mean":
+        policy, reference = policy / pairs.lengths, reference / pairs.lengths
+    logratios = policy - reference
+    margin_loss = -logsigmoid(_margin(policy if margin == "policy" else logratios) / tau)
+    if regulariser == "none":
+        return PairLoss(margin_loss, margin_loss, None)
+    drift = 0.5 * logratios.square().sum(dim=1)
+    return PairLoss(margin_loss + beta * drift, margin_loss, drift)
+
+
+PAIR_OBJECTIVES: dict[str, Callable[..., PairLoss]] = {
+    "dpo": dpo,
+    "discopop": discopop,
+    "td_dpo": td_dpo,
+}

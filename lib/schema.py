@@ -18,8 +18,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 # Objective → the keys of `train` that only some objectives use, and the kind of batch it is fed.
 OBJECTIVE_KEYS: dict[str, frozenset[str]] = {
     "weighted_nll": frozenset({"weighting", "weighted_class", "gamma"}),
+    "dpo": frozenset({"beta"}),
+    "discopop": frozenset({"beta", "modulation"}),
+    "td_dpo": frozenset({"beta", "tau", "margin", "reduce", "regulariser"}),
 }
-OBJECTIVE_KIND: dict[str, str] = {"weighted_nll": "causal"}
+OBJECTIVE_KIND: dict[str, str] = {
+    "weighted_nll": "causal",
+    "dpo": "pairs",
+    "discopop": "pairs",
+    "td_dpo": "pairs",
+}
 
 # Keys that change how a stage runs and not what it computes: no part of a result's identity.
 INCIDENTAL: frozenset[str] = frozenset(
@@ -65,10 +73,17 @@ class Lora(Strict):
 class Train(Strict):
     """How a point is trained."""
 
-    objective: Literal["weighted_nll"] = "weighted_nll"
+    objective: Literal["weighted_nll", "dpo", "discopop", "td_dpo"] = "weighted_nll"
     weighting: Literal["decision", "row"] = "decision"  # γ on the tokens that differ, or on all
     weighted_class: str | None = None  # the class whose loss γ multiplies; null: none
     gamma: Positive = 1.0
+
+    beta: NotNegative = 0.1  # dpo, discopop: of the margin; td_dpo: weight of the regulariser
+    tau: Positive = 1.0  # td_dpo: temperature of the margin
+    modulation: Positive = 0.05  # discopop: temperature of the blend of its two losses
+    margin: Literal["policy", "logratio"] = "policy"  # td_dpo: without or with the reference
+    reduce: Literal["sum", "mean"] = "sum"  # td_dpo: a response's log-probability from its tokens'
+    regulariser: Literal["squared_logratio", "none"] = "squared_logratio"
 
     tuning: Literal["full", "lora", "qlora"] = "full"
     lora: Lora = Lora()
@@ -85,6 +100,11 @@ class Train(Strict):
     precision: Literal["bf16", "fp32"] = "bf16"
     gradient_checkpointing: bool = True
     seed: Seed = 42
+
+    eval_steps: Count | None = None  # steps between two validations; null: only at the end
+    keep: Literal["best", "last"] = "last"  # the weights of the best validation, or the last ones
+    diverge_norm: Positive | None = None  # a gradient norm above this …
+    diverge_steps: Count = 10  # … for so many logged steps in a row ends a run as diverged
 
     log_steps: Count = 1
     checkpoint_steps: Count = 100

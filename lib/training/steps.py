@@ -40,3 +40,27 @@ def row_order(rows: int, count: int, seed: int) -> np.ndarray:
     epochs = math.ceil(count / rows)
     order = [np.random.default_rng([seed, epoch]).permutation(rows) for epoch in range(epochs)]
     return np.concatenate(order)[:count]
+
+
+def check_eval_steps(train: Train, steps: int) -> None:
+    """Raise BadInput where validation would first come after the end of the run."""
+    if train.eval_steps is not None and train.eval_steps > steps:
+        raise BadInput(
+            f"train.eval_steps: found {train.eval_steps}, but the run has {steps} steps; give "
+            f"{steps} or fewer, or null to validate at the end alone"
+        )
+
+
+def validates(train: Train, step: int, steps: int) -> bool:
+    """Whether there is a validation after this step."""
+    return step == steps or bool(train.eval_steps and step % train.eval_steps == 0)
+
+
+def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> np.ndarray:
+    """The same rows in the same optimizer steps, the longest of a step first.
+
+    Rows of like length share a pass and little of it is padding; a step's sum does not change.
+    """
+    steps = order.reshape(-1, batch_size)
+    places = np.argsort(-lengths[steps], axis=1, kind="stable")
+    return np.take_along_axis(steps, places, axis=1).ravel()

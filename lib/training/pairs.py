@@ -1,0 +1,142 @@
+"""Batches of preference pairs, and the loss on their responses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import Trainer
+
+from lib.losses import PAIR_OBJECTIVES, PairLogps, PairLoss
+from lib.schema import OBJECTIVE_KEYS, Train
+from lib.training.responses import Responses
+
+Row = dict[str, Any]
+LOGGED = ("margin_loss", "regulariser", "train_accuracy")
+
+
+def collate(rows: Sequence[Row], pad: int, multiple: int = 8) -> dict[str, Tensor]:
+    """Encoded pairs (see `lib.encoding.encode_pair`) → a batch of 2B sequences, chosen ones first.
+
+    Padded on the left as in `lib.training.causal.collate`. `input_ids`, `attention_mask`,
+    `position_ids`: (2B, L), a response's last token left out, since nothing is predicted from it.
+    `responses`: (2B, L) bool, the N positions that predict a response token; `labels`: (N,) these
+    tokens, row by row; `lengths`: (B, 2); and, where rows carry one, `reference`: (B, 2).
+    """
+    answers = [row[side] for side in ("chosen_ids", "rejected_ids") for row in rows]
+    sequences = [
+        [*row["prompt_ids"], *answer] for row, answer in zip([*rows, *rows], answers, strict=True)
+    ]
+    width = max(map(len, sequences)) - 1
+    width = -(-width // multiple) * multiple
+    input_ids = torch.full((len(sequences), width), pad, dtype=torch.long)
+    attention_mask = torch.zeros_like(input_ids)
+    responses = torch.zeros_like(input_ids, dtype=torch.bool)
+    for i, (ids, answer) in enumerate(zip(sequences, answers, strict=True)):
+        input_ids[i, width - len(ids) + 1 :] = torch.as_tensor(ids[:-1], dtype=torch.long)
+        attention_mask[i, width - len(ids) + 1 :] = 1
+        responses[i, width - len(answer) :] = True
+    batch = {
+        "input_ids": input_ids,
+        "attention_mask": attention_mask,
+        "position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0),
+        "responses": responses,
+        "labels": torch.tensor([token for answer in answers for token in answer]),
+        "lengths": responses.sum(1).view(2, -1).T,
+    }
+    if "reference" in rows[0]:
+        batch["reference"] = torch.tensor([row["reference"] for row in rows], dtype=torch.float32)
+    return batch
+
+
+def pair_lengths(rows: Any) -> np.ndarray:
+    """Tokens of each row's longer sequence, (n,); rows: a dataset of encoded pairs."""
+    columns = (rows[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
+    return np.array([len(p) + max(len(c), len(r)) for p, c, r in zip(*columns, strict=True)])
+
+
+def pair_loss(train: Train, pairs: PairLogps) -> PairLoss:
+    """The study's objective on pairs."""
+    keys = OBJECTIVE_KEYS[train.objective]
+    return PAIR_OBJECTIVES[train.objective](pairs, **{key: getattr(train, key) for key in keys})
+
+
+def correct(pairs: PairLogps) -> Tensor:
+    """Whether the chosen response gained more on the reference than the rejected one: 1, 0, ½."""
+    gained = pairs.policy - pairs.reference
+    return 0.5 + 0.5 * torch.sign(gained[:, 0] - gained[:, 1])
+
+
+class PairsTrainer(Trainer):
+    """A Trainer whose loss is an objective on pairs, over the pairs of the whole step."""
+
+    def __init__(
+        self,
+        *args: Any,
+        settings: Train,
+        validate: Callable[[int], dict[str, float | None]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`validate`: asked at every logged step, on all ranks, what to log beside the loss."""
+        super().__init__(*args, **kwargs)
+        self.settings = settings
+        self.validate = validate
+        self.score = Responses(self.model)
+        self.sums = torch.zeros(len(LOGGED) + 1, device=self.args.device)  # since the last log
+        # compute_loss has divided by the count of the whole step already.
+        self.loss_is_scaled_for_ga = True
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list, Tensor]:
+        """The micro-batches of one optimizer step, and its pairs over all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = torch.tensor(sum(len(batch["lengths"]) for batch in batches), device=device)
+        return batches, self.accelerator.reduce(count, "sum")
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Any:
+        """Sum of the micro-batch's loss over the step's pairs.
+
+        Times the world size, because data-parallel training averages gradients over the ranks.
+        """
+        pairs = PairLogps(self.score(model, inputs), inputs["reference"], inputs["lengths"])
+        losses = pair_loss(self.settings, pairs)
+        self._count(losses, pairs)
+        count = num_items_in_batch if num_items_in_batch is not None else len(losses.loss)
+        loss = losses.loss.sum() / count * self.accelerator.num_processes
+        return (loss, pairs) if return_outputs else loss
+
+    @torch.no_grad()
+    def _count(self, losses: PairLoss, pairs: PairLogps) -> None:
+        drift = losses.regulariser
+        terms = (losses.margin_loss, drift if drift is not None else losses.loss, correct(pairs))
+        self.sums += torch.stack(
+            [*(term.sum() for term in terms), losses.loss.new_tensor(len(losses.loss))]
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the step with the means of `LOGGED` since the last log, and its validation."""
+        if "loss" in logs:
+            *sums, count = self.accelerator.reduce(self.sums, "sum").tolist()
+            self.sums = torch.zeros_like(self.sums)
+            means = {key: total / count for key, total in zip(LOGGED, sums, strict=True)}
+            if not has_regulariser(self.settings):
+                means["regulariser"] = None
+            logs |= means
+            if self.validate:
+                logs |= self.validate(self.state.global_step)
+        super().log(logs, start_time)
+
+
+def has_regulariser(train: Train) -> bool:
+    """Whether the objective has a term beside the margin's."""
+    return train.objective == "td_dpo" and train.regulariser != "none"

@@ -1,0 +1,176 @@
+"""Log-probabilities of the reference model: computed once a study, by the first task to need them.
+
+results/<study>/reference/<digest>/key.json     what they depend on
+results/<study>/reference/<digest>/<split>.npy  (n, 2) float64: chosen, rejected; in row order
+
+A point needs the model in memory anyway, so the first one computes them with its own, before its
+first step and without its adapters, and no stage loads a model for them alone. All tasks of an
+array can be submitted at once: a lock lets one compute and the others wait for the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lib.errors import BadInput
+from lib.grid import digest
+from lib.progress import clock
+from lib.runs import Busy, locked, read_json, replacing, write_json
+from lib.schema import Model, Train
+from lib.training.scoring import Stopped, pair_logps
+
+SAMPLE = 1 << 20  # bytes of a weight file that are read at each of three places
+
+
+def reference_logps(model: Any, rows: Any, pad: int, batch: int, **more: Any) -> np.ndarray:
+    """`pair_logps` of the model without its adapters; a model tuned whole must still be the base.
+
+    No second model is made: adapters are switched off for the while.
+    """
+    base = model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
+    with base:
+        return pair_logps(model, rows, pad, batch, **more)
+
+
+def reference_key(
+    model: Model, train: Train, tokenizer: Any, checksums: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the reference's log-probabilities depend on; neither β, τ, objective nor seed.
+
+    Asked once the model is there: a hub's commit is known by then.
+    """
+    weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
+    template = tokenizer.chat_template or ""
+    return {
+        "model": model.name,
+        "revision": model.revision,
+        "content": _content(model),
+        "weights": weights,
+        "precision": train.precision,
+        "max_length": model.max_length,
+        "template": hashlib.sha256(json.dumps(template).encode()).hexdigest()[:12],
+        "data": {name: sha[:12] for name, sha in sorted(checksums.items())},
+    }
+
+
+def _content(model: Model) -> str | None:
+    """The commit of a hub model; of a directory, a digest of its config and of samples of its
+    weights: reading all of a large model takes longer than scoring some pairs with it.
+    """
+    directory = Path(model.name)
+    if not directory.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(model.name, "config.json", revision=model.revision)
+        return Path(found).parent.name if isinstance(found, str) else None
+    seen = hashlib.sha256((directory / "config.json").read_bytes())
+    for path in sorted(directory.glob("*.safetensors")):
+        size = path.stat().st_size
+        seen.update(f"{path.name} {size}".encode())
+        with path.open("rb") as file:
+            for start in (0, size // 2, max(0, size - SAMPLE)):
+                file.seek(start)
+                seen.update(file.read(SAMPLE))
+    return seen.hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How a task waits for another's reference."""
+
+    who: str = field(default_factory=lambda: f"process {os.getpid()}")
+    stop: Callable[[], bool] = bool
+    poll: float = 1.0  # seconds
+    say_every: float = 30.0  # seconds
+
+
+def reference(
+    study: Path,
+    key: Mapping[str, Any],
+    compute: Callable[[Any], np.ndarray] | None,
+    splits: Mapping[str, Any],
+    waiting: Waiting | None = None,
+) -> dict[str, np.ndarray]:
+    """The reference's log-probabilities of every split, read, or computed by the first to ask.
+
+    `study`: results/<study>/; `compute`: rows → (n, 2), None for a task that only waits, as all
+    ranks of a point but the first do. Raises Stopped when a stop is asked for while waiting, and
+    BadInput where what is stored belongs to another key.
+    """
+    waiting = waiting or Waiting()
+    directory = study / "reference" / digest(key)
+    start = said = time.monotonic()
+    while not (directory / "key.json").exists():
+        if compute is not None:
+            try:
+                with locked(study / "reference", waiting.who):
+                    if not (directory / "key.json").exists():
+                        _compute(directory, key, compute, splits)
+                    break
+            except Busy as busy:
+                held = str(busy)
+        if waiting.stop():
+            raise Stopped
+        if compute is not None and time.monotonic() - said >= waiting.say_every:
+            said = time.monotonic()
+            print(f"reference: waiting for {held}, {clock(said - start)} gone", file=sys.stderr)
+        time.sleep(waiting.poll)
+    return stored_reference(study, key, splits)
+
+
+def _compute(
+    directory: Path, key: Mapping[str, Any], compute: Callable, splits: Mapping[str, Any]
+) -> None:
+    found = {name: compute(rows) for name, rows in splits.items()}
+    for name, logps in found.items():
+        if bad := np.flatnonzero(~np.isfinite(logps).all(axis=1)).tolist():
+            raise BadInput(
+                f"model.name: the reference's log-probability of {name} row {bad[0]} is not finite"
+                f" ({len(bad)} such rows)"
+            )
+    with replacing(directory) as temporary:
+        temporary.mkdir()
+        for name, logps in found.items():
+            np.save(temporary / f"{name}.npy", logps)
+        write_json(temporary / "key.json", dict(key))
+
+
+def stored_reference(
+    study: Path, key: Mapping[str, Any], splits: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The stored log-probabilities of the splits. Raises BadInput where they do not fit."""
+    directory = study / "reference" / digest(key)
+    if not (directory / "key.json").exists():
+        raise BadInput(f"{directory}: no reference yet; train a point of the study first")
+    stored = read_json(directory / "key.json")
+    again = f"remove {directory} to compute it again"
+    for name in [*key, *stored]:
+        if stored.get(name) != key.get(name):
+            raise BadInput(
+                f"{directory}: reference of another {name}: found {stored.get(name)!r}, expected "
+                f"{key.get(name)!r}; {again}"
+            )
+    return {
+        name: _read(directory / f"{name}.npy", len(rows), again) for name, rows in splits.items()
+    }
+
+
+def _read(path: Path, rows: int, again: str) -> np.ndarray:
+    try:
+        logps = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(f"{path}: cannot be read: {error}; {again}") from None
+    if logps.shape != (rows, 2):
+        raise BadInput(f"{path}: found {logps.shape}, expected ({rows}, 2); {again}")
+    return logps

@@ -1,0 +1,87 @@
+"""Log-probabilities of many pairs without a gradient: for the reference, validation and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from lib.progress import Progress
+from lib.training.pairs import collate, pair_lengths
+from lib.training.responses import Responses
+
+
+class Stopped(Exception):
+    """A stop was asked for in the middle."""
+
+
+def length_batches(lengths: Sequence[int], size: int) -> list[np.ndarray]:
+    """Row numbers in batches of `size`, longest rows first: little padding, and memory that does
+    not suffice is known at once.
+    """
+    order = np.argsort(-np.asarray(lengths), kind="stable")
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+@torch.no_grad()
+def pair_logps(
+    model: Any,
+    rows: Any,
+    pad: int,
+    batch: int,
+    *,
+    precision: str = "fp32",
+    score: Responses | None = None,
+    ranks: tuple[int, int] = (0, 1),
+    label: str | None = None,
+    stop: Callable[[], bool] = bool,
+) -> np.ndarray:
+    """Summed log-probabilities of encoded pairs, (n, 2) float64, chosen and rejected, in row order.
+
+    In eval mode, on the model's device; draws no random number. `batch`: pairs in a forward;
+    `precision`: as in `train`; `score`: made for a model that is wrapped now. `ranks`: (rank,
+    world): of several ranks each scores its share, with as many forwards as the others, and leaves
+    0 elsewhere. `label`: of the progress, None for none. Raises Stopped once `stop()` says so.
+    """
+    found = np.zeros((len(rows), 2))
+    score = score or Responses(model)
+    batches = length_batches(pair_lengths(rows), batch)
+    rank, world = ranks
+    shown = Progress(len(rows), label, "pair") if label else None
+    device = next(model.parameters()).device
+    try:
+        with evaluating(model), autocast(device, precision):
+            for first in range(0, len(batches), world):
+                if stop():
+                    raise Stopped
+                # A sharded model runs on all ranks or on none: one without a share repeats a batch.
+                places = batches[min(first + rank, len(batches) - 1)]
+                some = collate([rows[int(i)] for i in places], pad)
+                logps = score(model, {key: value.to(device) for key, value in some.items()})
+                if first + rank < len(batches):
+                    found[places] = logps.double().cpu().numpy()
+                if shown:
+                    shown.update(min(len(rows), (first + world) * batch))
+    finally:
+        if shown:
+            shown.close()
+    return found
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Eval mode within the block."""
+    before = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(before)
+
+
+def autocast(device: torch.device, precision: str) -> Any:
+    """The precision that training computes in."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")

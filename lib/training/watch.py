@@ -1,0 +1,138 @@
+"""What is seen of a run: its log, its progress, and the signs that it has to end."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+
+from lib.progress import Progress
+from lib.runs import read_jsonl, write_jsonl
+from lib.schema import Train
+from lib.training.saving import COMPLETE
+from lib.training.steps import validates
+
+# What some trainers log: terms of the loss in every row, validation where there was one.
+MORE_KEYS = (
+    "margin_loss",
+    "regulariser",
+    "train_accuracy",
+    "validation_accuracy",
+    "validation_loss",
+)
+
+
+class Watch(TrainerCallback):
+    """Writes train.jsonl, shows progress, marks checkpoints, and ends a run that has to end."""
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        steps: int,
+        rows: int,
+        train: Train,
+        stop: Callable[[], bool],
+        validated: bool = False,
+    ) -> None:
+        """`validated`: whether there are rows to validate on."""
+        self.log_path = directory / "train.jsonl"
+        self.name, self.steps, self.rows, self.train, self.stop = name, steps, rows, train, stop
+        self.validated = validated
+        self.diverged = False
+        self.reason = ""
+        self.steep = 0  # logged steps in a row with a gradient norm above train.diverge_norm
+        self.progress: Progress | None = None
+        self.log: Any = None
+        self.note = ""
+        self.started = time.monotonic()
+        self.seconds_before = 0.0
+
+    def open_log(self, start: Path | None, first: bool = True) -> None:
+        """Continue train.jsonl from the checkpoint's step; rows logged after it are redone.
+
+        `first`: whether this rank is the one that writes.
+        """
+        step = int(start.name.rpartition("-")[2]) if start else 0
+        before = read_jsonl(self.log_path, torn_tail=True) if self.log_path.exists() else []
+        kept = [row for row in before if row["step"] <= step]
+        for row in kept:
+            self._count_steep(row["grad_norm"])
+        if not first:
+            return
+        write_jsonl(self.log_path, kept)
+        self.log = self.log_path.open("a", encoding="utf-8", buffering=1)
+        self.seconds_before = kept[-1]["seconds"] if kept else 0.0
+        self.progress = Progress(self.steps, f"train {self.name}", "step", done=step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """At a step boundary: stop where any rank was asked to, after a checkpoint."""
+        stop = torch.tensor(float(self.stop()), device=args.device)
+        if args.world_size > 1:
+            torch.distributed.all_reduce(stop)  # the signal reaches ranks at different steps
+        if stop.item():
+            control.should_save = control.should_training_stop = True
+        if self.validated and validates(self.train, state.global_step, self.steps):
+            control.should_log = True  # what validation finds goes into the step's row
+        if self.progress:
+            self.progress.update(state.global_step, self.note)
+
+    def _count_steep(self, norm: float | None) -> None:
+        bound = self.train.diverge_norm
+        steep = bound is not None and not (norm is not None and norm <= bound)
+        self.steep = self.steep + 1 if steep else 0
+
+    def _sign_of_divergence(self, logs: dict) -> str:
+        """Why a run with this row has diverged, empty where it has not; the same on all ranks."""
+        for key in ("loss", "validation_loss"):
+            if key in logs and _finite(logs[key]) is None:
+                return f"{key.replace('_', ' ')} not finite"
+        self._count_steep(_finite(logs.get("grad_norm")))
+        if self.steep >= self.train.diverge_steps:
+            return f"gradient norm above {self.train.diverge_norm:g} for {self.steep} logged steps"
+        return ""
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
+    ) -> None:
+        """One row of train.jsonl a logged step; a sign of divergence ends the run."""
+        if not logs or "loss" not in logs:
+            return
+        self.reason = self._sign_of_divergence(logs)
+        if self.reason:
+            self.diverged = control.should_training_stop = True
+        self.note = f"loss {logs['loss']:.4g}"
+        if self.log is None:
+            return
+        row = {
+            "step": state.global_step,
+            "epoch": state.global_step * self.train.batch_size / self.rows,
+            **{key: _finite(logs.get(key)) for key in ("loss", "grad_norm", "learning_rate")},
+            "seconds": round(self.seconds_before + time.monotonic() - self.started, 3),
+            **{key: _finite(logs[key]) for key in MORE_KEYS if key in logs},
+        }
+        self.log.write(json.dumps(row, allow_nan=False) + "\n")
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Mark the checkpoint whole: Trainer calls this after its last file."""
+        if state.is_world_process_zero:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            (checkpoint / COMPLETE).touch()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Close log and progress."""
+        if self.log:
+            self.log.close()
+        if self.progress:
+            self.progress.close()
+
+
+def _finite(value: Any) -> float | None:
+    number = float(value) if value is not None else None
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,313 @@
+"""Training on pairs: what may not matter does not, stop and resume, validation, the best weights."""
+
+import math
+import os
+import signal
+import socket
+import sys
+import time
+from multiprocessing import get_context
+
+import pytest
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file
+
+from lib.errors import BadInput
+from lib.runs import read_json, read_jsonl
+from lib.training.pair_data import PairSplits
+
+
+def log(directory):
+    return read_jsonl(directory / "train.jsonl")
+
+
+def column(directory, key):
+    return [row[key] for row in log(directory)]
+
+
+def weights(directory, name="model.safetensors"):
+    return load_file(directory / "model" / name)
+
+
+def without_time(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        assert torch.equal(one[name], other[name]), name
+
+
+def assert_close(one, other):
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], atol=2e-5, rtol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def whole(train_pairs, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole") / "run"
+    outcome = train_pairs(directory, eval_steps=1)
+    assert (outcome.status, outcome.step, outcome.steps) == ("done", 3, 3)
+    return directory
+
+
+def test_first_loss_is_log_two(whole):
+    """Before the first step the policy is the reference: ρ = 0, all are ties."""
+    first = log(whole)[0]
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert first["margin_loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert first["regulariser"] is None
+
+
+def test_pairs_are_learnt(train_pairs, tmp_path):
+    train_pairs(tmp_path / "run", epochs=6.0, beta=0.5)
+    rows = log(tmp_path / "run")
+    assert rows[-1]["validation_accuracy"] >= 5 / 6
+    assert rows[-1]["loss"] < 0.3 * rows[0]["loss"]
+    assert rows[-1]["train_accuracy"] == 1
+    assert [row["step"] for row in rows if "validation_loss" in row] == [18]
+
+
+def test_terms_add_up(train_pairs, tmp_path):
+    train_pairs(tmp_path / "run", objective="td_dpo", beta=0.01)
+    rows = log(tmp_path / "run")
+    assert rows[0]["regulariser"] == pytest.approx(0, abs=1e-6)
+    assert rows[-1]["regulariser"] > 0.1
+    for row in rows:
+        assert row["loss"] == pytest.approx(
+            row["margin_loss"] + 0.01 * row["regulariser"], rel=1e-5
+        )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"micro_batch": 1},
+        {"micro_batch": 2},
+        {"micro_batch": 8},
+        {"gradient_checkpointing": True},
+        {"log_steps": 1, "eval_steps": 2},
+    ],
+    ids=str,
+)
+def test_how_a_step_is_cut_changes_nothing(train_pairs, whole, tmp_path, changes):
+    train_pairs(tmp_path / "run", **changes)
+    for key in ("loss", "train_accuracy", "margin_loss"):
+        assert column(tmp_path / "run", key) == pytest.approx(column(whole, key), rel=1e-4)
+    assert_close(weights(tmp_path / "run"), weights(whole))
+
+
+def test_means_over_several_steps(train_pairs, whole, tmp_path):
+    """Logged every third step: the means of three steps."""
+    train_pairs(tmp_path / "run", log_steps=3)
+    (row,) = log(tmp_path / "run")
+    for key in ("loss", "margin_loss", "train_accuracy"):
+        assert row[key] == pytest.approx(sum(column(whole, key)) / 3, rel=1e-5)
+
+
+def test_validation_by_brute_force(train_pairs, pair_splits, whole, tiny_model):
+    """Each held-out sequence alone through the trained model and through the base."""
+    from transformers import AutoModelForCausalLM
+
+    def logps(name):
+        model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32).eval()
+        for row in pair_splits.splits["validation"]:
+            for side in ("chosen_ids", "rejected_ids"):
+                ids = torch.tensor([row["prompt_ids"] + row[side]])
+                with torch.no_grad():
+                    every = model(ids).logits[0, :-1].log_softmax(-1)
+                token = every.gather(1, ids[0, 1:, None])[:, 0]
+                yield token[len(row["prompt_ids"]) - 1 :].double().sum().item()
+
+    gained = torch.tensor(list(logps(whole / "model"))) - torch.tensor(list(logps(tiny_model)))
+    rho = (gained[::2] - gained[1::2]).double()
+    last = log(whole)[-1]
+    assert last["validation_accuracy"] == pytest.approx((rho > 0).double().mean().item())
+    expected = torch.nn.functional.softplus(-0.1 * rho).mean().item()
+    assert last["validation_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_stopped_and_resumed_to_the_bit(train_pairs, tmp_path, tuning):
+    """With validation between, the best weights kept, and dropout that draws random numbers."""
+    words = {
+        "tuning": tuning, "lora": {"dropout": 0.3}, "eval_steps": 1, "keep": "best", "epochs": 2.0,
+    }  # fmt: skip
+    name = "model.safetensors" if tuning == "full" else "adapter_model.safetensors"
+    train_pairs(tmp_path / "unbroken", **words)
+    count = iter([False, True])
+    first = train_pairs(tmp_path / "broken", stop=lambda: next(count), **words)
+    assert (first.status, first.step) == ("stopped", 2)
+    second = train_pairs(tmp_path / "broken", **words)
+    assert (second.status, second.step) == ("done", 6)
+    assert_same(*(weights(tmp_path / d, name) for d in ("unbroken", "broken")))
+    one, other = (without_time(log(tmp_path / d)) for d in ("unbroken", "broken"))
+    assert one == other
+
+
+def test_validation_changes_no_step(train_pairs, whole, tmp_path):
+    """Dropout draws the same numbers with and without validation between."""
+    words = {"tuning": "lora", "lora": {"dropout": 0.3}}
+    train_pairs(tmp_path / "often", eval_steps=1, **words)
+    train_pairs(tmp_path / "seldom", **words)
+    name = "adapter_model.safetensors"
+    assert_same(weights(tmp_path / "often", name), weights(tmp_path / "seldom", name))
+
+
+class TestBest:
+    """The weights of the best validation."""
+
+    words = {"eval_steps": 1, "keep": "best", "epochs": 4.0, "learning_rate": 0.02}
+
+    def test_they_are_those_of_its_step(self, train_pairs, tmp_path):
+        train_pairs(tmp_path / "best", **self.words)
+        accuracies = column(tmp_path / "best", "validation_accuracy")
+        step = accuracies.index(max(accuracies)) + 1
+        assert step < len(accuracies)  # else the last weights would pass too
+        record = read_json(tmp_path / "best" / "model" / "validation.json")
+        assert record["step"] == step
+        assert record["validation_accuracy"] == max(accuracies)
+        count = iter(range(1, 99))
+        train_pairs(tmp_path / "cut", stop=lambda: next(count) == step, **self.words)
+        there = tmp_path / "cut" / "checkpoints" / f"checkpoint-{step}" / "model.safetensors"
+        assert_same(weights(tmp_path / "best"), load_file(there))
+        config = read_json(tmp_path / "best" / "model" / "config.json")
+        assert config["use_cache"]
+        assert config["dtype"] == "float32"
+
+    def test_a_best_beyond_the_checkpoint_is_kept(self, train_pairs, tmp_path):
+        """Killed after a better validation than the last checkpoint's: as if it had not been."""
+        train_pairs(tmp_path / "whole", **self.words)
+        stops = iter([False, True])
+        train_pairs(tmp_path / "killed", stop=lambda: next(stops), **self.words)
+        late = iter([False] * 3 + [True])
+        checkpoints = tmp_path / "killed" / "checkpoints"
+        train_pairs(tmp_path / "killed", stop=lambda: next(late), **self.words)
+        (checkpoints / "checkpoint-6" / "complete").unlink()
+        train_pairs(tmp_path / "killed", **self.words)
+        assert_same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+
+    def test_one_of_a_run_without_a_checkpoint_does_not_count(self, train_pairs, tmp_path):
+        best = tmp_path / "run" / "checkpoints" / "best"
+        best.mkdir(parents=True)
+        (best / "validation.json").write_text('{"step": 1, "validation_accuracy": 2.0}')
+        train_pairs(tmp_path / "run", **self.words)
+        record = read_json(tmp_path / "run" / "model" / "validation.json")
+        assert record["validation_accuracy"] <= 1
+
+
+def test_kill_in_the_middle(train_pairs, tmp_path):
+    """kill -9 of a process that trains: run again, it ends with the weights of an unbroken run."""
+    words = {"eval_steps": 1, "keep": "best", "epochs": 10.0, "checkpoint_steps": 4}
+    train_pairs(tmp_path / "whole", **words)
+    process = get_context("fork").Process(
+        target=train_pairs, args=(tmp_path / "killed",), kwargs=words
+    )
+    process.start()
+    deadline = time.monotonic() + 60
+    path = tmp_path / "killed" / "train.jsonl"
+    while not (path.exists() and '"step": 10,' in path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert not (tmp_path / "killed" / "model").exists()
+    train_pairs(tmp_path / "killed", **words)
+    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "killed"))
+    assert without_time(log(tmp_path / "whole")) == without_time(log(tmp_path / "killed"))
+
+
+class TestDivergence:
+    """Signs that end a run, and what is left of it."""
+
+    def test_gradient_norm_above_the_bound(self, train_pairs, tmp_path):
+        words = {"epochs": 4.0, "diverge_norm": 1e-9, "diverge_steps": 3}
+        outcome = train_pairs(tmp_path / "run", **words)
+        assert (outcome.status, outcome.step) == ("diverged", 3)
+        assert outcome.reason == "gradient norm above 1e-09 for 3 logged steps"
+        assert not (tmp_path / "run" / "model").exists()
+
+    def test_the_count_goes_on_after_a_stop(self, train_pairs, tmp_path):
+        words = {"epochs": 4.0, "diverge_norm": 1e-9, "diverge_steps": 3}
+        train_pairs(tmp_path / "run", stop=lambda: True, **words)
+        assert train_pairs(tmp_path / "run", **words).step == 3
+
+    def test_a_high_bound_ends_nothing(self, train_pairs, tmp_path):
+        assert train_pairs(tmp_path / "run", diverge_norm=1e9, diverge_steps=1).status == "done"
+
+    def test_loss_not_finite(self, train_pairs, tmp_path):
+        words = {"learning_rate": 1e30, "clip": 1e30, "warmup": 0.0}
+        outcome = train_pairs(tmp_path / "run", **words)
+        assert outcome.status == "diverged"
+        assert "not finite" in outcome.reason
+        assert log(tmp_path / "run")[-1]["loss"] is None
+
+
+class TestBadInput:
+    """Refused before a model is loaded: the model of these points does not exist."""
+
+    def refused(self, train_pairs, tmp_path, **words):
+        with pytest.raises(BadInput) as error:
+            train_pairs(tmp_path / "run", **words)
+        return str(error.value)
+
+    def test_validation_beyond_the_run(self, train_pairs, tmp_path):
+        said = self.refused(train_pairs, tmp_path, eval_steps=250)
+        assert said == (
+            "train.eval_steps: found 250, but the run has 3 steps; give 3 or fewer, or null to "
+            "validate at the end alone"
+        )
+
+    @pytest.mark.parametrize("words", [{"keep": "best"}, {"eval_steps": 1}], ids=str)
+    def test_nothing_to_validate_on(self, train_pairs, pair_splits, tmp_path, words):
+        pairs = PairSplits(pair_splits.study, {"train": pair_splits.splits["train"]}, {})
+        said = self.refused(train_pairs, tmp_path, pairs=pairs, **words)
+        assert said.startswith(f"train.{next(iter(words))}: found ")
+        assert "no validation rows" in said
+
+
+def a_rank(rank, port, train, directory, words):
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1",
+    )  # fmt: skip
+    torch.set_num_threads(1)
+    outcome = train(directory, **words)
+    sys.exit(0 if outcome.status == "done" else 3)
+
+
+def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, tmp_path):
+    """Two CPU processes over gloo, no reference there yet; validation is shared out unevenly."""
+    held = Dataset.from_list(pair_splits.splits["validation"].to_list()[:5])
+    splits = {**pair_splits.splits, "validation": held}
+    words = {"eval_steps": 2, "keep": "best"}
+    runs = {}
+    for name, more in (("one", {}), ("two", {"processes": 2, "micro_batch": 2})):
+        pairs = PairSplits(tmp_path / f"study-{name}", splits, pair_splits.checksums)
+        runs[name] = {"pairs": pairs, **words, **more}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = get_context("fork")
+    ranks = [
+        context.Process(target=a_rank, args=(r, port, train_pairs, tmp_path / "two", runs["two"]))
+        for r in range(2)
+    ]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(120)
+        if rank.exitcode is None:
+            rank.kill()
+        assert rank.exitcode == 0
+    train_pairs(tmp_path / "one", **runs["one"])
+    for key in ("loss", "train_accuracy"):
+        assert column(tmp_path / "two", key) == pytest.approx(
+            column(tmp_path / "one", key), rel=1e-4
+        )
+    ends = [log(tmp_path / name)[-1] for name in ("one", "two")]
+    for key in ("validation_accuracy", "validation_loss"):
+        assert ends[0][key] == pytest.approx(ends[1][key], rel=1e-4)
+    assert_close(weights(tmp_path / "two"), weights(tmp_path / "one"))
