@@ -15,7 +15,7 @@ from contextlib import nullcontext
 
 from lib.checkpoints import check_directory
 from lib.grid import digest
-from lib.prepared import encoded_training, split_size, train_identity
+from lib.prepared import encoded_pairs, encoded_training, split_size, train_identity
 from lib.provenance import provenance
 from lib.runs import (
     is_done,
@@ -27,6 +27,7 @@ from lib.runs import (
     set_aside,
     write_json,
 )
+from lib.schema import OBJECTIVE_KIND
 from lib.study import Point, Study
 from lib.training.steps import step_count
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
@@ -87,8 +88,10 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
     if (directory / "config.json").exists() and (directory / "checkpoints").exists():
         before = read_json(directory / "config.json")["identity"]
         refuse_change(directory, "a checkpoint", before, identity)
-    rows = encoded_training(study, point)
+    on_pairs = OBJECTIVE_KIND[point.config.train.objective] == "pairs"
+    rows = encoded_pairs(study, "train") if on_pairs else encoded_training(study, point)
     from lib.training.loop import remove_checkpoints, train_point
+    from lib.training.pair_data import pair_splits
     from lib.training.ranks import device_name
     from lib.training.stopping import stop_on_signal
 
@@ -106,7 +109,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
     if first:
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
-        outcome = train_point(point, rows, directory, lambda: bool(request))
+        pairs = pair_splits(study) if on_pairs else None
+        outcome = train_point(point, rows, directory, lambda: bool(request), pairs)
     if outcome.status == "stopped":
         say(
             f"{point.name}: stopped by {request.signal or 'another rank'} at step "
@@ -117,7 +121,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
         write_json(directory / "config.json", {**record, "end": now()})
         mark_done(directory, "train", identity, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory)
-        say(f"{point.name}: {outcome.status} after {outcome.step} steps")
+        why = f": {outcome.reason}" if outcome.reason else ""
+        say(f"{point.name}: {outcome.status} after {outcome.step} steps{why}")
     return DONE
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from lib.errors import BadInput
+from lib.prepared import encoded_pairs, read_manifest
 from lib.schema import Train
-from lib.study import Point
+from lib.study import Point, Study
 from lib.training.pairs import pair_lengths
 from lib.training.reference import Waiting, reference, reference_key, reference_logps
 from lib.training.scoring import Stopped
@@ -35,6 +36,16 @@ class PairSplits:
         """The validation pairs, None where there are none."""
         rows = self.splits.get(self.validation)
         return rows if rows is not None and len(rows) else None
+
+
+def pair_splits(study: Study) -> PairSplits:
+    """The pairs of a study as stage 1 left them: training, validation and test."""
+    kept = read_manifest(study)["splits"]
+    return PairSplits(
+        study.directory,
+        {name: encoded_pairs(study, name) for name in kept},
+        {name: split["sha256"] for name, split in kept.items()},
+    )
 
 
 def check_pairs(train: Train, steps: int, pairs: PairSplits) -> None:

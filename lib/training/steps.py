@@ -61,6 +61,8 @@ def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int) -
 
     Rows of like length share a pass and little of it is padding; a step's sum does not change.
     """
+    import numpy as np
+
     steps = order.reshape(-1, batch_size)
     places = np.argsort(-lengths[steps], axis=1, kind="stable")
     return np.take_along_axis(steps, places, axis=1).ravel()

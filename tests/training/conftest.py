@@ -14,7 +14,7 @@ from lib.training.pair_data import PairSplits
 
 
 def made_pairs(count: int, seed: int = 0, vocabulary: int = 300) -> list[dict[str, Any]]:
-    """Encoded pairs of many lengths; the chosen response likes low ids, so there is what to learn."""
+    """Encoded pairs of many lengths, in which the chosen response has low ids."""
     draw = random.Random(seed)
 
     def ids(low: int, high: int, longest: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Training on pairs: what may not matter does not, stop and resume, validation, the best weights."""
+"""Training on pairs: what may not matter, stop and resume, validation, the best weights."""
 
 import math
 import os

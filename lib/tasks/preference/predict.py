@@ -1,0 +1,86 @@
+"""Log-probabilities of the test pairs under each point, by the model that training scored with.
+
+An engine's other kernels or merged weights would move them by more than a weak point differs from
+its reference: here a point that has learnt nothing has margins of exactly 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lib.prepared import encoded_pairs
+from lib.schema import Train
+from lib.study import Point, Study
+from lib.tasks import Row
+
+
+class Predictor:
+    """See `lib.prediction.Predictor`: one base model in memory, whose adapters are swapped."""
+
+    def __init__(self, study: Study, task: str) -> None:
+        self.study, self.rows = study, encoded_pairs(study, "test")
+        self.model: Any = None
+        self.made_for: Any = None
+
+    @contextmanager
+    def serving(self, point: Point) -> Iterator[None]:
+        """See `lib.prediction.Predictor`."""
+        from lib.models import load_tokenizer
+        from lib.training.pair_data import pair_splits
+        from lib.training.reference import reference_key, stored_reference
+
+        self.settings = point.config.train
+        self._load(point)
+        tokenizer, pairs = load_tokenizer(point.config.model), pair_splits(self.study)
+        self.pad = tokenizer.pad_token_id
+        key = reference_key(point.config.model, self.settings, tokenizer, pairs.checksums)
+        self.reference = stored_reference(self.study.directory, key, {"test": self.rows})["test"]
+        yield
+
+    def predict(self, start: int, end: int) -> list[Row]:
+        """See `lib.prediction.Predictor`: no text, but both answers' scores, and the reference's."""
+        from lib.training.scoring import pair_logps
+
+        rows = self.rows.select(range(start, min(end, len(self.rows))))
+        batch, precision = 2 * self.settings.micro_batch, self.settings.precision
+        scores = pair_logps(self.model, rows, self.pad, batch, precision=precision)
+        return [
+            {
+                "id": row["id"],
+                "prompt_hash": row["prompt_hash"],
+                "outputs": [],
+                "scores": logps.tolist(),
+                "reference": reference.tolist(),
+                "lengths": [len(row["chosen_ids"]), len(row["rejected_ids"])],
+            }
+            for row, logps, reference in zip(rows, scores, self.reference[start:end], strict=True)
+        ]
+
+    def _load(self, point: Point) -> None:
+        """Put the point's weights in: all of them, or its adapters over the base that is there."""
+        import torch
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        from lib.models import load_base, load_for_training
+
+        train, model = point.config.train, point.config.model
+        directory = point.directory / "model"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        if train.tuning == "full":
+            self.model = None  # never two of them
+            self.model = load_base(model, torch.float32, str(directory)).to(device)
+            return
+        if self.made_for != _base(train):
+            self.model = None
+            self.model = load_for_training(model, train)
+            self.made_for = _base(train)
+            if train.tuning != "qlora":  # 4-bit weights are where they belong
+                self.model.to(device)
+        set_peft_model_state_dict(self.model, load_peft_weights(str(directory), device=device))
+
+
+def _base(train: Train) -> tuple[Any, ...]:
+    """What the base model and the shape of its adapters depend on."""
+    return train.tuning, train.precision, train.lora
