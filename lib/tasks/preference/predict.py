@@ -40,7 +40,7 @@ class Predictor:
         yield
 
     def predict(self, start: int, end: int) -> list[Row]:
-        """See `lib.prediction.Predictor`: no text, but both answers' scores, and the reference's."""
+        """See `lib.prediction.Predictor`: no text, but both answers' scores and the reference's."""
         from lib.training.scoring import pair_logps
 
         rows = self.rows.select(range(start, min(end, len(self.rows))))
