@@ -103,7 +103,9 @@ def read_prompts(path: str | None) -> Prompts:
     for name, places in NEEDED.items():
         where = f"{path}: judge prompt {name!r}"
         if name not in records:
-            raise BadInput(f"{where}: not there, found {listed(records)}{nearest(name, records)}")
+            raise BadInput(
+                f"{where}: not there, found {listed(records) or 'no names'}{nearest(name, records)}"
+            )
         record = records[name]
         prompt = Prompt(record.get("system_prompt", ""), record.get("prompt_template", ""))
         if not all(isinstance(text, str) for text in prompt):
