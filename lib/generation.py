@@ -28,8 +28,18 @@ class Engine(Protocol):
     def load(self, directory: Path) -> None:
         """Serve these whole weights from now on."""
 
-    def generate(self, prompts: Sequence[Ids], settings: Generate) -> list[list[str]]:
-        """Raw text of one answer a prompt, as a list of one; special tokens left out."""
+    def generate(
+        self,
+        prompts: Sequence[Ids],
+        settings: Generate,
+        temperatures: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[str]]:
+        """Raw text of one answer a prompt, as a list of one; special tokens left out.
+
+        temperatures, seeds: one a prompt; None: the settings' temperature and seed 0 for all. What
+        is drawn for a prompt hangs on its own seed alone, not on the prompts beside it.
+        """
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
         """log p(answer | prompt), nats, summed over tokens, of each answer of each prompt."""
@@ -91,17 +101,26 @@ class VllmEngine:
                 self.llm.apply_model(_repack)
             self.served = directory
 
-    def generate(self, prompts: Sequence[Ids], settings: Generate) -> list[list[str]]:
+    def generate(
+        self,
+        prompts: Sequence[Ids],
+        settings: Generate,
+        temperatures: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[str]]:
         """See `Engine`."""
         from vllm import SamplingParams
 
-        params = SamplingParams(
-            temperature=settings.temperature,
-            max_tokens=settings.max_new_tokens,
-            stop_token_ids=self.ends,
-            skip_special_tokens=True,
-            seed=0 if settings.temperature else None,
-        )
+        params = [
+            SamplingParams(
+                temperature=temperature,
+                max_tokens=settings.max_new_tokens,
+                stop_token_ids=self.ends,
+                skip_special_tokens=True,
+                seed=seed if temperature else None,
+            )
+            for temperature, seed in _sampling(prompts, settings, temperatures, seeds)
+        ]
         outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=False)
         return [[output.outputs[0].text] for output in outputs]
 
@@ -151,17 +170,21 @@ class HfEngine:
         self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.tokenizer = load_tokenizer(self.model_settings, str(directory))
 
-    def generate(self, prompts: Sequence[Ids], settings: Generate) -> list[list[str]]:
+    def generate(
+        self,
+        prompts: Sequence[Ids],
+        settings: Generate,
+        temperatures: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[str]]:
         """See `Engine`."""
         import torch
-        from transformers import set_seed
 
-        set_seed(0)
-        sampling = {"do_sample": True, "temperature": settings.temperature, "top_k": 0}
-        greedy = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
         texts = []
-        for batch in _batches(prompts, self.BATCH):
-            ids, mask = self._pad(batch)
+        rows = list(zip(prompts, _sampling(prompts, settings, temperatures, seeds), strict=True))
+        for batch in _batches(rows, self.BATCH):
+            ids, mask = self._pad([prompt for prompt, _ in batch])
+            noise = GumbelNoise([sampling for _, sampling in batch], ids.device)
             with torch.inference_mode():
                 made = self.model.generate(
                     input_ids=ids,
@@ -169,7 +192,11 @@ class HfEngine:
                     max_new_tokens=settings.max_new_tokens,
                     eos_token_id=sorted(end_tokens(self.tokenizer)),
                     pad_token_id=self.tokenizer.pad_token_id,
-                    **(sampling if settings.temperature else greedy),
+                    logits_processor=[noise] if noise.drawn else [],
+                    do_sample=False,
+                    temperature=None,
+                    top_p=None,
+                    top_k=None,
                 )
             new = made[:, ids.shape[1] :]
             texts += [[t] for t in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
@@ -213,6 +240,42 @@ class HfEngine:
             ids[i, width - len(row) :] = torch.tensor(list(row))
             mask[i, width - len(row) :] = 1
         return ids.to(self.model.device), mask.to(self.model.device)
+
+
+class GumbelNoise:
+    """Logits + temperature · Gumbel noise, whose argmax is a draw from softmax(logits/temperature).
+
+    transformers samples a batch at one temperature and from one generator, so that a row would hang
+    on its neighbours; here each row has its own. Source: Gumbel-max trick, Maddison et al. 2014.
+    """
+
+    def __init__(self, sampling: Sequence[tuple[float, int]], device: Any) -> None:
+        import torch
+
+        self.drawn = {
+            row: (temperature, torch.Generator(device).manual_seed(seed))
+            for row, (temperature, seed) in enumerate(sampling)
+            if temperature
+        }
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Scores (B, V) with the noise of one more step."""
+        scores = scores.float().clone()
+        for row, (temperature, generator) in self.drawn.items():
+            exponential = scores.new_empty(scores.shape[1]).exponential_(generator=generator)
+            scores[row] -= temperature * exponential.clamp_min(1e-38).log()
+        return scores
+
+
+def _sampling(
+    prompts: Sequence[Ids],
+    settings: Generate,
+    temperatures: Sequence[float] | None,
+    seeds: Sequence[int] | None,
+) -> list[tuple[float, int]]:
+    """(temperature, seed) of each prompt."""
+    hot = [settings.temperature] * len(prompts) if temperatures is None else temperatures
+    return list(zip(hot, [0] * len(prompts) if seeds is None else seeds, strict=True))
 
 
 def _prompts(rows: Sequence[Ids]) -> list[dict[str, list[int]]]:

@@ -5,9 +5,10 @@ The `data:` keys belong to the task (`lib/tasks/<task>/schema.py`); all the othe
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -123,6 +124,33 @@ class Generate(Strict):
     chunk: Count = 512  # rows between two saves of the partial predictions
     # Share that vLLM may take of a GPU; prompt log-probabilities need the rest.
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.85
+
+
+class Judge(Strict):
+    """The model that rates answers, behind any OpenAI-compatible chat URL."""
+
+    url: str | None = None  # such as http://localhost:8000/v1; null: answers stay unrated
+    model: str | None = None  # as the server names it
+    revision: str | None = None  # recorded, and part of what makes a rating the same
+    api_key_env: str | None = None  # *name* of the environment variable that holds the key
+    max_calls: Count = 1000  # calls of one run of a stage, retries counted; more are never made
+    concurrency: Count = 8  # calls under way at one time
+    timeout: Positive = 120  # seconds that one call may take
+    retries: Annotated[int, Field(ge=0)] = 5  # of one call, with growing pauses
+    max_tokens: Count = 1024  # of one judgment
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", value):
+            raise ValueError("a URL such as http://localhost:8000/v1, without a key in it")
+        return value
+
+    @model_validator(mode="after")
+    def _both(self) -> Judge:
+        if (self.url is None) != (self.model is None):
+            raise ValueError("url and model together, or neither")
+        return self
 
 
 class Evaluate(Strict):

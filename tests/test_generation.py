@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib.encoding import encode_answer, encode_prompt, end_tokens
-from lib.generation import HfEngine, VllmEngine, start_engine, whole_weights
+from lib.generation import GumbelNoise, HfEngine, VllmEngine, start_engine, whole_weights
 from lib.models import load_for_training, load_tokenizer
 from lib.schema import Generate, Lora, Model, Train
 from tests.conftest import REPOSITORY
@@ -119,6 +119,25 @@ class TestHuggingFace:
         first = engine.generate(prompts, hot)
         assert engine.generate(prompts, hot) == first
         assert first != engine.generate(prompts, FP32)
+
+    def test_each_row_has_its_own_temperature_and_seed(self, engine, tokenizer, monkeypatch):
+        prompts, _ = token_ids(tokenizer)
+        hot, seeds = [0.0, 1.5, 0.0, 0.7, 1.5], [5, 6, 7, 8, 9]
+        found = engine.generate(prompts, FP32, hot, seeds)
+        cold = engine.generate(prompts, FP32)
+        assert [a == b for a, b in zip(found, cold, strict=True)] == [not t for t in hot]
+        monkeypatch.setattr(HfEngine, "BATCH", 2)
+        assert engine.generate(prompts[::-1], FP32, hot[::-1], seeds[::-1])[::-1] == found
+        other = engine.generate(prompts, FP32, hot, [seed + 1 for seed in seeds])
+        assert [a == b for a, b in zip(found, other, strict=True)] == [not t for t in hot]
+
+    @pytest.mark.parametrize("temperature", [0.5, 2.0])
+    def test_draws_follow_the_softmax(self, temperature):
+        logits = torch.tensor([1.0, 0.0, -0.5, 2.0])
+        noise = GumbelNoise([(temperature, seed) for seed in range(4000)], "cpu")
+        drawn = noise(None, logits.expand(4000, 4)).argmax(1)
+        shares = torch.bincount(drawn, minlength=4) / 4000
+        torch.testing.assert_close(shares, (logits / temperature).softmax(0), atol=0.03, rtol=0)
 
     def test_load_swaps_the_weights(self, tiny_model, tokenizer, tmp_path):
         prompts, answers = token_ids(tokenizer)
@@ -233,6 +252,15 @@ class TestVllm:
         assert engine.generate(ids[0], self.SETTINGS) == texts
         assert all(text for [text] in texts)
         assert not any("<|im_end|>" in text for [text] in texts)
+
+    def test_each_row_has_its_own_temperature_and_seed(self, engine, ids):
+        prompts, hot, seeds = ids[0], [0.0, 1.5, 0.0, 0.7, 1.5], [5, 6, 7, 8, 9]
+        found = engine.generate(prompts, self.SETTINGS, hot, seeds)
+        cold = engine.generate(prompts, self.SETTINGS)
+        assert [found[0], found[2]] == [cold[0], cold[2]]
+        assert found[1] != cold[1]
+        again = engine.generate(prompts[::-1], self.SETTINGS, hot[::-1], seeds[::-1])
+        assert again[::-1] == found
 
     def test_same_scores(self, engine, transformers, ids):
         found, wanted = engine.score(*ids), transformers.score(*ids)

@@ -1,0 +1,169 @@
+"""Questions and references of MT-Bench, as FastChat writes them.
+
+Row of the test split:
+
+    {"id": str, "category": str, "turns": [str, str], "reference": [str, str] | null}
+
+The project carries no question of MT-Bench: the config names the files. References stand in the
+prompts of the judge for three categories alone. That of question 104 is wrong upstream, and is used
+as it stands: scores would not be comparable otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.errors import BadInput, listed, nearest
+from lib.runs import checksum, read_jsonl
+from lib.tasks import Row, Splits
+from lib.tasks.mt_bench import sample
+from lib.tasks.mt_bench.judging import read_prompts
+from lib.tasks.mt_bench.schema import REFERENCED, SAMPLE, TEMPERATURES
+
+
+def build(data: Any, wanted: Sequence[Any] = (), debug: bool = False) -> Splits:
+    """The test split, empty where the study names no questions, with a report.
+
+    `wanted` and `debug` change nothing: nothing is trained on. Raises BadInput that names file and
+    question for what cannot be used, and for a question that lacks its reference.
+    """
+    prompts = read_prompts(data.judge_prompts)
+    if data.questions is None:
+        return Splits({"test": []}, {"questions": None})
+    if data.questions == SAMPLE:
+        rows = [{"reference": None, **row} for row in sample.QUESTIONS]
+        sources: Row = {"questions": SAMPLE, "references": SAMPLE}
+    else:
+        rows = read_questions(data.questions)
+        sources = {key: _described(getattr(data, key)) for key in ("questions", "references")}
+    rows = evenly(rows, data.limit)
+    if data.questions != SAMPLE:
+        _add_references(rows, data)
+    report = {
+        **sources,
+        "categories": dict(Counter(row["category"] for row in rows)),
+        "judge_prompts": {"source": prompts.source, "hash": prompts.hash},
+    }
+    return Splits({"test": rows}, report)
+
+
+def read_questions(source: str) -> list[Row]:
+    """Rows of a question file, without references. Raises BadInput with the line."""
+    rows: list[Row] = []
+    seen: dict[str, int] = {}
+    for number, record in enumerate(_read(source, "questions"), 1):
+        where = f"{source}: line {number}"
+        name = _name(record, where)
+        if name in seen:
+            raise BadInput(f"{where}: question_id {name} is there twice, first in line "
+                           f"{seen[name]}")  # fmt: skip
+        seen[name] = number
+        category = record.get("category")
+        if category not in TEMPERATURES:
+            raise BadInput(f"{where}: category: found {category!r}, expected one of "
+                           f"{listed(TEMPERATURES)}{nearest(category, TEMPERATURES)}"
+                           )  # fmt: skip
+        turns = _two_texts(record.get("turns"), f"{where}: turns of question {name}")
+        rows.append({"id": name, "category": category, "turns": turns, "reference": None})
+    if not rows:
+        raise BadInput(f"{source}: no questions")
+    return rows
+
+
+def read_references(source: str) -> dict[str, list[str]]:
+    """Question id → reference answers of both turns. Raises BadInput with the line."""
+    found: dict[str, list[str]] = {}
+    for number, record in enumerate(_read(source, "references"), 1):
+        where = f"{source}: line {number}"
+        name = _name(record, where)
+        choices = record.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            raise BadInput(f"{where}: choices: found {_short(choices)}, expected FastChat's "
+                           f'[{{"turns": [answer, answer]}}]')  # fmt: skip
+        turns = _two_texts(choices[0].get("turns"), f"{where}: turns of reference {name}")
+        if name in found:
+            raise BadInput(f"{where}: question_id {name} is there twice")
+        found[name] = turns
+    return found
+
+
+def evenly(rows: list[Row], limit: int | None) -> list[Row]:
+    """At most `limit` rows, in order: the first of each category, then the second of each, ….
+
+    A question file is sorted by category; its head would be writing alone.
+    """
+    if limit is None:
+        return rows
+    ranks: dict[str, int] = defaultdict(int)
+    order = []
+    for place, row in enumerate(rows):
+        order.append((ranks[row["category"]], place))
+        ranks[row["category"]] += 1
+    return [rows[place] for place in sorted(place for _, place in sorted(order)[:limit])]
+
+
+def _add_references(rows: list[Row], data: Any) -> None:
+    """Put in the references that the judge's prompts need."""
+    needy = [row for row in rows if row["category"] in REFERENCED]
+    if not needy:
+        return
+    if data.references is None:
+        raise BadInput(f"{data.questions}: question {needy[0]['id']} ({needy[0]['category']}) is "
+                       f"judged beside a reference, and mt_bench.references is null; expected "
+                       f"FastChat's file of reference answers")  # fmt: skip
+    found = read_references(data.references)
+    missing = [row for row in needy if row["id"] not in found]
+    if missing:
+        more = f", as {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise BadInput(f"{data.references}: no reference for question {missing[0]['id']} "
+                       f"({missing[0]['category']}) of {data.questions}{more}")  # fmt: skip
+    for row in needy:
+        row["reference"] = found[row["id"]]
+
+
+def _read(source: str, key: str) -> list[Row]:
+    path = Path(source).expanduser()
+    if not path.is_file():
+        near = [str(p) for p in path.parent.glob("*.json*")] if path.parent.is_dir() else []
+        own = [SAMPLE] if key == "questions" else []
+        raise BadInput(f"mt_bench.{key}: {source}: no such file{nearest(source, near + own)}")
+    return read_jsonl(path)
+
+
+def _name(record: Row, where: str) -> str:
+    name = record.get("question_id")
+    if isinstance(name, bool) or not isinstance(name, int | str) or name == "":
+        raise BadInput(f"{where}: question_id: found {name!r}, expected a number or a name"
+                       f"{nearest('question_id', [k for k in record if k != 'question_id'])}"
+                       )  # fmt: skip
+    return str(name)
+
+
+def _two_texts(found: Any, where: str) -> list[str]:
+    if not isinstance(found, list) or len(found) != 2:
+        raise BadInput(f"{where}: found {_short(found)}, expected a list of 2 texts")
+    for number, text in enumerate(found, 1):
+        if not isinstance(text, str) or not text.strip():
+            raise BadInput(f"{where}: text {number} is {_short(text)}, expected some words")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise BadInput(f"{where}: text {number} is not Unicode: {error.reason} at character "
+                           f"{error.start}") from None  # fmt: skip
+    return found
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return "nothing" if value is None else repr(value)[:60]
+
+
+def _described(source: str | None) -> Row | None:
+    if source is None:
+        return None
+    path = Path(source).expanduser()
+    return {"file": source, "sha256": checksum(path)} if path.is_file() else {"file": source}

@@ -1,0 +1,312 @@
+"""The client of a judge against a real HTTP server that misbehaves."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from lib import retries
+from lib.errors import BadInput
+from lib.judge import JudgeClient, Reply, open_judge, read_key
+from lib.judge_cache import Cache
+from lib.schema import Judge
+from tests.judge_server import RATED, Server, completion, failure
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def client(server, tmp_path) -> Callable[..., JudgeClient]:
+    def make(key: str | None = KEY, **settings: Any) -> JudgeClient:
+        given = {"url": server.url, "model": "gpt-x", "timeout": 5.0, "retries": 2} | settings
+        made = JudgeClient(Judge(**given), key, Cache(tmp_path / "judge.jsonl"))
+        made.said = []
+        made.say = made.said.append
+        return made
+
+    return make
+
+
+def asked(count: int) -> list[list[dict]]:
+    return [[{"role": "user", "content": f"question {i}"}] for i in range(count)]
+
+
+class TestAnswers:
+    def test_replies_come_in_the_order_of_the_questions(self, server, client):
+        server.script = lambda number, body: f"[[{body['messages'][0]['content'][-1]}]]"
+        assert client().ask(asked(9)) == [Reply(f"[[{i}]]", None) for i in range(9)]
+
+    def test_what_is_sent(self, server, client):
+        client(max_tokens=77).ask(asked(1))
+        assert server.bodies == [
+            {"model": "gpt-x", "messages": asked(1)[0], "temperature": 0, "max_tokens": 77}
+        ]
+        assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+
+    @pytest.mark.parametrize("text", ["", "no rating here", "[[11]]", "[[5]] \ud800"])
+    def test_any_text_is_an_answer(self, server, client, text):
+        server.script = lambda number, body: text
+        [reply] = client().ask(asked(1))
+        assert reply == Reply(text.replace("\ud800", "?"), None)
+        assert len(server.bodies) == 1
+
+    def test_null_is_an_empty_answer(self, server, client):
+        server.script = lambda number, body: (200, {}, completion(None))
+        assert client().ask(asked(1)) == [Reply("", None)]
+
+    def test_a_question_asked_twice_is_paid_once(self, server, client):
+        assert client().ask(asked(1) * 3) == [Reply(RATED, None)] * 3
+        assert len(server.bodies) == 1
+
+    def test_no_more_calls_at_a_time_than_allowed(self, server, client):
+        def slow(number: int, body: dict) -> str:
+            time.sleep(0.03)
+            return RATED
+
+        server.script = slow
+        client(concurrency=3).ask(asked(14))
+        assert server.busiest == 3
+
+
+CUT = completion(RATED)
+PASSING = {
+    "429": (429, {}, failure("slow down")),
+    "500": (500, {}, b"oops"),
+    "503": (503, {}, failure("loading")),
+    "cut JSON": (200, {}, CUT[: len(CUT) // 2]),
+    "cut connection": (200, {"cut": 40}, CUT[:-40]),
+    "no JSON": (200, {"Content-Type": "text/html"}, b"<html>"),
+    "no choices": (200, {}, b'{"choices": []}'),
+    "a list": (200, {}, b"[]"),
+}
+
+
+class TestRetries:
+    @pytest.mark.parametrize("how", PASSING)
+    def test_what_may_pass_is_tried_again(self, server, client, how):
+        status, headers, body = PASSING[how]
+        server.script = lambda n, _: (status, dict(headers), body) if n < 3 else RATED
+        made = client()
+        assert made.ask(asked(1)) == [Reply(RATED, None)]
+        assert made.calls == len(server.bodies) == 3
+
+    @pytest.mark.parametrize("how", PASSING)
+    def test_and_given_up_in_the_end(self, server, client, how):
+        status, headers, body = PASSING[how]
+        server.script = lambda n, _: (status, dict(headers), body)
+        made = client()
+        [reply] = made.ask(asked(1))
+        assert reply.text is None
+        assert reply.error.endswith(", 3 tries")
+        assert len(server.bodies) == 3
+        assert "1 of 1 answers are left unrated" in made.said[-1]
+
+    def test_a_time_out_is_tried_again(self, server, client):
+        server.script = lambda n, _: 1.0 if n == 1 else RATED
+        assert client(timeout=0.3).ask(asked(1)) == [Reply(RATED, None)]
+        assert len(server.bodies) == 2
+
+    def test_a_time_out_that_stays(self, server, client):
+        server.script = lambda n, _: 1.0
+        assert client(timeout=0.2, retries=0).ask(asked(1)) == [
+            Reply(None, "no answer in 0.2 s, 1 tries")
+        ]
+
+    def test_retry_after_is_kept_to(self, server, client):
+        server.script = lambda n, _: (429, {"Retry-After": "1"}, b"{}") if n == 1 else RATED
+        assert client().ask(asked(1))[0].text == RATED
+        assert server.times[1] - server.times[0] >= 1.0
+
+    def test_a_stop_ends_a_long_pause(self, server, client):
+        server.script = lambda n, _: (429, {"Retry-After": "300"}, b"{}")
+        start = time.monotonic()
+        replies = client().ask(asked(2), stop=lambda: len(server.bodies) >= 2)
+        assert replies == [Reply(None, "stopped")] * 2
+        assert time.monotonic() - start < 5
+
+    def test_one_question_that_is_refused_does_not_stop_the_others(self, server, client):
+        def script(number: int, body: dict) -> Any:
+            long = body["messages"][0]["content"] == "question 1"
+            return (400, {}, failure("context too long")) if long else RATED
+
+        server.script = script
+        replies = client().ask(asked(3))
+        assert [reply.text for reply in replies] == [RATED, None, RATED]
+        assert replies[1].error == "HTTP 400: context too long"
+        assert len(server.bodies) == 3
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("status", "words", "expected"),
+        [
+            (401, f"wrong key {KEY}", r"judge.api_key_env: .*HTTP 401: wrong key \*\*\*"),
+            (403, "not yours", "judge.api_key_env: .*HTTP 403: not yours"),
+            (404, "no gpt-x", "judge.model: .*HTTP 404: no gpt-x; the server has gpt-x"),
+            (400, "bad", "judge.url: .*every question was refused: HTTP 400: bad"),
+        ],
+    )
+    def test_a_refusal_is_one_line_and_not_retried(self, server, client, status, words, expected):
+        server.script = lambda n, _: (status, {}, failure(words))
+        with pytest.raises(BadInput, match=expected) as error:
+            client(concurrency=1).ask(asked(1))
+        assert "\n" not in str(error.value)
+        assert len(server.bodies) == 1
+
+    def test_an_empty_purse_is_not_asked_again(self, server, client):
+        server.script = lambda n, _: (429, {}, failure("no money", "insufficient_quota"))
+        with pytest.raises(BadInput, match="no money"):
+            client().ask(asked(1))
+        assert len(server.bodies) == 1
+
+    def test_a_dead_url_before_anything_is_paid(self, server, client):
+        made = client()
+        server.http.shutdown()
+        server.http.server_close()
+        with pytest.raises(BadInput, match=f"judge.url: {server.url}: no server answers"):
+            made.ask(asked(3))
+        assert made.calls == 0
+
+    def test_a_refused_key_before_anything_is_paid(self, server, client):
+        server.models = (401, failure("who are you?"))
+        with pytest.raises(BadInput, match="judge.api_key_env: .*name the environment variable"):
+            client(key=None).ask(asked(3))
+        assert not server.bodies
+
+    @pytest.mark.parametrize("models", [(404, b"none"), (500, b"oops"), (200, b"{"), (200, b"1")])
+    def test_a_server_needs_no_list_of_models(self, server, client, models):
+        server.models = models
+        assert client().ask(asked(1)) == [Reply(RATED, None)]
+
+    @pytest.mark.parametrize("value", [None, "", "  "])
+    def test_key_variable_unset(self, value):
+        settings = Judge(url="http://x/v1", model="m", api_key_env="SOME_KEY")
+        environ = {} if value is None else {"SOME_KEY": value}
+        with pytest.raises(BadInput, match="environment variable SOME_KEY is not set"):
+            read_key(settings, environ)
+
+    def test_key_variable_misspelt(self):
+        settings = Judge(url="http://x/v1", model="m", api_key_env="OPENAI_KEY")
+        with pytest.raises(BadInput, match="did you mean 'OPENAI_API_KEY'"):
+            read_key(settings, {"OPENAI_API_KEY": KEY})
+
+    def test_a_key_in_place_of_its_variable_is_not_shown(self):
+        with pytest.raises(BadInput, match="judge.api_key_env") as error:
+            read_key(Judge(url="http://x/v1", model="m", api_key_env=KEY), {})
+        assert KEY not in str(error.value)
+
+    @pytest.mark.parametrize("key", ["a\nb", "schlüssel"])
+    def test_a_key_that_cannot_be_sent(self, key):
+        with pytest.raises(BadInput, match="cannot be in a key") as error:
+            read_key(Judge(url="http://x/v1", model="m", api_key_env="K"), {"K": key})
+        assert key not in str(error.value)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"url": "localhost:8000/v1", "model": "m"},
+            {"url": "http://me:key@host/v1", "model": "m"},
+            {"url": "http://host/v1"},
+            {"model": "m"},
+            {"max_calls": 0},
+            {"retries": -1},
+            {"timeout": 0.0},
+        ],
+    )
+    def test_settings_that_make_no_sense(self, given):
+        with pytest.raises(ValidationError):
+            Judge(**given)
+
+
+class TestMoney:
+    def test_a_rerun_pays_only_for_what_is_missing(self, server, client):
+        client().ask(asked(3))
+        made = client()
+        assert [reply.text for reply in made.ask(asked(5))] == [RATED] * 5
+        assert made.calls == 2
+        assert "2 calls needed, 3 of 5 answers known" in made.said[0]
+        again = client()
+        again.ask(asked(5))
+        assert (again.calls, again.said) == (0, [])
+        assert server.greeted == 2
+
+    @pytest.mark.parametrize(
+        "other", [{"model": "gpt-y"}, {"revision": "2"}, {"max_tokens": 9}]
+    )  # fmt: skip
+    def test_another_judge_is_another_answer(self, client, other):
+        client().ask(asked(1))
+        made = client(**other)
+        made.ask(asked(1))
+        assert made.calls == 1
+
+    def test_failures_are_not_kept(self, server, client):
+        server.script = lambda n, _: (500, {}, b"")
+        assert client(retries=0).ask(asked(1))[0].text is None
+        server.script = lambda n, _: RATED
+        assert client(retries=0).ask(asked(1))[0].text == RATED
+
+    def test_the_bound_stops_calls(self, server, client):
+        made = client(max_calls=4, concurrency=2)
+        replies = made.ask(asked(10))
+        assert sum(reply.text is not None for reply in replies) == 4
+        assert {reply.error for reply in replies} == {None, "judge.max_calls=4 reached"}
+        assert len(server.bodies) == 4
+        assert "10 calls needed" in made.said[0]
+        assert "at most 4" in made.said[0]
+        assert "6 of 10 answers are left unrated" in made.said[1]
+        made.ask(asked(12))  # the bound is of the client's whole life
+        assert len(server.bodies) == 4
+        assert [r.text is None for r in client().ask(asked(10))] == [False] * 10
+
+    def test_tries_count_towards_the_bound(self, server, client):
+        server.script = lambda n, _: (500, {}, b"")
+        made = client(max_calls=5, retries=9, concurrency=1)
+        made.ask(asked(2))
+        assert len(server.bodies) == made.calls == 5
+
+
+class TestSecrecy:
+    def test_the_key_is_nowhere(self, server, client, tmp_path, capfd, caplog):
+        caplog.set_level(logging.DEBUG)
+        settings = Judge(url=server.url, model="gpt-x", api_key_env="K", retries=1)
+        made = open_judge(settings, {"K": f" {KEY}\n"}, tmp_path / "judge.jsonl")
+        server.script = lambda n, _: (
+            (500, {}, failure(KEY)) if n < 3 else f"you sent {KEY} [[3]]"
+        )  # fmt: skip
+        replies = made.ask(asked(1)) + made.ask(asked(2))
+        assert [reply.text for reply in replies] == [None, *["you sent *** [[3]]"] * 2]
+        out, err = capfd.readouterr()
+        kept = (tmp_path / "judge.jsonl").read_text()
+        for text in (out, err, kept, caplog.text, repr(made), str(made), str(replies)):
+            assert KEY not in text
+        assert "calls needed" in err
+
+    def test_a_placeholder_is_no_secret(self, server, client):
+        server.script = lambda n, _: "EMPTY [[3]]"
+        assert client(key="EMPTY").ask(asked(1))[0].text == "EMPTY [[3]]"
+
+
+def test_the_purse_closes_where_the_cache_cannot_be_written(server, client, tmp_path):
+    made = client(concurrency=1)
+    (tmp_path / "judge.jsonl").mkdir()
+    made.cache.refresh = lambda: None
+    with pytest.raises(BadInput, match="cannot be written"):
+        made.ask(asked(5))
+    assert len(server.bodies) == 1

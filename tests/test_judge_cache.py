@@ -1,0 +1,58 @@
+"""The file of what a judge has said: torn lines, several writers, a disk that says no."""
+
+import threading
+
+import pytest
+
+from lib.errors import BadInput
+from lib.judge_cache import Cache
+
+
+class TestCache:
+    def test_a_torn_line_costs_one_answer(self, tmp_path):
+        path = tmp_path / "deep" / "judge.jsonl"
+        cache = Cache(path)
+        for key in "abc":
+            cache.put(key, f"text {key}\u2028", {"judge": "m"})
+        path.write_bytes(path.read_bytes()[:-20])
+        torn = Cache(path)
+        assert [torn.get(key) for key in "abc"] == ["text a\u2028", "text b\u2028", None]
+        torn.put("d", "text d", {})
+        whole = Cache(path)
+        assert [whole.get(key) for key in "abcd"] == [*map(torn.get, "abcd")]
+        assert whole.get("d") == "text d"
+
+    def test_garbage_is_left_out(self, tmp_path):
+        path = tmp_path / "judge.jsonl"
+        path.write_bytes(b'\xff\n[]\n{"key": "a"}\n{"key": "b", "text": 1}\n'
+                         b'{"key": [], "text": ""}\n{"key": "c", "text": "x"}\n')  # fmt: skip
+        assert Cache(path).texts == {"c": "x"}
+
+    def test_others_add_to_it(self, tmp_path):
+        one, other = Cache(tmp_path / "c"), Cache(tmp_path / "c")
+        other.put("a", "x", {})
+        assert one.get("a") is None
+        one.refresh()
+        assert one.get("a") == "x"
+
+    def test_many_at_a_time(self, tmp_path):
+        def fill(name: str) -> None:
+            cache = Cache(tmp_path / "c")
+            for i in range(20):
+                cache.put(f"{name}{i}", "x" * 5000, {})
+
+        threads = [threading.Thread(target=fill, args=(name,)) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(Cache(tmp_path / "c").texts) == 80
+
+    def test_a_disk_that_says_no(self, tmp_path):
+        with pytest.raises(BadInput, match="cannot be read"):
+            Cache(tmp_path)
+        (tmp_path / "file").touch()
+        cache = Cache(tmp_path / "new")
+        cache.path = tmp_path / "file" / "c"
+        with pytest.raises(BadInput, match="cannot be written"):
+            cache.put("a", "x", {})
