@@ -12,7 +12,7 @@ from lib import tasks
 from lib.grid import digest
 from lib.prepared import encoded_test
 from lib.progress import progress
-from lib.runs import mark_done, read_jsonl, write_jsonl
+from lib.runs import checksum, mark_done, read_jsonl, write_jsonl
 from lib.study import Point, Study
 from lib.tasks import Row
 from lib.testsets import predict_identity, rows_of
@@ -68,6 +68,12 @@ def predictor(study: Study, task: str) -> Predictor:
     """The task's own predictor (`Predictor` in its `predict.py`), or an engine's answers."""
     own = tasks.has_part(task, "predict")
     return (tasks.part(task, "predict").Predictor if own else Answers)(study, task)
+
+
+def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
+    """The finished predictions of a point, and their checksum."""
+    path = point.directory / f"{study.named('predictions', task)}.jsonl"
+    return read_jsonl(path), checksum(path)[:12]
 
 
 def predict(

@@ -64,6 +64,10 @@ def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> Po
     if result.status == "done":
         path = point.directory / f"{study.named('predictions', task)}.jsonl"
         result.predictions = read_predictions(path, rows, tasks.part(task, "data"))
+        if (judged := point.directory / f"judgments_{task}.jsonl").exists():
+            by_id = {row["id"]: row["judgments"] for row in read_jsonl(judged)}
+            for row in result.predictions:
+                row["judgments"] = by_id.get(row["id"])
     if metrics.exists():
         result.metrics = read_json(metrics)
     return result
@@ -84,6 +88,8 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
             is_done(point.directory, study.named("infer", task), identified)
             name = f"{study.named('predictions', task)}.jsonl"
             found[name.removesuffix(".jsonl")] = _checksum(point.directory / name)
+            if (judged := point.directory / f"judgments_{task}.jsonl").exists():
+                found[judged.stem] = _checksum(judged)
     if (log := point.directory / "train.jsonl").exists():
         found["log"] = _checksum(log)
     return found

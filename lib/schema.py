@@ -196,5 +196,6 @@ class Config(Strict):
     data: Any
     train: Train = Train()
     generate: Generate = Generate()
+    judge: Judge = Judge()
     evaluate: Evaluate
     slurm: Slurm = Slurm()

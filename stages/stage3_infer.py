@@ -9,7 +9,9 @@ at hand; run again, it goes on there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from lib import tasks
 from lib.checkpoints import check_directory
@@ -18,7 +20,7 @@ from lib.prediction import predict, predictor
 from lib.prepared import train_identity
 from lib.runs import is_done, locked, set_aside
 from lib.study import Point, Study
-from lib.testsets import manifest_of, predict_identity
+from lib.testsets import manifest_of, predict_identity, rows_of
 from stages.command import DONE, STOPPED, chosen_points, load, parser, run, say, who
 
 
@@ -63,9 +65,10 @@ def infer(study: Study, task: str, points: Sequence[Point], force: bool) -> bool
             say(f"stopped by {request.signal}, finished rows are kept")
             return False
         if tasks.has_part(task, "score"):
-            return tasks.part(task, "score").score(
-                study, task, points, force, lambda: bool(request)
-            )
+            part = tasks.part(task, "score")
+            if not part.score(study, task, points, os.environ, say, lambda: bool(request)):
+                say(f"stopped by {request.signal}, ratings that were had are kept")
+                return False
     return True
 
 
@@ -78,12 +81,14 @@ def predict_all(
     stop: Callable[[], bool],
 ) -> bool:
     """Predict for each point with one model in memory; False where `stop()` ended it."""
-    model = predictor(study, task)
+    # Without rows there is nothing to load a model for.
+    model = predictor(study, task) if rows_of(study, task) else None
     stems = {stem: study.named(stem, task) for stem in ("predictions", "metrics", "infer")}
     ours = [f"{stems['predictions']}.jsonl", f"{stems['metrics']}.json",
             f"done/{stems['infer']}.json", "done/evaluate.json"]  # fmt: skip
     for point in points:
-        with locked(point.directory, who()), model.serving(point):
+        serving = model.serving(point) if model else nullcontext()
+        with locked(point.directory, who()), serving:
             if force:
                 set_aside(point.directory, ours)
             rows = predict(study, task, point, model, stop)

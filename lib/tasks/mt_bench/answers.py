@@ -3,54 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lib.encoding import encode_prompt, prompt_hash
 from lib.errors import BadInput
-from lib.progress import progress
 from lib.schema import Generate
 from lib.tasks import Message, Row
 from lib.tasks.mt_bench.schema import TEMPERATURES
 
 
 def answer(
-    engine: Any,
-    tokenizer: Any,
-    rows: Sequence[Row],
-    settings: Generate,
-    max_length: int,
-    made: Sequence[Row] = (),
-    save: Callable[[list[Row]], None] = lambda fresh: None,
-    stop: Callable[[], bool] = lambda: False,
-    label: str = "answer mt_bench",
-) -> list[Row] | None:
-    """Answers to all rows, in order; None where `stop()` ended it early.
-
-        {"id", "prompt_hash": of turn 1, "outputs": [str, str], "scores": null, "judgments": null,
-         "cut": whether the first answer was shortened to make room for the second question}
-
-    settings: its engine keys apart from temperature, which follows the category. `made`: what an
-    earlier run has saved; `save` gets what is new every `settings.chunk` questions. Every question
-    has its own seed, so that chunks and stops change no answer. Prompts have at most `max_length`
-    tokens; raises BadInput for a question that alone has more.
-    """
-    done = list(made)
-    with progress(len(rows), label, "question", len(done)) as shown:
-        while len(done) < len(rows):
-            if stop():
-                return None
-            chunk = rows[len(done) : len(done) + settings.chunk]
-            fresh = _answer_chunk(engine, tokenizer, chunk, settings, max_length)
-            save(fresh)
-            done += fresh
-            shown.update(len(done))
-    return done
-
-
-def _answer_chunk(
     engine: Any, tokenizer: Any, rows: Sequence[Row], settings: Generate, max_length: int
 ) -> list[Row]:
+    """Answers to the rows, in order.
+
+        {"id", "prompt_hash": of turn 1, "outputs": [str, str], "scores": null,
+         "cut": whether the first answer was shortened to make room for the second question}
+
+    settings: its engine keys apart from temperature, which follows the category. Every question
+    has its own seed, so that neighbours change no answer. Prompts have at most `max_length` tokens;
+    raises BadInput for a question that alone has more.
+    """
     temperatures = [TEMPERATURES[row["category"]] for row in rows]
 
     def generate(prompts: list[list[int]], turn: int) -> list[str]:
@@ -67,7 +41,6 @@ def _answer_chunk(
             "prompt_hash": prompt_hash(prompt),
             "outputs": outputs,
             "scores": None,
-            "judgments": None,
             "cut": cut,
         }
         for row, prompt, (_, cut), *outputs in zip(rows, first, fitted, said, replied, strict=True)

@@ -50,6 +50,11 @@ def build(data: Any, wanted: Sequence[Any] = (), debug: bool = False) -> Splits:
     return Splits({"test": rows}, report)
 
 
+def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+    """Nothing to add: a judge grades."""
+    return {}
+
+
 def read_questions(source: str) -> list[Row]:
     """Rows of a question file, without references. Raises BadInput with the line."""
     rows: list[Row] = []

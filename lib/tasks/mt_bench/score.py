@@ -1,22 +1,82 @@
-"""Answers and a judge → the same answers with a rating of each turn."""
+"""Answers and a judge → a rating of each turn, in judgments_mt_bench.jsonl of each point."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lib.judge import open_judge
+from lib.prediction import answered
+from lib.runs import done_mark, mark_done, write_jsonl
+from lib.study import Point, Study
 from lib.tasks import Row
-from lib.tasks.mt_bench.judging import Prompts, identify, judge_messages, rating_of
+from lib.tasks.mt_bench.judging import Prompts, identify, judge_messages, rating_of, read_prompts
+from lib.testsets import rows_of
 
 
 def score(
+    study: Study,
+    task: str,
+    points: Sequence[Point],
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+) -> bool:
+    """Rate the answers of the points, all in one go; False where `stop()` ended it early.
+
+    What the cache of the study has is not asked again. A point whose ratings are not whole gets
+    what there is and no done mark, so that another call asks for the rest. Without a judge, or
+    without questions, nothing is rated.
+    """
+    rows, settings = rows_of(study, task), study.config.judge
+    if not rows or not points:
+        return True
+    if settings.url is None:
+        say(f"{task}: judge.url is null, the answers stay unrated")
+        return True
+    prompts = read_prompts(getattr(study.config, task).judge_prompts)
+    ready, answers = [], []
+    for point in points:
+        made, checksum = answered(study, task, point)
+        identity = {
+            "answers": checksum,
+            "judge": settings.model,
+            "revision": settings.revision,
+            "max_tokens": settings.max_tokens,
+            "prompts": prompts.hash,
+        }
+        mark = done_mark(point.directory, f"judge_{task}")
+        if mark is None or mark["identity"] != identity:
+            ready.append((point, identity))
+            answers.append(made)
+    if not ready:
+        say(f"{task}: rated already")
+        return True
+    client = open_judge(settings, environ, study.directory / "judge.jsonl")
+    judged = rated(rows * len(ready), [row for made in answers for row in made], prompts, client,
+                   stop)  # fmt: skip
+    whole = True
+    for number, (point, identity) in enumerate(ready):
+        own = judged[number * len(rows) : (number + 1) * len(rows)]
+        write_jsonl(point.directory / f"judgments_{task}.jsonl", own)
+        left = sum(judgment["raw"] is None for row in own for judgment in row["judgments"])
+        if left:
+            whole = False
+            say(f"{point.name}: {task}: {left} of {2 * len(rows)} turns unrated")
+        else:
+            mark_done(point.directory, f"judge_{task}", identity)
+            say(f"{point.name}: {task}: {2 * len(rows)} turns rated")
+    return whole or not stop()
+
+
+def rated(
     rows: Sequence[Row],
     answers: Sequence[Row],
     prompts: Prompts,
     client: Any,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Row]:
-    """The answers, in order, each with `judgments`, one a turn:
+    """{"id", "judgments"} of each answer, in order; judgments, one a turn:
 
         {"rating": float | null, "parsed": bool, "raw": str | null, "judge": model name,
          "prompt_hash": of the whole prompt, "prompts_hash": of the words of all prompts,
@@ -46,10 +106,5 @@ def score(
             }
         )
     return [
-        {**made, "judgments": judged[2 * i : 2 * i + 2]} for i, made in enumerate(answers)
+        {"id": made["id"], "judgments": judged[2 * i : 2 * i + 2]} for i, made in enumerate(answers)
     ]  # fmt: skip
-
-
-def unrated(answers: Sequence[Row]) -> int:
-    """Turns for which no answer of the judge could be had."""
-    return sum(j["raw"] is None for made in answers for j in made["judgments"] or ())

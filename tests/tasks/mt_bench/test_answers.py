@@ -13,7 +13,7 @@ from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.schema import TEMPERATURES, Data
 
 ROWS = build(Data(questions="sample")).rows["test"]
-SETTINGS = Generate(engine="hf", precision="fp32", max_new_tokens=6, chunk=3)
+SETTINGS = Generate(engine="hf", precision="fp32", max_new_tokens=6)
 
 
 class Echo:
@@ -44,14 +44,13 @@ def test_the_second_turn_sees_the_first_answer(tokenizer):
         "prompt_hash": prompt_hash(first.prompts[0]),
         "outputs": [" answer 0 of call 1\n", " answer 0 of call 2\n"],
         "scores": None,
-        "judgments": None,
         "cut": False,
     }
 
 
 def test_each_row_has_its_temperature_and_its_seed(tokenizer):
     engine = Echo()
-    answer(engine, tokenizer, ROWS, SETTINGS.model_copy(update={"chunk": 99}), 500)
+    answer(engine, tokenizer, ROWS, SETTINGS, 500)
     first, second = engine.calls
     assert first.temperatures == [TEMPERATURES[row["category"]] for row in ROWS]
     assert second.temperatures == first.temperatures
@@ -83,7 +82,7 @@ def test_no_rows(tokenizer):
 
 
 class TestRealEngine:
-    """The tiny model through transformers, stopped and resumed."""
+    """The tiny model through transformers."""
 
     @pytest.fixture(scope="class")
     def engine(self, tiny_model):
@@ -93,18 +92,8 @@ class TestRealEngine:
     def whole(self, engine, tokenizer):
         return answer(engine, tokenizer, ROWS, SETTINGS, 400)
 
-    def test_chunks_change_no_answer(self, engine, tokenizer, whole):
-        one = SETTINGS.model_copy(update={"chunk": 1})
-        assert answer(engine, tokenizer, ROWS, one, 400) == whole
+    def test_neighbours_change_no_answer(self, engine, tokenizer, whole):
+        alone = [answer(engine, tokenizer, [row], SETTINGS, 400)[0] for row in ROWS]
+        assert alone == whole
         assert [made["id"] for made in whole] == [row["id"] for row in ROWS]
         assert all(len(made["outputs"]) == 2 for made in whole)
-
-    def test_stopped_and_resumed_is_the_same(self, engine, tokenizer, whole):
-        saved: list[dict] = []
-        stopped = answer(engine, tokenizer, ROWS, SETTINGS, 400, save=saved.extend,
-                         stop=lambda: len(saved) >= 4)  # fmt: skip
-        assert stopped is None
-        assert len(saved) == 6
-        made = list(saved)
-        assert answer(engine, tokenizer, ROWS, SETTINGS, 400, made, saved.extend) == whole
-        assert saved == whole
