@@ -1,15 +1,18 @@
 """Stage 4: metrics of every point, and what the points say together. Needs no GPU and no torch.
 
     python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
+    python -m stages.stage4_evaluate configs/td_dpo.yaml --run-ids '["NAME", "NAME"]'
 
 Writes results/<study>/<point>/metrics.json and results/<study>/comparison/: aggregated_metrics.json
-and .csv, criteria.md. A point without predictions is refused by name unless
+and .csv, criteria.md; of the points that --run-ids names, in comparison-<hash>/. A point without predictions is refused by name unless
 --allow-missing is given; a diverged point is a result.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from lib import tasks
 from lib.errors import BadInput, listed
@@ -26,28 +29,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate a study, or one point of it; returns the exit code."""
     arguments = parser("stages.stage4_evaluate", __doc__)
     arguments.add_argument("--point", metavar="NAME", help="metrics of this point alone")
+    arguments.add_argument("--run-ids", metavar="LIST", type=names_of,
+                           help="compare these points alone, given as a JSON list")  # fmt: skip
     arguments.add_argument("--allow-missing", action="store_true",
                            help="compare the points there are")  # fmt: skip
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
-    points = [study.point_by_name(args.point)] if args.point else list(study.points())
+    if args.point and args.run_ids:
+        raise BadInput("--point and --run-ids: found both, expected one of them")
+    named = [args.point] if args.point else args.run_ids
+    points = [study.point_by_name(name) for name in named] if named else list(study.points())
     missing = [p.name for p in points if status(study, p) in ("missing", "trained")]
     if missing and (args.point or not args.allow_missing or len(missing) == len(points)):
         raise BadInput(
             f"{study.directory}: no predictions of {len(missing)} of {len(points)} points: "
             f"{listed(missing, 6)}; run stages 2 and 3 for them, or give --allow-missing"
         )
-    evaluate(study, points, args.force, compare=not args.point)
+    place = f"comparison-{digest(sorted(named))}" if named else "comparison"
+    evaluate(study, points, args.force, None if args.point else study.directory / place)
     return DONE
 
 
-def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) -> None:
-    """Write the metrics of the points, and the comparison of all."""
+def names_of(text: str) -> list[str]:
+    """The names in a JSON list. Raises BadInput for anything else, and for a name that repeats."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found or not all(isinstance(n, str) for n in found):
+        raise BadInput(f"--run-ids: found {text!r}, expected a JSON list such as "
+                       f"'[\"NAME\", \"NAME\"]'")  # fmt: skip
+    if repeated := [name for name in found if found.count(name) > 1]:
+        raise BadInput(f"--run-ids: {repeated[0]} is there twice")
+    return found
+
+
+def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
+    """Write the metrics of the points, and to `comparison` what they say together."""
     names, settings = study.config.tasks, study.config.evaluate
     inputs = {point.name: inputs_of(study, point) for point in points}
-    comparison = study.directory / "comparison"
-    mark = done_mark(comparison, "evaluate")
-    if compare and mark and mark["hash"] == digest(inputs) and not force:
+    mark = done_mark(comparison, "evaluate") if comparison else None
+    if mark and mark["hash"] == digest(inputs) and not force:
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     # All are read, and refused where they are not whole, before anything is written.
@@ -69,7 +91,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, compare: bool) 
         first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}
         if first.status == "done" and not same:
             mark_done(point.directory, "evaluate", inputs[point.name])
-    if not compare:
+    if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
     made = tasks.part(names[0], "evaluate").compare(
