@@ -76,11 +76,13 @@ def _special(tokenizer: Any) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, names)) or r"(?!)")
 
 
-def end_tokens(tokenizer: Any) -> set[int]:
+@lru_cache(maxsize=8)  # the whole vocabulary is copied for it
+def end_tokens(tokenizer: Any) -> frozenset[int]:
     """Ids that end a turn: the tokenizer's eos, and the end-of-turn tokens of common templates."""
     named = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
     vocabulary = tokenizer.get_vocab()
-    return {tokenizer.eos_token_id} | {vocabulary[token] for token in named if token in vocabulary}
+    ends = {vocabulary[token] for token in named if token in vocabulary}
+    return frozenset({tokenizer.eos_token_id} | ends)
 
 
 def answer_encoder(tokenizer: Any) -> Callable[[list[Message], str], list[int]]:
