@@ -54,6 +54,7 @@ class PointResult:
     metrics: dict[str, Any] | None = None
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)  # metrics of further tasks
 
 
 class DataPart(Protocol):
