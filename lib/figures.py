@@ -299,7 +299,7 @@ def _canvas(
     down = math.ceil(len(titles) / across)
     width = max(3.4, across * (left + size[0]) + right)
     heads = textwrap.wrap(title, int(13.5 * (width - 0.2)))
-    notes = [line for part in note.split("\n") for line in textwrap.wrap(part, int(20 * width))]
+    notes = [line for part in note.split("\n") for line in textwrap.wrap(part, int(18.5 * width))]
     across_legend = _legend_columns(handles, width - 0.2)
     legend_rows = math.ceil(len(handles) / across_legend)
     top = 0.16 + 0.15 * len(heads) + (0.2 if any(titles) else 0.02)

@@ -5,7 +5,9 @@ Everything is drawn from train.jsonl and the tables of `comparison.tabulate`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -92,6 +94,12 @@ class _View:
         positive = [b for b in self.betas if b > 0] or [1.0]
         return beta or positive[0] / 8
 
+    @property
+    def gap(self) -> float:
+        """Octaves between the closest two β."""
+        places = [math.log2(self.place(beta)) for beta in self.betas]
+        return min((b - a for a, b in pairwise(places)), default=2.0)
+
     def has(self, metric: str) -> bool:
         """Whether the points have this number, and it may be compared between them."""
         known = any(s["metrics"][metric]["mean"] is not None for s in self.tables["settings"])
@@ -125,8 +133,9 @@ def _capital(text: str) -> str:
 def _over_beta(view: _View, metric: str) -> Figure:
     """One line a method and τ through the means over seeds, every seed as a dot."""
     means, dots = [], []
+    step = min(0.2, 0.5 * view.gap / len(view.lines))  # octaves between lines, each side by side
     for i, (label, found) in enumerate(view.lines.items()):
-        beside = 2 ** (0.13 * (i - (len(view.lines) - 1) / 2))
+        beside = 2 ** (step * (i - (len(view.lines) - 1) / 2))
         at = [view.place(s["beta"]) * beside for s in found]
         style = view.style(label)
         bounds = [s["interval"][metric] for s in found]
@@ -143,8 +152,9 @@ def _over_beta(view: _View, metric: str) -> Figure:
         every = [(x, v) for x, s in zip(at, found, strict=True) for v in _known(s, metric)]
         if view.seeds > 1 and every:
             x, y = zip(*every, strict=True)
-            look = Style(style.color, ".")
-            dots.append(Series("each seed", x, y, style=look, joined=False, faint=True))
+            x = [place * 2 ** (step / 2) for place in x]  # right of the bar, which would hide it
+            look = Style(style.color, ".", filled=False)
+            dots.append(Series("each seed", x, y, style=look, joined=False))
     panel = Panel(
         "",
         "β (log scale)",

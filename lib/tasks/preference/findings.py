@@ -115,7 +115,8 @@ def _baseline(tables: Mapping[str, Any]) -> str:
     return (
         f"Against the baseline {tables['baseline']['label']}, {better} of {family['size']} "
         f"settings are clearly better and {len(clear) - better} clearly worse after Holm's "
-        f"adjustment; the highest improvement rate is {spread(best['rate'], 100, '%')} ({best['a']})."
+        f"adjustment; the highest improvement rate is {spread(best['rate'], 100, '%')} "
+        f"({best['a']})."
     )
 
 

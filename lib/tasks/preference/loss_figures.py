@@ -13,10 +13,12 @@ from lib.figures import Panel, Series, ordinal, panels
 def loss_figure(curves: Mapping[str, Any]) -> Figure:
     """Loss and its gradient over the margin, one column a group of lines.
 
-    curves: {"margin": [nats, …], "lines": [{"label", "loss": […], "gradient": […],
-    "group": title of the panel}]}; without "group" the first word of the label stands in. A value
-    that is null or not finite leaves a gap. The table is made by the functions that train, where
-    torch is; here it is only drawn.
+    curves: {"margin": [nats, …],
+             "lines": [{"label", "loss": […], "gradient": […], "group": title of the panel}],
+             "note": what the margin is}
+
+    Without "group" the first word of the label stands in. A null leaves a gap. The table is made by
+    the functions that train, where torch is; here it is only drawn.
     """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for line in curves["lines"]:
@@ -35,5 +37,5 @@ def loss_figure(curves: Mapping[str, Any]) -> Figure:
                 for i, line in enumerate(lines)
             ]
             drawn.append(Panel(group, "margin (nats)", label, series))
-    note = "From the functions that train; at 0 the policy is where it began (margin of ρ)."
+    note = curves.get("note") or "From the functions that train."
     return panels(drawn, "The losses and their gradients", note, columns=len(groups))

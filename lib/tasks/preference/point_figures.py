@@ -16,6 +16,7 @@ from lib.tasks.preference.measures import measured
 
 LOSS = "loss (nats a pair)"
 SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn
+PALE = "#9cc0da"
 ZERO = Style(MUTED, dash=(0, (4, 2)))
 
 
@@ -76,11 +77,11 @@ def _trained(point: PointResult, key: str, label: str) -> list[Series]:
     steps, values = curve(point, key)
     if not steps and key != "loss":
         return []
-    faint = len(steps) > 30
     each = Series(f"{label}, each logged step", *thin(steps, values, 1000), style=category(0))
-    each.marked, each.faint = len(steps) == 1, faint
-    if not faint:
+    each.marked = len(steps) == 1
+    if len(steps) <= 30:
         return [each]
+    each.style = Style(PALE)
     mean = f"{label}, mean of {math.ceil(len(steps) / 25)} logged steps"
     return [each, Series(mean, *thin(steps, values, 25), style=category(0), marked=False)]
 
