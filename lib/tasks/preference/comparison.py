@@ -42,7 +42,8 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
 
     {"rows": n, "level": …, "resamples": …,
      "baseline": {"label", "points", "reason"},    reason: why nothing relative to it is known
-     "mt_bench": {"judge", "prompts_hash", "reason", "points", "judged", "parse_failures"},
+     "mt_bench": {"judge", "prompts_hash", "reason", "points", "judged", "parse_failures",
+                  "unjudged"},
      "points": {name: {"status", "values", "label", "beta", "tau", "seed", "metrics": {number: …},
                        "unscored", "margin_quantiles", "by_source", "validation_accuracy",
                        "mt_bench": metrics without "questions" | null}},
@@ -168,7 +169,10 @@ def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[
         row |= {key: table[key] for key in ("status", "unscored", "validation_accuracy")}
         for name in NUMBERS:
             row |= _spread(name, table["metrics"].get(name))
-        row["mt_bench_parse_failures"] = (table["mt_bench"] or {}).get("parse_failures")
+        rated = table["mt_bench"] or {}
+        row |= {f"mt_bench_{key}": rated.get(key) for key in ("parse_failures", "unjudged")}
+        low, high = rated.get("bounds") or (None, None)
+        row |= {"mt_bench_if_failures_were_1": low, "mt_bench_if_failures_were_10": high}
         row |= {"seeds": len(setting["seeds"]), "seeds_diverged": setting["diverged"]}
         for name in (ACCURACY, MT_BENCH):
             seeds = setting["metrics"][name]
@@ -264,7 +268,7 @@ def _judgements(
         "reason": reason,
         "points": len(found),
         "judged": sum(t.get("n_judged") or 0 for t in found),
-        "parse_failures": sum(t.get("parse_failures") or 0 for t in found),
+        **{key: sum(t.get(key) or 0 for t in found) for key in ("parse_failures", "unjudged")},
     }
 
 

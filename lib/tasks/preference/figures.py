@@ -5,21 +5,16 @@ Everything is drawn from train.jsonl and the tables of `comparison.tabulate`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from lib.figures import (
-    DASHES,
-    MARKERS,
     Panel,
     Series,
     Style,
     Table,
-    category,
     heatmap,
     intervals,
     ordinal,
@@ -27,10 +22,9 @@ from lib.figures import (
     thin,
 )
 from lib.tasks import PointResult
-from lib.tasks.preference.cells import cells
-from lib.tasks.preference.findings import absent
 from lib.tasks.preference.loss_figures import loss_figure
 from lib.tasks.preference.point_figures import LOSS, curve, diverged_at, point_figures
+from lib.tasks.preference.view import View
 
 __all__ = ["comparison_figures", "loss_figure", "point_figures"]
 
@@ -45,7 +39,7 @@ def comparison_figures(
 
     Where the caller has put the table of `loss_figure` under "loss_curves", that is drawn too.
     """
-    view = _View(points, comparison)
+    view = View(points, comparison)
     if comparison.get("loss_curves"):
         yield "losses", loss_figure(comparison["loss_curves"])
     for topic, key, label in (
@@ -64,64 +58,6 @@ def comparison_figures(
         yield "method_differences", _differences(view, family)
 
 
-class _View:
-    """The settings of a study, and the styles that its figures share."""
-
-    def __init__(self, points: Sequence[PointResult], tables: Mapping[str, Any]) -> None:
-        self.points = points
-        self.tables = tables
-        self.cells = cells(points)
-        self.level = f"{100 * tables['level']:g} %"
-        self.seeds = len({point["seed"] for point in tables["points"].values()})
-        self.betas = sorted({s["beta"] for s in tables["settings"]})
-        self.lines = {
-            label: sorted((s for s in tables["settings"] if s["line"] == label), key=_beta)
-            for label in tables["lines"]
-        }
-        self.taus = sorted({s["tau"] for s in tables["settings"] if s["tau"] is not None})
-
-    def style(self, label: str) -> Style:
-        """Methods with a τ go dark to light by τ, with filled markers; the others differ in hue."""
-        place, tau = list(self.lines).index(label), self.lines[label][0]["tau"]
-        if tau is None:
-            color, filled = category(2 * place).color, False
-        else:
-            color, filled = ordinal(self.taus.index(tau), len(self.taus)).color, True
-        return Style(color, MARKERS[place % len(MARKERS)], DASHES[place % len(DASHES)], filled)
-
-    def place(self, beta: float) -> float:
-        """Where a β stands on a log axis; 0 stands one wide step left of the others."""
-        positive = [b for b in self.betas if b > 0] or [1.0]
-        return beta or positive[0] / 8
-
-    @property
-    def gap(self) -> float:
-        """Octaves between the closest two β."""
-        places = [math.log2(self.place(beta)) for beta in self.betas]
-        return min((b - a for a, b in pairwise(places)), default=2.0)
-
-    def has(self, metric: str) -> bool:
-        """Whether the points have this number, and it may be compared between them."""
-        known = any(s["metrics"][metric]["mean"] is not None for s in self.tables["settings"])
-        return known and (metric != "mt_bench" or self.tables["mt_bench"]["reason"] is None)
-
-    def note(self, metric: str, *parts: str) -> str:
-        """What the numbers are, and which points have none."""
-        rated = self.tables["mt_bench"]
-        what = f"{self.tables['rows']:,} test pairs"
-        if metric == "mt_bench":
-            what = f"judge: {rated['judge']}, {rated['judged']:,} ratings, "
-            what += f"{rated['parse_failures']} unreadable"
-        seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
-        text = "; ".join(part for part in (what, *parts, seeds) if part) + "."
-        rest = absent(self.tables)
-        return f"{text}\nNo value: {rest}." if rest else text
-
-
-def _beta(setting: Mapping[str, Any]) -> float:
-    return setting["beta"]
-
-
 def _label(metric: str) -> str:
     return f"{NAMES[metric]} ({UNITS[metric]})"
 
@@ -130,7 +66,7 @@ def _capital(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _over_beta(view: _View, metric: str) -> Figure:
+def _over_beta(view: View, metric: str) -> Figure:
     """One line a method and τ through the means over seeds, every seed as a dot."""
     means, dots = [], []
     step = min(0.2, 0.5 * view.gap / len(view.lines))  # octaves between lines, each side by side
@@ -176,7 +112,7 @@ def _over_beta(view: _View, metric: str) -> Figure:
     return panels([panel], f"{_capital(NAMES[metric])} over β", note, (4.6, 2.6))
 
 
-def _levels(view: _View) -> dict[str, Sequence[float]]:
+def _levels(view: View) -> dict[str, Sequence[float]]:
     """What chance reaches, and what looking at the length alone does."""
     table = next((p["metrics"] for p in view.tables["points"].values() if p["metrics"]), {})
     found: dict[str, Sequence[float]] = {"chance (50 %)": [0.5]}
@@ -196,7 +132,7 @@ def _gone(setting: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(status for status in setting["statuses"] if status != "done"))
 
 
-def _heatmap(view: _View, metric: str) -> Figure:
+def _heatmap(view: View, metric: str) -> Figure:
     """β down, methods and τ across."""
     scale, digits = (100, 1) if metric == "accuracy" else (1, 2)
     cells_, texts = [], []
@@ -244,11 +180,11 @@ def _cell(
     return found["mean"], text
 
 
-def _partial(view: _View, metric: str) -> bool:
+def _partial(view: View, metric: str) -> bool:
     return any(0 < len(_known(s, metric)) < len(s["points"]) for s in view.tables["settings"])
 
 
-def _seeds(view: _View, metric: str) -> Figure:
+def _seeds(view: View, metric: str) -> Figure:
     """A box a setting over its seeds, every seed as a point."""
     series, width = [], 0.8 / len(view.lines)
     for i, (label, found) in enumerate(view.lines.items()):
@@ -273,7 +209,7 @@ def _seeds(view: _View, metric: str) -> Figure:
     return panels([panel], title, note, (max(3.4, 1.35 * len(view.betas)), 2.5))
 
 
-def _differences(view: _View, family: Mapping[str, Any]) -> Figure:
+def _differences(view: View, family: Mapping[str, Any]) -> Figure:
     """Accuracy of the methods against each other at equal β."""
     tests = family["members"]
     clear = sum(t["p_holm"] is not None and t["p_holm"] < 1 - view.tables["level"] for t in tests)
@@ -293,7 +229,7 @@ def _differences(view: _View, family: Mapping[str, Any]) -> Figure:
     )
 
 
-def _learning_curves(view: _View, key: str, label: str) -> Figure:
+def _learning_curves(view: View, key: str, label: str) -> Figure:
     """One panel a method and τ, one line a run, its colour the β; crosses where runs diverged."""
     drawn = []
     for line in view.lines:

@@ -150,7 +150,23 @@ def _judge(tables: Mapping[str, Any]) -> str:
         f"{most:.2f} of 10 ({having[-1]['label']}), {rated['parse_failures']} of "
         f"{rated['parse_failures'] + rated['judged']:,} judgements unreadable."
     )
+    if rated["parse_failures"] + rated["unjudged"]:
+        widest = _widest(tables)
+        text += f" Were every turn without rating a 1 or a 10, a mean could move by {widest:.2f}."
+    if rated["unjudged"]:
+        text += (
+            f" {rated['unjudged']:,} turns were never judged, so means rest on different questions;"
+            f" paired differences rest on those that both sides have."
+        )
     return " ".join([text, _methods(tables, "mt_bench")]).strip()
+
+
+def _widest(tables: Mapping[str, Any]) -> float:
+    """How far missing ratings could move the mean of a point, at most."""
+    found = [p["mt_bench"] for p in tables["points"].values() if p["mt_bench"]]
+    return max(
+        (abs(bound - t["mean"]) for t in found for bound in t.get("bounds") or ()), default=0.0
+    )
 
 
 def _seeds(tables: Mapping[str, Any]) -> str:

@@ -471,7 +471,10 @@ def test_parse_failures_are_shown():
     made = compare(points, made_rows, SETTINGS)
     assert made.tables["mt_bench"]["parse_failures"] == 10
     assert made.rows[0]["mt_bench_parse_failures"] == 2
-    assert "10 of 160 judgements unreadable" in made.criteria
+    assert "10 of 160 judgements unreadable. Were every turn" in made.criteria
+    assert made.rows[0]["mt_bench_if_failures_were_1"] < made.rows[0]["mt_bench"]
+    points[0].others["mt_bench"]["unjudged"] = 3
+    assert "3 turns were never judged" in compare(points, made_rows, SETTINGS).criteria
 
 
 def test_validation_accuracy_is_that_of_the_kept_weights():
