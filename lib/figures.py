@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -86,6 +87,7 @@ class Series:
     marked: bool = True  # a marker at each point
     band: bool = False  # the interval as a band, not as bars
     faint: bool = False
+    box: float = 0.0  # width of a box around all points with one x: quartiles and extremes
     texts: Sequence[str] = ()  # beside each point; left out where it would only add clutter
     absent: Sequence[tuple[float, str]] = ()  # (x, status) of points without a value
 
@@ -192,11 +194,13 @@ def heatmap(
     note: str = "",
     limits: tuple[float, float] | None = None,
     columns: int = 3,
+    percent: bool = True,
 ) -> Figure:
     """Tables of rates in [0, 1] as coloured cells, with their numbers in %; one colour scale.
 
     A cell that holds a status is hatched and named; one that holds None is blank, with a dash.
-    unit: label of the colour bar; without one there is no bar.
+    unit: label of the colour bar; without one there is no bar. percent: off where the numbers are
+    no rates; then tables bring their texts.
     """
     cells = [cell for table in tables for row in table.cells for cell in row]
     numbers = [cell for cell in cells if isinstance(cell, (int, float))] or [0.0, 1.0]
@@ -208,7 +212,8 @@ def heatmap(
     size = (max(2.0, 0.62 * widest), max(0.9, 0.42 * tallest))
     titles = [table.title for table in tables]
     right = 0.85 if unit else 0.15
-    figure, axes = _canvas(titles, size, title, note, [], columns, left, right)
+    lines = max(name.count("\n") for table in tables for name in table.columns)
+    figure, axes = _canvas(titles, size, title, note, [], columns, left, right, lines)
     for ax, table in zip(axes, tables, strict=True):
         _draw_table(ax, table, norm)
         ax.set(title=table.title, xlabel=xlabel, ylabel=ylabel)
@@ -216,7 +221,8 @@ def heatmap(
         box, width = axes[min(len(axes), columns) - 1].get_position(), figure.get_figwidth()
         place = figure.add_axes((box.x1 + 0.1 / width, box.y0, 0.1 / width, box.height))
         bar = figure.colorbar(ScalarMappable(norm, COLORS), cax=place, ticks=MaxNLocator(5))
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(_percent))
+        if percent:
+            bar.ax.yaxis.set_major_formatter(FuncFormatter(_percent))
         bar.set_label(unit)
         place.grid(False)
     return figure
@@ -293,7 +299,7 @@ def _canvas(
     down = math.ceil(len(titles) / across)
     width = max(3.4, across * (left + size[0]) + right)
     heads = textwrap.wrap(title, int(13.5 * (width - 0.2)))
-    notes = [line for part in note.split("\n") for line in textwrap.wrap(part, int(20 * width))]
+    notes = [line for part in note.split("\n") for line in textwrap.wrap(part, int(18.5 * width))]
     across_legend = _legend_columns(handles, width - 0.2)
     legend_rows = math.ceil(len(handles) / across_legend)
     top = 0.16 + 0.15 * len(heads) + (0.2 if any(titles) else 0.02)
@@ -404,10 +410,30 @@ def _draw_series(ax: Axes, series: Series) -> None:
         ax.hlines(*zip(*spans, strict=True), **bars)
     y = [math.nan if value is None else value for value in series.y]
     ax.plot(series.x, y, **_look(series), alpha=alpha, zorder=order)
+    if series.box:
+        _draw_boxes(ax, series)
     foot = ax.get_xaxis_transform()  # on the axis: a place that cannot be read as a value
     for place, status in series.absent:
         look = _absent_look(status, color)
         ax.plot([place], [0], **look, transform=foot, clip_on=False, zorder=4)
+
+
+def _draw_boxes(ax: Axes, series: Series) -> None:
+    """A box from the first to the third quartile of the points at each x, the median across it.
+
+    The quartiles are linear between order statistics; the whiskers reach the extremes.
+    """
+    edge = {"color": series.style.color, "linewidth": 0.9, "zorder": 2.5}
+    for x in dict.fromkeys(series.x):
+        found = [y for at, y in zip(series.x, series.y, strict=True) if at == x and y is not None]
+        if len(found) < 2:
+            continue
+        least, first, median, third, most = np.quantile(found, (0, 0.25, 0.5, 0.75, 1))
+        corner, height = (x - series.box / 2, first), third - first
+        face = {"facecolor": (*to_rgb(series.style.color), 0.15), "edgecolor": series.style.color}
+        ax.add_patch(Rectangle(corner, series.box, height, **face, linewidth=0.9, zorder=2.4))
+        ax.vlines([x, x], [least, third], [first, most], **edge)
+        ax.hlines(median, x - series.box / 2, x + series.box / 2, **edge | {"linewidth": 1.6})
 
 
 def _spans(

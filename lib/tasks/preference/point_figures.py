@@ -1,0 +1,129 @@
+"""Figures of one point: its training, and how far it tells chosen from rejected responses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lib.figures import MUTED, Panel, Series, Style, category, panels, thin
+from lib.tasks import PointResult
+from lib.tasks.preference.evaluate import read_scores
+from lib.tasks.preference.measures import measured
+
+LOSS = "loss (nats a pair)"
+SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn
+PALE = "#9cc0da"
+ZERO = Style(MUTED, dash=(0, (4, 2)))
+
+
+def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
+    """learning_curve, margins: each where the point has what it shows."""
+    if point.train_log:
+        yield "learning_curve", _learning_curve(point)
+    scores = read_scores(point.predictions or ()) if measured(point) else None
+    if scores is not None:
+        yield "margins", _margins(point, scores.margins)
+
+
+def curve(point: PointResult, key: str) -> tuple[list[float], list[float]]:
+    """Steps and values of one column of train.jsonl, where it is a finite number."""
+    rows = [row for row in point.train_log or () if "step" in row and row.get(key) is not None]
+    finite = [row for row in rows if math.isfinite(row[key])]
+    return [row["step"] for row in finite], [row[key] for row in finite]
+
+
+def diverged_at(point: PointResult) -> float | None:
+    """The step at which a diverged run had its first loss that is none, or else ended."""
+    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
+    lost = [r["step"] for r in rows if r["loss"] is None or not math.isfinite(r["loss"])]
+    if lost:
+        return lost[0]
+    if point.status != "diverged":
+        return None
+    return rows[-1]["step"] if rows else 0
+
+
+def _learning_curve(point: PointResult) -> Figure:
+    """Loss, its two terms where there are two, and accuracy; validation where it was taken."""
+    loss = [*_trained(point, "loss", "training"), *_validated(point, "validation_loss")]
+    drawn = [Panel("loss", "optimizer step", LOSS, loss)]
+    terms = [
+        Series(label, *thin(*curve(point, key), 60), style=category(i), marked=False)
+        for i, (key, label) in enumerate(
+            (("margin_loss", "margin term"), ("regulariser", "regulariser, without β"))
+        )
+        if curve(point, key)[0]
+    ]
+    if len(terms) > 1:
+        drawn.append(Panel("terms of the loss", "optimizer step", "mean (a pair)", terms))
+    right = _trained(point, "train_accuracy", "training")
+    right += _validated(point, "validation_accuracy")
+    if right:
+        frame = {"percent": "y", "levels": {"chance": [0.5]}}
+        drawn.append(Panel("accuracy", "optimizer step", "accuracy (%)", right, **frame))
+    if (broken := diverged_at(point)) is not None:
+        for panel in drawn:
+            panel.series[0].absent = [(broken, "diverged")]
+    title = f"Training: {point.name}" + f" ({point.status})" * (point.status != "done")
+    return panels(drawn, title, "Accuracy: share of pairs with ℓ⁺ > ℓ⁻, ties ½.", (2.5, 2.0))
+
+
+def _trained(point: PointResult, key: str, label: str) -> list[Series]:
+    """Every logged step faintly, and means over runs of steps where there are many."""
+    steps, values = curve(point, key)
+    if not steps and key != "loss":
+        return []
+    each = Series(f"{label}, each logged step", *thin(steps, values, 1000), style=category(0))
+    each.marked = len(steps) == 1
+    if len(steps) <= 30:
+        return [each]
+    each.style = Style(PALE)
+    mean = f"{label}, mean of {math.ceil(len(steps) / 25)} logged steps"
+    return [each, Series(mean, *thin(steps, values, 25), style=category(0), marked=False)]
+
+
+def _validated(point: PointResult, key: str) -> list[Series]:
+    steps, values = curve(point, key)
+    return [Series("validation pairs", steps, values, style=category(1))] if steps else []
+
+
+def _margins(point: PointResult, margins: np.ndarray) -> Figure:
+    """Histogram and distribution function of ρ over the test pairs."""
+    low, high = (float(q) for q in np.quantile(margins, SHOWN))
+    if high <= low:
+        low, high = low - 0.5, high + 0.5
+    shares, edges = np.histogram(margins, bins=30, range=(low, high))
+    heights = shares / len(margins)
+    bars = [
+        (float(a), float(b - a), float(share))
+        for a, b, share in zip(edges, edges[1:], heights, strict=False)
+    ]
+    label = "margin ρ = ℓ⁺ − ℓ⁻ (nats)"
+    zero = Series("ρ = 0", [0, 0], [0, float(heights.max())], style=ZERO, marked=False)
+    frame = {"percent": "y", "bars": bars, "bars_label": "share of pairs in the bin"}
+    xlim = (min(low, 0.0), max(high, 0.0))
+    left = Panel("histogram", label, "share of pairs in the bin (%)", [zero], **frame, xlim=xlim)
+    x = np.sort(margins)
+    share = np.arange(1, len(x) + 1) / len(x)
+    keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), 500)).astype(int))
+    line = Series("share of pairs up to ρ", x[keep].tolist(), share[keep].tolist(), marked=False)
+    line.style = Style("#0072B2")
+    zero = Series("ρ = 0", [0, 0], [0, 1], style=ZERO, marked=False)
+    quantiles = point.metrics["margin"]["quantiles"]
+    told = "\n".join(f"{100 * float(q):g} %: {v:+.2f}" for q, v in quantiles.items())
+    right = Panel(
+        "distribution", label, "share of pairs up to ρ (%)", [line, zero], percent="y", xlim=xlim,
+        ylim=(0, 1), remark=told.replace("-", "−"),
+    )  # fmt: skip
+    beyond = int(((margins < low) | (margins > high)).sum())
+    found = point.metrics["metrics"]["accuracy"]
+    note = (
+        f"{len(margins):,} test pairs, β not multiplied in; accuracy {100 * found['value']:.1f} % "
+        f"[{100 * found['low']:.1f}, {100 * found['high']:.1f}]: the share right of 0, ties ½."
+    )
+    note += f" {beyond} pairs lie beyond the axes." if beyond else ""
+    return panels([left, right], f"Margins: {point.name}", note, (2.6, 2.2))
