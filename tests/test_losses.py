@@ -5,7 +5,17 @@ import math
 import pytest
 import torch
 
-from lib.losses import OBJECTIVES, token_nll, weighted_nll
+from lib.losses import (
+    OBJECTIVES,
+    PAIR_OBJECTIVES,
+    PairLogps,
+    discopop,
+    dpo,
+    sequence_logps,
+    td_dpo,
+    token_nll,
+    weighted_nll,
+)
 from lib.schema import OBJECTIVE_KEYS, OBJECTIVE_KIND
 
 
@@ -105,4 +115,168 @@ def test_optimum_moves_by_log_gamma_over_k(gamma, k):
 
 
 def test_every_objective_has_a_function_its_keys_and_its_kind():
-    assert set(OBJECTIVES) == set(OBJECTIVE_KEYS) == set(OBJECTIVE_KIND)
+    both = {"causal": OBJECTIVES, "pairs": PAIR_OBJECTIVES}
+    assert {name: kind for kind, found in both.items() for name in found} == OBJECTIVE_KIND
+    assert set(OBJECTIVE_KEYS) == set(OBJECTIVE_KIND)
+
+
+def test_sequence_logps_by_hand():
+    """p = 1/4 and 3/4 in the first sequence, 3/4 in the last, nothing in the middle."""
+    logits = torch.tensor([[0.0, math.log(3.0)]] * 3)
+    where = torch.tensor([[False, True, True], [False] * 3, [True, False, False]])
+    found = sequence_logps(logits.bfloat16().float(), torch.tensor([0, 1, 1]), where)
+    expected = torch.tensor([math.log(3 / 16), 0.0, math.log(3 / 4)])
+    torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
+
+
+def test_sequence_logps_are_computed_in_fp32():
+    logits = torch.randn(5, 1000, generator=torch.Generator().manual_seed(0)).bfloat16() * 4
+    labels = torch.arange(5)
+    exact = torch.log_softmax(logits.double(), -1).gather(-1, labels[:, None]).sum()
+    found = sequence_logps(logits, labels, torch.ones(1, 5, dtype=bool))
+    assert found.dtype == torch.float32
+    assert found.item() == pytest.approx(exact.item(), rel=1e-6)
+
+
+TD = {"beta": 0.5, "tau": 2.0, "margin": "policy", "reduce": "sum", "regulariser": "none"}
+
+
+def pairs_of(policy, reference=None, lengths=None, dtype=torch.float32):
+    policy = torch.as_tensor(policy, dtype=dtype)
+    reference = torch.zeros_like(policy) if reference is None else torch.as_tensor(reference)
+    lengths = torch.ones(policy.shape) if lengths is None else torch.as_tensor(lengths)
+    return PairLogps(policy, reference.to(dtype), lengths)
+
+
+def with_rho(values, dtype=torch.float32):
+    """Pairs of given ρ, split over all four log-probabilities."""
+    rho = torch.as_tensor(values, dtype=dtype)
+    policy = torch.stack([rho / 2, -rho / 4], dim=1)
+    reference = torch.stack([-rho / 8, rho / 8], dim=1)
+    return PairLogps(policy, reference, torch.ones_like(policy))
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def test_dpo_by_hand():
+    """ρ = (−1 − −4) − (−2 − −3) = 2, at β = ½: −log σ(1)."""
+    found = dpo(pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]]), beta=0.5)
+    assert found.loss.tolist() == pytest.approx([-math.log(sigmoid(1))])
+    assert torch.equal(found.loss, found.margin_loss)
+    assert found.regulariser is None
+
+
+def test_dpo_of_a_tie_is_log_two():
+    assert dpo(with_rho([0.0]), beta=3.0).loss.item() == pytest.approx(math.log(2))
+
+
+def test_td_dpo_by_hand():
+    """Δ = 3 and ℓ = (1, −1), at τ = 2, β = ½: −log σ(1.5) + ½·½·(1 + 1)."""
+    pairs = pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]])
+    found = td_dpo(pairs, **TD | {"regulariser": "squared_logratio"})
+    assert found.margin_loss.tolist() == pytest.approx([-math.log(sigmoid(1.5))])
+    assert found.regulariser.tolist() == [1.0]
+    assert found.loss.tolist() == pytest.approx([-math.log(sigmoid(1.5)) + 0.5])
+    assert torch.equal(td_dpo(pairs, **TD).loss, found.margin_loss)
+    assert td_dpo(pairs, **TD).regulariser is None
+
+
+def test_td_dpo_with_means_by_hand():
+    """Two and four tokens: Δ = −½ − −1 = ½, ℓ = (½, −¼)."""
+    pairs = pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]], [[2, 4]])
+    found = td_dpo(pairs, **TD | {"reduce": "mean", "regulariser": "squared_logratio"})
+    assert found.margin_loss.tolist() == pytest.approx([-math.log(sigmoid(0.25))])
+    assert found.regulariser.tolist() == pytest.approx([0.5 * (1 / 4 + 1 / 16)])
+
+
+@pytest.mark.parametrize("beta", [0.01, 0.05, 0.5, 2.5])
+def test_td_dpo_can_be_dpo(beta):
+    """Log-ratio margin, τ = 1/β, no regulariser."""
+    pairs = PairLogps(*torch.randn(2, 9, 2, generator=torch.Generator().manual_seed(3)) * 50,
+                      torch.ones(9, 2))  # fmt: skip
+    found = td_dpo(pairs, **TD | {"margin": "logratio", "tau": 1 / beta}).loss
+    torch.testing.assert_close(found, dpo(pairs, beta=beta).loss, rtol=1e-5, atol=1e-6)
+
+
+def test_beta_zero_leaves_the_margin_alone():
+    pairs = pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]])
+    found = td_dpo(pairs, **TD | {"beta": 0.0, "regulariser": "squared_logratio"})
+    assert torch.equal(found.loss, found.margin_loss)
+    assert found.regulariser.item() == 1
+
+
+def test_near_a_tie_only_the_product_of_tau_and_beta_counts():
+    """The slope of the margin's term over the weight of the other: 1/(2τβ) at Δ = ℓ = 0."""
+    for tau, beta in ((1.0, 0.4), (2.0, 0.2), (0.5, 0.8)):
+        policy = torch.zeros(1, 2, dtype=torch.float64, requires_grad=True)
+        kinds = {"beta": beta, "tau": tau, "regulariser": "squared_logratio"}
+        found = td_dpo(pairs_of(policy, dtype=torch.float64), **TD | kinds)
+        (slope,) = torch.autograd.grad(found.margin_loss.sum(), policy)
+        assert slope[0, 0].item() / beta == pytest.approx(-1 / (2 * 0.4))
+
+
+def discopop_at(x):
+    return discopop(with_rho(x, torch.float64), beta=1.0, modulation=0.05).loss
+
+
+def test_discopop_by_hand():
+    """½·log 2 + ½ at 0; and at x = 0.1, where σ(2) = 0.881, from the paper's formula."""
+    assert discopop_at([0.0]).item() == pytest.approx(0.847, abs=5e-4)
+    share = sigmoid(2)
+    expected = (1 - share) * math.log(1 + math.exp(-0.1)) + share * math.exp(-0.1)
+    assert discopop_at([0.1]).item() == pytest.approx(expected)
+
+
+def test_discopop_has_the_papers_extrema():
+    x = torch.linspace(-0.3, 0.3, 60001, dtype=torch.float64)
+    loss = discopop_at(x)
+    low, high = loss[x < 0].argmin(), loss[(x > -0.119)].argmax()
+    assert x[x < 0][low].item() == pytest.approx(-0.119, abs=5e-4)
+    assert x[x > -0.119][high].item() == pytest.approx(0.072, abs=5e-4)
+
+
+def test_discopop_scales_with_beta():
+    pairs = with_rho([-3.0, 0.2, 5.0])
+    one = discopop(pairs, beta=0.05, modulation=0.05).loss
+    torch.testing.assert_close(one, discopop(with_rho([-0.15, 0.01, 0.25]), beta=1.0,
+                                             modulation=0.05).loss)  # fmt: skip
+
+
+SETTINGS = {
+    "dpo": {"beta": 1.0},
+    "discopop": {"beta": 1.0, "modulation": 0.05},
+    "td_dpo": TD | {"tau": 1.0, "regulariser": "squared_logratio"},
+    "td_dpo mean": TD | {"margin": "logratio", "reduce": "mean", "regulariser": "squared_logratio"},
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+@pytest.mark.parametrize("x", [-500.0, -88.5, -1.0, 0.0, 1.0, 88.5, 500.0])
+def test_pair_losses_are_safe_far_out(name, x):
+    """fp32: finite values and gradients, equal to those in fp64."""
+
+    def both(dtype):
+        policy = torch.tensor([[x / 2, -x / 2]], dtype=dtype, requires_grad=True)
+        loss = PAIR_OBJECTIVES[name.split()[0]](
+            pairs_of(policy, dtype=dtype), **SETTINGS[name]
+        ).loss
+        return loss, *torch.autograd.grad(loss.sum(), policy)
+
+    for one, other in zip(both(torch.float32), both(torch.float64), strict=True):
+        assert one.isfinite().all()
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_gradients_of_pair_losses(name):
+    generator = torch.Generator().manual_seed(4)
+    policy, reference = torch.randn(2, 6, 2, generator=generator, dtype=torch.float64)
+    lengths = torch.randint(1, 9, (6, 2), generator=generator)
+
+    def loss(given):
+        pairs = PairLogps(given, reference, lengths)
+        return PAIR_OBJECTIVES[name.split()[0]](pairs, **SETTINGS[name]).loss
+
+    assert torch.autograd.gradcheck(loss, policy.requires_grad_())

@@ -128,7 +128,7 @@ class _FrozenHead(torch.autograd.Function):
             with torch.enable_grad():
                 leaf = part.detach().requires_grad_()
                 scored = _score(head, leaf, wanted)
-            slopes.append(torch.autograd.grad(scored.sum(), leaf)[0])
+                slopes.append(torch.autograd.grad(scored.sum(), leaf)[0])
             logps.append(scored.detach())
         ctx.save_for_backward(torch.cat(slopes))
         return torch.cat(logps)

@@ -14,7 +14,7 @@ from lib.training.pair_data import PairSplits
 
 
 def made_pairs(count: int, seed: int = 0, vocabulary: int = 300) -> list[dict[str, Any]]:
-    """Encoded pairs of many lengths, in which the chosen response has low ids."""
+    """Encoded pairs of many lengths; chosen responses are of low ids, so there is what to learn."""
     draw = random.Random(seed)
 
     def ids(low: int, high: int, longest: int) -> list[int]:
@@ -53,7 +53,7 @@ def train_pairs(tiny_model: Path, pair_splits: PairSplits):
     def train(directory: Path, stop=lambda: False, pairs=pair_splits, **changes: Any):
         settings = {
             "objective": "dpo", "batch_size": 8, "micro_batch": 4, "learning_rate": 0.01,
-            "precision": "fp32", "gradient_checkpointing": False, **changes,
+            "precision": "fp32", "warmup": 0.0, "gradient_checkpointing": False, **changes,
         }  # fmt: skip
         config = Config(
             tasks=["preference"],

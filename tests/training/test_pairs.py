@@ -1,0 +1,256 @@
+"""Batches of pairs and their loss: hand-worked, by brute force, and against TRL's own trainer."""
+
+import math
+
+import pytest
+import torch
+from datasets import Dataset
+
+from lib.losses import PairLogps
+from lib.schema import Train
+from lib.training import responses
+from lib.training.pairs import PairsTrainer, collate, correct, pair_lengths, pair_loss
+from lib.training.responses import Responses
+from lib.training.steps import grouped_by_length, validates
+
+ROWS = [
+    {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "reference": [-1.0, -2.0]},
+    {"prompt_ids": [5], "chosen_ids": [6], "rejected_ids": [7, 8, 9], "reference": [-3.0, -4.0]},
+]
+
+
+def test_collate_by_hand():
+    batch = collate(ROWS, pad=0, multiple=1)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [0, 0, 5], [0, 5, 6], [5, 7, 8]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [0, 0, 1], [0, 1, 1], [1, 1, 1]]
+    assert batch["position_ids"].tolist() == [[0, 1, 2], [0, 0, 0], [0, 0, 1], [0, 1, 2]]
+    assert batch["responses"].tolist() == [
+        [False, True, True], [False, False, True], [False, False, True], [True, True, True],
+    ]  # fmt: skip
+    assert batch["labels"].tolist() == [7, 8, 6, 9, 7, 8, 9]
+    assert batch["lengths"].tolist() == [[2, 1], [1, 3]]
+    assert batch["reference"].tolist() == [[-1, -2], [-3, -4]]
+
+
+def test_width_is_a_multiple():
+    assert collate(ROWS, pad=0)["input_ids"].shape == (4, 8)
+
+
+def test_lengths_are_those_of_the_longer_side():
+    assert pair_lengths(Dataset.from_list(ROWS)).tolist() == [4, 4]
+
+
+def test_longest_first_within_each_step():
+    import numpy as np
+
+    lengths = np.array([1, 9, 5, 5, 2, 7])
+    order = np.array([0, 1, 2, 3, 4, 5])
+    assert grouped_by_length(order, lengths, 3).tolist() == [1, 2, 0, 5, 3, 4]
+    assert grouped_by_length(order, lengths, 6).tolist() == [1, 5, 2, 3, 4, 0]
+
+
+def test_steps_of_validation():
+    assert [s for s in range(1, 8) if validates(Train(eval_steps=3), s, 7)] == [3, 6, 7]
+    assert [s for s in range(1, 8) if validates(Train(), s, 7)] == [7]
+
+
+def test_ties_are_half_correct():
+    pairs = PairLogps(torch.tensor([[1.0, 0], [0, 1], [2, 2]]), torch.zeros(3, 2), torch.ones(3, 2))
+    assert correct(pairs).tolist() == [1, 0, 0.5]
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+
+
+def brute_force(model, row, side):
+    ids = torch.tensor([row["prompt_ids"] + row[side]])
+    every = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+    return every[len(row["prompt_ids"]) - 1 :].sum().item()
+
+
+def test_scores_by_brute_force(model, pair_rows):
+    rows = pair_rows(5)
+    found = Responses(model)(model, collate(rows, pad=0)).detach()
+    expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_garbage_in_the_padding_changes_nothing(model, pair_rows):
+    batch = collate(pair_rows(5), pad=0)
+    other = {**batch, "input_ids": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 77)}
+    score = Responses(model)
+    assert torch.equal(score(model, batch), score(model, other))
+
+
+def right_padded(batch):
+    """The same batch with its padding on the right."""
+    moved = {key: torch.zeros_like(batch[key]) for key in ("input_ids", "attention_mask")}
+    where = torch.zeros_like(batch["responses"])
+    for i, count in enumerate(batch["attention_mask"].sum(1)):
+        moved["input_ids"][i, :count] = batch["input_ids"][i, -count:]
+        moved["attention_mask"][i, :count] = 1
+        where[i, :count] = batch["responses"][i, -count:]
+    positions = (moved["attention_mask"].cumsum(1) - 1).clamp(min=0)
+    return {**batch, **moved, "position_ids": positions, "responses": where}
+
+
+def test_the_side_of_the_padding_changes_nothing(model, pair_rows):
+    batch = collate(pair_rows(5), pad=0)
+    score = Responses(model)
+    torch.testing.assert_close(score(model, batch), score(model, right_padded(batch)))
+
+
+def apart(one, other):
+    """Distance of two tensors as a share of the second's norm; 0 where both are 0."""
+    distance = (one - other).norm()
+    return (distance / other.norm()).item() if distance else 0.0
+
+
+def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, change=None):
+    """Scores, and gradients of a loss that weighs every pair otherwise."""
+    from lib.models import load_for_training
+    from lib.schema import Lora, Model
+
+    monkeypatch.setattr(responses, "PIECE", piece)
+    torch.manual_seed(0)
+    train = Train(tuning=tuning, precision="fp32", gradient_checkpointing=False, lora=Lora(r=2))
+    model = load_for_training(Model(name=str(tiny_model)), train)
+    if change:
+        change(model)
+    score = Responses(model)
+    logps = score(model, collate(rows, pad=0))
+    (logps * torch.arange(1.0, logps.numel() + 1).view(logps.shape)).sum().backward()
+    grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return score, logps.detach(), grads
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_the_head_in_pieces_changes_nothing(tiny_model, pair_rows, monkeypatch, tuning):
+    """Pieces of three positions, all at once, and logits that the model hands out."""
+    rows = pair_rows(5)
+
+    def whole(model):
+        monkeypatch.setattr(Responses, "_returns_what_the_head_made", lambda *_: False)
+
+    runs = [
+        step_gradients(tiny_model, rows, piece, tuning, monkeypatch, change)
+        for piece, change in ((3 * 512, None), (1 << 30, None), (1 << 30, whole))
+    ]
+    assert [run[0].in_pieces for run in runs] == [True, True, False]
+    for _, logps, grads in runs[1:]:
+        torch.testing.assert_close(logps, runs[0][1])
+        assert grads
+        assert grads.keys() == runs[0][2].keys()
+        for name, grad in grads.items():
+            assert apart(grad, runs[0][2][name]) < 1e-5, name
+
+
+def test_a_model_that_caps_its_logits(pair_rows):
+    """Gemma 2 squashes logits behind its head: found out, and scored from whole logits."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    config = Gemma2Config(
+        vocab_size=300, hidden_size=16, intermediate_size=16, num_hidden_layers=2, head_dim=8,
+        num_attention_heads=2, num_key_value_heads=1, final_logit_softcapping=0.5,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = Gemma2ForCausalLM(config).eval()
+    rows = pair_rows(3)
+    score = Responses(model)
+    state = torch.get_rng_state()
+    found = score(model, collate(rows, pad=0)).detach()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert score.in_pieces is False
+    expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_the_head_sees_response_positions_alone(model, pair_rows):
+    rows = pair_rows(5)
+    seen = []
+    before = model.lm_head.forward
+    score = Responses(model)
+    score(model, collate(rows, pad=0))
+    linear = torch.nn.functional.linear
+    hook = lambda x, *more: seen.append(x.shape[0] if x.dim() == 2 else None) or linear(x, *more)  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.functional, "linear", hook)
+        score(model, collate(rows, pad=0))
+    assert seen[-1] == sum(len(r["chosen_ids"]) + len(r["rejected_ids"]) for r in rows)
+    assert model.lm_head.forward == before
+
+
+OBJECTIVES = {
+    "dpo": {"beta": 0.3},
+    "discopop": {"beta": 0.3, "modulation": 0.05},
+}
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
+    """Loss and gradients of TRL's trainer, its collator and its loss, on the same batch and model.
+
+    The policy is moved off the reference first, so that margins are not 0.
+    """
+    from transformers import AutoModelForCausalLM
+    from trl import DPOConfig, DPOTrainer
+
+    settings = Train(objective=objective, precision="fp32", **OBJECTIVES[objective])
+    arguments = DPOConfig(
+        str(tmp_path), use_cpu=True, report_to="none", bf16=False, gradient_checkpointing=False,
+        beta=settings.beta, discopop_tau=settings.modulation, disable_dropout=True,
+        per_device_train_batch_size=4,
+        loss_type={"dpo": "sigmoid", "discopop": "discopop"}[objective],
+    )  # fmt: skip
+    base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    policy = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
+    text = [{"prompt": "Title", "chosen": " new", "rejected": " old"}]
+    theirs = DPOTrainer(
+        model=policy, ref_model=base, args=arguments, processing_class=tokenizer,
+        train_dataset=Dataset.from_list(text * 4),
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight += 0.02 * torch.randn(weight.shape, generator=generator)
+    rows = pair_rows(6)
+    expected = theirs.compute_loss(policy.train(), theirs.data_collator(rows))
+    policy.zero_grad()
+    expected.backward()
+    wanted = {name: weight.grad.clone() for name, weight in policy.named_parameters()}
+    policy.zero_grad()
+
+    with torch.no_grad():
+        reference = Responses(base)(base, collate(rows, pad=0)).tolist()
+    rows = [{**row, "reference": logps} for row, logps in zip(rows, reference, strict=True)]
+    from transformers import TrainingArguments
+
+    ours = PairsTrainer(
+        model=policy, args=TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"),
+        settings=settings,
+    )  # fmt: skip
+    found, pairs = ours.compute_loss(policy, collate(rows, pad=0), return_outputs=True)
+    assert (pairs.policy - pairs.reference).abs().min() > 1e-3
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    found.backward()
+    for name, weight in policy.named_parameters():
+        assert apart(weight.grad, wanted[name]) < 1e-4, name
+
+
+def test_every_objective_gets_its_own_keys():
+    """The first pair of ρ = 1 − 0 = 1: no objective falls through to another."""
+    pairs = PairLogps(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2), torch.tensor([[2, 2]]))
+    sigma = lambda x: 1 / (1 + math.exp(-x))  # noqa: E731
+    dpo = pair_loss(Train(objective="dpo", beta=0.5), pairs)
+    assert dpo.loss.item() == pytest.approx(-math.log(sigma(0.5)))
+    td = pair_loss(Train(objective="td_dpo", beta=0.5, tau=2.0), pairs)
+    assert td.loss.item() == pytest.approx(-math.log(sigma(0.5)) + 0.5 * 0.5)
+    pop = pair_loss(Train(objective="discopop", beta=0.5), pairs)
+    expected = sigma(10) * math.exp(-0.5) - (1 - sigma(10)) * math.log(sigma(0.5))
+    assert pop.loss.item() == pytest.approx(expected)
+    with pytest.raises(KeyError):
+        pair_loss(Train(objective="weighted_nll"), pairs)

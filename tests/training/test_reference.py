@@ -1,0 +1,264 @@
+"""The reference: its values, where it is kept, who computes it, and what is refused."""
+
+import os
+import shutil
+import threading
+import time
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+
+from lib.errors import BadInput
+from lib.models import load_for_training
+from lib.runs import locked, read_json, write_json
+from lib.schema import Lora, Model, Train
+from lib.training.reference import (
+    Waiting,
+    reference,
+    reference_key,
+    reference_logps,
+    stored_reference,
+)
+from lib.training.scoring import Stopped, length_batches, pair_logps
+
+
+@pytest.fixture
+def rows(pair_rows):
+    return Dataset.from_list(pair_rows(7))
+
+
+def adapted(tiny_model):
+    """A model with an adapter that has moved it off its base."""
+    settings = Train(tuning="lora", lora=Lora(r=2, dropout=0.5), precision="fp32")
+    model = load_for_training(Model(name=str(tiny_model)), settings)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight += 0.3
+    return model.train()
+
+
+def brute_force(tiny_model, rows):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
+    found = np.zeros((len(rows), 2))
+    for i, row in enumerate(rows):
+        for j, side in enumerate(("chosen_ids", "rejected_ids")):
+            ids = torch.tensor([row["prompt_ids"] + row[side]])
+            with torch.no_grad():
+                every = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
+            found[i, j] = every[len(row["prompt_ids"]) - 1 :].double().sum()
+    return found
+
+
+@pytest.mark.parametrize("batch", [1, 3, 16])
+def test_reference_is_the_base_by_brute_force(tiny_model, rows, batch):
+    """In the order of the rows, whatever the adapter, and without a trace on model and numbers."""
+    model = adapted(tiny_model)
+    state = torch.get_rng_state()
+    found = reference_logps(model, rows, 0, batch)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, brute_force(tiny_model, rows), rtol=1e-5)
+    assert np.abs(pair_logps(model, rows, 0, batch) - found).min() > 0.01
+
+
+def test_ranks_share_the_work(tiny_model, rows):
+    model = adapted(tiny_model)
+    whole = pair_logps(model, rows, 0, 2)
+    shares = [pair_logps(model, rows, 0, 2, ranks=(rank, 3)) for rank in range(3)]
+    np.testing.assert_allclose(sum(shares), whole, rtol=1e-6)
+    assert all((share == 0).all(axis=1).any() for share in shares)
+
+
+def test_longest_first():
+    batches = length_batches([3, 9, 5, 5, 1], 2)
+    assert [b.tolist() for b in batches] == [[1, 2], [3, 0], [4]]
+
+
+def test_a_stop_in_the_middle(tiny_model, rows):
+    count = iter([False, True])
+    with pytest.raises(Stopped):
+        pair_logps(adapted(tiny_model), rows, 0, 2, stop=lambda: next(count))
+
+
+KEY = {"model": "base", "data": {"train": "0"}}
+
+
+def made(rows):
+    return np.arange(2.0 * len(rows)).reshape(-1, 2)
+
+
+def test_computed_once_then_read(tmp_path, rows):
+    splits = {"train": rows, "test": rows.select(range(3))}
+    first = reference(tmp_path, KEY, made, splits)
+    second = reference(tmp_path, KEY, None, splits)
+    assert first.keys() == second.keys() == splits.keys()
+    for name in splits:
+        assert np.array_equal(first[name], made(splits[name]))
+        assert np.array_equal(first[name], second[name])
+    (directory,) = [p for p in (tmp_path / "reference").iterdir() if p.is_dir()]
+    assert read_json(directory / "key.json") == KEY
+
+
+def test_another_key_is_computed_beside(tmp_path, rows):
+    reference(tmp_path, KEY, made, {"train": rows})
+    other = reference(tmp_path, {**KEY, "model": "x"}, lambda r: -made(r), {"train": rows})
+    assert np.array_equal(other["train"], -made(rows))
+    again = reference(tmp_path, KEY, None, {"train": rows})
+    assert np.array_equal(again["train"], made(rows))
+
+
+def test_a_failure_leaves_nothing(tmp_path, rows):
+    def broken(_rows):
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        reference(tmp_path, KEY, broken, {"train": rows})
+    assert np.array_equal(reference(tmp_path, KEY, made, {"train": rows})["train"], made(rows))
+
+
+def slow(directory, rows, marks):
+    def compute(some):
+        (marks / f"{os.getpid()}").touch()
+        time.sleep(0.5)
+        return made(some)
+
+    reference(directory, KEY, compute, {"train": rows}, Waiting(poll=0.05))
+
+
+def test_of_many_tasks_one_computes(tmp_path, rows):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    context = get_context("fork")
+    tasks = [context.Process(target=slow, args=(tmp_path / "s", rows, marks)) for _ in range(5)]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join(30)
+        assert task.exitcode == 0
+    assert len(list(marks.iterdir())) == 1
+
+
+def test_the_next_takes_over_from_one_that_was_killed(tmp_path, rows):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    task = get_context("fork").Process(target=slow, args=(tmp_path / "s", rows, marks))
+    task.start()
+    while not list(marks.iterdir()):
+        time.sleep(0.01)
+    task.kill()
+    found = reference(tmp_path / "s", KEY, made, {"train": rows}, Waiting(poll=0.05))
+    task.join()
+    assert np.array_equal(found["train"], made(rows))
+
+
+def test_waiting_is_said_and_can_be_stopped(tmp_path, rows, capsys):
+    asked = iter([False, False, True])
+    waiting = Waiting("me", lambda: next(asked), poll=0.01, say_every=0.0)
+    with locked(tmp_path / "reference", "point_7"), pytest.raises(Stopped):
+        reference(tmp_path, KEY, made, {"train": rows}, waiting)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].startswith("reference: waiting for ")
+    assert "point_7" in said[0]
+
+
+def test_a_rank_that_only_waits(tmp_path, rows):
+    later = threading.Timer(0.3, reference, (tmp_path, KEY, made, {"train": rows}))
+    later.start()
+    found = reference(tmp_path, KEY, None, {"train": rows}, Waiting(poll=0.05))
+    later.join()
+    assert np.array_equal(found["train"], made(rows))
+
+
+class TestRefused:
+    """What cannot be the reference that is wanted, in one line."""
+
+    def refused(self, directory, rows, key=KEY):
+        with pytest.raises(BadInput) as error:
+            stored_reference(directory, key, {"train": rows})
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    @pytest.fixture
+    def stored(self, tmp_path, rows):
+        reference(tmp_path, KEY, made, {"train": rows})
+        (directory,) = [p for p in (tmp_path / "reference").iterdir() if p.is_dir()]
+        return directory
+
+    def test_of_another_model_copied_here(self, tmp_path, rows, stored):
+        write_json(stored / "key.json", {**KEY, "model": "another"})
+        said = self.refused(tmp_path, rows)
+        assert "reference of another model: found 'another', expected 'base'" in said
+        assert f"remove {stored}" in said
+
+    def test_of_another_study_s_directory(self, tmp_path, rows, stored):
+        from lib.grid import digest
+
+        other = {**KEY, "model": "another"}
+        shutil.copytree(stored, stored.with_name(digest(other)))
+        assert "found 'base', expected 'another'" in self.refused(tmp_path, rows, other)
+
+    def test_of_fewer_rows(self, tmp_path, rows, stored):
+        np.save(stored / "train.npy", np.zeros((3, 2)))
+        assert "train.npy: found (3, 2), expected (7, 2)" in self.refused(tmp_path, rows)
+
+    @pytest.mark.parametrize("content", [None, b"", b"torn"])
+    def test_torn_or_gone(self, tmp_path, rows, stored, content):
+        path = stored / "train.npy"
+        path.unlink() if content is None else path.write_bytes(content)
+        assert "train.npy: cannot be read" in self.refused(tmp_path, rows)
+
+    def test_none_yet(self, tmp_path, rows):
+        assert "no reference yet" in self.refused(tmp_path, rows)
+
+    def test_not_finite(self, tmp_path, rows):
+        def nan(some):
+            return made(some) * np.where(np.arange(len(some)) == 4, np.nan, 1)[:, None]
+
+        with pytest.raises(BadInput, match=r"train row 4 is not finite \(1 such rows\)"):
+            reference(tmp_path, KEY, nan, {"train": rows})
+
+
+class TestKey:
+    """What the reference depends on, and what it does not."""
+
+    @pytest.fixture
+    def key(self, tiny_model, tokenizer):
+        def make(model=None, sums=None, **train):
+            named = model or Model(name=str(tiny_model))
+            return reference_key(named, Train(**train), tokenizer, sums or {"train": "a" * 64})
+
+        return make
+
+    def test_not_on_the_objective(self, key):
+        assert key(objective="dpo", beta=0.5, seed=1) == key(objective="td_dpo", tau=2.0, seed=2)
+        assert key(micro_batch=2) == key(micro_batch=4)
+
+    @pytest.mark.parametrize("train", [{"precision": "fp32"}, {"tuning": "qlora"}], ids=str)
+    def test_on_how_the_model_is_loaded(self, key, train):
+        assert key(**train) != key(precision="bf16", tuning="full")
+
+    def test_on_the_data_and_the_template(self, key, tokenizer, monkeypatch):
+        before = key()
+        assert key(sums={"train": "b" * 64}) != before
+        monkeypatch.setattr(tokenizer, "chat_template", "other")
+        assert key() != before
+
+    def test_on_the_weights_of_a_directory(self, key, tiny_model, tmp_path):
+        shutil.copytree(tiny_model, tmp_path / "tiny")
+        model = Model(name=str(tmp_path / "tiny"))
+        before = key(model)
+        assert key(model) == before
+        path = tmp_path / "tiny" / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-4] + b"\0\0\1\0")
+        assert key(model) != before
+
+    def test_it_is_json(self, key, tmp_path):
+        write_json(tmp_path / "key.json", key())
+        assert read_json(tmp_path / "key.json") == key()
