@@ -56,8 +56,10 @@ def encode_answer(tokenizer: Any, messages: list[Message], answer: str) -> list[
 def end_tokens(tokenizer: Any) -> set[int]:
     """Ids that end a turn: the tokenizer's eos, and the end-of-turn tokens of common templates."""
     named = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
-    vocabulary = tokenizer.get_vocab()
-    return {tokenizer.eos_token_id} | {vocabulary[token] for token in named if token in vocabulary}
+    # Looked up one by one: this is asked for every answer, and get_vocab builds a dict of all.
+    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in named}
+    there = {i for t, i in ids.items() if i is not None and tokenizer.convert_ids_to_tokens(i) == t}
+    return {tokenizer.eos_token_id} | there
 
 
 def answer_encoder(tokenizer: Any) -> Callable[[list[Message], str], list[int]]:

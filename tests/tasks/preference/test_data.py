@@ -191,7 +191,15 @@ def test_nothing_but_ties(tmp_path):
     assert message.endswith("none of 3 rows is a pair that can be used (dropped_ties 3)")
 
 
+def test_no_test_pair_that_can_be_used(tmp_path):
+    rows = pairs(0, 9, split="train") + pairs(9, 12, split="test", rejected="=", chosen="=")
+    path = jsonl(tmp_path / "p.jsonl", rows)
+    assert refused(path) == f"{path}: no test pair can be used, of those of 'test'"
+
+
 def test_debug_is_100_rows_at_most(tmp_path):
+    few = jsonl(tmp_path / "few.jsonl", pairs(0, 90))
+    assert sizes(build(few, debug=True)) == {"train": 73, "validation": 8, "test": 9}
     path = jsonl(tmp_path / "p.jsonl", pairs(0, 3000))
     assert sizes(build(path, debug=True)) == {"train": 100, "validation": 100, "test": 100}
     assert sizes(build(path, debug=True, train_rows=40)) == {
