@@ -4,8 +4,8 @@
     python -m stages.stage4_evaluate configs/td_dpo.yaml --run-ids '["NAME", "NAME"]'
 
 Writes results/<study>/<point>/metrics.json and results/<study>/comparison/: aggregated_metrics.json
-and .csv, criteria.md; of the points that --run-ids names, in comparison-<hash>/. A point without predictions is refused by name unless
---allow-missing is given; a diverged point is a result.
+and .csv, criteria.md; of the points that --run-ids names, in comparison-<hash>/. A point without
+predictions is refused by name unless --allow-missing is given; a diverged point is a result.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from lib.encoding import (
     answer_encoder,
     common_ends,
     encode_answer,
+    encode_pair,
     encode_prompt,
     encode_row,
     end_tokens,
@@ -200,6 +201,81 @@ def test_a_row_that_fits_is_not_cut(tokenizer) -> None:
 def test_a_prompt_that_cannot_fit_is_refused_with_its_row(tokenizer, room: int) -> None:
     with pytest.raises(BadInput, match=rf"model.max_length: row 1 needs \d+ tokens .* {room} are"):
         fit_prompt(tokenizer, task, paper(), DATA, room)
+
+
+# -- pairs -----------------------------------------------------------------------------------------
+
+ASKED = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "New idea?"},
+    {"role": "assistant", "content": "Familiar."},
+    {"role": "user", "content": "Sound theory?"},
+]
+# Templates that put their marks elsewhere: Llama 2's strips every text and ends an answer with eos.
+LLAMA2 = (
+    "{% for m in messages %}{% if m['role'] == 'assistant' %} {{ m['content'] | trim }} <|im_end|>"
+    "{% else %}<|im_start|>[INST] {{ m['content'] | trim }} [/INST]{% endif %}{% endfor %}"
+)
+NO_END = (
+    "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+
+
+@pytest.mark.parametrize("template", ["own", LLAMA2, NO_END])
+def test_each_side_of_a_pair_is_one_whole_conversation(tokenizer, monkeypatch, template) -> None:
+    if template != "own":
+        monkeypatch.setattr(tokenizer, "chat_template", template)
+    answers = {"chosen": "Sound, and broad.", "rejected": "Wrong.\n\nuser assistant"}
+    pair = encode_pair(tokenizer, ASKED, **answers, max_length=500)
+    assert pair["cut"] is False
+    assert pair["prompt_ids"] == encode_prompt(tokenizer, ASKED)
+    assert pair["prompt_hash"] == prompt_hash(pair["prompt_ids"])
+    for side, answer in answers.items():
+        ids = pair[f"{side}_ids"]
+        assert ids == encode_answer(tokenizer, ASKED, answer)
+        assert ids[-1] == tokenizer.eos_token_id
+        assert ids.count(tokenizer.eos_token_id) == 1
+        said = [*ASKED, {"role": "assistant", "content": answer}]
+        whole = tokenizer.apply_chat_template(said, tokenize=False)
+        text = tokenizer.decode(pair["prompt_ids"] + ids)
+        assert whole.strip() in (text, text.removesuffix("<|im_end|>").strip())
+
+
+def test_a_pair_without_a_template(plain) -> None:
+    pair = encode_pair(plain, ASKED[1:2], "Sound.", "Wrong.", 64)
+    assert plain.decode(pair["prompt_ids"] + pair["chosen_ids"]) == "New idea?\n\nSound.<|im_end|>"
+
+
+def test_a_pair_that_is_too_long_loses_the_ends_of_its_answers(tokenizer) -> None:
+    long, short = "New idea. Sound theory. Thin evidence.", "Wrong."
+    whole = encode_pair(tokenizer, ASKED, long, short, 500)
+    prompt, sides = len(whole["prompt_ids"]), (whole["chosen_ids"], whole["rejected_ids"])
+    for room in range(1, len(sides[0]) + 2):
+        pair = encode_pair(tokenizer, ASKED, long, short, prompt + room)
+        assert pair["prompt_ids"] == whole["prompt_ids"]
+        assert (pair["chosen_ids"], pair["rejected_ids"]) == (sides[0][:room], sides[1][:room])
+        assert pair["cut"] == (room < len(sides[0]))
+        assert prompt + max(map(len, (pair["chosen_ids"], pair["rejected_ids"]))) <= prompt + room
+
+
+@pytest.mark.parametrize("room", [0, -1, -1000])
+def test_a_pair_without_room_for_an_answer_is_none(tokenizer, room: int) -> None:
+    length = len(encode_prompt(tokenizer, ASKED)) + room
+    assert encode_pair(tokenizer, ASKED, "Sound.", "Wrong.", length) is None
+
+
+def test_a_pair_whose_sides_are_the_same_tokens_is_none(tokenizer, monkeypatch) -> None:
+    prompt = len(encode_prompt(tokenizer, ASKED))
+    long = "New idea. Sound theory."
+    same = encode_answer(tokenizer, ASKED, long)[:-1]
+    for room in (1, len(same)):  # they part behind the cut alone
+        assert encode_pair(tokenizer, ASKED, long, f"{long} Rough.", prompt + room) is None
+    assert encode_pair(tokenizer, ASKED, long, f"{long} Rough.", prompt + len(same) + 1)
+    assert encode_pair(tokenizer, ASKED, "Sound.", "Sound.", 500) is None
+    assert encode_pair(tokenizer, ASKED, "Sound.", " Sound.", 500)
+    monkeypatch.setattr(tokenizer, "chat_template", LLAMA2)
+    assert encode_pair(tokenizer, ASKED, "Sound.", " Sound.", 500) is None  # its template trims
 
 
 # -- memory and hash -------------------------------------------------------------------------------

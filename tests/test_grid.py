@@ -204,6 +204,9 @@ def test_slug(value, expected: str) -> None:
 def test_a_name_holds_the_variant_first_and_no_index() -> None:
     values = {"ratio": "1:2", "variant": "accept", "gamma": 2.0}
     assert point_name(values) == "accept_ratio1-2_gamma2"
+    values = {"beta": 0.05, "variant": "td_dpo", "tau": 1.0, "seed": 42}
+    assert point_name(values) == "td_dpo_beta0.05_tau1_seed42"
+    assert point_name({"variant": "../up_1:2"}) == "up_1-2"
 
 
 @pytest.mark.parametrize("axis", ["gamma", "seed"])

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from lib import prepared
-from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
+from lib.encoding import answer_encoder, encode_pair, encode_row, fit_prompt, prompt_hash
 from lib.errors import BadInput
 from lib.prepared import (
     data_identity,
+    encoded_pairs,
     encoded_test,
     encoded_training,
     prepare,
@@ -288,6 +289,84 @@ def test_without_data_stage_1_is_named(write_study) -> None:
     for ask in (read_manifest, encoded_test):
         with pytest.raises(BadInput, match="no data yet; run python -m stages.stage1_generate_da"):
             ask(study)
+
+
+# -- a task that encodes its own rows --------------------------------------------------------------
+
+PAIRS = {
+    "tasks": ["preference"],
+    "data": {"source": "synthetic", "train_rows": 12, "test_rows": 4, "validation": 0.25},
+    "axes": {"seed": "train.seed"},
+    "variants": {"one": {"train.epochs": 1}},
+    "grid": [{"variant": "one", "seed": [1, 2]}],
+    "evaluate.baseline": {"variant": "one", "seed": 1},
+}
+
+
+@pytest.fixture
+def of_pairs(write_study, tiny_model: Path) -> str:
+    """Return a study of preference pairs."""
+    return write_study({"model.name": str(tiny_model), **PAIRS}, drop=["trial"])
+
+
+def test_every_split_of_pairs_is_tokenised_in_its_order(of_pairs: str, tokenizer) -> None:
+    study = load_study(of_pairs)
+    manifest, directory = prepare(study), study.directory / "data"
+    sizes = {"train": 12, "validation": 4, "test": 4}
+    assert {name: split["rows"] for name, split in manifest["splits"].items()} == sizes
+    assert manifest["cut"] == manifest["dropped_truncated"] == dict.fromkeys(sizes, 0)
+    assert sorted(p.name for p in (directory / "encoded").iterdir()) == sorted(sizes)
+    for name in sizes:
+        rows = read_jsonl(directory / f"{name}.jsonl")
+        assert encoded_pairs(study, name).to_list() == [
+            {"id": row["id"]}
+            | encode_pair(tokenizer, row["prompt"]["messages"], row["chosen"], row["rejected"], 128)
+            for row in rows
+        ]
+    point = study.point(0)
+    assert train_split(study, point) == "train"
+    assert {"split sha256", "validation sha256"} <= set(train_identity(study, point))
+    assert prepare(study) == manifest
+
+
+def test_pairs_of_which_nothing_is_left_are_in_no_file(of_pairs: str, tmp_path: Path) -> None:
+    source = tmp_path / "pairs.jsonl"
+    lines = [
+        {
+            "id": n,
+            "prompt": f"{'Why? ' * (200 if n % 2 else 1)}{n}",
+            "chosen": f"So {n}.",
+            "rejected": "No.",
+            "split": "test" if n > 15 else "train",
+        }
+        for n in range(20)
+    ]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = [f"data.source={source}", "data.train_rows=null", "data.test_rows=null"]
+    study = load_study(of_pairs, words)
+    manifest = prepare(study)
+    lost = manifest["dropped_truncated"]
+    assert lost["test"] == 2
+    assert lost["train"] + lost["validation"] == 8
+    for name, split in manifest["splits"].items():
+        rows = read_jsonl(study.directory / "data" / f"{name}.jsonl")
+        assert split["rows"] == len(rows)
+        assert [row["id"] for row in rows] == encoded_pairs(study, name)["id"]
+        assert all(int(row["id"]) % 2 == 0 for row in rows)
+
+
+def test_pairs_that_all_are_too_long_are_refused(of_pairs: str, tmp_path: Path) -> None:
+    study = load_study(of_pairs, ["model.max_length=16"])
+    with pytest.raises(BadInput, match="model.max_length: found 16, which leaves nothing of all"):
+        prepare(study)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_split_of_pairs_that_is_not_there_is_named(of_pairs: str) -> None:
+    study = load_study(of_pairs, ["data.validation=0"])
+    prepare(study)
+    with pytest.raises(BadInput, match="no split 'validation' for its pairs; run stage 1 again"):
+        encoded_pairs(study, "validation")
 
 
 # -- identities ------------------------------------------------------------------------------------

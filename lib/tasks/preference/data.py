@@ -52,17 +52,19 @@ def build(data: Any, wanted: Sequence[Any], debug: bool) -> Splits:
     }
     train, test, report = _read(data, limits)
     if test is None:
-        wanted_rows = limits["test"] or _share(TEST_SHARE, train)
-        test, train = _cut(train, wanted_rows, "data.test_rows", data)
+        share = data.test_rows or _share(TEST_SHARE, train)
+        test, train = _cut(train, _least(share, limits["test"]), "data.test_rows", data)
+    if not test:
+        raise BadInput(f"{data.source}: no test pair can be used, of those of {data.test_split!r}")
     tested = {pair.prompt for pair in test}
     kept = [pair for pair in train if pair.prompt not in tested]
     report["dropped_as_in_test"] = len(train) - len(kept)
+    if not kept:
+        raise BadInput(f"{data.source}: no pair is left for training that is not in the test set")
     splits = {"train": kept, "test": test}
     if data.validation:
         cut, rest = _cut(kept, _share(data.validation, kept), "data.validation", data)
         splits = {"train": rest, "validation": cut, "test": test}
-    if not splits["train"]:
-        raise BadInput(f"{data.source}: no pair is left for training that is not in the test set")
     drawn = {name: _drawn(pairs, limits[name], data.seed) for name, pairs in splits.items()}
     report["splits"] = {name: described(pairs) for name, pairs in drawn.items()}
     return Splits(

@@ -103,7 +103,8 @@ def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Compar
     tables = comparison.tabulate(points, rows, settings)
     tables["criteria"] = criteria.judge(tables)
     tables["findings"] = findings.sentences(tables)
-    return Comparison(tables, comparison.flat(points, tables), criteria.markdown(tables))
+    files = {"significance": tables["significance"]}
+    return Comparison(tables, comparison.flat(points, tables), criteria.markdown(tables), files)
 
 
 def read_scores(predictions: Sequence[Row]) -> Scores | None:
