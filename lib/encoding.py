@@ -80,16 +80,9 @@ def _special(tokenizer: Any) -> re.Pattern[str]:
 def end_tokens(tokenizer: Any) -> frozenset[int]:
     """Ids that end a turn: the tokenizer's eos, and the end-of-turn tokens of common templates."""
     named = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
-<<<<<<< HEAD
     vocabulary = tokenizer.get_vocab()
     ends = {vocabulary[token] for token in named if token in vocabulary}
     return frozenset({tokenizer.eos_token_id} | ends)
-=======
-    # Looked up one by one: this is asked for every answer, and get_vocab builds a dict of all.
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in named}
-    there = {i for t, i in ids.items() if i is not None and tokenizer.convert_ids_to_tokens(i) == t}
-    return {tokenizer.eos_token_id} | there
->>>>>>> b9ab697ab23615f405a2f738afbbefbfca95082c
 
 
 def answer_encoder(tokenizer: Any) -> Callable[[list[Message], str], list[int]]:
