@@ -119,11 +119,21 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
         return STOPPED
     if first:
         write_json(directory / "config.json", {**record, "end": now()})
+        if on_pairs:
+            write_loss_curves(study)
         mark_done(directory, "train", identity, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory)
         why = f": {outcome.reason}" if outcome.reason else ""
         say(f"{point.name}: {outcome.status} after {outcome.step} steps{why}")
     return DONE
+
+
+def write_loss_curves(study: Study) -> None:
+    """Leave the table of the study's losses for stage 5, which draws it without torch."""
+    from lib.training.loss_curves import loss_curves
+
+    points = ((str(p.values.get("variant", study.name)), p.config.train) for p in study.points())
+    write_json(study.directory / "tables" / "loss_curves.json", loss_curves(points))
 
 
 if __name__ == "__main__":

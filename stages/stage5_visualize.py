@@ -59,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     mark_done(point.directory, "visualize", key)
             shown.update(count)
         tables = read_json(comparison / "aggregated_metrics.json")
+        # What training has left for figures, such as curves of the functions that trained.
+        tables |= {p.stem: read_json(p) for p in (study.directory / "tables").glob("*.json")}
         names = []
         for topic, figure in figures[kinds[0]].comparison_figures(results, tables, settings):
             save(figure, comparison / f"comparison_{topic}")
