@@ -1,0 +1,246 @@
+"""A slice of a preference study against TRL's DPOTrainer: wall time, peak memory, first losses.
+
+    python -m bench.preference [--model .cache/SmolLM2-135M-Instruct] [--source FILE] [--points 12]
+
+Four β by DPO, DiscoPOP and TD-DPO, one seed; the same pairs in the same order, steps and adapter.
+Every point is a process of its own, as in an array, start-up included. TRL has no TD-DPO: its
+sigmoid loss, whose cost is the same, stands in and is marked. TRL runs twice: computing the
+reference in every step, and in advance (precompute_ref_log_probs). Then one point without each of
+what makes the difference. `source sbatch/env.sh` first gives all the memory settings of jobs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lib.grid import aligned
+from lib.runs import read_jsonl
+from lib.study import Point, Study, load_study
+
+BETAS = [0.01, 0.05, 0.5, 2.5]
+OBJECTIVES = ("dpo", "discopop", "td_dpo")
+LOSS_TYPES = {"dpo": "sigmoid", "discopop": "discopop", "td_dpo": "sigmoid"}
+WITHOUT = {"grouping": "no grouping by length", "positions": "logits at every position"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        "python -m bench.preference", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--model", default=".cache/SmolLM2-135M-Instruct", metavar="DIR")
+    parser.add_argument("--source", default="synthetic", help="pairs, as data.source of a study")
+    parser.add_argument("--tokens", type=int, default=256, help="model.max_length")
+    parser.add_argument("--rows", type=int, default=80, help="training pairs")
+    parser.add_argument("--batch", type=int, default=8, help="pairs in a step")
+    parser.add_argument("--points", type=int, default=12, help="of the twelve, the first so many")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.job:
+        run_job(json.loads(args.job))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        compare(args, Path(scratch))
+
+
+def compare(args: argparse.Namespace, scratch: Path) -> None:
+    """Run the slice every way and print the tables."""
+    path = write_study(args, scratch)
+    once, _ = timed([sys.executable, "-m", "stages.stage1_generate_datasets", str(path)])
+    study = load_study(path)
+    points = list(study.points())[: args.points]
+    found: dict[str, list[tuple[float, float]]] = {"lossgrid": []}
+    for point in points:
+        words = ["-m", "stages.stage2_train", str(path), "--index", str(point.index)]
+        found["lossgrid"].append(timed([sys.executable, *words]))
+    for name, precompute in (("TRL", False), ("TRL, reference in advance", True)):
+        found[name] = [
+            job(study, {"trl": point.index, "precompute": precompute}) for point in points
+        ]
+    print(f"\n{len(points)} points, {args.rows} pairs, steps of {args.batch}, {args.precision}; "
+          f"stage 1 once: {once:.1f} s; TRL's points of td_dpo train its sigmoid loss\n"
+          )  # fmt: skip
+    print(aligned(table(found)))
+    print("\nThe first point alone, and without:\n")
+    second = points[1] if len(points) > 1 else points[0]
+    alone = {"as it is": job(study, {"point": second.index, "without": None})}
+    alone |= {
+        label: job(study, {"point": second.index, "without": key}) for key, label in WITHOUT.items()
+    }
+    print(aligned(table({name: [one] for name, one in alone.items()})))
+    first, later = found["lossgrid"][0][0], [seconds for seconds, _ in found["lossgrid"][1:]]
+    if later:
+        print(f"\nreference, computed by the first point alone: its {first:.1f} s against "
+              f"{sum(later) / len(later):.1f} s of a later one")  # fmt: skip
+    print(agreement(points[0], scratch))
+
+
+def table(found: dict[str, list[tuple[float, float]]]) -> list[list[str]]:
+    """Sum of seconds and greatest peak of each way, with ratios to the first."""
+    rows = [["", "seconds", "ratio", "peak (MiB)", "ratio"]]
+    base = next(iter(found.values()))
+    total, most = sum(s for s, _ in base), max(m for _, m in base)
+    for name, measured in found.items():
+        seconds, peak = sum(s for s, _ in measured), max(m for _, m in measured)
+        ratios = f"{seconds / total:.2f}", f"{peak / most:.2f}"
+        rows.append([name, f"{seconds:.1f}", ratios[0], f"{peak:.0f}", ratios[1]])
+    return rows
+
+
+def agreement(point: Point, scratch: Path) -> str:
+    """How far the first losses of the two are apart."""
+    ours = [row["loss"] for row in read_jsonl(point.directory / "train.jsonl")][:10]
+    theirs = json.loads((scratch / f"trl-{point.index}.json").read_text())[: len(ours)]
+    apart = max(abs(a - b) / abs(b) for a, b in zip(ours, theirs, strict=True))
+    return (f"\n{point.name}, losses of the first {len(ours)} steps: at most {apart:.1e} apart "
+            f"(relative)\n  lossgrid {' '.join(f'{x:.5f}' for x in ours)}\n  TRL      "
+            f"{' '.join(f'{x:.5f}' for x in theirs)}")  # fmt: skip
+
+
+def write_study(args: argparse.Namespace, scratch: Path) -> Path:
+    """The slice as a study of its own."""
+    objective = {name: {"train.objective": name} for name in OBJECTIVES}
+    study = {
+        "results": str(scratch / "results"),
+        "tasks": ["preference"],
+        "model": {"name": str(Path(args.model).absolute()), "max_length": args.tokens},
+        "data": {"source": args.source, "train_rows": args.rows, "test_rows": 8,
+                 "validation": 0, "drop_empty": True},
+        "train": {
+            "tuning": "lora",
+            "lora": {"r": 8, "alpha": 16, "target_modules": ["q_proj", "v_proj"]},
+            "batch_size": args.batch,
+            "micro_batch": min(4, args.batch),
+            "learning_rate": 1e-4,
+            "schedule": "constant",
+            "warmup": 0.0,
+            "precision": args.precision,
+            "gradient_checkpointing": False,
+        },
+        "evaluate": {"baseline": {"variant": "dpo", "beta": 0.05}},
+        "axes": {"beta": "train.beta"},
+        "variants": objective,
+        "grid": [{"variant": list(OBJECTIVES), "beta": BETAS}],
+    }  # fmt: skip
+    path = scratch / "slice.yaml"
+    path.write_text(yaml.safe_dump(study), encoding="utf-8")
+    return path
+
+
+def timed(command: list[str]) -> tuple[float, float]:
+    """Seconds and peak memory in MiB of a process; its words go to standard error."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=sys.stderr)
+    _, status, usage = os.wait4(process.pid, 0)
+    if code := os.waitstatus_to_exitcode(status):
+        raise SystemExit(f"{' '.join(command)} ended with {code}")
+    return time.perf_counter() - start, usage.ru_maxrss / 1024
+
+
+def job(study: Study, what: dict[str, Any]) -> tuple[float, float]:
+    """Measure a job of this module in a process of its own."""
+    text = json.dumps({"study": study.path, **what})
+    return timed([sys.executable, "-m", "bench.preference", "--job", text])
+
+
+def run_job(what: dict[str, Any]) -> None:
+    """One point by TRL, or by lossgrid without something."""
+    study = load_study(what["study"])
+    if "trl" in what:
+        train_with_trl(study, study.point(what["trl"]), what["precompute"])
+    else:
+        train_without(study, study.point(what["point"]), what["without"])
+
+
+def train_without(study: Study, point: Point, without: str | None) -> None:
+    """A point by lossgrid, with the stored reference and without one of WITHOUT."""
+    import torch
+
+    from lib.losses import label_logps, summed
+    from lib.prepared import encoded_pairs
+    from lib.training import pair_data, responses
+    from lib.training.loop import train_point
+
+    if without == "grouping":
+        pair_data.grouped_by_length = lambda order, lengths, batch_size: order
+    if without == "positions":
+
+        def score(self: Any, model: Any, batch: dict[str, Any]) -> torch.Tensor:
+            logits = responses._forward(model, batch)
+            where = batch["responses"]
+            return summed(label_logps(logits[where], batch["labels"]), where).view(2, -1).T
+
+        responses.Responses.__call__ = score
+    with tempfile.TemporaryDirectory() as directory:
+        train_point(point, encoded_pairs(study, "train"), Path(directory), bool,
+                    pair_data.pair_splits(study))  # fmt: skip
+
+
+def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
+    """A point by TRL: the same pairs, order, steps and adapter; its losses go to trl-INDEX.json."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from trl import DPOConfig, DPOTrainer
+
+    from lib.models import DTYPES, load_base, load_tokenizer, lora_config
+    from lib.training.steps import row_order, step_count
+
+    train, model = point.config.train, point.config.model
+    rows = read_jsonl(study.directory / "data" / "train.jsonl")
+    steps = step_count(train, len(rows))
+    order = row_order(len(rows), steps * train.batch_size, train.seed)
+    columns = [
+        {
+            "prompt": rows[i]["prompt"]["messages"],
+            **{side: [{"role": "assistant", "content": rows[i][side]}]
+               for side in ("chosen", "rejected")},
+        }
+        for i in order
+    ]  # fmt: skip
+    with tempfile.TemporaryDirectory() as directory:
+        trainer = DPOTrainer(
+            load_base(model, DTYPES[train.precision]),
+            args=DPOConfig(
+                output_dir=directory,
+                loss_type=[LOSS_TYPES[train.objective]],
+                beta=train.beta,
+                max_length=model.max_length,
+                precompute_ref_log_probs=precompute,
+                max_steps=steps,
+                per_device_train_batch_size=train.micro_batch,
+                gradient_accumulation_steps=train.batch_size // train.micro_batch,
+                train_sampling_strategy="sequential",
+                learning_rate=train.learning_rate,
+                lr_scheduler_type=train.schedule,
+                max_grad_norm=train.clip,
+                bf16=train.precision == "bf16",
+                gradient_checkpointing=False,
+                use_cpu=True,
+                logging_steps=1,
+                save_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                seed=train.seed,
+            ),
+            train_dataset=Dataset.from_list(columns),
+            processing_class=load_tokenizer(model),
+            peft_config=lora_config(train.lora, LoraConfig),
+        )
+        trainer.train()
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    place = Path(study.path).parent / f"trl-{point.index}.json"
+    place.write_text(json.dumps(losses), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""A study of two tasks, from pairs and questions to rated answers, through the stages."""
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from lib.runs import done_mark, read_json, read_jsonl
+from lib.study import load_study
+from tests.conftest import REPOSITORY
+from tests.judge_server import RATED, Server
+
+STUDY = REPOSITORY / "configs" / "td_dpo.yaml"
+POINTS = "0,12,24"  # DPO, DiscoPOP, TD-DPO
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@pytest.fixture
+def words(tiny_model, tmp_path, server) -> list[str]:
+    return [
+        "mode=trial",
+        f"results={tmp_path}",
+        f"model.name={tiny_model}",
+        "train.precision=fp32",
+        "generate.precision=fp32",
+        "evaluate.resamples=100",
+        f"judge.url={server.url}",
+        "judge.model=gpt-x",
+        "judge.retries=0",
+    ]
+
+
+@pytest.fixture
+def trained(words, run_stage, monkeypatch):
+    """Return the study, its points trained."""
+    monkeypatch.chdir(REPOSITORY)
+    for stage, options in (("stage1_generate_datasets", []), ("stage2_train", ["--index", POINTS])):
+        ended = run_stage(stage, STUDY, *words, *options)
+        assert ended.code == 0, ended.err
+    return load_study(STUDY, words)
+
+
+def infer(run_stage, words, *more):
+    return run_stage("stage3_infer", STUDY, *words, "--index", POINTS, *more)
+
+
+def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
+    points = [trained.point(int(i)) for i in POINTS.split(",")]
+    references = list((trained.directory / "reference").glob("*/key.json"))
+    assert len(references) == 1  # one for all points
+
+    ended = infer(run_stage, words)
+    assert ended.code == 0, ended.err
+    questions = read_jsonl(trained.directory / "data_mt_bench" / "test.jsonl")
+    calls = 2 * len(questions) * len(points)
+    assert f"{calls} calls needed" in ended.err  # said once, for all points, before the first
+    assert len(server.bodies) == calls
+    first = points[0].directory
+    tests = read_jsonl(trained.directory / "data" / "test.jsonl")
+    made = read_jsonl(first / "predictions.jsonl")
+    assert [row["id"] for row in made] == [row["id"] for row in tests]
+    assert all(len(row["scores"]) == len(row["reference"]) == 2 for row in made)
+    answers = read_jsonl(first / "predictions_mt_bench.jsonl")
+    assert [len(row["outputs"]) for row in answers] == [2] * len(questions)
+    judged = read_jsonl(first / "judgments_mt_bench.jsonl")
+    assert [j["rating"] for row in judged for j in row["judgments"]] == [7.0] * 2 * len(questions)
+
+    again = infer(run_stage, words)
+    assert again.code == 0
+    assert "rated already" in again.out
+    assert len(server.bodies) == calls  # nothing is paid twice
+
+    names = json.dumps([point.name for point in points])
+    ended = run_stage("stage4_evaluate", STUDY, *words, "--run-ids", names)
+    assert ended.code == 0, ended.err
+    (selected,) = trained.directory.glob("comparison-*")
+    assert len((selected / "aggregated_metrics.csv").read_text().splitlines()) == 1 + len(points)
+    assert not (trained.directory / "comparison").exists()
+    ended = run_stage("stage4_evaluate", STUDY, *words, "--allow-missing")
+    assert ended.code == 0, ended.err
+    assert read_json(first / "metrics_mt_bench.json")["mean"] == 7
+    comparison = trained.directory / "comparison"
+    assert "MT-Bench" in (comparison / "criteria.md").read_text(encoding="utf-8")
+    assert read_json(comparison / "significance.json")["families"]
+    ended = run_stage("stage5_visualize", STUDY, *words)
+    assert ended.code == 0, ended.err
+    drawn = {path.stem for path in comparison.glob("*.pdf")}
+    assert {"comparison_losses", "comparison_learning_curves"} <= drawn
+
+
+def test_what_the_judge_could_not_say_is_asked_again(trained, words, run_stage, server):
+    refused = (500, {}, b"")
+    server.script = lambda number, body: refused if number % 3 == 0 else RATED
+    assert infer(run_stage, words).code == 0
+    before, point = len(server.bodies), trained.point(0)
+    marks = [
+        done_mark(trained.point(int(i)).directory, "judge_mt_bench") for i in POINTS.split(",")
+    ]
+    missing = [
+        judgment
+        for i in POINTS.split(",")
+        for row in read_jsonl(trained.point(int(i)).directory / "judgments_mt_bench.jsonl")
+        for judgment in row["judgments"]
+        if judgment["raw"] is None
+    ]
+    assert len(missing) == before // 3
+    assert None in marks
+    server.script = lambda number, body: RATED
+    assert infer(run_stage, words).code == 0
+    assert len(server.bodies) == before + len(missing)
+    assert done_mark(point.directory, "judge_mt_bench")
+
+
+def test_a_dead_judge_loses_no_answer(trained, words, run_stage, server, snapshot):
+    server.http.shutdown()
+    server.http.server_close()
+    ended = infer(run_stage, words)
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith(f"error: judge.url: {server.url}: no server")
+    assert all(
+        (trained.point(int(i)).directory / "predictions_mt_bench.jsonl").exists()
+        for i in POINTS.split(",")
+    )
+    silent = [word for word in words if not word.startswith("judge.")]
+    ended = infer(run_stage, silent)
+    assert ended.code == 0
+    assert "judge.url is null, the answers stay unrated" in ended.out
+
+
+def test_another_key_variable(trained, words, run_stage, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    ended = infer(run_stage, words, "judge.api_key_env=NO_SUCH_KEY")
+    assert ended.code == 2
+    assert "the environment variable NO_SUCH_KEY is not set" in ended.err
+
+
+def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_process, tmp_path):
+    assert run_stage("stage1_generate_datasets", STUDY, *words).code == 0
+    ended = []
+
+    def train(index: str) -> None:
+        ended.append(run_process("stages.stage2_train", str(STUDY), *words, "--index", index))
+
+    tasks = [threading.Thread(target=train, args=(index,)) for index in ("0", "12")]
+    for task in tasks:
+        task.start()
+    for task in tasks:
+        task.join()
+    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
+    computed = [one for one in ended if "reference" in one.err and "pairs" in one.err]
+    assert len(computed) == 1
+    study = load_study(STUDY, words)
+    assert len(list((Path(study.directory) / "reference").glob("*/key.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["train.beta=-1"], "train.beta is swept"),
+        (["train.lora.r=0"], "train.lora.r: found 0"),
+        (["mt_bench.questions=nowhere.jsonl"], "mt_bench.questions: nowhere.jsonl: no such file"),
+        (["mt_bench.question=x"], "mt_bench.question: unknown key"),
+        (["judge.url=http://x/v1"], "url and model together"),
+        (["train.eval_steps=5"], "train.eval_steps: found 5, but the run has 2 steps"),
+    ],
+)
+def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line, snapshot):
+    monkeypatch.chdir(REPOSITORY)
+    base = ["mode=trial", f"results={tmp_path}", f"model.name={tiny_model}"]
+    for stage in ("stage1_generate_datasets", "stage2_train"):
+        options = ["--index", "0"] if stage == "stage2_train" else []
+        ended = run_stage(stage, STUDY, *base, *words, *options)
+        if ended.code:
+            break
+    assert ended.code == 2
+    assert line in ended.err
+    assert len(ended.err.splitlines()) == 1 or "eval_steps" in line
