@@ -1,0 +1,93 @@
+"""The judge's client against a real server: vLLM serving SmolLM2."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from lib.errors import BadInput
+from lib.judge import JudgeClient
+from lib.judge_cache import Cache
+from lib.schema import Judge
+from lib.tasks.mt_bench.data import build
+from lib.tasks.mt_bench.evaluate import TURNS
+from lib.tasks.mt_bench.judging import read_prompts
+from lib.tasks.mt_bench.schema import Data
+from lib.tasks.mt_bench.score import rated
+from tests.conftest import REPOSITORY
+
+REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
+PATIENCE = 240  # seconds until the server has to answer
+
+pytestmark = pytest.mark.skipif(
+    not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it"
+)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
+    words = ["--model", str(REAL), "--served-model-name", "smollm2", "--port", str(port),
+             "--host", "127.0.0.1", "--max-model-len", "2048", "--enforce-eager",
+             "--dtype", "bfloat16"]  # fmt: skip
+    environ = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "NO_PROXY": "127.0.0.1"}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vllm.entrypoints.openai.api_server", *words],
+            env=environ, stdout=file, stderr=file, start_new_session=True,
+        )  # fmt: skip
+    try:
+        end = time.monotonic() + PATIENCE
+        while not answers(f"http://127.0.0.1:{port}/v1/models"):
+            assert process.poll() is None, log.read_text()[-3000:]
+            assert time.monotonic() < end, log.read_text()[-3000:]
+            time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        os.killpg(process.pid, 15)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            process.wait()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=2) as reply:
+            return reply.status == 200
+    except OSError:
+        return False
+
+
+def client(url: str, tmp_path, **settings) -> JudgeClient:
+    given = {"url": url, "model": "smollm2", "max_tokens": 24, "concurrency": 4} | settings
+    return JudgeClient(Judge(**given), None, Cache(tmp_path / "judge.jsonl"), lambda line: None)
+
+
+def test_a_small_model_judges_and_is_asked_once(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    rows = build(Data(questions="sample", limit=2)).rows["test"]
+    made = [{"id": row["id"], "outputs": ["An answer.", "Another."]} for row in rows]
+    first = client(url, tmp_path)
+    judged = rated(rows, made, read_prompts(None), first)
+    assert first.calls == len(TURNS["mean"]) * len(rows)
+    said = [judgment for row in judged for judgment in row["judgments"]]
+    assert all(judgment["raw"] and judgment["error"] is None for judgment in said)
+    again = client(url, tmp_path)
+    assert rated(rows, made, read_prompts(None), again) == judged
+    assert again.calls == 0
+
+
+def test_a_model_that_is_not_served(url, tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with pytest.raises(BadInput, match=r"judge.model: .* the server has smollm2; did you mean"):
+        client(url, tmp_path, model="smollm3").ask([[{"role": "user", "content": "Hi"}]])
