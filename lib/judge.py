@@ -79,6 +79,7 @@ class JudgeClient:
     ) -> None:  # fmt: skip
         self.settings, self.cache, self.say = settings, cache, say
         self.calls = 0  # tries made so far
+        self._refusals = 0  # questions that the server refused, of those asked last
         self._key = key
         self._offered: list[str] | None = None  # models of the server, once it has answered
 
@@ -113,7 +114,12 @@ class JudgeClient:
             self.say(f"judge {self.settings.model} at {self.settings.url}: {len(needed)} calls "
                      f"needed, {len(asked) - len(needed)} of {len(asked)} answers known; at most "
                      f"{left} more calls (judge.max_calls={self.settings.max_calls})")  # fmt: skip
+            self._refusals = 0
             errors = asyncio.run(self._ask_all(needed, stop))
+            # Where other answers were had before, a refusal may be of a long answer alone.
+            if self._refusals == len(asked):
+                raise BadInput(f"judge.url: {self.settings.url}: every question was refused: "
+                               f"{next(iter(errors.values()))}")  # fmt: skip
         if errors:
             reasons = listed(dict.fromkeys(errors.values()), 3)
             self.say(f"judge {self.settings.model}: {len(errors)} of {len(asked)} answers are left "
@@ -127,7 +133,6 @@ class JudgeClient:
         from openai import AsyncOpenAI
 
         errors: dict[str, str] = {}
-        refused: list[str] = []
         queue = iter(needed.items())
         settings = self.settings
 
@@ -136,7 +141,7 @@ class JudgeClient:
                 try:
                     reply = await self._persist(client, messages, stop)
                 except Refused as error:
-                    refused.append(str(error))
+                    self._refusals += 1
                     reply = Reply(None, str(error))
                 if reply.text is None:
                     errors[key] = reply.error or "no answer"
@@ -159,8 +164,6 @@ class JudgeClient:
                     for worker in workers:
                         worker.cancel()
                     await asyncio.gather(*workers, return_exceptions=True)
-        if refused and len(refused) == len(needed):
-            raise BadInput(f"judge.url: {settings.url}: every question was refused: {refused[0]}")
         return errors
 
     async def _greet(self, client: Any) -> None:

@@ -151,6 +151,9 @@ class TestRetries:
         assert [reply.text for reply in replies] == [RATED, None, RATED]
         assert replies[1].error == "HTTP 400: context too long"
         assert len(server.bodies) == 3
+        again = client().ask(asked(3))  # nor a rerun that lacks this one alone
+        assert again == replies
+        assert len(server.bodies) == 4
 
 
 class TestBadInput:
