@@ -46,9 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with progress(len(points) + 1, "draw", "folder") as shown:
         for count, point in enumerate(points, 1):
             of_point = {task: read_point(study, point, task, rows[task]) for task in kinds}
-            first = of_point[kinds[0]]
-            first.others = {t: of_point[t].metrics for t in kinds[1:] if of_point[t].metrics}
-            results.append(first)
+            others = {t: of_point[t].metrics for t in kinds[1:] if of_point[t].metrics}
+            for result in of_point.values():
+                result.others = others
+            results.append(of_point[kinds[0]])
             mark = done_mark(point.directory, "visualize")
             key = evaluated["identity"].get(point.name)
             if args.force or mark is None or mark["identity"] != key:
