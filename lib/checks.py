@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lib import tasks
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Value, overlap, point_name
-from lib.schema import OBJECTIVE_KEYS, Config
+from lib.schema import OBJECTIVE_KEYS, OBJECTIVE_KIND, Config
 from lib.settings import flatten
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
                 f"so {axis} {value!r} would repeat a point"
             )
     train = config.train
+    kind = tasks.part(config.tasks[0], "schema").KIND
+    if OBJECTIVE_KIND[train.objective] != kind:
+        fitting = [name for name, other in OBJECTIVE_KIND.items() if other == kind]
+        raise BadInput(
+            f"{study.path}: train.objective: found {train.objective!r}, expected one of "
+            f"{listed(fitting)}: those that train on what the task {config.tasks[0]} has ({kind})"
+        )
     if train.batch_size % (train.micro_batch * train.processes):
         raise BadInput(
             f"{study.path}: train.batch_size: found {train.batch_size}, expected a multiple "

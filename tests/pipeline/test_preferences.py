@@ -166,6 +166,7 @@ def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_p
     ("words", "line"),
     [
         (["train.beta=-1"], "train.beta is swept"),
+        (["tasks=[mt_bench, preference]"], "expected one of"),
         (["train.lora.r=0"], "train.lora.r: found 0"),
         (["mt_bench.questions=nowhere.jsonl"], "mt_bench.questions: nowhere.jsonl: no such file"),
         (["mt_bench.question=x"], "mt_bench.question: unknown key"),

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from lib.errors import listed, nearest
 from lib.schema import Count, Seed, Strict
 
+KIND = "causal"  # of batch that training is fed
 COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
 
 

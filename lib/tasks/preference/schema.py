@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from lib.errors import listed, nearest
 from lib.schema import Count, Seed, Strict
 
+KIND = "pairs"  # of batch that training is fed
 DIRECT = ("chosen", "rejected")
 JUDGED = ("completion_a", "completion_b", "choice")
 COLUMNS = ("id", "prompt", *DIRECT, *JUDGED, "split", "source")
