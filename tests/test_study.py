@@ -581,3 +581,49 @@ def test_nothing_of_a_loaded_study_can_be_changed(write_study) -> None:
     with pytest.raises(ValueError, match="frozen"):
         config.train.gamma = 3
     assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize("objective", ["dpo", "discopop"])
+def test_beta_zero_is_refused_where_the_loss_would_be_constant(write_study, objective):
+    path = write_study({"train.objective": objective, "train.beta": 0.0})
+    with pytest.raises(BadInput, match=rf"train\.beta: found 0, expected more: {objective} would"):
+        load_study(path)
+
+
+def test_beta_zero_leaves_td_dpo_its_margin(write_study):
+    changes = {
+        "train.objective": "td_dpo",
+        "train.beta": 0.0,
+        "axes": {"seed": "train.seed"},
+        "variants": {},
+        "grid": [{"seed": [1]}],
+        "evaluate.baseline": {"seed": 1},
+    }
+    load_study(write_study(changes))
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        ({"train.beta": -0.1}, "train.beta: found -0.1, expected greater than or equal to 0"),
+        ({"train.tau": 0.0}, "train.tau: found 0.0, expected greater than 0"),
+        ({"train.tau": -1.0}, "train.tau: found -1.0, expected greater than 0"),
+        ({"train.objective": "dop"}, "did you mean 'dpo'?"),
+    ],
+    ids=str,
+)
+def test_keys_of_pairs_out_of_range(write_study, change, said):
+    with pytest.raises(BadInput) as error:
+        load_study(write_study(change))
+    assert said in str(error.value)
+
+
+def test_a_tau_that_dpo_does_not_use(write_study):
+    changes = {
+        "axes": {"beta": "train.beta", "tau": "train.tau"},
+        "variants": {"dpo": {"train.objective": "dpo"}, "td_dpo": {"train.objective": "td_dpo"}},
+        "grid": [{"variant": ["dpo", "td_dpo"], "beta": [0.1], "tau": [0.5, 1.0]}],
+        "evaluate.baseline": {"variant": "dpo"},
+    }
+    with pytest.raises(BadInput, match=r"variant 'dpo' does not use axis 'tau'"):
+        load_study(write_study(changes))

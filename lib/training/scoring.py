@@ -73,9 +73,16 @@ def pair_logps(
 
 @contextmanager
 def evaluating(model: Any) -> Iterator[None]:
-    """Eval mode within the block."""
+    """Eval mode within the block.
+
+    4-bit layers are left in training mode, which means nothing to them but this: in eval mode on a
+    CPU they pack their weights anew, rounded, and the run would go on from other weights.
+    """
     before = model.training
     model.eval()
+    for module in model.modules():
+        if type(module).__module__.startswith("bitsandbytes"):
+            module.training = True
     try:
         yield
     finally:

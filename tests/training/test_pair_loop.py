@@ -234,6 +234,25 @@ def test_kill_in_the_middle(train_pairs, tmp_path):
     assert without_time(log(tmp_path / "whole")) == without_time(log(tmp_path / "killed"))
 
 
+def test_adapters_over_four_bits(train_pairs, pair_splits, tmp_path):
+    """QLoRA in bf16: reference and policy come from the same model, and start as equals."""
+    pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
+    words = {"tuning": "qlora", "precision": "bf16", "gradient_checkpointing": True, "beta": 0.5}
+    assert train_pairs(tmp_path / "run", pairs=pairs, **words).status == "done"
+    assert column(tmp_path / "run", "loss")[0] == pytest.approx(math.log(2), abs=0.01)
+    assert (tmp_path / "run" / "model" / "adapter_model.safetensors").exists()
+    (key,) = (tmp_path / "study" / "reference").glob("*/key.json")
+    assert read_json(key)["weights"] == "nf4"
+
+
+def test_bf16_starts_as_its_reference(train_pairs, pair_splits, tmp_path):
+    pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
+    for tuning in ("full", "lora"):
+        words = {"tuning": tuning, "precision": "bf16", "beta": 0.5}
+        train_pairs(tmp_path / tuning, pairs=pairs, **words)
+        assert column(tmp_path / tuning, "loss")[0] == pytest.approx(math.log(2), abs=0.01)
+
+
 class TestDivergence:
     """Signs that end a run, and what is left of it."""
 

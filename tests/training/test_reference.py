@@ -68,6 +68,24 @@ def test_reference_is_the_base_by_brute_force(tiny_model, rows, batch):
     assert np.abs(pair_logps(model, rows, 0, batch) - found).min() > 0.01
 
 
+def test_weights_in_four_bits_stay_as_they_are(tiny_model, rows):
+    model = load_for_training(Model(name=str(tiny_model)), Train(tuning="qlora"))
+
+    def as_bytes():  # packed bytes are no numbers: some read as NaN, which equals nothing
+        found = model.state_dict()
+        return {
+            name: weight.reshape(-1).view(torch.uint8).clone() for name, weight in found.items()
+        }
+
+    before = as_bytes()
+    reference_logps(model.train(), rows, 0, 4, precision="bf16")
+    assert all(module.training for module in model.modules())
+    after = as_bytes()
+    assert after.keys() == before.keys()
+    for name, weight in before.items():
+        assert torch.equal(after[name], weight), name
+
+
 def test_ranks_share_the_work(tiny_model, rows):
     model = adapted(tiny_model)
     whole = pair_logps(model, rows, 0, 2)

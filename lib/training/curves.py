@@ -1,0 +1,29 @@
+"""The losses on pairs as functions of the margin, from the functions that train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from lib.losses import PairLogps
+from lib.schema import Train
+from lib.training.pairs import pair_loss
+
+
+def loss_curves(trains: Mapping[str, Train], margins: Sequence[float]) -> dict[str, Any]:
+    """`margin`: the margins, nats; `lines`: `label`, `loss` and its `gradient` for each objective.
+
+    The margin is the policy's over a reference without one, log π⁺ − log π⁻ at log π₀ = 0 and one
+    token a response; a regulariser, which is no function of the margin, is left out.
+    """
+    lines = []
+    for label, train in trains.items():
+        margin = torch.tensor(margins, dtype=torch.float64, requires_grad=True)
+        policy = torch.stack([margin / 2, -margin / 2], dim=1)
+        pairs = PairLogps(policy, torch.zeros_like(policy), torch.ones_like(policy))
+        loss = pair_loss(train, pairs).margin_loss
+        (gradient,) = torch.autograd.grad(loss.sum(), margin)
+        lines.append({"label": label, "loss": loss.tolist(), "gradient": gradient.tolist()})
+    return {"margin": list(margins), "lines": lines}
