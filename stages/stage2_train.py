@@ -130,10 +130,15 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
 
 def write_loss_curves(study: Study) -> None:
     """Leave the table of the study's losses for stage 5, which draws it without torch."""
-    from lib.training.loss_curves import loss_curves
+    from lib.training.curves import loss_curves
 
-    points = ((str(p.values.get("variant", study.name)), p.config.train) for p in study.points())
-    write_json(study.directory / "tables" / "loss_curves.json", loss_curves(points))
+    trains = {}
+    for point in study.points():
+        train, variant = point.config.train, point.values.get("variant", study.name)
+        of_margin = "tau" if train.objective == "td_dpo" else "beta"
+        trains[f"{variant} {of_margin}={getattr(train, of_margin):g}"] = train
+    curves = loss_curves(trains, [m / 4 for m in range(-80, 81)])
+    write_json(study.directory / "tables" / "loss_curves.json", curves)
 
 
 if __name__ == "__main__":

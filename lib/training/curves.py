@@ -11,9 +11,12 @@ from lib.losses import PairLogps
 from lib.schema import Train
 from lib.training.pairs import pair_loss
 
+NOTE = "margin: log π⁺ − log π⁻ over a reference that prefers neither; regularisers are left out"
+
 
 def loss_curves(trains: Mapping[str, Train], margins: Sequence[float]) -> dict[str, Any]:
-    """`margin`: the margins, nats; `lines`: `label`, `loss` and its `gradient` for each objective.
+    """`margin`: the margins, nats; `lines`: `label`, `loss` and its `gradient` for each objective;
+    `note`: what the margin is.
 
     The margin is the policy's over a reference without one, log π⁺ − log π⁻ at log π₀ = 0 and one
     token a response; a regulariser, which is no function of the margin, is left out.
@@ -26,4 +29,4 @@ def loss_curves(trains: Mapping[str, Train], margins: Sequence[float]) -> dict[s
         loss = pair_loss(train, pairs).margin_loss
         (gradient,) = torch.autograd.grad(loss.sum(), margin)
         lines.append({"label": label, "loss": loss.tolist(), "gradient": gradient.tolist()})
-    return {"margin": list(margins), "lines": lines}
+    return {"margin": list(margins), "lines": lines, "note": NOTE}
