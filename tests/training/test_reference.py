@@ -32,6 +32,7 @@ def rows(pair_rows):
 
 def adapted(tiny_model):
     """A model with an adapter that has moved it off its base."""
+    torch.manual_seed(0)
     settings = Train(tuning="lora", lora=Lora(r=2, dropout=0.5), precision="fp32")
     model = load_for_training(Model(name=str(tiny_model)), settings)
     with torch.no_grad():
@@ -65,7 +66,7 @@ def test_reference_is_the_base_by_brute_force(tiny_model, rows, batch):
     assert model.training
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, brute_force(tiny_model, rows), rtol=1e-5)
-    assert np.abs(pair_logps(model, rows, 0, batch) - found).min() > 0.01
+    assert np.abs(pair_logps(model, rows, 0, batch) - found).max() > 0.1
 
 
 def test_weights_in_four_bits_stay_as_they_are(tiny_model, rows):
