@@ -97,6 +97,10 @@ class Study:
         """Every point, in order."""
         return (self.point(index) for index in range(len(self.grid)))
 
+    def sample(self) -> list[int]:
+        """Indices of points in which every value of every axis of every variant occurs."""
+        return sorted({self.grid.index(values) for values in self.representatives()})
+
     def point_by_name(self, name: str) -> Point:
         """Raises BadInput, with the nearest right name, where the grid has no such point."""
         names = []
@@ -238,9 +242,16 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
 
 def identity(config: Config, *sections: str) -> dict[str, Any]:
-    """The dotted keys of these sections that can change a result, and the task that is trained."""
+    """The dotted keys of these sections that can change a result, and the task that is trained.
+
+    Not those that the point's objective ignores: a new objective leaves old results as they are.
+    """
     flat = {"task": config.tasks[0], **flatten(config.model_dump(include=set(sections)))}
-    return {key: value for key, value in flat.items() if key not in INCIDENTAL}
+    return {
+        key: value
+        for key, value in flat.items()
+        if key not in INCIDENTAL and unused_because(key, config) is None
+    }
 
 
 def _read_file(path: str) -> dict[str, Any]:

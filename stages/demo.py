@@ -2,7 +2,8 @@
 
     python -m stages.demo configs/demo.yaml
 
-Ends by naming the figures. Run again, it does what is left to do.
+Ends by naming the figures. Run again, it does what is left to do. A trial of a large grid takes a
+sample of its points, in which every value of every axis of every variant occurs.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from lib import tasks
 from lib.errors import BadInput
 from lib.progress import clock
+from lib.results import status
 from lib.runs import done_mark, read_json, read_jsonl
 from lib.study import Point, Study
 from stages.command import DONE, load, parser, run, say
 from stages.submit import local_command, slurm_answers, still_running, submit
+
+LARGE = 24  # points; a trial of more takes a sample
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,17 +34,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load(args)
     through_slurm = not args.here and slurm_answers()
     start = time.monotonic()
-    points = list(study.points())
+    small = study.mode == "full" or len(study.grid) <= LARGE
+    points = list(study.points()) if small else [study.point(i) for i in study.sample()]
     if code := stage(study, "stage1_generate_datasets"):
         return code
     width = max(len(point.name) for point in points)
-    for word, column, describe in (("train", "last loss", _loss), ("infer", "accepts", _accepts)):
-        say(f"\n{word}: {len(points)} points\n  {'point':{width}}  {column:>9}  time")
+    for word, column, describe in (("train", "last loss", _loss), ("infer", "found", _found)):
+        say(f"\n{word}: {len(points)} points\n  {'point':{width}}  {column:>15}  time")
         for point in as_they_finish(study, word, points, through_slurm):
-            say(f"  {point.name:{width}}  {describe(point):>9}  {clock(time.monotonic() - start)}")
-    for module in ("stage4_evaluate", "stage5_visualize"):
+            text = describe(study, point)
+            say(f"  {point.name:{width}}  {text:>15}  {clock(time.monotonic() - start)}")
+    for module, words in (("stage4_evaluate", [] if small else ["--allow-missing"]),
+                          ("stage5_visualize", [])):  # fmt: skip
         say("")
-        if code := stage(study, module):
+        if code := stage(study, module, *words):
             return code
     comparison = study.directory / "comparison"
     say("\n" + (comparison / "criteria.md").read_text(encoding="utf-8"))
@@ -50,10 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def stage(study: Study, module: str) -> int:
+def stage(study: Study, module: str, *words: str) -> int:
     """Run one stage as its user would."""
-    say(f"$ python -m stages.{module} {study.path}")
-    return subprocess.call([sys.executable, "-m", f"stages.{module}", study.path, *study.words])
+    say(" ".join([f"$ python -m stages.{module} {study.path}", *words]))
+    command = [sys.executable, "-m", f"stages.{module}", study.path, *study.words, *words]
+    return subprocess.call(command)
 
 
 def as_they_finish(
@@ -63,7 +72,7 @@ def as_they_finish(
 
     Raises BadInput that names the log where the stage ends before all points are done.
     """
-    left = [point for point in points if not done_mark(point.directory, word)]
+    left = [point for point in points if not is_finished(study, word, point)]
     yield from (point for point in points if point not in left)
     if not left:
         return
@@ -77,8 +86,9 @@ def as_they_finish(
             return still_running(jobs)
     else:
         log.parent.mkdir(exist_ok=True)
+        command = local_command(study, word, points=[point.index for point in points])
         with log.open("w") as file:
-            process = subprocess.Popen(local_command(study, word), stdout=file, stderr=file)
+            process = subprocess.Popen(command, stdout=file, stderr=file)
 
         def running() -> bool:
             return process.poll() is None
@@ -87,11 +97,13 @@ def as_they_finish(
     try:
         while left:
             alive = running()  # asked first: what ends after the look at the marks is seen then
-            for point in [p for p in left if done_mark(p.directory, word)]:
+            for point in [p for p in left if is_finished(study, word, p)]:
                 left.remove(point)
                 yield point
             if left and not alive:
                 raise BadInput(f"{word}: ended with {len(left)} points not done; see {log}")
+            time.sleep(1)
+        while running():  # what all points wait for, such as a judge
             time.sleep(1)
     except KeyboardInterrupt:
         if not through_slurm:
@@ -100,15 +112,23 @@ def as_they_finish(
         raise
 
 
-def _loss(point: Point) -> str:
+def is_finished(study: Study, word: str, point: Point) -> bool:
+    """Whether a stage has done all that it will do for a point."""
+    if word == "train":
+        return done_mark(point.directory, word) is not None
+    return status(study, point) in ("done", "diverged")
+
+
+def _loss(study: Study, point: Point) -> str:
     rows = read_jsonl(point.directory / "train.jsonl", torn_tail=True)
     return f"{rows[-1]['loss']:.4f}" if rows and rows[-1]["loss"] is not None else "diverged"
 
 
-def _accepts(point: Point) -> str:
-    rows = read_jsonl(point.directory / "predictions.jsonl")
-    accepted = sum(row.get("prediction") == "accept" for row in rows)
-    return f"{100 * accepted / len(rows):.1f} %"
+def _found(study: Study, point: Point) -> str:
+    if status(study, point) == "diverged":
+        return "diverged"
+    part = tasks.part(study.config.tasks[0], "data")
+    return part.brief(read_jsonl(point.directory / "predictions.jsonl"))
 
 
 if __name__ == "__main__":

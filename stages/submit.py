@@ -51,9 +51,11 @@ def slurm_answers() -> bool:
     return ping.returncode == 0 and " is UP" in ping.stdout
 
 
-def local_command(study: Study, stage: str, force: bool = False) -> list[str]:
-    """The command that runs a stage over the whole grid in one process."""
-    indices = format_indices(range(len(study.grid)))
+def local_command(
+    study: Study, stage: str, force: bool = False, points: Sequence[int] | None = None
+) -> list[str]:
+    """The command that runs a stage over these points, or the whole grid, in one process."""
+    indices = format_indices(range(len(study.grid)) if points is None else points)
     return [sys.executable, "-m", MODULES[stage], study.path, *study.words, "--index", indices,
             *(["--force"] if force else [])]  # fmt: skip
 

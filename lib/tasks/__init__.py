@@ -88,6 +88,9 @@ class DataPart(Protocol):
     def grade(self, row: Row, outputs: list[str], scores: list[float] | None) -> Row:
         """The fields that a prediction gets from its raw outputs and scores."""
 
+    def brief(self, predictions: list[Row]) -> str:
+        """What the predictions of a point come to, in two words, for a table of points."""
+
     # A task whose rows are not one prompt and one answer also has
     #     encode(row, tokenizer, data, max_length) -> dict | None
     # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for

@@ -56,10 +56,11 @@ def train_point(
     steps = step_count(train, len(rows))
     if on_pairs := OBJECTIVE_KIND[train.objective] == "pairs":
         check_pairs(train, steps, pairs)
+    arguments = training_arguments(train, directory, steps)
+    _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     model = load_for_training(config.model, train)
-    arguments = training_arguments(train, directory, steps)
     order = row_order(len(rows), steps * train.batch_size, train.seed)
     validation = None
     if on_pairs:

@@ -40,6 +40,12 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
     return graded
 
 
+def brief(predictions: list[Row]) -> str:
+    """Share of papers that are accepted."""
+    accepted = sum(row["prediction"] == "accept" for row in predictions)
+    return f"accepts {100 * accepted / len(predictions):.1f} %"
+
+
 def _boxes(text: str) -> list[str]:
     r"""Contents of every closed `\boxed{…}`; braces inside may nest."""
     contents = []

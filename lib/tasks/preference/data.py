@@ -112,6 +112,16 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
     return {}
 
 
+def brief(predictions: list[Row]) -> str:
+    """Share of pairs whose chosen answer gained more on the reference; ties count ½."""
+    gained = [
+        (p["scores"][0] - p["reference"][0]) - (p["scores"][1] - p["reference"][1])
+        for p in predictions
+    ]
+    right = sum((g > 0) + (g == 0) / 2 for g in gained)
+    return f"right {100 * right / len(gained):.1f} %"
+
+
 def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row | None:
     """Both sides of a row as tokens, see lib.encoding.encode_pair; None where nothing is left.
 
