@@ -33,6 +33,12 @@ def directory(study: Study, task: str) -> Path:
     return study.directory / study.named("data", task)
 
 
+def build_test(study: Study, task: str) -> tasks.Splits:
+    """The test rows of a further task, not yet written. Raises BadInput for bad data."""
+    section = getattr(study.config, task)
+    return tasks.part(task, "data").build(section, [section], False)
+
+
 def prepare_test(study: Study, task: str, force: bool = False, who: str = "") -> dict[str, Any]:
     """Write the test set of a further task; returns its manifest.
 
@@ -49,7 +55,7 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
         refuse_change(target, "data", manifest["identity"], now)
         return manifest
     check_writable(study.directory)
-    made = tasks.part(task, "data").build(section, [section], False)
+    made = build_test(study, task)
     with locked(study.directory, who), replacing(target) as temporary:
         temporary.mkdir()
         write_jsonl(temporary / "test.jsonl", made.rows["test"])

@@ -61,9 +61,9 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
     ended = infer(run_stage, words)
     assert ended.code == 0, ended.err
     questions = read_jsonl(trained.directory / "data_mt_bench" / "test.jsonl")
-    calls = 2 * len(questions) * len(points)
+    calls = len(server.bodies)  # points that give the same answer share its rating
+    assert 2 * len(questions) <= calls <= 2 * len(questions) * len(points)
     assert f"{calls} calls needed" in ended.err  # said once, for all points, before the first
-    assert len(server.bodies) == calls
     first = points[0].directory
     tests = read_jsonl(trained.directory / "data" / "test.jsonl")
     made = read_jsonl(first / "predictions.jsonl")
@@ -99,7 +99,7 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
 
 def test_what_the_judge_could_not_say_is_asked_again(trained, words, run_stage, server):
     refused = (500, {}, b"")
-    server.script = lambda number, body: refused if number % 3 == 0 else RATED
+    server.script = lambda number, body: refused if number == 1 else RATED
     assert infer(run_stage, words).code == 0
     before, point = len(server.bodies), trained.point(0)
     marks = [
@@ -112,11 +112,12 @@ def test_what_the_judge_could_not_say_is_asked_again(trained, words, run_stage, 
         for judgment in row["judgments"]
         if judgment["raw"] is None
     ]
-    assert len(missing) == before // 3
+    assert missing
+    assert len({judgment["prompt_hash"] for judgment in missing}) == 1
     assert None in marks
     server.script = lambda number, body: RATED
     assert infer(run_stage, words).code == 0
-    assert len(server.bodies) == before + len(missing)
+    assert len(server.bodies) == before + 1
     assert done_mark(point.directory, "judge_mt_bench")
 
 
