@@ -24,9 +24,10 @@ import yaml
 
 from lib import tasks
 from lib.grid import aligned
-from lib.prepared import MANIFEST, predict_identity, train_identity
+from lib.prepared import MANIFEST, train_identity
 from lib.runs import checksum, mark_done, write_json, write_jsonl
 from lib.study import Point, Study, load_study, read_yaml
+from lib.testsets import predict_identity
 
 STUDY = Path("configs/weighted_loss.yaml")
 STAGES = ("stages.stage4_evaluate", "stages.stage5_visualize")
@@ -154,7 +155,12 @@ def write_point(study: Study, point: Point, test: list[tasks.Row]) -> None:
             }
         )
     write_jsonl(point.directory / "predictions.jsonl", made)
-    mark_done(point.directory, "infer", predict_identity(study, point), rows=len(made))
+    mark_done(
+        point.directory,
+        "infer",
+        predict_identity(study, point, study.config.tasks[0]),
+        rows=len(made),
+    )
 
 
 if __name__ == "__main__":

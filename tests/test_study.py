@@ -585,23 +585,38 @@ def test_nothing_of_a_loaded_study_can_be_changed(write_study) -> None:
     assert isinstance(config, Config)
 
 
+OF_PAIRS = {
+    "tasks": ["preference"],
+    "data": {"source": "synthetic"},
+    "train.beta": 0.0,
+    "axes": {"seed": "train.seed"},
+    "variants": {},
+    "grid": [{"seed": [1]}],
+    "evaluate.baseline": {"seed": 1},
+}
+
+
 @pytest.mark.parametrize("objective", ["dpo", "discopop"])
 def test_beta_zero_is_refused_where_the_loss_would_be_constant(write_study, objective):
-    path = write_study({"train.objective": objective, "train.beta": 0.0})
-    with pytest.raises(BadInput, match=rf"train\.beta: found 0, expected more: {objective} would"):
+    path = write_study(OF_PAIRS | {"train.objective": objective}, drop=["trial"])
+    expected = rf"train\.beta: found 0, .* the loss of {objective} would be constant"
+    with pytest.raises(BadInput, match=expected):
         load_study(path)
 
 
 def test_beta_zero_leaves_td_dpo_its_margin(write_study):
-    changes = {
-        "train.objective": "td_dpo",
-        "train.beta": 0.0,
-        "axes": {"seed": "train.seed"},
-        "variants": {},
-        "grid": [{"seed": [1]}],
-        "evaluate.baseline": {"seed": 1},
-    }
-    load_study(write_study(changes))
+    load_study(write_study(OF_PAIRS | {"train.objective": "td_dpo"}, drop=["trial"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"train.objective": "dpo"}, "found 'dpo', expected one of weighted_nll"),
+     (OF_PAIRS, "found 'weighted_nll', expected one of dpo, discopop, td_dpo")],
+    ids=["pairs", "answers"],
+)  # fmt: skip
+def test_an_objective_must_fit_the_data_of_its_task(write_study, changes, words):
+    with pytest.raises(BadInput, match=rf"train\.objective: {words}"):
+        load_study(write_study(changes, drop=["trial"]))
 
 
 @pytest.mark.parametrize(
