@@ -10,20 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from lib.figures import (
-    Panel,
-    Series,
-    Style,
-    Table,
-    category,
-    dodge,
-    heatmap,
-    intervals,
-    ordinal,
-    panels,
-    save,
-    thin,
-)
+from lib.figures import heatmap, intervals, panels, save
+from lib.shapes import Panel, Series, Style, Table, category, dodge, ordinal, thin
 
 
 def lightness(color):

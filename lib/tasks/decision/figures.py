@@ -11,17 +11,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import (
-    Panel,
-    Series,
-    Style,
-    Table,
-    category,
-    dodge,
-    heatmap,
-    panels,
-    thin,
-)
+from lib.figures import heatmap, panels
+from lib.shapes import Panel, Series, Style, Table, category, dodge, thin
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import measured
 from lib.tasks.decision.criteria import ACCURACY, RATES, percent

@@ -8,7 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import Panel, Series, Style, Table, heatmap, panels, thin
+from lib.figures import heatmap, panels
+from lib.shapes import Panel, Series, Style, Table, thin
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import measured
 from lib.tasks.decision.criteria import percent

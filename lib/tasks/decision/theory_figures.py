@@ -6,7 +6,8 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from lib.figures import Series, Style, intervals, panels
+from lib.figures import intervals, panels
+from lib.shapes import Series, Style
 from lib.tasks.decision.criteria import percent
 from lib.tasks.decision.view import NAMES, SQUARE, WHOLE, View, bounds, exact, value_of
 

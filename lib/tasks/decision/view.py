@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.figures import Panel, Series, Style, category, ordinal
+from lib.shapes import Panel, Series, Style, category, ordinal
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import entries, measured
 from lib.tasks.decision.criteria import absent

@@ -7,7 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import Panel, Series, category, panels
+from lib.figures import panels
+from lib.shapes import Panel, Series, category
 from lib.tasks import PointResult
 
 APART = 0.13  # of the two turns from the middle of their category, in categories

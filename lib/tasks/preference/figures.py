@@ -10,17 +10,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import (
-    Panel,
-    Series,
-    Style,
-    Table,
-    heatmap,
-    intervals,
-    ordinal,
-    panels,
-    thin,
-)
+from lib.figures import heatmap, intervals, panels
+from lib.shapes import Panel, Series, Style, Table, ordinal, thin
 from lib.tasks import PointResult
 from lib.tasks.preference.loss_figures import loss_figure
 from lib.tasks.preference.point_figures import LOSS, curve, diverged_at, point_figures

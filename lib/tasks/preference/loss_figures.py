@@ -7,7 +7,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import Panel, Series, ordinal, panels
+from lib.figures import panels
+from lib.shapes import Panel, Series, ordinal
 
 
 def loss_figure(curves: Mapping[str, Any]) -> Figure:

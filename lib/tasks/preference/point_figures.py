@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lib.figures import MUTED, Panel, Series, Style, category, panels, thin
+from lib.figures import panels
+from lib.shapes import MUTED, Panel, Series, Style, category, thin
 from lib.tasks import PointResult
 from lib.tasks.preference.evaluate import read_scores
 from lib.tasks.preference.measures import measured

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from lib.figures import DASHES, MARKERS, Style, category, ordinal
+from lib.shapes import DASHES, MARKERS, Style, category, ordinal
 from lib.tasks import PointResult
 from lib.tasks.preference.cells import cells
 from lib.tasks.preference.findings import absent
