@@ -26,7 +26,8 @@ from lib import tasks
 from lib.grid import aligned
 from lib.prepared import MANIFEST, train_identity
 from lib.runs import checksum, mark_done, write_json, write_jsonl
-from lib.study import Point, Study, load_study, read_yaml
+from lib.settings import read_yaml
+from lib.study import Point, Study, load_study
 from lib.testsets import predict_identity
 
 STUDY = Path("configs/weighted_loss.yaml")

@@ -15,15 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib import tasks
 from lib.checks import check, check_point, unused_because
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid, Value, digest, parse_grid, point_name
 from lib.schema import INCIDENTAL, Config
-from lib.settings import flatten, get, parse_override, put, read_yaml
+from lib.settings import flatten, get, parse_override, put
+from lib.study_file import SECTIONS, axes_and_variants, bundle, expect, read_file, refuse_swept
 from lib.validation import spread, validate
 
-SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
 OWN_KEYS = ("name", "mode", "results", "axes", "variants", "grid", "trial")
 MODES = ("full", "trial")
 TRIAL_LIMITS = {"train.epochs": 1.0, "train.max_steps": 2, "data.test_rows": 8}
@@ -198,7 +197,7 @@ class Study:
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Load, merge and check a study file. Raises BadInput with the file and the key."""
     path = str(path)
-    raw = _read_file(path)
+    raw = read_file(path)
     known = (*OWN_KEYS, *SECTIONS)
     for key in raw:
         if key not in known:
@@ -210,9 +209,9 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
     for key, value in own.items():
         put(raw, key, value, f"command line: {key}")
-    axes, variants = _axes_and_variants(raw, path)
-    raw["trial"] = _bundle(raw.get("trial") or {}, f"{path}: trial")
-    blocks = _expect(raw, "grid", list, path)
+    axes, variants = axes_and_variants(raw, path)
+    raw["trial"] = bundle(raw.get("trial") or {}, f"{path}: trial")
+    blocks = expect(raw, "grid", list, path)
     try:
         grid = parse_grid(blocks, ["variant", *axes])
     except BadInput as error:
@@ -223,7 +222,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
                 f"{path}: grid: variant {variant!r} does not exist, expected one of "
                 f"{listed(variants)}{nearest(variant, variants)}"
             )
-    _refuse_swept(given, axes, variants, grid)
+    refuse_swept(given, axes, variants, grid)
     name, mode = raw.get("name", Path(path).stem), raw.get("mode", "full")
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
         raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'")
@@ -252,66 +251,3 @@ def identity(config: Config, *sections: str) -> dict[str, Any]:
         for key, value in flat.items()
         if key not in INCIDENTAL and unused_because(key, config) is None
     }
-
-
-def _read_file(path: str) -> dict[str, Any]:
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        found = sorted(str(p) for p in Path("configs").glob("*.yaml"))
-        raise BadInput(
-            f"{path}: no such study file; there are {listed(found)}{nearest(path, found)}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read: {error}") from None
-    raw = read_yaml(text, path)
-    if not isinstance(raw, dict):
-        raise BadInput(f"{path}: found {type(raw).__name__}, expected key: value sections")
-    return raw
-
-
-def _expect(raw: Mapping[str, Any], key: str, kind: type, path: str) -> Any:
-    value = raw.get(key)
-    if not isinstance(value, kind) or not value:
-        noun = {list: "a list of blocks", dict: "key: value pairs"}[kind]
-        raise BadInput(f"{path}: {key}: found {value!r}, expected {noun}")
-    return value
-
-
-def _axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], dict[str, dict]]:
-    axes = _expect(raw, "axes", dict, path) if raw.get("axes") else {}
-    for axis, key in axes.items():
-        if axis == "variant" or not re.fullmatch(r"[a-z][a-z_]*", str(axis)):
-            raise BadInput(f"{path}: axes: {axis!r} cannot name an axis")
-        if not isinstance(key, str) or key.split(".")[0] not in SECTIONS:
-            raise BadInput(f"{path}: axes.{axis}: found {key!r}, expected a key such as train.seed")
-        if (first := next(other for other in axes if axes[other] == key)) != axis:
-            raise BadInput(f"{path}: axes.{axis}: {key} is what axis {first!r} sweeps already")
-    variants = _expect(raw, "variants", dict, path) if raw.get("variants") else {}
-    for variant in variants:
-        if not isinstance(variant, str):
-            raise BadInput(f"{path}: variants: found {variant!r}, expected a name (or quote it)")
-    return axes, {v: _bundle(bundle, f"{path}: variants.{v}") for v, bundle in variants.items()}
-
-
-def _bundle(found: Any, where: str) -> dict[str, Any]:
-    """A variant's overrides, or the trial's, under dotted keys."""
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise BadInput(f"{where}: found {found!r}, expected key: value pairs as in train.gamma: 2")
-    return spread(found)
-
-
-def _refuse_swept(
-    given: Mapping[str, Any], axes: Mapping[str, str], variants: Mapping[str, dict], grid: Grid
-) -> None:
-    """A key that the grid sets cannot be overridden: every point would become the same."""
-    for axis, key in axes.items():
-        if key in given and grid.axis_values(axis):
-            raise BadInput(
-                f"command line: {key} is swept by the grid's axis {axis!r}; "
-                f"change the grid, or pick points with --index"
-            )
-    for variant, bundle in variants.items():
-        for key in given:
-            if key in bundle:
-                raise BadInput(f"command line: {key} is set by the grid's variant {variant!r}")
