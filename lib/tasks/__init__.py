@@ -1,6 +1,9 @@
 """The seam between studies and the rest: what a task is asked, and the formats of its rows.
 
-A task is a folder. Stages call the functions below and never name a task.
+A task is a folder. Stages call the functions below and never name a task. A study lists its tasks:
+the first is trained on, compared and owns the section `data`; a further one is predicted and
+evaluated on a test set of its own (`build` and `grade` of its data part, `evaluate`,
+`point_figures`), from the section that has its name.
 
 Row of a split (written by stage 1 as JSONL, one object a line):
 
@@ -20,7 +23,7 @@ Prediction (written by stage 3, one object a row of the test split, in its order
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -94,7 +97,26 @@ class DataPart(Protocol):
     # A task whose rows are not one prompt and one answer also has
     #     encode(row, tokenizer, data, max_length) -> dict | None
     # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for
-    # are left out of the split.
+    # are left out of the split. And where text and scores of an engine are not what it predicts, a
+    # module `predict` with a class Predictor (see lib.prediction).
+
+
+class ScorePart(Protocol):
+    """`lib/tasks/<task>/score.py`, where a second model scores what was predicted."""
+
+    def score(
+        self,
+        study: Any,
+        task: str,
+        points: Sequence[Any],
+        environ: Mapping[str, str],
+        say: Callable[[str], None],
+        stop: Callable[[], bool],
+    ) -> bool:
+        """Write judgments_<task>.jsonl of each point; False where `stop()` ended it early.
+
+        One object a row, in order: {"id", "judgments"}; predictions are read with their judgments.
+        """
 
 
 class EvaluatePart(Protocol):
@@ -149,7 +171,7 @@ def check(tasks: Sequence[str]) -> None:
 
 @cache
 def part(task: str, name: str) -> Any:
-    """Module `name` (schema, data, evaluate, figures, score) of a task, imported when first used.
+    """Module `name` (schema, data, predict, score, evaluate, figures) of a task, imported when first used.
 
     Raises BadInput for a task that does not exist.
     """
