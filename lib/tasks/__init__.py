@@ -171,7 +171,7 @@ def check(tasks: Sequence[str]) -> None:
 
 @cache
 def part(task: str, name: str) -> Any:
-    """Module `name` (schema, data, predict, score, evaluate, figures) of a task, imported when first used.
+    """Module `name` of a task: schema, data, predict, score, evaluate or figures; imported once.
 
     Raises BadInput for a task that does not exist.
     """
