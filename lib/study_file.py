@@ -1,0 +1,83 @@
+"""The form of a study file: its sections, axes, variants, and what an override may not touch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib import tasks
+from lib.errors import BadInput, listed, nearest
+from lib.grid import Grid
+from lib.schema import Config
+from lib.settings import read_yaml
+from lib.validation import spread
+
+SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
+
+
+def read_file(path: str) -> dict[str, Any]:
+    """The sections of a study file. Raises BadInput where there is none, or it is no such file."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        found = sorted(str(p) for p in Path("configs").glob("*.yaml"))
+        raise BadInput(
+            f"{path}: no such study file; there are {listed(found)}{nearest(path, found)}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read: {error}") from None
+    raw = read_yaml(text, path)
+    if not isinstance(raw, dict):
+        raise BadInput(f"{path}: found {type(raw).__name__}, expected key: value sections")
+    return raw
+
+
+def expect(raw: Mapping[str, Any], key: str, kind: type, path: str) -> Any:
+    """A section of this kind that is not empty. Raises BadInput for any other."""
+    value = raw.get(key)
+    if not isinstance(value, kind) or not value:
+        noun = {list: "a list of blocks", dict: "key: value pairs"}[kind]
+        raise BadInput(f"{path}: {key}: found {value!r}, expected {noun}")
+    return value
+
+
+def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], dict[str, dict]]:
+    """Axis → key, and variant → overrides. Raises BadInput for what cannot be either."""
+    axes = expect(raw, "axes", dict, path) if raw.get("axes") else {}
+    for axis, key in axes.items():
+        if axis == "variant" or not re.fullmatch(r"[a-z][a-z_]*", str(axis)):
+            raise BadInput(f"{path}: axes: {axis!r} cannot name an axis")
+        if not isinstance(key, str) or key.split(".")[0] not in SECTIONS:
+            raise BadInput(f"{path}: axes.{axis}: found {key!r}, expected a key such as train.seed")
+        if (first := next(other for other in axes if axes[other] == key)) != axis:
+            raise BadInput(f"{path}: axes.{axis}: {key} is what axis {first!r} sweeps already")
+    variants = expect(raw, "variants", dict, path) if raw.get("variants") else {}
+    for variant in variants:
+        if not isinstance(variant, str):
+            raise BadInput(f"{path}: variants: found {variant!r}, expected a name (or quote it)")
+    return axes, {v: bundle(given, f"{path}: variants.{v}") for v, given in variants.items()}
+
+
+def bundle(found: Any, where: str) -> dict[str, Any]:
+    """A variant's overrides, or the trial's, under dotted keys."""
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise BadInput(f"{where}: found {found!r}, expected key: value pairs as in train.gamma: 2")
+    return spread(found)
+
+
+def refuse_swept(
+    given: Mapping[str, Any], axes: Mapping[str, str], variants: Mapping[str, dict], grid: Grid
+) -> None:
+    """A key that the grid sets cannot be overridden: every point would become the same."""
+    for axis, key in axes.items():
+        if key in given and grid.axis_values(axis):
+            raise BadInput(
+                f"command line: {key} is swept by the grid's axis {axis!r}; "
+                f"change the grid, or pick points with --index"
+            )
+    for variant, bundle in variants.items():
+        for key in given:
+            if key in bundle:
+                raise BadInput(f"command line: {key} is set by the grid's variant {variant!r}")
