@@ -63,13 +63,15 @@ def train(study: Study, point: Point, force: bool) -> int:
     first = rank in (None, "0")
     if settings.processes > 1 and rank is None:
         return _launch(study, point, force)
-    from lib.training.ranks import check_devices
+    from lib.training.ranks import check_devices, leave
 
     check_devices(settings, world)
     with locked(point.directory, who()) if first else nullcontext():
         if force and first and (aside := set_aside(point.directory, OURS)):
             say(f"{point.name}: old results set aside in {aside}")
-        return _train(study, point, identity, first)
+        code = _train(study, point, identity, first)
+    leave()
+    return code
 
 
 def _launch(study: Study, point: Point, force: bool) -> int:

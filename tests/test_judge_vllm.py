@@ -1,6 +1,8 @@
 """The judge's client against a real server: vLLM serving SmolLM2."""
 
+import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -52,12 +54,11 @@ def url(tmp_path_factory) -> Iterator[str]:
             time.sleep(0.5)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        os.killpg(process.pid, 15)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-            process.wait()
+        for number in (signal.SIGTERM, signal.SIGKILL):  # its engine's processes too
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(20)
 
 
 def answers(address: str) -> bool:

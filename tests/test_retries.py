@@ -22,11 +22,15 @@ from lib import retries
         ("inf", 600, 600),
         ("1e9", 600, 600),
         ("soon", 0, 0),
-        (formatdate(time.time() + 500, usegmt=True), 200, 501),
-        (formatdate(time.time() - 50, usegmt=True), 0, 0),
     ],
 )
 def test_retry_after(header, low, high):
+    assert low <= retries.retry_after(header) <= high
+
+
+@pytest.mark.parametrize(("ahead", "low", "high"), [(500, 400, 501), (-50, 0, 0)])
+def test_retry_after_a_date(ahead, low, high):
+    header = formatdate(time.time() + ahead, usegmt=True)
     assert low <= retries.retry_after(header) <= high
 
 

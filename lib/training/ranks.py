@@ -31,3 +31,9 @@ def device_name() -> str:
     """`4 × NVIDIA H100`, or `cpu`."""
     count = torch.cuda.device_count()
     return f"{count} × {torch.cuda.get_device_name(0)}" if count else "cpu"
+
+
+def leave() -> None:
+    """Leave the group of ranks: threads of gloo that live on can abort a process at its end."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

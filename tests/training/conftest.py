@@ -1,6 +1,7 @@
 """Preference pairs of the tiny model, and points that train on them."""
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,24 +47,28 @@ def pair_splits(tmp_path_factory) -> PairSplits:
     return PairSplits(tmp_path_factory.mktemp("study"), splits, {name: name for name in splits})
 
 
+def train_on(
+    model: str, splits: PairSplits, directory: Path, stop=bool, pairs=None, **changes: Any
+) -> Any:
+    """Train a point on pairs into a directory; at module level, for processes that are spawned."""
+    pairs = pairs or splits
+    settings = {
+        "objective": "dpo", "batch_size": 8, "micro_batch": 4, "learning_rate": 0.01,
+        "precision": "fp32", "warmup": 0.0, "gradient_checkpointing": False, **changes,
+    }  # fmt: skip
+    config = Config(
+        tasks=["preference"],
+        model=Model(name=model, max_length=128),
+        data=None,
+        train=Train(**settings),
+        evaluate=Evaluate(baseline={}),
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    point = Point(0, {}, "point", config, directory)
+    return train_point(point, pairs.splits["train"], directory, stop, pairs)
+
+
 @pytest.fixture(scope="session")
 def train_pairs(tiny_model: Path, pair_splits: PairSplits):
     """Return a function that trains a point on `pair_splits` into a directory."""
-
-    def train(directory: Path, stop=lambda: False, pairs=pair_splits, **changes: Any):
-        settings = {
-            "objective": "dpo", "batch_size": 8, "micro_batch": 4, "learning_rate": 0.01,
-            "precision": "fp32", "warmup": 0.0, "gradient_checkpointing": False, **changes,
-        }  # fmt: skip
-        config = Config(
-            tasks=["preference"],
-            model=Model(name=str(tiny_model), max_length=128),
-            data=None,
-            train=Train(**settings),
-            evaluate=Evaluate(baseline={}),
-        )
-        directory.mkdir(parents=True, exist_ok=True)
-        point = Point(0, {}, "point", config, directory)
-        return train_point(point, pairs.splits["train"], directory, stop, pairs)
-
-    return train
+    return partial(train_on, str(tiny_model), pair_splits)

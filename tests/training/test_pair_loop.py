@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from lib.errors import BadInput
 from lib.runs import read_json, read_jsonl
 from lib.training.pair_data import PairSplits
+from lib.training.ranks import leave
 
 
 def log(directory):
@@ -202,11 +203,16 @@ class TestBest:
 
 @pytest.fixture
 def one_thread():
-    """As in a forked process, which has no threads of torch's: the same sums to the bit."""
+    """As in a process that `alone` runs in: the same sums to the bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+def alone(train, directory, words):
+    torch.set_num_threads(1)
+    train(directory, **words)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -215,11 +221,10 @@ def test_kill_in_the_middle(train_pairs, tmp_path):
     words = {"eval_steps": 1, "keep": "best", "epochs": 10.0, "checkpoint_steps": 4}
     train_pairs(tmp_path / "whole", **words)
 
-    def train():
-        torch.set_num_threads(1)
-        train_pairs(tmp_path / "killed", **words)
-
-    process = get_context("fork").Process(target=train)
+    # Spawned: torch's threads do not come along where a process is forked.
+    process = get_context("spawn").Process(
+        target=alone, args=(train_pairs, tmp_path / "killed", words)
+    )
     process.start()
     deadline = time.monotonic() + 60
     path = tmp_path / "killed" / "train.jsonl"
@@ -309,6 +314,7 @@ def a_rank(rank, port, train, directory, words):
     )  # fmt: skip
     torch.set_num_threads(1)
     outcome = train(directory, **words)
+    leave()
     sys.exit(0 if outcome.status == "done" else 3)
 
 
@@ -324,7 +330,7 @@ def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = get_context("fork")
+    context = get_context("spawn")
     ranks = [
         context.Process(target=a_rank, args=(r, port, train_pairs, tmp_path / "two", runs["two"]))
         for r in range(2)
