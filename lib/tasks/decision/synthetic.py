@@ -23,13 +23,13 @@ from typing import Any
 SOURCE = "synthetic"  # as `data.source`
 GRADES = (3, 1, -1, -3)
 # Aspect → (weight of one grade in hundredths, wordings from best to worst). Whole numbers, so that
-# sums are exact; chosen for a Bayes accuracy near 0.81, and so that no sum is 0 (no tie).
+# sums are exact; chosen for a Bayes accuracy near 0.75, and so that no sum is 0 (no tie).
 GRAMMAR: dict[str, tuple[int, tuple[str, str, str, str]]] = {
-    "idea": (50, ("new", "fresh", "familiar", "stale")),
-    "theory": (72, ("rigorous", "sound", "loose", "wrong")),
-    "evidence": (60, ("thorough", "fair", "thin", "flawed")),
-    "writing": (31, ("elegant", "clear", "rough", "confusing")),
-    "impact": (48, ("broad", "useful", "limited", "minor")),
+    "idea": (33, ("new", "fresh", "familiar", "stale")),
+    "theory": (48, ("rigorous", "sound", "loose", "wrong")),
+    "evidence": (40, ("thorough", "fair", "thin", "flawed")),
+    "writing": (21, ("elegant", "clear", "rough", "confusing")),
+    "impact": (32, ("broad", "useful", "limited", "minor")),
 }
 STATEMENTS = 4  # of the five aspects, in the grammar's order
 
