@@ -98,7 +98,7 @@ def first_step(words: tuple[str, ...], log: Path) -> float:
     start = time.perf_counter()
     process = python(*words)
     while not (log.exists() and log.stat().st_size):
-        if process.poll():
+        if process.poll() is not None and not log.exists():
             raise SystemExit(f"python -m {' '.join(words)} ended with {process.returncode}")
         time.sleep(0.005)
     seconds = time.perf_counter() - start
