@@ -10,6 +10,7 @@ longer to tokenise. The step itself is of one row, and the model's load is part 
 from __future__ import annotations
 
 import argparse
+import shutil
 import statistics
 import subprocess
 import sys
@@ -47,7 +48,7 @@ def main() -> None:
             log = next_log(study, number)
             found[PREPARED].append(first_step(prepared, log))
             found[PLAIN].append(first_step(("bench.start", "--task", str(study)), plain_log(study)))
-            plain_log(study).unlink()
+            shutil.rmtree(plain_log(study).parent)  # else the next one finds its checkpoint
     seconds = {way: statistics.median(values) for way, values in found.items()}
     rows = [["training data", "seconds to the first step", "ratio"]]
     for way, value in seconds.items():
@@ -97,13 +98,17 @@ def first_step(words: tuple[str, ...], log: Path) -> float:
     """Seconds from the start of a process to the first row in its log."""
     start = time.perf_counter()
     process = python(*words)
-    while not (log.exists() and log.stat().st_size):
-        if process.poll() is not None and not log.exists():
+    while not written(log):
+        if process.poll() is not None and not written(log):
             raise SystemExit(f"python -m {' '.join(words)} ended with {process.returncode}")
         time.sleep(0.005)
     seconds = time.perf_counter() - start
     process.wait()
     return seconds
+
+
+def written(log: Path) -> bool:
+    return log.exists() and log.stat().st_size > 0
 
 
 def plain_task(path: str) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 from lib.errors import listed
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import entries
+from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNKNOWN, percent
 
-PASS, FAIL, UNKNOWN = "pass", "fail", "not measurable"
 RATES = (0.30, 0.70)  # that the acceptance rates shall reach
 ACCURACY = 0.60  # that most points shall exceed
-FINAL = ("done", "diverged")  # a diverged run is a result; anything else may still come
 
 
 def judge(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -22,26 +21,7 @@ def judge(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict
     What points that may still come could change is "not measurable", not "pass" or "fail".
     """
     found = [_trained, _complete, _monotonic, _span, _accurate, _plots]
-    keys = ("criterion", "verdict", "number")
-    return [dict(zip(keys, one(points, tables), strict=True)) for one in found]
-
-
-def markdown(tables: Mapping[str, Any]) -> str:
-    """criteria.md: the findings as one paragraph, the criteria as a table."""
-    lines = [
-        "# What the study found",
-        "",
-        " ".join(tables["findings"]),
-        "",
-        "# Success criteria",
-        "",
-        "| criterion | verdict | number |",
-        "| --- | --- | --- |",
-    ]
-    for row in tables["criteria"]:
-        cells = (row[key].replace("|", "\\|") for key in ("criterion", "verdict", "number"))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return [dict(zip(COLUMNS, one(points, tables), strict=True)) for one in found]
 
 
 def absent(points: Iterable[PointResult]) -> str:
@@ -159,11 +139,6 @@ def values(tables: Mapping[str, Any], metric: str) -> dict[str, float]:
     """Value of a metric by point, where it is known."""
     found = {name: metrics[metric]["value"] for name, metrics in entries(tables, "metrics").items()}
     return {name: value for name, value in found.items() if value is not None}
-
-
-def percent(rate: float | None) -> str:
-    """0.1234 → `12.3 %`."""
-    return "unknown" if rate is None else f"{100 * rate:.1f} %"
 
 
 def _p(value: float | None) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 from lib.metrics import confusion, decision_intervals, decision_rates, reliability_table
 from lib.statistics import resample_counts, wilson
 from lib.tasks import Comparison, PointResult, Row
+from lib.wording import markdown
 
 DECISION = {"accept": 1, "reject": 0, "unknown": -1}
 SCORED = ("auc", "brier", "ece")  # metrics that need a score of every row
@@ -84,7 +85,9 @@ def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Compar
     tables = comparison.tabulate(points, rows, settings)
     tables["criteria"] = criteria.judge(points, tables)
     tables["findings"] = findings.sentences(points, tables)
-    return Comparison(tables, flat(points, tables), criteria.markdown(tables))
+    return Comparison(
+        tables, flat(points, tables), markdown(tables, "Success criteria", "criterion")
+    )
 
 
 def labels(rows: Sequence[Row]) -> np.ndarray:

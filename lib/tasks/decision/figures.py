@@ -15,7 +15,7 @@ from lib.figures import heatmap, panels
 from lib.shapes import Panel, Series, Style, Table, category, dodge, thin
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import measured
-from lib.tasks.decision.criteria import ACCURACY, RATES, percent
+from lib.tasks.decision.criteria import ACCURACY, RATES
 from lib.tasks.decision.point_figures import LOSS, loss_curve, point_figures
 from lib.tasks.decision.theory_figures import (
     control_difference_figure,
@@ -24,6 +24,7 @@ from lib.tasks.decision.theory_figures import (
     truth_figure,
 )
 from lib.tasks.decision.view import BOTH, NAMES, View, bounds, value_of
+from lib.wording import percent
 
 __all__ = ["comparison_figures", "point_figures"]
 

@@ -9,7 +9,8 @@ from typing import Any
 from lib.errors import listed
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import entries
-from lib.tasks.decision.criteria import absent, percent, values
+from lib.tasks.decision.criteria import absent, values
+from lib.wording import percent
 
 
 def sentences(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lib.tasks import PointResult
 from lib.tasks.decision.evaluate import METRICS
+from lib.wording import bounded
 
 
 def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -20,21 +21,21 @@ def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[
         row = {"point": point.name, **{axis: point.values.get(axis) for axis in axes}}
         row |= {key: table[key] for key in ("status", "rows", "unknown", "neither_mean")}
         for metric in METRICS:
-            row |= _spread(metric, (table["metrics"] or {}).get(metric))
+            row |= bounded(metric, (table["metrics"] or {}).get(metric))
         row["offset"] = table["cell"]["offset"]
         expected, control = table["theory"] or {}, table["control"] or {}
         row["delta"] = baseline and row["offset"] - tables["points"][baseline]["cell"]["offset"]
         for name in ("expected_acceptance", "acceptance_minus_expected", "logit_shift"):
-            row |= _spread(name, expected.get(name))
-        row |= _spread("accuracy_minus_baseline", table["accuracy_difference"])
-        row |= _spread("auc_minus_baseline", table["auc_difference"])
+            row |= bounded(name, expected.get(name))
+        row |= bounded("accuracy_minus_baseline", table["accuracy_difference"])
+        row |= bounded("auc_minus_baseline", table["auc_difference"])
         row |= _test("mcnemar", table["mcnemar"])
         row |= {
             f"control_{name}": control.get(name)
             for name in ("threshold", "acceptance_rate", "accuracy", "f1")
         }
-        row |= _spread("accuracy_minus_control", control.get("accuracy_difference"))
-        row |= _spread("f1_minus_control", control.get("f1_difference"))
+        row |= bounded("accuracy_minus_control", control.get("accuracy_difference"))
+        row |= bounded("f1_minus_control", control.get("f1_difference"))
         row |= _test("control_mcnemar", control.get("mcnemar"))
         if tables["truth"]:
             row |= {f"truth_{name}": value for name, value in table["truth"].items()}
@@ -46,15 +47,6 @@ def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[
                 row |= {f"{metric}_seeds_{key}": spread.get(key) for key in ("mean", "sd")}
         rows.append(row)
     return rows
-
-
-def _spread(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
-    found = found or {}
-    return {
-        name: found.get("value"),
-        f"{name}_low": found.get("low"),
-        f"{name}_high": found.get("high"),
-    }
 
 
 def _test(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:

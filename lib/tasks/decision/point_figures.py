@@ -12,7 +12,7 @@ from lib.figures import heatmap, panels
 from lib.shapes import Panel, Series, Style, Table, thin
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import measured
-from lib.tasks.decision.criteria import percent
+from lib.wording import percent
 
 LOSS = "loss (nats a token, γ included)"
 

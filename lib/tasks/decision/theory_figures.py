@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 
 from lib.figures import intervals, panels
 from lib.shapes import Series, Style
-from lib.tasks.decision.criteria import percent
 from lib.tasks.decision.view import NAMES, SQUARE, WHOLE, View, bounds, exact, value_of
+from lib.wording import percent
 
 
 def theory_figure(view: View) -> Figure:

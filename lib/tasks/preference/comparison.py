@@ -32,6 +32,7 @@ from lib.tasks.preference.measures import (
     spread,
 )
 from lib.tasks.preference.metrics import RATES
+from lib.wording import bounded
 
 TURNS = ("mt_bench", "mt_bench_turn1", "mt_bench_turn2")
 NUMBERS = (*RATES, "kl_chosen", "kl_rejected", "margin", *TURNS)  # of a point, in one flat row
@@ -168,7 +169,7 @@ def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[
         row = {"point": point.name, **{axis: point.values.get(axis) for axis in axes}}
         row |= {key: table[key] for key in ("status", "unscored", "validation_accuracy")}
         for name in NUMBERS:
-            row |= _spread(name, table["metrics"].get(name))
+            row |= bounded(name, table["metrics"].get(name))
         rated = table["mt_bench"] or {}
         row |= {f"mt_bench_{key}": rated.get(key) for key in ("parse_failures", "unjudged")}
         low, high = rated.get("bounds") or (None, None)
@@ -178,8 +179,8 @@ def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[
             seeds = setting["metrics"][name]
             row |= {f"{name}_seeds_{key}": seeds[key] for key in ("mean", "sd")}
             test = setting["against_baseline"].get(name) or {}
-            row |= _spread(f"{name}_minus_baseline", test.get("difference"))
-            row |= _spread(f"{name}_improvement_rate", test.get("rate"))
+            row |= bounded(f"{name}_minus_baseline", test.get("difference"))
+            row |= bounded(f"{name}_improvement_rate", test.get("rate"))
             row |= {f"{name}_{key}": test.get(key) for key in ("p_value", "p_holm")}
         rows.append(row)
     return rows
@@ -269,13 +270,4 @@ def _judgements(
         "points": len(found),
         "judged": sum(t.get("n_judged") or 0 for t in found),
         **{key: sum(t.get(key) or 0 for t in found) for key in ("parse_failures", "unjudged")},
-    }
-
-
-def _spread(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
-    found = found or {}
-    return {
-        name: found.get("value"),
-        f"{name}_low": found.get("low"),
-        f"{name}_high": found.get("high"),
     }

@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from lib.errors import listed
+from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNDECIDED, UNKNOWN, percent
 
-PASS, FAIL, UNDECIDED, UNKNOWN = "pass", "fail", "undecided", "not measurable"
 MATCH = 0.02  # accuracies this close match; the authors name no bound
 PARITY = 0.1  # MT-Bench points that the authors call equal
 GAIN = 1.5  # MT-Bench points
 REDUCTION = 0.40  # of the variance over β
-FINAL = ("done", "diverged")  # a diverged run is a result; anything else may still come
 
 Verdict = tuple[str, str, str]  # criterion, verdict, number
 
@@ -25,25 +24,7 @@ def judge(tables: Mapping[str, Any]) -> list[dict[str, str]]:
     """Each expectation with its verdict and its number, in the order of the authors' text."""
     found = [_low_beta(tables), _high_beta(tables), _parity(tables)]
     found += [_variance(tables, name) for name in ("accuracy", "mt_bench")]
-    return [dict(zip(("criterion", "verdict", "number"), one, strict=True)) for one in found]
-
-
-def markdown(tables: Mapping[str, Any]) -> str:
-    """criteria.md: the findings as one paragraph, the expectations as a table."""
-    lines = [
-        "# What the study found",
-        "",
-        " ".join(tables["findings"]),
-        "",
-        "# What the authors expected",
-        "",
-        "| expectation | verdict | number |",
-        "| --- | --- | --- |",
-    ]
-    for row in tables["criteria"]:
-        cells = (row[key].replace("|", "\\|") for key in ("criterion", "verdict", "number"))
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return [dict(zip(COLUMNS, one, strict=True)) for one in found]
 
 
 def best_dpo(tables: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str]:
@@ -246,8 +227,3 @@ def _above(found: Mapping[str, Any], bound: float) -> str:
     if found["low"] >= bound:
         return PASS
     return FAIL if found["high"] < bound else UNDECIDED
-
-
-def percent(rate: float | None) -> str:
-    """0.1234 → `12.3 %`."""
-    return "unknown" if rate is None else f"{100 * rate:.1f} %"

@@ -24,6 +24,7 @@ from lib.tasks.preference.metrics import (
     unknown,
     wins,
 )
+from lib.wording import markdown
 
 LENGTH = ("longer_wins", "shorter_wins")  # need no log-probability
 
@@ -104,7 +105,8 @@ def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Compar
     tables["criteria"] = criteria.judge(tables)
     tables["findings"] = findings.sentences(tables)
     files = {"significance": tables["significance"]}
-    return Comparison(tables, comparison.flat(points, tables), criteria.markdown(tables), files)
+    text = markdown(tables, "What the authors expected", "expectation")
+    return Comparison(tables, comparison.flat(points, tables), text, files)
 
 
 def read_scores(predictions: Sequence[Row]) -> Scores | None:

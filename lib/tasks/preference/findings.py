@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.errors import listed
-from lib.tasks.preference.criteria import percent, spread
+from lib.tasks.preference.criteria import spread
+from lib.wording import percent
 
 
 def sentences(tables: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,38 @@
+"""How comparisons put what they found: verdicts, criteria.md, rates, numbers with bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+PASS, FAIL, UNDECIDED, UNKNOWN = "pass", "fail", "undecided", "not measurable"
+FINAL = ("done", "diverged")  # a diverged run is a result; anything else may still come
+COLUMNS = ("criterion", "verdict", "number")
+
+
+def markdown(tables: Mapping[str, Any], heading: str, noun: str) -> str:
+    """criteria.md: `findings` as one paragraph, `criteria` (rows with COLUMNS) as a table.
+
+    heading: of the table; noun: what its rows are.
+    """
+    lines = ["# What the study found", "", " ".join(tables["findings"]), "", f"# {heading}", ""]
+    lines += [f"| {noun} | verdict | number |", "| --- | --- | --- |"]
+    for row in tables["criteria"]:
+        cells = (row[key].replace("|", "\\|") for key in COLUMNS)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def percent(rate: float | None) -> str:
+    """0.1234 → `12.3 %`."""
+    return "unknown" if rate is None else f"{100 * rate:.1f} %"
+
+
+def bounded(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Columns `name`, `name_low`, `name_high` of {"value", "low", "high"}; None where unknown."""
+    found = found or {}
+    return {
+        name: found.get("value"),
+        f"{name}_low": found.get("low"),
+        f"{name}_high": found.get("high"),
+    }
