@@ -2,6 +2,7 @@
 
 import pytest
 
+from lib.errors import BadInput
 from lib.prepared import encoded_pairs, prepare
 from lib.study import load_study
 from lib.tasks.preference.predict import Predictor
@@ -81,3 +82,17 @@ def test_points_after_one_another_are_as_points_alone(study):
     one = Predictor(study, "preference")
     for i in (0, 1, 2, 0):  # adapters over one base, whole weights, adapters again
         assert predicted(one, points[i]) == alone[i]
+
+
+def test_a_reference_is_not_that_of_the_same_rows_encoded_otherwise(study, write_study, tiny_model):
+    """A system message is in no row: it is put before the prompt when rows are encoded."""
+    point = study.point(0)
+    train(study, point)
+    changes = {"model.name": str(tiny_model), **OF_PAIRS, "data/system": "Be brief and polite."}
+    other = load_study(write_study(changes, drop=["trial"]))
+    rows = study.directory / "data" / "test.jsonl"
+    before = rows.read_bytes()
+    prepare(other, force=True)
+    assert rows.read_bytes() == before
+    with pytest.raises(BadInput, match="no reference yet"):
+        predicted(Predictor(other, "preference"), other.point(0))
