@@ -32,16 +32,6 @@ from lib.study import Point, Study
 from lib.training.steps import step_count
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
 
-OURS = (
-    "model",
-    "checkpoints",
-    "config.json",
-    "train.jsonl",
-    "done",
-    "predictions.jsonl",
-    "metrics.json",
-)
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the points that --index names, one after the other; returns the exit code."""
@@ -67,7 +57,7 @@ def train(study: Study, point: Point, force: bool) -> int:
 
     check_devices(settings, world)
     with locked(point.directory, who()) if first else nullcontext():
-        if force and first and (aside := set_aside(point.directory, OURS)):
+        if force and first and (aside := set_aside(point.directory)):
             say(f"{point.name}: old results set aside in {aside}")
         code = _train(study, point, identity, first)
     leave()
@@ -80,7 +70,7 @@ def _launch(study: Study, point: Point, force: bool) -> int:
 
     if force:  # once, before there are ranks to do it twice
         with locked(point.directory, who()):
-            set_aside(point.directory, OURS)
+            set_aside(point.directory)
     words = ["-m", "stages.stage2_train", study.path, *study.words, "--index", str(point.index)]
     return launch([sys.executable, *words], point.config.train.processes, os.environ, STOPPED)
 
