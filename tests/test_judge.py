@@ -3,34 +3,19 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from lib import retries
 from lib.errors import BadInput
 from lib.judge import JudgeClient, Reply, open_judge, read_key
 from lib.judge_cache import Cache
 from lib.schema import Judge
-from tests.judge_server import RATED, Server, completion, failure
+from tests.judge_server import RATED, completion, failure
 
 KEY = "sk-very-secret-0123456789"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture

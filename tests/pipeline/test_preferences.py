@@ -9,19 +9,10 @@ import pytest
 from lib.runs import done_mark, read_json, read_jsonl
 from lib.study import load_study
 from tests.conftest import REPOSITORY
-from tests.judge_server import RATED, Server
+from tests.judge_server import RATED
 
 STUDY = REPOSITORY / "configs" / "td_dpo.yaml"
 POINTS = "0,12,24"  # DPO, DiscoPOP, TD-DPO
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
 
 
 @pytest.fixture
