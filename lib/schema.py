@@ -148,7 +148,7 @@ class Judge(Strict):
     api_key_env: str | None = None  # *name* of the environment variable that holds the key
     max_calls: Count = 1000  # of the study: all its tasks and reruns together, retries counted
     concurrency: Count = 8  # calls of one task that are under way at one time
-    timeout: Positive = 120  # seconds that one call may take
+    timeout: Positive = 90  # seconds of one call; SLURM leaves 120 for those under way at a stop
     retries: Annotated[int, Field(ge=0)] = 5  # of one call, with growing pauses
     max_tokens: Count = 1024  # of one judgment
 
