@@ -12,11 +12,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 
 from lib.checkpoints import check_directory
 from lib.grid import digest
-from lib.prediction import files_of
 from lib.prepared import encoded_pairs, encoded_training, split_size, train_identity
 from lib.provenance import provenance
 from lib.runs import (
@@ -33,8 +31,6 @@ from lib.schema import OBJECTIVE_KIND
 from lib.study import Point, Study
 from lib.training.steps import step_count
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
-
-OURS = ("model", "checkpoints", "config.json", "train.jsonl", "done")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +57,7 @@ def train(study: Study, point: Point, force: bool) -> int:
 
     check_devices(settings, world)
     with locked(point.directory, who()) if first else nullcontext():
-        if force and first and (aside := _set_aside(study, point)):
+        if force and first and (aside := set_aside(point.directory)):
             say(f"{point.name}: old results set aside in {aside}")
         code = _train(study, point, identity, first)
     leave()
@@ -74,15 +70,9 @@ def _launch(study: Study, point: Point, force: bool) -> int:
 
     if force:  # once, before there are ranks to do it twice
         with locked(point.directory, who()):
-            _set_aside(study, point)
+            set_aside(point.directory)
     words = ["-m", "stages.stage2_train", study.path, *study.words, "--index", str(point.index)]
     return launch([sys.executable, *words], point.config.train.processes, os.environ, STOPPED)
-
-
-def _set_aside(study: Study, point: Point) -> Path | None:
-    """Move old results away, and what was made from them; returns where they went."""
-    later = [name for task in study.config.tasks for name in files_of(study, task, point)]
-    return set_aside(point.directory, [*OURS, *later])
 
 
 def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
