@@ -162,9 +162,9 @@ def read_jsonl(path: Path, torn_tail: bool = False) -> list[dict[str, Any]]:
     return rows
 
 
-def checksum(path: Path) -> str:
+def checksum(path: str | Path) -> str:
     """SHA-256 of a file."""
-    with path.open("rb") as file:
+    with Path(path).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

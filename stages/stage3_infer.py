@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 from lib import tasks
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed
-from lib.prediction import predict, predictor
+from lib.judge import read_key
+from lib.prediction import files_of, predict, predictor
 from lib.prepared import train_identity
 from lib.runs import is_done, locked, set_aside
 from lib.study import Point, Study
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load(args)
     for task in study.config.tasks:
         manifest_of(study, task)
+        if tasks.has_part(task, "score") and study.config.judge.url:
+            read_key(study.config.judge, os.environ)  # missed now, and not after hours of answers
     trained, untrained = [], []
     for point in chosen_points(study, args):
         mark = is_done(point.directory, "train", train_identity(study, point))
@@ -66,7 +69,11 @@ def infer(study: Study, task: str, points: Sequence[Point], force: bool) -> bool
             return False
         if tasks.has_part(task, "score"):
             part = tasks.part(task, "score")
-            if not part.score(study, task, points, os.environ, say, lambda: bool(request)):
+            with ExitStack() as held:  # two tasks at one point would both pay
+                for point in points:
+                    held.enter_context(locked(point.directory, who()))
+                scored = part.score(study, task, points, os.environ, say, lambda: bool(request))
+            if not scored:
                 say(f"stopped by {request.signal}, ratings that were had are kept")
                 return False
     return True
@@ -83,14 +90,13 @@ def predict_all(
     """Predict for each point with one model in memory; False where `stop()` ended it."""
     # Without rows there is nothing to load a model for.
     model = predictor(study, task) if rows_of(study, task) else None
-    stems = {stem: study.named(stem, task) for stem in ("predictions", "metrics", "infer")}
-    ours = [f"{stems['predictions']}.jsonl", f"{stems['metrics']}.json",
-            f"done/{stems['infer']}.json", "done/evaluate.json"]  # fmt: skip
     for point in points:
         serving = model.serving(point) if model else nullcontext()
         with locked(point.directory, who()), serving:
             if force:
-                set_aside(point.directory, ours)
+                marks = (study.named("infer", task), f"judge_{task}", "evaluate")
+                old = [*files_of(study, task, point), *(f"done/{mark}.json" for mark in marks)]
+                set_aside(point.directory, old)
             rows = predict(study, task, point, model, stop)
         if rows is None:
             return False

@@ -7,7 +7,7 @@ from typing import Any
 
 from lib.errors import listed
 from lib.tasks.preference.criteria import spread
-from lib.wording import percent
+from lib.wording import over_seeds, percent
 
 
 def sentences(tables: Mapping[str, Any]) -> list[str]:
@@ -171,15 +171,8 @@ def _widest(tables: Mapping[str, Any]) -> float:
 
 
 def _seeds(tables: Mapping[str, Any]) -> str:
-    spreads = [s["metrics"]["accuracy"]["sd"] for s in tables["settings"]]
-    spreads = [sd for sd in spreads if sd is not None]
     text = "Intervals and tests speak of other test items, not of other training runs"
-    if not spreads:
-        return f"{text}, of which one seed a setting tells nothing."
-    return (
-        f"{text}: over seeds the standard deviation of accuracy is {100 * min(spreads):.1f} to "
-        f"{100 * max(spreads):.1f} points in {len(spreads)} settings."
-    )
+    return over_seeds(text, (s["metrics"]["accuracy"]["sd"] for s in tables["settings"]))
 
 
 def _absent(tables: Mapping[str, Any]) -> str:
