@@ -111,6 +111,18 @@ def test_pairs_of_one_prompt_are_resampled_together():
     assert accuracy["high"] - accuracy["low"] > 2 * (narrow.high - narrow.low)
 
 
+@pytest.mark.parametrize("prompts", [1, 8])
+def test_prompts_that_win_alike_have_the_interval_of_one_row_each(prompts):
+    """Ten copies of each prompt, all right: no resample varies, and 8 rows stay 8."""
+    predictions = [
+        prediction(10 * i + j, (-9, -10), (-10, -10), prompt=f"p{i}")
+        for i in range(prompts)
+        for j in range(10)
+    ]
+    found = evaluate(rows(10 * prompts), predictions, SETTINGS)["metrics"]["accuracy"]
+    assert (found["low"], found["high"]) == wilson(prompts, prompts)
+
+
 @pytest.mark.parametrize("broken", [None, (math.nan, -10), (-math.inf, -10)])
 def test_a_pair_without_finite_scores_leaves_nulls(broken):
     predictions = [prediction(i, (-9, -10), (-10, -10), (4, 2)) for i in range(5)]
@@ -143,7 +155,7 @@ def test_accuracy_by_source():
 
 def test_wins_and_their_rate():
     assert wins(np.array([[2, 1], [1, 2], [1, 1.0]])).tolist() == [1, 0, 0.5]
-    assert rate(np.array([]), np.empty((0, 0)), True, 0.95)["value"] is None
+    assert rate(np.array([]), np.empty((0, 0)), 0, 0.95)["value"] is None
 
 
 # -- measures --------------------------------------------------------------------------------------
