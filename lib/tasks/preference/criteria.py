@@ -106,22 +106,27 @@ def _of_objective(tables: Mapping[str, Any], objective: str) -> list[dict[str, A
 
 
 def _low_beta(tables: Mapping[str, Any]) -> Verdict:
-    what = f"β=0.01 & τ=0.5 matches the best DPO (accuracy within {100 * MATCH:g} points below it)"
+    what = (
+        f"β=0.01 & τ=0.5 matches the best DPO (here: accuracy at most {100 * MATCH:g} points lower; "
+        f"the authors name no bound)"
+    )
     ours, why = setting(tables, "td_dpo", 0.01, 0.5)
     best, chosen_on = best_dpo(tables)
-    if ours is None or best is None:
-        return what, UNKNOWN, why or "no DPO setting is measured"
+    if ours is None:
+        return what, UNKNOWN, why
     found = tables["low_beta"]["accuracy"]
     if found is None:
-        return what, UNKNOWN, f"{ours['label']} has no accuracy ({statuses(ours)})"
+        verdict = FAIL if ours["diverged"] else UNKNOWN
+        least = "no DPO setting is measured" if best is None else f"{ours['label']} has no accuracy"
+        return what, verdict, f"{least}; seeds of {ours['label']}: {statuses(ours)}"
     difference = found["difference"]
     number = (
         f"{spread(difference, 100, 'points')} from {best['label']} "
         f"({percent(best['metrics']['accuracy']['mean'])}, chosen on {chosen_on}); "
-        f"p = {found['p_value']:.3g}; seeds: {statuses(ours)}"
+        f"seeds of {ours['label']}: {statuses(ours)}"
     )
     if rated := tables["low_beta"].get("mt_bench"):
-        number += f"; MT-Bench {spread(rated['difference'], 1, 'of 10 points', 2)}"
+        number += f"; MT-Bench {spread(rated['difference'], 1, 'points', 2)}"
     if ours["diverged"]:
         return what, FAIL, number
     verdict = _above(difference, -MATCH)
