@@ -129,8 +129,7 @@ def write_loss_curves(study: Study) -> None:
         train, variant = point.config.train, point.values.get("variant", study.name)
         of_margin = "tau" if train.objective == "td_dpo" else "beta"
         trains[f"{variant} {of_margin}={getattr(train, of_margin):g}"] = train
-    curves = loss_curves(trains, [m / 4 for m in range(-80, 81)])
-    write_json(study.directory / "tables" / "loss_curves.json", curves)
+    write_json(study.directory / "tables" / "loss_curves.json", loss_curves(trains))
 
 
 if __name__ == "__main__":
