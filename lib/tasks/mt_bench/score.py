@@ -53,7 +53,7 @@ def score(
             ready.append((point, identity))
             answers.append(made)
     if not ready:
-        say(f"{task}: rated already")
+        say(f"{task}: judged already")
         return True
     client = open_judge(settings, environ, study.directory / "judge.jsonl")
     judged = rated(rows * len(ready), [row for made in answers for row in made], prompts, client,
@@ -67,7 +67,9 @@ def score(
             say(f"{point.name}: {task}: {len(reasons)} of {2 * len(rows)} turns unrated ({why})")
         else:
             mark_done(point.directory, f"judge_{task}", identity)
-            say(f"{point.name}: {task}: {2 * len(rows)} turns rated")
+            unread = sum(not j["parsed"] for row in own for j in row["judgments"])
+            more = f", {unread} of them without a rating in 1 to 10" if unread else ""
+            say(f"{point.name}: {task}: {2 * len(rows)} turns judged{more}")
     if client.lacking and stop():
         return False
     if client.lacking:
