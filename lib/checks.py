@@ -44,8 +44,22 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.beta: found 0, expected a number above 0: the loss of "
             f"{train.objective} would be constant"
         )
+    _check_judge(study, config)
+    if config.skip != study.config.skip:
+        raise BadInput(f"{study.path}: skip: expected one list for the study, none of a variant")
     if train.fsdp and train.processes == 1:
         raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
+
+
+def _check_judge(study: Study, config: Config) -> None:
+    """A judge is of a kind that every task with a judge can use."""
+    for task in config.tasks:
+        kinds = getattr(tasks.part(task, "schema"), "JUDGES", None)
+        if kinds and config.judge.model is not None and config.judge.kind not in kinds:
+            raise BadInput(
+                f"{study.path}: judge.kind: found {config.judge.kind!r}, expected one of "
+                f"{listed(kinds)}, by which the task {task} is judged, or judge.model=null"
+            )
 
 
 def check(study: Study) -> None:

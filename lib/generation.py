@@ -6,7 +6,9 @@ swaps the weights of the next point in, where starting an engine takes most of a
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from typing import Any, Protocol
 
 from lib.checkpoints import check_directory, is_adapter
 from lib.encoding import end_tokens
-from lib.schema import Generate, Model
+from lib.schema import Infer, Model
 
 Ids = Sequence[int]
 # Room for some hundred short rows at a time; vLLM would otherwise ask for nearly all of the memory.
@@ -31,7 +33,7 @@ class Engine(Protocol):
     def generate(
         self,
         prompts: Sequence[Ids],
-        settings: Generate,
+        settings: Infer,
         temperatures: Sequence[float] | None = None,
         seeds: Sequence[int] | None = None,
     ) -> list[list[str]]:
@@ -42,7 +44,13 @@ class Engine(Protocol):
         """
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
-        """log p(answer | prompt), nats, summed over tokens, of each answer of each prompt."""
+        """log p(answer | prompt), nats, summed over tokens, of each answer of each prompt.
+
+        Not of an engine that was started with `caching`.
+        """
+
+    def close(self) -> None:
+        """Free the memory; nothing can be asked afterwards."""
 
 
 @contextmanager
@@ -59,18 +67,47 @@ def whole_weights(model: Model, directory: Path, precision: str) -> Iterator[Pat
         yield Path(scratch)
 
 
-def start_engine(model: Model, settings: Generate, directory: Path) -> Engine:
-    """The engine that the study asks for, serving the weights in `directory`."""
-    kind = {"vllm": VllmEngine, "hf": HfEngine}[settings.engine]
-    return kind(model, settings, directory)
+def start_engine(
+    model: Model,
+    settings: Infer,
+    directory: Path,
+    room: int | None = None,
+    caching: bool = False,
+) -> Engine:
+    """The engine that `settings` ask for, serving the whole weights in `directory`.
+
+    directory: may also be `model.name`, a hub id. room: tokens of prompt and answer together; None:
+    as model and settings have them. caching: keep the heads that prompts share (vLLM); cached
+    positions have no log-probabilities, so that nothing can be scored then.
+    """
+    if settings.engine == "hf":
+        return HfEngine(model, settings, directory)
+    return VllmEngine(model, settings, directory, room, caching)
+
+
+def free() -> None:
+    """Give memory back that no object holds any more, where torch has any of a GPU's."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class VllmEngine:
-    """vLLM, without prefix caching: cached positions would lack their prompt log-probabilities."""
+    """vLLM, in a process of its own where there is a GPU."""
 
-    def __init__(self, model: Model, settings: Generate, directory: Path) -> None:
+    def __init__(
+        self,
+        model: Model,
+        settings: Infer,
+        directory: Path,
+        room: int | None = None,
+        caching: bool = False,
+    ) -> None:
         import torch
 
+        room = room or model.max_length + settings.max_new_tokens
+        self.caching = caching
         self.cuda = cuda = torch.cuda.is_available()
         if not cuda:
             # An engine in a process of its own keeps one core for itself and starts 25 s later.
@@ -80,11 +117,12 @@ class VllmEngine:
         self.served = directory
         self.llm = LLM(
             model=str(directory),
+            revision=model.revision if str(directory) == model.name else None,
             dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
-            max_model_len=model.max_length + settings.max_new_tokens,
-            max_num_batched_tokens=max(2048, model.max_length + settings.max_new_tokens),
+            max_model_len=room,
+            max_num_batched_tokens=max(2048, room),
             trust_remote_code=model.trust_remote_code,
-            enable_prefix_caching=False,
+            enable_prefix_caching=caching,
             # Compiling pays off over hours on a GPU and never on a CPU.
             enforce_eager=not cuda,
             seed=0,
@@ -99,12 +137,23 @@ class VllmEngine:
             self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
             if not self.cuda:
                 self.llm.apply_model(_repack)
+            if self.caching:  # what is kept was computed with the old weights
+                self.llm.reset_prefix_cache()
             self.served = directory
+
+    def close(self) -> None:
+        """See `Engine`: the process of the engine ends, and here its groups of devices."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self.llm.llm_engine.engine_core.shutdown()
+        del self.llm
+        cleanup_dist_env_and_memory()
+        free()
 
     def generate(
         self,
         prompts: Sequence[Ids],
-        settings: Generate,
+        settings: Infer,
         temperatures: Sequence[float] | None = None,
         seeds: Sequence[int] | None = None,
     ) -> list[list[str]]:
@@ -128,6 +177,8 @@ class VllmEngine:
         """See `Engine`."""
         from vllm import SamplingParams
 
+        if self.caching:
+            raise ValueError("an engine with prefix caching cannot score")
         params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
         pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
         whole = _prompts([[*prompt, *answer] for prompt, answer in pairs])
@@ -155,7 +206,7 @@ class HfEngine:
 
     BATCH = 16
 
-    def __init__(self, model: Model, settings: Generate, directory: Path) -> None:
+    def __init__(self, model: Model, settings: Infer, directory: Path) -> None:
         self.model_settings, self.settings = model, settings
         self.load(directory)
 
@@ -166,14 +217,20 @@ class HfEngine:
         from lib.models import DTYPES, load_base, load_tokenizer
 
         dtype = DTYPES[self.settings.precision]
+        self.model: Any = None  # never two of them
         self.model = load_base(self.model_settings, dtype, str(directory))
         self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
         self.tokenizer = load_tokenizer(self.model_settings, str(directory))
 
+    def close(self) -> None:
+        """See `Engine`."""
+        self.model = None
+        free()
+
     def generate(
         self,
         prompts: Sequence[Ids],
-        settings: Generate,
+        settings: Infer,
         temperatures: Sequence[float] | None = None,
         seeds: Sequence[int] | None = None,
     ) -> list[list[str]]:
@@ -269,7 +326,7 @@ class GumbelNoise:
 
 def _sampling(
     prompts: Sequence[Ids],
-    settings: Generate,
+    settings: Infer,
     temperatures: Sequence[float] | None,
     seeds: Sequence[int] | None,
 ) -> list[tuple[float, int]]:

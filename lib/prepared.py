@@ -3,8 +3,11 @@
 results/<study>/data/manifest.json       counts, ratios, checksums, source, identity
 results/<study>/data/<split>.jsonl       rows of every split
 results/<study>/data/encoded/rows/       Arrow: every distinct training row, tokenised
-results/<study>/data/encoded/test/       Arrow: prompts of the test rows and the answers to score
 results/<study>/data/encoded/<split>.npy where each row of a training split stands in rows/
+results/<study>/data/encoded/test/       Arrow: prompts of the test rows and the answers to score
+results/<study>/data/encoded/validation/ the same of validation rows, where there are any
+
+Where points render prompts differently (k-shot), each rendering has its own test-<rendering>/.
 
 A task that encodes its own rows (pairs of answers) has every split as Arrow instead:
 
@@ -37,11 +40,14 @@ from lib.runs import (
 from lib.study import Point, Study, flatten, identity
 
 MANIFEST = "manifest.json"
+PROMPTS = ("test", "validation")  # splits whose prompts are answered, and which nobody trains on
 
 
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
     """What the data of a study depend on: its `data` sections, tokenizer, and files' contents."""
     found = identity(study.config, "model")
+    del found["model.adapter"]  # its base's tokenizer is what counts
+    found["evaluate.full_test"] = study.config.evaluate.full_test or None
     sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
     for key in dict.fromkeys(key for section in sections for key in section):
         values = {digest(section.get(key)): section.get(key) for section in sections}
@@ -78,7 +84,7 @@ def prepare(
     check_writable(study.directory)
     task = tasks.part(study.config.tasks[0], "data")
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
-    splits = task.build(study.config.data, study.data_sections(), debug)
+    splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
     from lib.models import load_tokenizer
 
     tokenizer = load_tokenizer(study.config.model)
@@ -86,7 +92,8 @@ def prepare(
         encoded, rows, counts = _encode_own(study, task, tokenizer, splits.rows)
     else:
         encoded, rows = _encode(study, task, tokenizer, splits.rows), splits.rows
-        counts = {"cut": _cut({"train": encoded["rows"], "test": encoded["test"]})}
+        named = {"train" if name == "rows" else name: encoded[name] for name in encoded}
+        counts = {"cut": _cut({name: of for name, of in named.items() if name != "places"})}
     directory = study.directory / "data"
     with locked(study.directory, who):
         if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
@@ -128,23 +135,50 @@ def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
 def _encode(
     study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
 ) -> dict[str, Any]:
-    """Tokenised `rows` (every distinct training row), `test` prompts, and for each training split
-    where its rows stand in `rows`.
+    """Tokenised `rows` (every distinct training row), the prompts of each rendering of PROMPTS,
+    and in `places`, for each training split, where its rows stand in `rows`.
     """
     data, room = study.config.data, study.config.model.max_length
     answer_ids = answer_encoder(tokenizer)
-    distinct = {row["id"]: row for name, rows in splits.items() if name != "test" for row in rows}
+    training = {name: rows for name, rows in splits.items() if name not in PROMPTS}
+    distinct = {row["id"]: row for rows in training.values() for row in rows}
     encoded = [
         encode_row(tokenizer, task, row, data, room, answer_ids)
         for row in tracked(distinct.values(), len(distinct), "tokenise training rows")
     ]
-    test = []
-    for row in tracked(splits["test"], len(splits["test"]), "tokenise test rows"):
+    renderings = {rendering(task, section): section for section in study.data_sections()}
+    prompts = {
+        _named(name, rendered): _encode_prompts(tokenizer, task, splits[name], section, room)
+        for rendered, section in renderings.items()
+        for name in PROMPTS
+        if name in splits
+    }
+    position = {row_id: i for i, row_id in enumerate(distinct)}
+    places = {name: [position[row["id"]] for row in rows] for name, rows in training.items()}
+    return {"rows": encoded, **prompts, "places": places}
+
+
+def rendering(task: Any, data: Any) -> str:
+    """How points with this `data` section render their prompts; empty where all do it alike."""
+    return task.prompting(data) if hasattr(task, "prompting") else ""
+
+
+def _named(split: str, rendered: str) -> str:
+    return f"{split}-{rendered}" if rendered else split
+
+
+def _encode_prompts(
+    tokenizer: Any, task: Any, rows: list[tasks.Row], data: Any, room: int
+) -> list[dict[str, Any]]:
+    """Prompts of rows in order, each with the answers to score, in at most `room` tokens."""
+    answer_ids = answer_encoder(tokenizer)
+    made = []
+    for row in tracked(rows, len(rows), "tokenise prompts"):
         messages = task.messages(row, data)
         answers = [answer_ids(messages, answer) for answer in task.answers(data) or []]
         longest = max(map(len, [*answers, answer_ids(messages, row["target"])]))
         ids, cut = fit_prompt(tokenizer, task, row, data, room - longest)
-        test.append(
+        made.append(
             {
                 "id": row["id"],
                 "input_ids": ids,
@@ -153,13 +187,7 @@ def _encode(
                 "prompt_hash": prompt_hash(ids),
             }
         )
-    position = {row_id: i for i, row_id in enumerate(distinct)}
-    places = {
-        name: [position[row["id"]] for row in rows]
-        for name, rows in splits.items()
-        if name != "test"
-    }
-    return {"rows": encoded, "test": test, "places": places}
+    return made
 
 
 def _encode_own(
@@ -215,12 +243,20 @@ def read_manifest(study: Study) -> dict[str, Any]:
     return read_json(path)
 
 
-def encoded_test(study: Study) -> Any:
-    """The test prompts as a datasets.Dataset: id, input_ids, answers, prompt_hash."""
+def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
+    """The prompts of `test` or `validation`, as a point renders them, as a datasets.Dataset.
+
+    Its columns: id, input_ids, answers, prompt_hash, cut. Raises BadInput where the data of the
+    study lack the split or the rendering.
+    """
     from datasets import load_from_disk
 
-    read_manifest(study)
-    return load_from_disk(os.fspath(study.directory / "data" / "encoded" / "test"))
+    _check_split(study, split, point.name)
+    rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
+    path = study.directory / "data" / "encoded" / _named(split, rendered)
+    if not path.exists():
+        raise BadInput(f"{path}: no such prompts for {point.name}; run stage 1 again with --force")
+    return load_from_disk(os.fspath(path))
 
 
 def encoded_training(study: Study, point: Point) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from lib.prepared import encoded_pairs
 from lib.schema import Train
+from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
 
@@ -19,7 +20,7 @@ from lib.tasks import Row
 class Predictor:
     """See `lib.prediction.Predictor`: one base model in memory, whose adapters are swapped."""
 
-    def __init__(self, study: Study, task: str) -> None:
+    def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.rows = study, encoded_pairs(study, "test")
         self.model: Any = None
         self.made_for: Any = None
