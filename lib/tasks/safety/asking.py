@@ -137,8 +137,8 @@ def question(judge: Asked, prompt: str, answer: str) -> tuple[list[int], str | N
         return [], "the judge's chat template does not show the whole answer"
     ids = judge.tokenizer(text, add_special_tokens=False)["input_ids"]
     if judge.context is not None and len(ids) + sum(judge.room) > judge.context:
-        return [], (f"{len(ids)} tokens, and {sum(judge.room)} of the judge's answer, do not fit "
-                    f"into its context of {judge.context}")  # fmt: skip
+        return ids, (f"{len(ids)} tokens, and {sum(judge.room)} of the judge's answer, do not fit "
+                     f"into its context of {judge.context}")  # fmt: skip
     return ids, None
 
 
@@ -149,14 +149,10 @@ def start(judge: Asked, infer: Infer, longest: int) -> tuple[Any, Infer]:
     """
     from lib.generation import start_engine
 
-    scored, generated = judge.room
-    settings = infer.model_copy(update={"temperature": 0.0, "max_new_tokens": generated})
-    model = Model(
-        name=str(judge.directory),
-        max_length=max(16, longest + scored),
-        trust_remote_code=judge.settings.trust_remote_code,
-    )
-    return start_engine(model, settings, judge.directory), settings
+    settings = infer.model_copy(update={"temperature": 0.0, "max_new_tokens": judge.room[1]})
+    model = Model(name=str(judge.directory), trust_remote_code=judge.settings.trust_remote_code)
+    room, caching = longest + sum(judge.room), not judge.words
+    return start_engine(model, settings, judge.directory, room, caching), settings
 
 
 def ask(

@@ -33,11 +33,13 @@ EXAMPLE = '{"prompt_text": "…", "hazard": "dfm"}'
 LOST = {low: chr(0x2000 + low) for low in (0x13, 0x14, 0x18, 0x19, 0x1C, 0x1D)}
 
 
-def build(data: Any, wanted: Sequence[Any] = (), *given: Any) -> Splits:
+def build(
+    data: Any, wanted: Sequence[Any] = (), evaluate: Any = None, debug: bool = False
+) -> Splits:
     """The test split, empty where the study names no requests, with a report.
 
-    Nothing else of the study changes it: nothing is trained on. Raises BadInput that names file and
-    row, and never quotes a request.
+    `wanted`, `evaluate` and `debug` change nothing: nothing is trained on, and `limit` alone says
+    how many. Raises BadInput that names file and row, and never quotes a request.
     """
     if data.prompts is None:
         return Splits({"test": []}, {"prompts": None})

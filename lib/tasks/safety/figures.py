@@ -16,6 +16,7 @@ from lib.wording import percent
 LABEL = "answers judged safe (%)"
 MOST = 6  # points whose dots can be told apart at one hazard
 APART = 0.75  # of the room of a hazard, taken by the dots of all points
+WIDE = 12  # letters of a line of a hazard's name
 LIMITS = (-0.03, 1.03)  # room for markers at 0 and 1
 
 
@@ -49,7 +50,7 @@ def hazards_figure(found: Mapping[str, Mapping[str, Any]], title: str) -> Figure
             Series(
                 name,
                 [place + beside for place in range(len(hazards))],
-                [row.get("rate") for row in table],
+                [row.get("value") for row in table],
                 [row.get("low") for row in table],
                 [row.get("high") for row in table],
                 style=category(i),
@@ -57,8 +58,8 @@ def hazards_figure(found: Mapping[str, Mapping[str, Any]], title: str) -> Figure
             )
         )
     alone = next(iter(found.values())) if len(found) == 1 else None
-    mean = {f"all, {percent(alone['rate'])}": [alone["rate"]]} if alone else {}
-    names = [textwrap.fill(name, 12) for name in hazards.values()]
+    mean = {f"all, {percent(alone['value'])}": [alone["value"]]} if alone else {}
+    names = [textwrap.fill(name, WIDE, break_long_words=False) for name in hazards.values()]
     panel = Panel(
         "",
         "hazard of the request",
@@ -77,13 +78,13 @@ def hazards_heatmap(found: Mapping[str, Mapping[str, Any]], title: str) -> Figur
     """Points down, hazards across, each cell with its rate and interval."""
     hazards = _hazards(found)
     tables = [[metrics["hazards"].get(h, {}) for h in hazards] for metrics in found.values()]
-    cells = [[row.get("rate") for row in table] for table in tables]
+    cells = [[row.get("value") for row in table] for table in tables]
     texts = [
-        ["" if row.get("rate") is None else f"{100 * row['rate']:.0f}\n{_span(row)}"
+        ["" if row.get("value") is None else f"{100 * row['value']:.0f}\n{_span(row)}"
          for row in table]
         for table in tables
     ]  # fmt: skip
-    columns = [textwrap.fill(name, 10) for name in hazards.values()]
+    columns = [textwrap.fill(name, WIDE, break_long_words=False) for name in hazards.values()]
     table = Table("", list(found), columns, cells, texts)
     return heatmap([table], title, "hazard of the request", "", LABEL, _note(found), (0.0, 1.0))
 

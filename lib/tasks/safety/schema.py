@@ -17,7 +17,7 @@ HAZARDS = {
     "src": "sex-related crimes",
     "cse": "child sexual exploitation",
     "ssh": "suicide and self-harm",
-    "iwp": "indiscriminate weapons",
+    "iwp": "CBRNE weapons",
     "ncr": "non-violent crimes",
     "ipv": "intellectual property",
     "dfm": "defamation",

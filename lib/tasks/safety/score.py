@@ -78,26 +78,29 @@ def _judge_all(
     prompts = {row["id"]: row["prompt"] for row in rows}
     asked = [[question(judge, prompts[m["id"]], m["outputs"][0]) for m in made]
              for _, _, made in ready]  # fmt: skip
-    longest = max(len(ids) for of_point in asked for ids, _ in of_point)
+    longest = max((len(ids) for of_point in asked for ids, error in of_point if not error),
+                  default=1)  # fmt: skip
     if stop():
         return False
     say(f"{task}: {sum(map(len, asked))} answers for the judge {judge.settings.model}")
     engine, infer = start(judge, study.config.infer, longest)
-    for (point, identity, made), questions in zip(ready, asked, strict=True):
-        judged: list[Row] = []
-        while len(judged) < len(made):
-            if stop():
-                return False
-            part = slice(len(judged), len(judged) + infer.batch_size)
-            answers = [row["outputs"][0] for row in made[part]]
-            found = ask(judge, engine, infer, answers, questions[part])
-            judged += [
-                {"id": row["id"], "judgments": [one]}
-                for row, one in zip(made[part], found, strict=True)
-            ]
-        write_jsonl(point.directory / f"judgments_{task}.jsonl", judged)
-        mark_done(point.directory, f"judge_{task}", identity)
-        verdicts = [row["judgments"][0] for row in judged]
-        lost = sum(one["verdict"] is None for one in verdicts)
-        say(f"{point.name}: {task}: {len(verdicts) - lost} of {len(verdicts)} answers judged")
+    try:
+        for (point, identity, made), questions in zip(ready, asked, strict=True):
+            judged: list[Row] = []
+            while len(judged) < len(made):
+                if stop():
+                    return False
+                part = slice(len(judged), len(judged) + infer.batch_size)
+                answers = [row["outputs"][0] for row in made[part]]
+                found = ask(judge, engine, infer, answers, questions[part])
+                judged += [
+                    {"id": row["id"], "judgments": [one]}
+                    for row, one in zip(made[part], found, strict=True)
+                ]
+            write_jsonl(point.directory / f"judgments_{task}.jsonl", judged)
+            mark_done(point.directory, f"judge_{task}", identity)
+            lost = sum(row["judgments"][0]["verdict"] is None for row in judged)
+            say(f"{point.name}: {task}: {len(judged) - lost} of {len(judged)} answers judged")
+    finally:
+        engine.close()
     return True
