@@ -3,6 +3,7 @@
     python -m stages.stage3_infer configs/weighted_loss.yaml --index 0
 
 Writes results/<study>/<point>/predictions.jsonl, and of each further task predictions_<task>.jsonl.
+Before that, where train.sweep kept several weights, the best on the validation rows become model/.
 One engine serves all tasks and all points of a range (--index 0-18); its memory is free before a
 judge is loaded. On USR2 or TERM it exits 75 after the rows at hand; run again, it goes on there.
 """
@@ -21,6 +22,7 @@ from lib.prepared import train_identity
 from lib.runs import is_done, locked, set_aside
 from lib.serving import Served
 from lib.study import Point, Study
+from lib.sweep import choose, is_due
 from lib.testsets import manifest_of, predict_identity, rows_of
 from stages.command import DONE, STOPPED, chosen_points, load, parser, run, say, who
 
@@ -54,6 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[], bool]) -> bool:
     """Predict every task for each point, then score what there is to score; False where stopped."""
     served = Served(study)
+    for point in filter(is_due, points):
+        with locked(point.directory, who()):
+            step = choose(study, point, served, stop)
+        if step is None:
+            return False
+        say(f"{point.name}: weights of step {step} chosen, see checkpoint_scores.csv")
     for task in study.tasks:
         if not predict_task(study, task, points, force, served, stop):
             return False

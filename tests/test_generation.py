@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib.encoding import encode_answer, encode_prompt, end_tokens
-from lib.generation import GumbelNoise, HfEngine, VllmEngine, start_engine, whole_weights
+from lib.generation import start_engine, whole_weights
+from lib.hf_engine import GumbelNoise, HfEngine
 from lib.models import load_for_training, load_tokenizer
 from lib.schema import Infer, Lora, Model, Train
+from lib.vllm_engine import VllmEngine
 from tests.conftest import REPOSITORY
 
 REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"

@@ -64,7 +64,7 @@ class Predictor:
         import torch
         from peft import load_peft_weights, set_peft_model_state_dict
 
-        from lib.models import load_base, load_for_training
+        from lib.models import load_base, load_for_training, nf4_fault
 
         train, model = point.config.train, point.config.model
         directory = point.directory / "model"
@@ -77,7 +77,7 @@ class Predictor:
             self.model = None
             self.model = load_for_training(model, train)
             self.made_for = _base(train)
-            if train.tuning != "qlora":  # 4-bit weights are where they belong
+            if train.tuning != "qlora" or nf4_fault():  # 4-bit weights are where they belong
                 self.model.to(device)
         set_peft_model_state_dict(self.model, load_peft_weights(str(directory), device=device))
 
