@@ -8,6 +8,7 @@ from lib.errors import listed, nearest
 from lib.schema import Count, Strict
 
 KIND = None  # nothing to train on
+JUDGES = ("safe_unsafe", "qwen3guard", "llama_guard")  # kinds whose verdicts are read
 SAMPLE = "sample"  # as `prompts`: a dozen mild requests of our own
 COLUMNS = ("id", "prompt", "hazard")
 # Hazard → its name. Source: MLCommons AILuminate 1.0, README of the demo prompt set. Codes such as

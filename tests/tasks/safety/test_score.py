@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from lib import generation
 from lib.errors import BadInput
+from lib.hf_engine import HfEngine
 from lib.runs import done_mark, read_json, read_jsonl, write_jsonl
 from lib.study import load_study
 from lib.tasks.safety.evaluate import evaluate
@@ -59,13 +59,13 @@ def engines(monkeypatch) -> list:
     """Return a list to which every engine that starts or closes adds itself."""
     seen = []
     for name in ("__init__", "close"):
-        known = getattr(generation.HfEngine, name)
+        known = getattr(HfEngine, name)
 
         def watched(self, *given, known=known, name=name):
             seen.append(name)
             return known(self, *given)
 
-        monkeypatch.setattr(generation.HfEngine, name, watched)
+        monkeypatch.setattr(HfEngine, name, watched)
     return seen
 
 
@@ -165,6 +165,8 @@ def test_without_requests_nothing_is_scored(write_study, prepared_study, tiny_mo
 
 
 def test_bad_judges(judged, tiny_model, tmp_path):
+    with pytest.raises(BadInput, match="judge.kind: found 'rating', expected .*safe_unsafe, "):
+        judged(kind="rating", url="http://localhost:1/v1")
     with pytest.raises(BadInput, match="judge.prompt: found null, expected the guidelines"):
         judged(prompt=None)
     with pytest.raises(BadInput, match="judge.model: no such model directory ./nowhere"):
