@@ -26,7 +26,7 @@ def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return tokenizer(text, add_special_tokens=False)["input_ids"]
-    return tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n")["input_ids"]
+    return tokenizer(_joined(messages))["input_ids"]
 
 
 def encode_answer(
@@ -34,11 +34,13 @@ def encode_answer(
 ) -> list[int]:
     """Token ids of an answer, its end of turn included, as they follow `encode_prompt`'s.
 
-    The template is applied to the whole conversation and the prompt's text taken off, so that the
-    end of turn is the model's own. `template`: further variables of it, as the prompt had them.
+    The template is applied to the whole conversation, so that the end of turn is the model's own,
+    and the whole is tokenised: a tokenizer may put a space before a text that stands alone. Where
+    the answer's first letters would share a token with the prompt's last, its text is tokenised
+    alone after all: in generation the prompt's tokens are there already. `template`: further
+    variables of the template, as the prompt had them.
     """
     *messages, last = harmless(tokenizer, [*messages, {"role": "assistant", "content": answer}])
-    text = last["content"]
     if tokenizer.chat_template:
         apply = partial(tokenizer.apply_chat_template, tokenize=False, **template)
         prompt, whole = apply(messages, add_generation_prompt=True), apply([*messages, last])
@@ -48,13 +50,24 @@ def encode_answer(
                 "differently once an answer follows; training would not match "
                 "generation"
             )
-        text = whole[len(prompt) :]
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    else:
+        prompt = _joined(messages)
+        whole = prompt + last["content"]
+    ahead, ids = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, whole))
+    if ids[: len(ahead)] == ahead:
+        ids = ids[len(ahead) :]
+    else:
+        ids = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
     ends = end_tokens(tokenizer)
     for position, token in enumerate(ids):
         if token in ends:  # what a template puts behind the end of turn is never generated
             return ids[: position + 1]
     return [*ids, tokenizer.eos_token_id]
+
+
+def _joined(messages: list[Message]) -> str:
+    """A prompt for a tokenizer without a template."""
+    return "\n\n".join(m["content"] for m in messages) + "\n\n"
 
 
 def harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:

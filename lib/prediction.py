@@ -75,6 +75,14 @@ def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
     return read_jsonl(path), checksum(path)[:12]
 
 
+def files_of(study: Study, task: str, point: Point) -> list[str]:
+    """Names of the files that stages 3 and 4 made of a task for a point, partial ones too."""
+    name = study.named("predictions", task)
+    parts = [path.name for path in point.directory.glob(f".{name}-*.part.jsonl")]
+    of_judge, metrics = f"judgments_{task}.jsonl", f"{study.named('metrics', task)}.json"
+    return [*parts, f"{name}.jsonl", of_judge, metrics]
+
+
 def predict(
     study: Study, task: str, point: Point, predictor: Predictor, stop: Callable[[], bool]
 ) -> int | None:

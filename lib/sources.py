@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import json
 import logging
 import zlib
@@ -47,6 +46,18 @@ def read_placed(source: str, split: str, example: str) -> Placed:
     return placed
 
 
+def read_named(source: str, key: str, example: str, words: Sequence[str] = ()) -> Placed:
+    """(where, row) of every row of the file that a study's `key` names, which is no hub id.
+
+    `words`: what else the key may hold, for a misspelling. Raises BadInput as `read_placed` does.
+    """
+    path = Path(source).expanduser()
+    if not path.is_file():
+        hint = nearest(source, words) or _nearest_file(path)
+        raise BadInput(f"{key}: {source}: no such file{hint}")
+    return read_placed(source, "", example)
+
+
 def is_file(source: str) -> bool:
     """Whether `source` is a file. Raises BadInput where it only looks like one."""
     path = Path(source).expanduser()
@@ -57,12 +68,6 @@ def is_file(source: str) -> bool:
     if not path.is_dir() and (looks or source[:1] in "./~" or source.count("/") > 1):
         raise BadInput(f"{source}: no such file{_nearest_file(path)}")
     return False
-
-
-def checksum(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with Path(path).expanduser().open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def guess_column(name: str, aliases: Sequence[str], found: Iterable[str]) -> str | None:

@@ -4,10 +4,13 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from lib.schema import Judge
+from lib.settings import read_yaml
 from lib.study import load_study
 from lib.tasks.decision.papers import read_papers
 from lib.tasks.decision.schema import Data
@@ -23,7 +26,8 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> list[list[str]]:
     """Return the words of every command line of the README, in order, without comments."""
-    lines = (line for block in blocks("bash") for line in block.splitlines())
+    joined = (block.replace("\\\n", " ") for block in blocks("bash"))
+    lines = (line for block in joined for line in block.splitlines())
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
@@ -102,6 +106,13 @@ def test_yaml_excerpt_is_a_grid(write_study) -> None:
     study = load_study(path)
     assert len(study.grid) == 1 + 2 * 2 == len({point.name for point in study.points()})
     assert study.point(1).name in README
+
+
+def test_yaml_of_the_judge_is_a_judge() -> None:
+    (indented,) = re.findall(r"^  ```yaml\n(.*?)^  ```", README, re.MULTILINE | re.DOTALL)
+    ((section, keys),) = read_yaml(textwrap.dedent(indented), "README.md").items()
+    assert section == "judge"
+    assert Judge(**keys).url
 
 
 EXAMPLES = [row for row in table("format") if row[1].startswith("`")]

@@ -648,6 +648,19 @@ def test_a_tau_that_dpo_does_not_use(write_study):
         load_study(write_study(changes))
 
 
+def test_a_beta_that_td_dpo_without_a_regulariser_does_not_use(write_study):
+    changes = OF_PAIRS | {
+        "train.objective": "td_dpo",
+        "train.regulariser": "none",
+        "axes": {"beta": "train.beta"},
+        "grid": [{"beta": [0.1, 0.5]}],
+        "evaluate.baseline": {"beta": 0.1},
+    }
+    with pytest.raises(BadInput, match=r"does not use axis 'beta' \(train\.regulariser is none\)"):
+        load_study(write_study(changes, drop=["trial"]))
+    load_study(write_study(changes | {"train.regulariser": "squared_logratio"}, drop=["trial"]))
+
+
 # -- skipped tasks, adapters, sweeps, judges -------------------------------------------------------
 
 BOTH = {"tasks": ["decision", "mt_bench"]}
