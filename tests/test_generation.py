@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib.encoding import encode_answer, encode_prompt, end_tokens
-from lib.generation import GumbelNoise, HfEngine, VllmEngine, start_engine, whole_weights
+from lib.generation import start_engine, whole_weights
+from lib.hf_engine import GumbelNoise, HfEngine
 from lib.models import load_for_training, load_tokenizer
-from lib.schema import Generate, Lora, Model, Train
+from lib.schema import Infer, Lora, Model, Train
+from lib.vllm_engine import VllmEngine
 from tests.conftest import REPOSITORY
 
 REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
@@ -25,7 +27,7 @@ TEXTS = (
     "Count: one, two, three,",
 )
 ANSWERS = (r"\boxed{Accept}", r"\boxed{Reject}", "no")
-FP32 = Generate(engine="hf", precision="fp32", max_new_tokens=12)
+FP32 = Infer(engine="hf", precision="fp32", max_new_tokens=12)
 
 
 def token_ids(tokenizer) -> tuple[list[list[int]], list[list[list[int]]]]:
@@ -223,7 +225,7 @@ class TestVllm:
     """
 
     MODEL = Model(name=str(REAL), max_length=192)
-    SETTINGS = Generate(engine="vllm", precision="fp32", max_new_tokens=12)
+    SETTINGS = Infer(engine="vllm", precision="fp32", max_new_tokens=12)
     CLOSE = 1e-2
 
     @pytest.fixture(scope="class")

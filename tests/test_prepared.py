@@ -114,7 +114,7 @@ def test_another_config_is_refused_by_its_keys(prepared_study, snapshot, word, c
 
 
 def test_what_is_no_part_of_the_data_changes_nothing(prepared_study: str) -> None:
-    words = ["train.learning_rate=1", "evaluate.level=0.9", "generate.max_new_tokens=3"]
+    words = ["train.learning_rate=1", "evaluate.level=0.9", "infer.max_new_tokens=3"]
     assert prepare(load_study(prepared_study, words))
 
 
@@ -190,7 +190,7 @@ def test_one_task_at_a_time(write_study, tiny_model: Path) -> None:
 def test_a_full_disk_leaves_no_half_data(write_study, tiny_model, small_disk, snapshot) -> None:
     if not os.path.ismount(small_disk):
         pytest.skip("a limit on the size of a file stops none of these small files")
-    study = load_study(write_study({"model.name": str(tiny_model), "results": str(small_disk)}))
+    study = load_study(write_study({"model.name": str(tiny_model), "results_dir": str(small_disk)}))
     filler, fits = small_disk / "filler", 0
     free = shutil.disk_usage(small_disk).free
     for room in (4096, 16384, 24576, 32768, 40960, 49152, 57344, 65536, 81920, 131072):
@@ -231,7 +231,7 @@ def test_stored_rows_are_what_encoding_gives_now(prepared_study: str, tokenizer)
         encode_row(tokenizer, task, row, config.data, config.model.max_length, answer_ids)
         for row in rows
     ]
-    test = encoded_test(study).to_list()
+    test = encoded_test(study, study.point(0)).to_list()
     assert [row["id"] for row in test] == [row["id"] for row in rows_of(study, "decision")]
     for made, row in zip(test, rows_of(study, "decision"), strict=True):
         messages = task.messages(row, config.data)
@@ -248,7 +248,7 @@ def test_what_had_to_be_cut_is_counted(prepared_study: str) -> None:
     study = load_study(prepared_study, ["name=shorter", f"model.max_length={room}"])
     cut = prepare(study)["cut"]
     assert cut["train"] == sum(encoded_training(study, study.point(0))["cut"])
-    assert cut["test"] == sum(encoded_test(study)["cut"])
+    assert cut["test"] == sum(encoded_test(study, study.point(0))["cut"])
     assert cut["train"] > 0
     assert max(map(len, encoded_training(study, study.point(0))["input_ids"])) <= room
 
@@ -286,7 +286,7 @@ def test_a_split_that_is_not_there_is_named(prepared_study: str) -> None:
 
 def test_without_data_stage_1_is_named(write_study) -> None:
     study = load_study(write_study())
-    for ask in (read_manifest, encoded_test):
+    for ask in (read_manifest, lambda study: encoded_test(study, study.point(0))):
         with pytest.raises(BadInput, match="no data yet; run python -m stages.stage1_generate_da"):
             ask(study)
 
@@ -380,13 +380,18 @@ def test_a_point_depends_on_its_config_and_its_rows(prepared_study: str) -> None
     assert train["split sha256"] == read_manifest(study)["splits"]["train_1-1"]["sha256"][:12]
     assert predict.items() >= train.items()
     assert predict["test sha256"] == read_manifest(study)["splits"]["test"]["sha256"][:12]
-    assert predict["generate.max_new_tokens"] == 4
-    assert "generate.max_new_tokens" not in train
+    assert predict["infer.max_new_tokens"] == 4
+    assert "infer.max_new_tokens" not in train
     other = train_identity(study, baseline)
     # A baseline weights no class, so what it would weight by is no part of it.
     assert {key for key in train if train[key] != other.get(key)} == {
         "train.gamma", "train.weighted_class", "train.weighting",
     }  # fmt: skip
-    words = ["evaluate.level=0.9", "train.micro_batch=2", "generate.chunk=3", "slurm.train.gpus=0"]
+    words = [
+        "evaluate.level=0.9",
+        "train.micro_batch=2",
+        "infer.batch_size=3",
+        "slurm.train.gpus=0",
+    ]
     again = load_study(prepared_study, words)
     assert predict_identity(again, again.point(1), "decision") == predict

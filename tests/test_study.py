@@ -90,7 +90,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
         ({"axes.again": "train.gamma"}, "axes.again: train.gamma is what axis 'gamma' sweeps"),
         ({"grid": {}}, r"grid: found \{\}, expected a list of blocks"),
         ({"grid": []}, r"grid: found \[\], expected a list of blocks"),
-        ({"results": 5}, "results: found 5, expected a directory"),
+        ({"results_dir": 5}, "results_dir: found 5, expected a directory"),
         ({"name": "a/b"}, "name: found 'a/b', expected letters, digits"),
         ({"name": ".."}, "name: found '..', expected letters, digits"),
         ({"name": 5}, "name: found 5, expected letters, digits"),
@@ -275,9 +275,11 @@ def test_an_override_is_typed_and_may_be_nested(write_study, word, key, value) -
 
 def test_later_words_win_and_own_keys_can_be_overridden(write_study, tmp_path) -> None:
     path = write_study()
-    study = load_study(path, ["name=one", "name=two", f"results={tmp_path}/there", "train.clip=2"])
+    study = load_study(
+        path, ["name=one", "name=two", f"results_dir={tmp_path}/there", "train.clip=2"]
+    )
     assert study.directory == tmp_path / "there" / "two"
-    assert study.words == ("name=one", "name=two", f"results={tmp_path}/there", "train.clip=2")
+    assert study.words == ("name=one", "name=two", f"results_dir={tmp_path}/there", "train.clip=2")
     grid = "grid=[{variant: baseline, gamma: 1}]"
     assert [p.name for p in load_study(path, [grid]).points()] == ["baseline_gamma1"]
     words = ["variants.accept.train.clip=7", "trial.train.batch_size=8"]
@@ -514,13 +516,13 @@ OTHER = {
     "train.processes": 2,
     "train.fsdp": "x.yaml",
     "train.report_to": ["wandb"],
-    "generate.chunk": 7,
-    "generate.gpu_memory": 0.5,
+    "infer.batch_size": 7,
+    "infer.gpu_memory": 0.5,
 }
 
 
 def identified(path: str, *words: str) -> dict:
-    return identity(load_study(path, words).point(1).config, "model", "data", "train", "generate")
+    return identity(load_study(path, words).point(1).config, "model", "data", "train", "infer")
 
 
 def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
@@ -543,8 +545,8 @@ def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
         "data.instruction=x",
         "model.name=other/model",
         "model.max_length=64",
-        "generate.engine=vllm",
-        "generate.temperature=0.5",
+        "infer.engine=vllm",
+        "infer.temperature=0.5",
     ],
 )
 def test_identity_holds_everything_else(write_study, word: str) -> None:
@@ -555,7 +557,7 @@ def test_identity_holds_everything_else(write_study, word: str) -> None:
 
 def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -> None:
     config = load_study(write_study()).point(1).config
-    sections = ("model", "data", "train", "generate")
+    sections = ("model", "data", "train", "infer")
     every = flatten(config.model_dump(include=set(sections)))
     ignored = {f"train.{k}" for ks in OBJECTIVE_KEYS.values() for k in ks}
     ignored -= {f"train.{k}" for k in OBJECTIVE_KEYS[config.train.objective]}

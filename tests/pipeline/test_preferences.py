@@ -28,10 +28,10 @@ def server(monkeypatch):
 def words(tiny_model, tmp_path, server) -> list[str]:
     return [
         "mode=trial",
-        f"results={tmp_path}",
+        f"results_dir={tmp_path}",
         f"model.name={tiny_model}",
         "train.precision=fp32",
-        "generate.precision=fp32",
+        "infer.precision=fp32",
         "evaluate.resamples=100",
         f"judge.url={server.url}",
         "judge.model=gpt-x",
@@ -177,7 +177,7 @@ def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_p
 )
 def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line, snapshot):
     monkeypatch.chdir(REPOSITORY)
-    base = ["mode=trial", f"results={tmp_path}", f"model.name={tiny_model}"]
+    base = ["mode=trial", f"results_dir={tmp_path}", f"model.name={tiny_model}"]
     for stage in ("stage1_generate_datasets", "stage2_train"):
         options = ["--index", "0"] if stage == "stage2_train" else []
         ended = run_stage(stage, STUDY, *base, *words, *options)

@@ -76,7 +76,7 @@ def whole(tiny_model, prepared_data, tmp_path_factory):
     from tests.conftest import study_text
 
     root = tmp_path_factory.mktemp("whole")
-    changes = {"model.name": str(tiny_model), "results": str(root / "results")}
+    changes = {"model.name": str(tiny_model), "results_dir": str(root / "results")}
     path = root / "small.yaml"
     path.write_text(study_text(changes, ()), encoding="utf-8")
     shutil.copytree(prepared_data, root / "results" / "small" / "data")

@@ -12,6 +12,7 @@ from typing import Any
 
 from lib.prepared import encoded_pairs
 from lib.schema import Train
+from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
 
@@ -19,7 +20,7 @@ from lib.tasks import Row
 class Predictor:
     """See `lib.prediction.Predictor`: one base model in memory, whose adapters are swapped."""
 
-    def __init__(self, study: Study, task: str) -> None:
+    def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.rows = study, encoded_pairs(study, "test")
         self.model: Any = None
         self.made_for: Any = None
@@ -63,7 +64,7 @@ class Predictor:
         import torch
         from peft import load_peft_weights, set_peft_model_state_dict
 
-        from lib.models import load_base, load_for_training
+        from lib.models import load_base, load_for_training, nf4_fault
 
         train, model = point.config.train, point.config.model
         directory = point.directory / "model"
@@ -76,7 +77,7 @@ class Predictor:
             self.model = None
             self.model = load_for_training(model, train)
             self.made_for = _base(train)
-            if train.tuning != "qlora":  # 4-bit weights are where they belong
+            if train.tuning != "qlora" or nf4_fault():  # 4-bit weights are where they belong
                 self.model.to(device)
         set_peft_model_state_dict(self.model, load_peft_weights(str(directory), device=device))
 
