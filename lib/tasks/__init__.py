@@ -3,7 +3,7 @@
 A task is a folder. Stages call the functions below and never name a task. A study lists its tasks:
 the first is trained on, compared and owns the section `data`; a further one is predicted and
 evaluated on a test set of its own (`build` and `grade` of its data part, `evaluate`,
-`point_figures`), from the section that has its name.
+and its figures), from the section that has its name.
 
 Row of a split (written by stage 1 as JSONL, one object a line):
 
