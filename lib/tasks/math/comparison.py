@@ -36,7 +36,6 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
              "metrics": {"accuracy", "accuracy_strict", "safety": rate | null},
              "rows", "no_number", "unended", "by_steps",         null where not measured
              "safety": metrics of the safety task without items | null,
-             "partial": answers to fewer problems than the test set has,
              "reference": name | null, "same_prompts": whether it has the same examples,
              "accuracy_difference", "safety_difference": paired | null}}}
 
@@ -46,16 +45,16 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
 
     The reference of a point is the point that `evaluate.baseline` names, or one of the same variant
     that renders the same prompts, where there is one: so a 5-shot point meets a 5-shot baseline.
-    A partial point is compared with nothing.
+    A partial point (of fewer test rows) has its rates, and is compared with nothing.
     """
     name, reason = find_baseline(points, settings)
-    tables = {point.name: _of_point(point, len(rows)) for point in points}
+    tables = {point.name: _of_point(point) for point in points}
     by_name = {point.name: point for point in points}
     items = {p.name: {"accuracy": _right(p), "safety": _safe(p)} for p in points}
     for point in points if reason is None else ():
         table = tables[point.name]
         other = reference_of(point, by_name[name], points)
-        if other.name == point.name or table["partial"]:
+        if other.name == point.name or point.status == "partial":
             continue
         table["reference"] = other.name
         table["same_prompts"] = prompting(point.config.data) == prompting(other.config.data)
@@ -132,8 +131,8 @@ def _shared(one: PointResult, other: PointResult) -> int:
     return sum(other.values.get(axis) == value for axis, value in one.values.items())
 
 
-def _of_point(point: PointResult, rows: int) -> dict[str, Any]:
-    metrics = point.metrics if measured(point) else None
+def _of_point(point: PointResult) -> dict[str, Any]:
+    metrics = point.metrics if measured(point) or point.status == "partial" else None
     safety = point.others.get("safety")
     found = dict((metrics or {"metrics": {}})["metrics"])
     return {
@@ -148,7 +147,6 @@ def _of_point(point: PointResult, rows: int) -> dict[str, Any]:
         },
         **{key: metrics and metrics[key] for key in ("rows", "no_number", "unended", "by_steps")},
         "safety": safety and {k: v for k, v in safety.items() if k != "verdicts"},
-        "partial": metrics is not None and metrics["rows"] < rows,
         "reference": None,
         "same_prompts": None,
         **{f"{family}_difference": None for family in FAMILIES},

@@ -18,10 +18,10 @@ def sentences(tables: Mapping[str, Any]) -> list[str]:
 
 
 def absent(tables: Mapping[str, Any]) -> str:
-    """`missing: a, b; diverged: c; few problems: d`, or nothing where all is measured."""
+    """`missing: a, b; diverged: c; 1 of 263 problems: d`, or nothing where all is measured."""
     groups: dict[str, list[str]] = {}
     for name, table in tables["points"].items():
-        if table["partial"]:
+        if table["status"] == "partial":
             groups.setdefault(f"{table['rows']} of {tables['rows']:,} problems", []).append(name)
         elif table["status"] != "done":
             groups.setdefault(table["status"], []).append(name)
@@ -30,7 +30,7 @@ def absent(tables: Mapping[str, Any]) -> str:
 
 def whole(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The points that are not partial, with their tables."""
-    return {name: table for name, table in tables["points"].items() if not table["partial"]}
+    return {n: table for n, table in tables["points"].items() if table["status"] != "partial"}
 
 
 def _rates(tables: Mapping[str, Any], metric: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from lib.judge import open_judge
@@ -53,19 +54,19 @@ def score(
         say(f"{task}: rated already")
         return True
     client = open_judge(settings, environ, study.directory / "judge.jsonl")
-    judged = rated(rows * len(ready), [row for made in answers for row in made], prompts, client,
-                   stop)  # fmt: skip
+    asked = [row for made in answers for row in rows[: len(made)]]
+    judged = iter(rated(asked, [row for made in answers for row in made], prompts, client, stop))
     whole = True
-    for number, (point, identity) in enumerate(ready):
-        own = judged[number * len(rows) : (number + 1) * len(rows)]
+    for (point, identity), made in zip(ready, answers, strict=True):
+        own = list(islice(judged, len(made)))
         write_jsonl(point.directory / f"judgments_{task}.jsonl", own)
         left = sum(judgment["raw"] is None for row in own for judgment in row["judgments"])
         if left:
             whole = False
-            say(f"{point.name}: {task}: {left} of {2 * len(rows)} turns unrated")
+            say(f"{point.name}: {task}: {left} of {2 * len(own)} turns unrated")
         else:
             mark_done(point.directory, f"judge_{task}", identity)
-            say(f"{point.name}: {task}: {2 * len(rows)} turns rated")
+            say(f"{point.name}: {task}: {2 * len(own)} turns rated")
     return whole or not stop()
 
 
