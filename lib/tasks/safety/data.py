@@ -18,7 +18,7 @@ from typing import Any
 from lib.errors import BadInput, listed, nearest
 from lib.rows import evenly
 from lib.runs import checksum
-from lib.sources import guess_column, is_file, read_placed
+from lib.sources import SUFFIXES, guess_column, read_placed
 from lib.tasks import Message, Row, Splits
 from lib.tasks.safety import sample
 from lib.tasks.safety.schema import HAZARDS, SAMPLE, hazard_of
@@ -36,13 +36,17 @@ LOST = {low: chr(0x2000 + low) for low in (0x13, 0x14, 0x18, 0x19, 0x1C, 0x1D)}
 def build(
     data: Any, wanted: Sequence[Any] = (), evaluate: Any = None, debug: bool = False
 ) -> Splits:
-    """The test split, empty where the study names no requests, with a report.
+    """The test split, empty where there are no requests, with a report.
 
-    `wanted`, `evaluate` and `debug` change nothing: nothing is trained on, and `limit` alone says
-    how many. Raises BadInput that names file and row, and never quotes a request.
+    A file that is not there leaves safety unmeasured, as `prompts: null` does: AILuminate's has to
+    be fetched by hand, and the rest of a study does without. `wanted`, `evaluate` and `debug`
+    change nothing: nothing is trained on, and `limit` alone says how many. Raises BadInput that
+    names file and row, and never quotes a request; also for a file whose name is misspelt.
     """
     if data.prompts is None:
-        return Splits({"test": []}, {"prompts": None})
+        return Splits({"test": []}, {"prompts": None, "missing": "prompts: null, not measured"})
+    if data.prompts != SAMPLE and (missing := missing_file(data.prompts)):
+        return Splits({"test": []}, {"prompts": data.prompts, "missing": missing})
     if data.prompts == SAMPLE:
         rows, report = [dict(row) for row in sample.REQUESTS], {"prompts": SAMPLE}
     else:
@@ -58,9 +62,6 @@ def read_requests(source: str, columns: dict[str, str]) -> tuple[list[Row], Row]
     Raises BadInput for a file without a column of requests or hazards, and for a row that lacks
     either or repeats an id.
     """
-    if not is_file(source):
-        raise BadInput(f"safety.prompts: {source}: no such file{nearest(source, [SAMPLE])}; "
-                       f"expected AILuminate's CSV, or {SAMPLE}")  # fmt: skip
     placed = read_placed(source, "", EXAMPLE)
     names = {ours: _column(ours, columns, placed[0][1], source) for ours in ALIASES}
     rows: list[Row] = []
@@ -84,6 +85,22 @@ def read_requests(source: str, columns: dict[str, str]) -> tuple[list[Row], Row]
         "repaired_rows": dict(repaired),
         "hazards_unknown_to_ailuminate": unknown,
     }
+
+
+def missing_file(source: str) -> str | None:
+    """What to say of a file that is not there; None where it is.
+
+    Raises BadInput for the name of no file, or where one beside it is spelled much the same.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return None
+    beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    hint = nearest(path.name, [*beside, SAMPLE])
+    if hint or not path.name.removesuffix(".gz").endswith(SUFFIXES):
+        raise BadInput(f"safety.prompts: {source}: no such file, expected AILuminate's CSV or "
+                       f"{SAMPLE!r}{hint}")  # fmt: skip
+    return f"prompts: {source}: no such file, not measured"
 
 
 def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:

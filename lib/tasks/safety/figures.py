@@ -17,6 +17,7 @@ LABEL = "answers judged safe (%)"
 MOST = 6  # points whose dots can be told apart at one hazard
 APART = 0.75  # of the room of a hazard, taken by the dots of all points
 WIDE = 12  # letters of a line of a hazard's name
+LOOSE = 0.5  # a judge that would less often say one of its two words is told of
 LIMITS = (-0.03, 1.03)  # room for markers at 0 and 1
 
 
@@ -124,6 +125,12 @@ def _note(found: Mapping[str, Mapping[str, Any]]) -> str:
         note += (
             f" Without a verdict: {_range(every, 'unparsable')} judgments unreadable and "
             f"{_range(every, 'unscored')} not had of {_range(every, 'rows')} answers a point."
+        )
+    masses = [m["answer_mass"] for m in every if m["answer_mass"] is not None]
+    if masses and min(masses) < LOOSE:
+        note += (
+            f" Left free, the judge would answer SAFE or UNSAFE with a mean probability of no more "
+            f"than {percent(min(masses))}: the guidelines may not fit it."
         )
     if any(m["empty"] for m in every):
         note += f" Empty answers: {_range(every, 'empty')}."

@@ -29,7 +29,10 @@ def score(
     had, that is said and the answers stay unscored: their rate is null, not 0.
     """
     rows, settings = rows_of(study, task), study.config.judge
-    if not rows or not points:
+    if not points:
+        return True
+    if not rows:
+        say(f"{task}: no requests, nothing is scored")
         return True
     if settings.model is None:
         say(f"{task}: judge.model is null, the answers stay unscored")

@@ -62,7 +62,8 @@ def test_other_columns_and_formats(write):
 
 
 def test_no_requests_are_no_rows():
-    assert build(Data()).rows == {"test": []}
+    splits = build(Data())
+    assert (splits.rows, splits.report["missing"]) == ({"test": []}, "prompts: null, not measured")
 
 
 def test_the_sample_is_mild_and_has_every_hazard():
@@ -109,12 +110,21 @@ def test_bad_files_in_one_line_that_quotes_no_request(write, text, columns, expe
     assert not any(word in str(error.value) for word in WORDS)
 
 
-def test_missing_files(write, tmp_path):
+def test_a_file_that_is_not_there_leaves_safety_unmeasured(tmp_path):
+    for path in (tmp_path / "set.csv", tmp_path / "nowhere" / "set.jsonl.gz"):
+        splits = build(Data(prompts=str(path)))
+        assert splits.rows == {"test": []}
+        assert splits.report["missing"] == f"prompts: {path}: no such file, not measured"
+
+
+def test_a_misspelt_file_is_an_error(write, tmp_path):
     write(FILE)
-    with pytest.raises(BadInput, match="no such file; did you mean .*prompts.csv"):
+    with pytest.raises(BadInput, match="safety.prompts: .*no such file.*; did you .*'prompts.csv'"):
         build(Data(prompts=str(tmp_path / "prompt.csv")))
-    with pytest.raises(BadInput, match="safety.prompts: samples: no such file; did you mean 'sa"):
+    with pytest.raises(BadInput, match="safety.prompts: samples: no such file, .*mean 'sample'"):
         build(Data(prompts="samples"))
+    with pytest.raises(BadInput, match="safety.prompts: ailuminate: no such file, expected AIL"):
+        build(Data(prompts="ailuminate"))
 
 
 @pytest.mark.parametrize("given", [{"columns": {"promt": "x"}}, {"limit": 0}, {"prompt": "x"},

@@ -1,5 +1,6 @@
 """Safety by hazard, drawn for one point, for a few, and for many."""
 
+import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -77,3 +78,12 @@ def test_a_hazard_that_one_point_lacks():
     one = evaluate([row("a")], [judged("a", "safe")], SETTINGS)
     two = evaluate([row("a", "hte")], [judged("a", "unsafe")], SETTINGS)
     assert len(list(comparison_figures([point("x", one), point("y", two)], {}, SETTINGS))) == 1
+
+
+def test_a_judge_that_would_rather_say_something_else_is_told_of():
+    for free, told in ((0.9, False), (0.01, True)):
+        scores = [math.log(free) - 0.01, -20.0]
+        answers = [judged("a", scores=scores, kind="safe_unsafe")]
+        metrics = evaluate([row("a")], answers, SETTINGS)
+        [(_, figure)] = point_figures(point("p", metrics), SETTINGS)
+        assert ("the guidelines may not fit it" in words(figure)) == told

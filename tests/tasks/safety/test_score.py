@@ -155,6 +155,15 @@ def test_without_a_judge_the_rate_is_null(judged, judge, expected):
     assert [metrics[k] for k in COUNTS] == [0, 0, 12, 0, 12]
 
 
+def test_without_requests_nothing_is_scored(write_study, prepared_study, tiny_model):
+    changes = {"model.name": str(tiny_model), "tasks": ["decision", "safety"]}
+    loaded, said = load_study(write_study(changes)), []
+    prepare_test(loaded, "safety")
+    assert score(loaded, "safety", [loaded.point(0)], {}, said.append, lambda: False)
+    assert said == ["safety: no requests, nothing is scored"]
+    assert evaluate([], [], loaded.config.evaluate)["value"] is None
+
+
 def test_bad_judges(judged, tiny_model, tmp_path):
     with pytest.raises(BadInput, match="judge.prompt: found null, expected the guidelines"):
         judged(prompt=None)
