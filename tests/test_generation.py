@@ -218,6 +218,30 @@ class TestWholeWeights:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
+def test_vllm_keeps_heads_of_prompts_and_can_be_closed(tmp_path):
+    """Other weights get nothing that was kept; the engine below starts after this one's end."""
+    ids, _ = token_ids(AutoTokenizer.from_pretrained(REAL))
+    model, settings = (
+        Model(name=str(REAL), max_length=192),
+        FP32.model_copy(update={"engine": "vllm"}),
+    )
+    transformers, other = HfEngine(model, FP32, REAL), changed(REAL, tmp_path / "other")
+    engine = start_engine(model, settings, REAL, 300, True)
+    first = engine.generate(ids, settings)
+    assert first == transformers.generate(ids, FP32)
+    assert engine.generate(ids, settings) == first
+    engine.load(other)
+    transformers.load(other)
+    swapped = engine.generate(ids, settings)
+    assert swapped == transformers.generate(ids, FP32)
+    assert swapped != first
+    with pytest.raises(ValueError, match="prefix caching cannot score"):
+        engine.score(ids, [[ids[0]]] * len(ids))
+    engine.close()
+    assert not hasattr(engine, "llm")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
 class TestVllm:
     """A real engine on a real small model, beside the Hugging Face engine; both in fp32.
 

@@ -1,13 +1,21 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lib import prepared
-from lib.encoding import answer_encoder, encode_pair, encode_row, fit_prompt, prompt_hash
+from lib.encoding import (
+    answer_encoder,
+    encode_pair,
+    encode_prompt,
+    encode_row,
+    fit_prompt,
+    prompt_hash,
+)
 from lib.errors import BadInput
 from lib.prepared import (
     data_identity,
@@ -368,6 +376,86 @@ def test_a_split_of_pairs_that_is_not_there_is_named(of_pairs: str) -> None:
     prepare(study)
     with pytest.raises(BadInput, match="no split 'validation' for its pairs; run stage 1 again"):
         encoded_pairs(study, "validation")
+
+
+# -- prompts that differ between points ------------------------------------------------------------
+
+
+@pytest.fixture
+def of_renderings(write_study, tiny_model, monkeypatch) -> str:
+    """Three points, two renderings of their prompts, and validation rows."""
+    build = task.build
+
+    def with_validation(data, wanted, *more):
+        splits = build(data, wanted[:1], *more)
+        splits.rows["validation"] = [{**row, "id": f"v{row['id']}"} for row in splits.rows["test"]]
+        return splits
+
+    monkeypatch.setattr(task, "build", with_validation)
+    monkeypatch.setattr(task, "prompting", lambda data: data.system or "", raising=False)
+    changes = {
+        "variants/accept/data.system": "once",
+        "variants/reject/data.system": "once",
+        "model.name": str(tiny_model),
+    }
+    return write_study(changes)
+
+
+def test_each_rendering_of_the_prompts_is_tokenised_once(of_renderings: str, tokenizer) -> None:
+    study = load_study(of_renderings)
+    manifest = prepare(study)
+    encoded = study.directory / "data" / "encoded"
+    prompts = {"test", "validation", "test-once", "validation-once"}
+    assert {path.name for path in encoded.iterdir()} == prompts | {"rows", "train_1-1.npy"}
+    assert manifest["cut"] == dict.fromkeys(["train", *sorted(prompts)], 0)
+    assert set(manifest["splits"]) == {"train_1-1", "test", "validation"}
+    baseline, accept, reject = study.points()
+    for point in (baseline, accept, reject):
+        for split in ("test", "validation"):
+            made = encoded_test(study, point, split)
+            rows = read_jsonl(study.directory / "data" / f"{split}.jsonl")
+            assert made["id"] == [row["id"] for row in rows]
+            for ids, row in zip(made["input_ids"], rows, strict=True):
+                assert ids == encode_prompt(tokenizer, task.messages(row, point.config.data))
+    one, other = encoded_test(study, baseline), encoded_test(study, accept)
+    assert not set(one["prompt_hash"]) & set(other["prompt_hash"])
+    assert other["prompt_hash"] == encoded_test(study, reject)["prompt_hash"]
+    trained = set(prepared_rows(encoded))
+    assert not trained & {*one["id"], *encoded_test(study, baseline, "validation")["id"]}
+
+
+def test_prompts_of_another_rendering_are_named(of_renderings: str) -> None:
+    study = load_study(of_renderings)
+    prepare(study)
+    other = load_study(of_renderings, ["data.instruction=x"])
+    point = other.point(0)
+    changed = point.config.data.model_copy(update={"system": "twice"})
+    moved = replace(point, config=point.config.model_copy(update={"data": changed}))
+    with pytest.raises(BadInput, match="test-twice: no such prompts for baseline_gamma1; run st"):
+        encoded_test(study, moved)
+
+
+def test_a_prompt_that_cannot_be_cut_is_named_with_its_length(write_study, tiny_model, monkeypatch):
+    monkeypatch.setattr(task, "body_length", lambda row: 0)
+    study = load_study(write_study({"model.name": str(tiny_model), "model.max_length": 24}))
+    message = (
+        r"model.max_length: row \S+ needs \d+ tokens for the prompt alone, \d+ are left for it"
+    )
+    with pytest.raises(BadInput, match=message):
+        prepare(study)
+
+
+def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study: str) -> None:
+    study = load_study(prepared_study, ["evaluate.full_test=true"])
+    with pytest.raises(BadInput, match="data holds .*: evaluate.full_test was None, is True"):
+        prepare(study)
+    assert prepare(load_study(prepared_study, ["evaluate.full_test=false"]))
+    sections = []
+    build = task.build
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(task, "build", lambda *given: sections.append(given[2]) or build(*given))
+        prepare(load_study(prepared_study, ["evaluate.full_test=true", "name=whole"]))
+    assert [section.full_test for section in sections] == [True]
 
 
 # -- identities ------------------------------------------------------------------------------------
