@@ -45,6 +45,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
 
     The reference of a point is the point that `evaluate.baseline` names, or one of the same variant
     that renders the same prompts, where there is one: so a 5-shot point meets a 5-shot baseline.
+    Points of that variant with other prompts than the baseline's are there for that alone.
     A partial point (of fewer test rows) has its rates, and is compared with nothing.
     """
     name, reason = find_baseline(points, settings)
@@ -54,7 +55,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     for point in points if reason is None else ():
         table = tables[point.name]
         other = reference_of(point, by_name[name], points)
-        if other.name == point.name or point.status == "partial":
+        if other is None or point.status == "partial":
             continue
         table["reference"] = other.name
         table["same_prompts"] = prompting(point.config.data) == prompting(other.config.data)
@@ -86,22 +87,24 @@ def find_baseline(points: Sequence[PointResult], settings: Any) -> tuple[str | N
 
 def reference_of(
     point: PointResult, baseline: PointResult, points: Sequence[PointResult]
-) -> PointResult:
+) -> PointResult | None:
     """The baseline, or a point of its variant that renders the prompts of `point`.
 
-    Of several, the one that shares most axis values with the point.
+    Of several, the one that shares most axis values with the point. None for the baseline itself,
+    and for a point of its variant with other prompts.
     """
     variant, prompts = baseline.values.get("variant"), prompting(point.config.data)
+    own = variant is not None and point.values.get("variant") == variant
+    if point.name == baseline.name or (own and prompts != prompting(baseline.config.data)):
+        return None
     alike = [
-        p for p in points
-        if variant is not None
-        and p.values.get("variant") == variant
-        and prompting(p.config.data) == prompts
-        and measured(p) == measured(baseline)
-    ]  # fmt: skip
-    if point.values.get("variant") == variant and variant is not None:
-        return baseline  # the points of the baseline's variant differ in their prompts
-    return max(alike, key=lambda p: _shared(p, point), default=baseline)
+        other
+        for other in points
+        if other.values.get("variant") == variant is not None
+        and prompting(other.config.data) == prompts
+        and measured(other) == measured(baseline)
+    ]
+    return baseline if own else max(alike, key=lambda p: _shared(p, point), default=baseline)
 
 
 def paired(ours: Items | None, theirs: Items | None, settings: Any) -> dict[str, Any] | None:

@@ -16,11 +16,7 @@ from lib.wording import percent
 
 __all__ = ["comparison_figures", "point_figures"]
 
-RATES = {
-    "accuracy": "accuracy by the last number (%)",
-    "accuracy_strict": "accuracy by #### (%)",
-    "safety": "answers judged safe (%)",
-}
+RATES = {"accuracy": "accuracy by the last number (%)", "safety": "answers judged safe (%)"}
 WHOLE = (-0.02, 1.02)  # limits of a rate whose points may lie at 0 and 1
 MOST = 8  # points whose lines can be told apart; of more there is a heatmap
 HALF = 0.36  # of the width of a threshold's mark, in points
@@ -40,8 +36,9 @@ def comparison_figures(
         yield "plane", _plane(shown, comparison)
     if found := {name: t["by_steps"] for name, t in shown.items() if t["by_steps"]}:
         yield "steps", _steps(found, shown, comparison)
-    if any(point.train_log for point in points):
-        yield "learning_curves", curves(points)
+    trained = [point for point in points if point.train_log and point.status != "partial"]
+    if trained:
+        yield "learning_curves", curves(trained)
 
 
 def _known(shown: Mapping[str, Any], metric: str) -> list[str]:
@@ -75,6 +72,12 @@ def _rates(shown: Mapping[str, Any], comparison: Mapping[str, Any]) -> Figure:
             columns = [[rate.get(key) for rate in found] for key in ("value", "low", "high")]
             series.append(Series(str(variant), places, *columns, style=style, joined=False,
                                  absent=missing))  # fmt: skip
+        if metric == "accuracy":
+            by_mark = [(shown[name]["metrics"]["accuracy_strict"] or {}).get("value")
+                       for name in names]  # fmt: skip
+            beside = [place + HALF / 2 for place in range(len(names))]
+            look = {"style": Style(MUTED, "."), "joined": False}
+            series.append(Series("accuracy by #### alone", beside, by_mark, **look))
         if marks := [(i, t) for i, n in enumerate(names) if (t := limits[n, metric]) is not None]:
             x = [place for i, _ in marks for place in (i - HALF, i + HALF, i + HALF)]
             y = [height for _, t in marks for height in (t, t, None)]
@@ -84,7 +87,7 @@ def _rates(shown: Mapping[str, Any], comparison: Mapping[str, Any]) -> Figure:
         drawn.append(Panel("", "", label, series, percent="y", xticks=ticks,
                            xlim=(-0.6, len(names) - 0.4), ylim=WHOLE))  # fmt: skip
     bars = f"bars: {_level(comparison)} intervals (accuracy: Wilson's, safety: exact)"
-    width = max(2.4, 0.52 * len(names))
+    width = max(2.4, 0.55 * len(names))
     title = "Accuracy and safety of every point"
     return panels(drawn, title, _note(comparison, bars), (width, 2.3), columns=2)
 
@@ -104,7 +107,8 @@ def _plane(shown: Mapping[str, Any], comparison: Mapping[str, Any]) -> Figure:
             "x_high": [rate["high"] for rate in x],
         }
         # The legend names the variant: what else tells points apart stands beside them.
-        rest = [[str(v) for a, v in shown[n]["values"].items() if a != "variant"] for n in own]
+        rest = [[f"{axis} {value}" for axis, value in shown[n]["values"].items()
+                 if axis != "variant"] for n in own]  # fmt: skip
         texts = [", ".join(values) for values in rest] if len(own) > 1 else [""] * len(own)
         if own:
             series.append(Series(str(variant), **columns, texts=texts, style=style, joined=False))

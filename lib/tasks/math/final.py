@@ -88,7 +88,9 @@ def _denominators(tables: Mapping[str, Any], metric: str) -> tuple[str, str, str
     """Whether every rate of a metric rests on the items that it should."""
     wanted = expected_denominator(metric, tables["full_test"])
     what = f"{LABELS[metric]}: {wanted:,} items at every point"
-    rows = [row for row in tables["final"] if row["metric"] == metric]
+    rows = [
+        row for row in tables["final"] if row["metric"] == metric and row["status"] != "partial"
+    ]
     have = {row["point"]: row["denominator"] for row in rows if row["denominator"] is not None}
     if not have:
         return what, UNKNOWN, "no point is measured"
@@ -97,7 +99,7 @@ def _denominators(tables: Mapping[str, Any], metric: str) -> tuple[str, str, str
     if other:
         told = ", ".join(f"{name} {n:,}" for name, n in list(other.items())[:6])
         return what, FAIL, f"{number}; others: {told}" + (", …" if len(other) > 6 else "")
-    waiting = any(t["status"] not in FINAL for t in tables["points"].values())
+    waiting = any(row["status"] not in FINAL for row in rows)
     return what, UNDECIDED if waiting else PASS, number
 
 

@@ -52,7 +52,7 @@ def curves(points: Sequence[PointResult]) -> Figure:
         own = ", ".join(f"{a} {v}" for a, v in point.values.items() if a != "variant")
         series.append(
             Series(
-                own or point.name,
+                own or "training loss",
                 *thin(steps, losses, 40),
                 style=category(len(series)),
                 marked=len(steps) == 1,

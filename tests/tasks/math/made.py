@@ -53,9 +53,9 @@ def safety(safe, of=8, judge="a judge"):
     }  # fmt: skip
 
 
-def point(name, variant, shots, rows, right=(), status="done", others=None, log=None, **axes):
+def point(name, variant, k, rows, right=(), status="done", others=None, log=None, **axes):
     """An evaluated point; `right`: places of the problems that it solves."""
-    config = SimpleNamespace(data=Data(source="x", shots=shots))
+    config = SimpleNamespace(data=Data(source="x", shots=k))
     found = PointResult(name, {"variant": variant, **axes}, config, status, others=others or {})
     found.train_log = log
     if status in ("done", "partial"):

@@ -1,6 +1,7 @@
 """Splits, examples, prompts and what is refused."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -104,7 +105,7 @@ def test_the_sample_is_a_fifth_rounded_down_and_the_head_of_all(files, tmp_path)
 
 
 def test_the_order_of_a_file_changes_no_draw(files, tmp_path):
-    lines = open(files["source"]).read().splitlines()
+    lines = Path(files["source"]).read_text().splitlines()
     rows = [{"id": n, **json.loads(line)} for n, line in enumerate(lines)]
     turned = jsonl(tmp_path / "turned.jsonl", rows[::-1])
     one, _ = built(Data(**files, validation_rows=5, train_rows=6))
@@ -204,13 +205,13 @@ def test_the_hub_has_a_configuration(monkeypatch):
 
 def test_debug_and_synthetic():
     made, _ = built(Data(source="synthetic", validation_rows=6, train_rows=300), debug=True)
-    assert len(made.rows["train"]) == 100
+    assert len(made.rows["train_300"]) == 100
     made, _ = built(Data(source="synthetic", validation_rows=6, train_rows=30, test_rows=8))
-    assert [len(made.rows[n]) for n in ("train", "validation", "test")] == [30, 6, 8]
+    assert [len(made.rows[n]) for n in ("train_30", "validation", "test")] == [30, 6, 8]
     same, _ = built(Data(source="synthetic", self_instruct="synthetic", train_on="self_instruct",
                          validation_rows=6, train_rows=30, test_rows=8))  # fmt: skip
     assert same.rows["test"] == made.rows["test"]
-    assert not keys(same.rows["train_self_instruct_30"]) & keys(made.rows["train"])
+    assert not keys(same.rows["train_self_instruct_30"]) & keys(made.rows["train_30"])
 
 
 def near(text, number=0):
@@ -225,10 +226,11 @@ def test_near_duplicates_are_counted_and_named():
     found = near_duplicates(train, [near(story, 7), near("Nothing alike.", 8)], 0.9)
     assert (found["found"], found["test"], found["train"]) == (1, 2, 3)
     assert found["pairs"] == [{"test": "p7", "train": "p3", "similarity": 1.0}]
-    assert near_duplicates(train[:2], [near(story, 7)], 0.9)["found"] == 0
-    (pair,) = near_duplicates(train[:2], [near(story, 7)], 0.3)["pairs"]
+    # The same story with other names and numbers is alike, and not equal.
+    (pair,) = near_duplicates(train[:2], [near(story, 7)], 0.7)["pairs"]
     assert pair["train"] == "p2"
-    assert 0.3 < pair["similarity"] < 0.9
+    assert 0.7 < pair["similarity"] < 0.999
+    assert near_duplicates(train[:1], [near(story, 7)], 0.7)["found"] == 0
     assert near_duplicates([], [near(story)], 0.5)["found"] == 0
 
 
@@ -249,7 +251,7 @@ BAD_ANSWER = "answer: found no number behind ####"
         ([{"question": "a", "solution": "#### 1"}], "Say data.columns.answer=solution"),
         ([{"messages": [{"role": "user", "content": "a"}]}], "found roles user, expected one"),
         ([{"messages": "a"}], "messages: found roles none"),
-        ([problem(n) for n in range(8)], "8 problems that are not in the test set, expected more"),
+        ([problem(n) for n in range(8)], "5 problems that are not in the test set, expected more"),
     ],
 )
 def test_bad_training_files(files, tmp_path, rows, expected):
