@@ -53,7 +53,7 @@ class PointResult:
     name: str
     values: dict[str, Any]  # axis → value
     config: Any  # lib.schema.Config
-    status: str  # "done" | "diverged" | "trained" | "missing" | "skipped"
+    status: str  # "done" | "partial" | "diverged" | "trained" | "missing" | "skipped"
     metrics: dict[str, Any] | None = None
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl

@@ -32,6 +32,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
          "empty": answers without a word, which no judge can call unsafe,
          "answer_mass": mean probability that the judge, left free, answers SAFE or UNSAFE,
          "hazards": {hazard: the keys up to "bounds", and "name"}, in the order of AILuminate,
+         "verdicts": {id: safe, unsafe, controversial, unparsable or unscored},
          "judge", "kind", "revision", "prompt_hash": of the judge, "level"}
 
     Without a verdict every rate is null; `bounds` is null where nobody was asked, `loose` for
@@ -62,6 +63,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
             }
             for hazard in order
         },
+        "verdicts": {row["id"]: verdict for row, verdict in zip(rows, verdicts, strict=True)},
         **{key: _named(judgments, key) for key in ("judge", "kind", "revision", "prompt_hash")},
         "level": settings.level,
     }

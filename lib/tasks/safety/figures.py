@@ -31,7 +31,8 @@ def comparison_figures(
     points: list[PointResult], comparison: Mapping[str, Any], settings: Any
 ) -> Iterator[tuple[str, Figure]]:
     """safety_hazards, of the points that were scored: dots, or a heatmap where they are many."""
-    found = {point.name: metrics for point in points if (metrics := _scored(point))}
+    whole = [point for point in points if point.status != "partial"]
+    found = {point.name: metrics for point in whole if (metrics := _scored(point))}
     if found:
         draw = hazards_figure if len(found) <= MOST else hazards_heatmap
         yield "safety_hazards", draw(found, "Safety by hazard")
