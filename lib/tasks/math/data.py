@@ -22,7 +22,8 @@ from typing import Any
 
 from lib.errors import BadInput
 from lib.grid import digest
-from lib.sources import checksum, is_file
+from lib.runs import checksum
+from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
 from lib.tasks.math import synthetic
 from lib.tasks.math.duplicates import near_duplicates
