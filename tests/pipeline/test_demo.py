@@ -19,7 +19,8 @@ def infer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
     def started(code: int, *words: str) -> tuple[int, int]:
         study = load_study(
-            REPOSITORY / "configs" / "td_dpo.yaml", ["mode=trial", f"results={tmp_path}", *words]
+            REPOSITORY / "configs" / "td_dpo.yaml",
+            ["mode=trial", f"results_dir={tmp_path}", *words],
         )
         commands = []
 

@@ -67,7 +67,7 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
 
     again = infer(run_stage, words)
     assert again.code == 0
-    assert "rated already" in again.out
+    assert "judged already" in again.out
     assert len(server.bodies) == calls  # nothing is paid twice
 
     names = json.dumps([point.name for point in points])
@@ -236,7 +236,7 @@ def test_bad_pairs(run_stage, tmp_path, tiny_model, monkeypatch, row, line):
     monkeypatch.chdir(REPOSITORY)
     source = tmp_path / "pairs.jsonl"
     source.write_text(json.dumps(row) + "\n")
-    words = ["mode=trial", f"results={tmp_path / 'results'}", f"model.name={tiny_model}"]
+    words = ["mode=trial", f"results_dir={tmp_path / 'results'}", f"model.name={tiny_model}"]
     ended = run_stage("stage1_generate_datasets", STUDY, *words, f"data.source={source}")
     assert ended.code == 2
     assert ended.err.startswith(f"error: {source}")
