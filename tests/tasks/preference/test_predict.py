@@ -4,6 +4,7 @@ import pytest
 
 from lib.errors import BadInput
 from lib.prepared import encoded_pairs, prepare
+from lib.serving import Served
 from lib.study import load_study
 from lib.tasks.preference.predict import Predictor
 from lib.training import scoring
@@ -42,9 +43,13 @@ def train(study, point):
     train_point(point, rows, point.directory, bool, pair_splits(study))
 
 
-def predicted(predictor, point, chunk=512):
-    with predictor.serving(point):
-        parts = [predictor.predict(start, start + chunk) for start in range(0, 11, chunk)]
+def predictor(study):
+    return Predictor(study, "preference", Served(study))
+
+
+def predicted(made, point, chunk=512):
+    with made.serving(point):
+        parts = [made.predict(start, start + chunk) for start in range(0, 11, chunk)]
     return [row for part in parts for row in part]
 
 
@@ -66,7 +71,7 @@ def test_what_has_learnt_nothing_is_its_reference_however_rows_are_cut(study, mo
     assert [len(ids) for ids in of_test] == [4, 4, 3]
     for chunk in (3, 512):
         batches.clear()
-        rows = predicted(Predictor(study, "preference"), still, chunk)
+        rows = predicted(predictor(study), still, chunk)
         assert [row["id"] for row in rows] == test["id"]
         assert batches == of_test
         assert gains(rows) == [0.0] * 22
@@ -76,10 +81,10 @@ def test_points_after_one_another_are_as_points_alone(study):
     points = list(study.points())
     for point in points:
         train(study, point)
-    alone = [predicted(Predictor(study, "preference"), point) for point in points]
+    alone = [predicted(predictor(study), point) for point in points]
     assert gains(alone[0]) == [0.0] * 22
     assert max(map(abs, gains(alone[1]))) > 0.1
-    one = Predictor(study, "preference")
+    one = predictor(study)
     for i in (0, 1, 2, 0):  # adapters over one base, whole weights, adapters again
         assert predicted(one, points[i]) == alone[i]
 
@@ -95,4 +100,4 @@ def test_a_reference_is_not_that_of_the_same_rows_encoded_otherwise(study, write
     prepare(other, force=True)
     assert rows.read_bytes() == before
     with pytest.raises(BadInput, match="no reference yet"):
-        predicted(Predictor(other, "preference"), other.point(0))
+        predicted(predictor(other), other.point(0))
