@@ -15,11 +15,12 @@ SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test trial data train infer evaluate plots grid status lint clean
+.PHONY: help demo test trial submission data train infer evaluate plots grid status lint clean
 help:
 	@echo "make demo | test | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
+	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
 	@echo "make grid | status | lint | clean"
 
 demo: setup
@@ -43,6 +44,10 @@ plots: setup
 # Here and now, never through SLURM, and never in results/$(STUDY)/ but in results/$(STUDY)-trial/.
 trial: setup
 	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=trial --here $(ARGS)
+
+# All five stages in full, and waiting for them: through SLURM where a controller answers, else here.
+submission: setup
+	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=full $(ARGS)
 
 grid: setup
 	@$(PY) -m lib.grid $(CONFIG) $(ARGS)

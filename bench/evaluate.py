@@ -92,7 +92,7 @@ def run(stage: str, path: Path) -> Ran:
 def simulate(points: int, rows: int, directory: Path) -> Path:
     """Leave what stages 1 to 3 leave of a study of `points` points; returns the study file."""
     raw = read_yaml(STUDY.read_text(encoding="utf-8"), str(STUDY))
-    raw["results"] = str(directory / "results")
+    raw["results_dir"] = str(directory / "results")
     raw["data"] |= {"source": "synthetic", "train_rows": 72, "test_rows": rows}
     raw["grid"] = raw["grid"] if points == 19 else grid(points)
     path = directory / "bench.yaml"
@@ -126,7 +126,7 @@ def grid(points: int) -> list[dict[str, Any]]:
 def write_data(study: Study) -> list[tasks.Row]:
     """Write test rows and manifest; nothing is tokenised. Returns the test rows."""
     task = tasks.part(study.config.tasks[0], "data")
-    splits = task.build(study.config.data, study.data_sections(), False).rows
+    splits = task.build(study.config.data, study.data_sections(), None, False).rows
     data, files = study.directory / "data", {}
     for name, rows in splits.items():
         write_jsonl(data / f"{name}.jsonl", rows)

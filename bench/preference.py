@@ -111,7 +111,7 @@ def write_study(args: argparse.Namespace, scratch: Path) -> Path:
     """The slice as a study of its own."""
     objective = {name: {"train.objective": name} for name in OBJECTIVES}
     study = {
-        "results": str(scratch / "results"),
+        "results_dir": str(scratch / "results"),
         "tasks": ["preference"],
         "model": {"name": str(Path(args.model).absolute()), "max_length": args.tokens},
         "data": {"source": args.source, "train_rows": args.rows, "test_rows": 8,

@@ -60,7 +60,7 @@ def main() -> None:
 def write_study(directory: Path, model: str, rows: int) -> Path:
     """A study of one-step points that differ in the seed."""
     study = {
-        "results": str(directory / "results"),
+        "results_dir": str(directory / "results"),
         "tasks": ["decision"],
         "model": {"name": model, "max_length": 256},
         "data": {"source": "synthetic", "ratio": "1:1", "train_rows": rows, "test_rows": 2},
@@ -123,7 +123,7 @@ def plain_task(path: str) -> None:
     study = load_study(path)
     point = study.point(0)
     data, task = point.config.data, tasks.part("decision", "data")
-    rows = task.build(data, [data], False).rows[task.train_split(data)]
+    rows = task.build(data, [data], None, False).rows[task.train_split(data)]
     tokenizer, room = load_tokenizer(point.config.model), point.config.model.max_length
     answers = answer_encoder(tokenizer)
     encoded = [encode_row(tokenizer, task, row, data, room, answers) for row in rows]

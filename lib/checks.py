@@ -44,8 +44,34 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.beta: found 0, expected a number above 0: the loss of "
             f"{train.objective} would be constant"
         )
+    if kind != "causal":
+        for key, value in (("model.adapter", config.model.adapter), ("train.sweep", train.sweep)):
+            if value is not None:
+                raise BadInput(
+                    f"{study.path}: {key}: found {value!r}, expected null: it is for tasks whose "
+                    f"answers are generated, and {config.tasks[0]} trains on {kind}"
+                )
+    if train.sweep and not hasattr(tasks.part(config.tasks[0], "data"), "correct"):
+        raise BadInput(
+            f"{study.path}: train.sweep: found {train.sweep}, expected null: the task "
+            f"{config.tasks[0]} has no score to choose weights by"
+        )
+    _check_judge(study, config)
+    if config.skip != study.config.skip:
+        raise BadInput(f"{study.path}: skip: expected one list for the study, none of a variant")
     if train.fsdp and train.processes == 1:
         raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
+
+
+def _check_judge(study: Study, config: Config) -> None:
+    """A judge is of a kind that every task with a judge can use."""
+    for task in config.tasks:
+        kinds = getattr(tasks.part(task, "schema"), "JUDGES", None)
+        if kinds and config.judge.model is not None and config.judge.kind not in kinds:
+            raise BadInput(
+                f"{study.path}: judge.kind: found {config.judge.kind!r}, expected one of "
+                f"{listed(kinds)}, by which the task {task} is judged, or judge.model=null"
+            )
 
 
 def check(study: Study) -> None:
@@ -105,13 +131,16 @@ def _check_baseline(study: Study) -> None:
 def unused_because(key: str, config: Config) -> str | None:
     """Why a point with this config ignores `key` of its config, or None where it does not."""
     section, _, name = key.partition(".")
+    train = config.train
     owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
     if section != "train" or not owners:
         return None
-    if config.train.objective not in owners:
-        return f"train.objective is {config.train.objective}"
-    if name in ("gamma", "weighting") and config.train.weighted_class is None:
+    if train.objective not in owners:
+        return f"train.objective is {train.objective}"
+    if name in ("gamma", "weighting") and train.weighted_class is None:
         return "train.weighted_class is null"
+    if name == "beta" and train.objective == "td_dpo" and train.regulariser == "none":
+        return "train.regulariser is none"
     return None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,7 @@ def load_base(model: Model, dtype: torch.dtype, directory: str | None = None, **
 def load_for_training(model: Model, train: Train) -> Any:
     """The model that a point trains: full, with adapters, or with adapters on 4-bit weights.
 
+    Where this device cannot hold 4-bit weights (see `nf4_fault`) qlora is as lora.
     Full tuning keeps fp32 weights and lets autocast compute in bf16: bf16 weights would swallow
     updates below 1/256 of a weight. Adapters are fp32 over frozen weights of the chosen precision.
     """
@@ -67,9 +70,8 @@ def load_for_training(model: Model, train: Train) -> Any:
         loaded = load_base(model, torch.float32)
         loaded.config.use_cache = False
         return loaded
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
-
-    if train.tuning == "qlora":
+    if train.tuning == "qlora" and nf4_fault() is None:
+        from peft import prepare_model_for_kbit_training
         from transformers import BitsAndBytesConfig
 
         # NF4 with double quantisation, computing in bf16 (Dettmers et al., arXiv 2305.14314).
@@ -91,10 +93,59 @@ def load_for_training(model: Model, train: Train) -> Any:
         if train.gradient_checkpointing:
             loaded.enable_input_require_grads()
     loaded.config.use_cache = False
+    return with_adapters(loaded, train.lora)
+
+
+@cache
+def nf4_fault() -> str | None:
+    """Why the device that trains here cannot hold and multiply NF4 weights; None where it can.
+
+    Found out by doing it: whether bitsandbytes has a kernel depends on its build, the driver and
+    the device, and it says so by errors of many kinds.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return get_peft_model(loaded, lora_config(train.lora, LoraConfig))
+        from bitsandbytes import matmul_4bit
+        from bitsandbytes.functional import quantize_4bit
+
+        generator = torch.Generator().manual_seed(0)
+        weight, x = (torch.randn(64, 64, generator=generator).to(device) for _ in range(2))
+        packed, state = quantize_4bit(weight.bfloat16(), quant_type="nf4", compress_statistics=True)
+        found = matmul_4bit(x.bfloat16(), packed.t(), quant_state=state).float()
+    except Exception as error:
+        first = str(error).strip().splitlines() or [type(error).__name__]
+        return f"bitsandbytes on {device}: {first[0][:200]}"
+    exact = x @ weight.t()
+    off = ((found - exact).norm() / exact.norm()).item()
+    # Rounding to NF4 moves Gaussian weights by some 10 %; anything wrong moves them by 100 %.
+    return None if off < 0.3 else f"bitsandbytes on {device}: products are off by {100 * off:.0f} %"
+
+
+def with_adapters(loaded: Any, lora: Lora) -> Any:
+    """The model with fresh adapters. Raises BadInput where it has no such modules or layers."""
+    from peft import LoraConfig, get_peft_model
+
+    try:
+        return get_peft_model(loaded, lora_config(lora, LoraConfig))
     except ValueError as error:
         raise BadInput(f"train.lora: {error}") from None
+
+
+def described(model: Any, train: Train) -> dict[str, Any]:
+    """What was loaded to be trained, for a run's record.
+
+    `quantised`: None where 4-bit weights were not asked for, else with the reason why not;
+    `adapter`: None, or its dtype and how many modules of each name it adapts.
+    """
+    reason = nf4_fault() if train.tuning == "qlora" else None
+    parts = {name: p.dtype for name, p in model.named_parameters() if ".lora_A." in name}
+    adapted = Counter(name.partition(".lora_A.")[0].rpartition(".")[2] for name in parts)
+    dtypes = sorted({str(dtype).removeprefix("torch.") for dtype in parts.values()})
+    return {
+        "quantised": reason is None if train.tuning == "qlora" else None,
+        "quantised_reason": reason,
+        "adapter": {"dtype": ", ".join(dtypes), "targets": dict(adapted)} if parts else None,
+    }
 
 
 def lora_config(lora: Lora, kind: Any) -> Any:

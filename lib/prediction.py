@@ -1,4 +1,4 @@
-"""What a point predicts on a task's test set: chunk by chunk, so that a stop loses one chunk."""
+"""What a point predicts on a task's test set: batch by batch, so that a stop loses one batch."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from lib import tasks
 from lib.grid import digest
 from lib.prepared import encoded_test
 from lib.progress import progress
 from lib.runs import checksum, mark_done, read_jsonl, write_jsonl
+from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
 from lib.testsets import predict_identity, rows_of
 
 
 class Predictor(Protocol):
-    """One model loaded once, that takes the weights of point after point."""
+    """One model loaded once, that takes the weights of point after point.
 
-    def __init__(self, study: Study, task: str) -> None: ...
+    Where that is an engine, it is `served`'s, which all tasks of a process share.
+    """
+
+    def __init__(self, study: Study, task: str, served: Served) -> None: ...
 
     def serving(self, point: Point) -> AbstractContextManager[None]:
         """Predict with the weights of this point while the context lasts."""
@@ -33,41 +37,36 @@ class Predictor(Protocol):
 class Answers:
     """The text that an engine generates, and the log-probabilities of the task's full answers."""
 
-    def __init__(self, study: Study, task: str) -> None:
+    def __init__(self, study: Study, task: str, served: Served) -> None:
+        self.study, self.served = study, served
         self.task, self.rows = tasks.part(task, "data"), rows_of(study, task)
-        self.test, self.engine = encoded_test(study), None
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
-        """See `Predictor`; the engine starts with the first point."""
-        from lib.generation import start_engine, whole_weights
-
-        self.settings, model = point.config.generate, point.config.model
-        directory = point.directory / "model"
-        with whole_weights(model, directory, self.settings.precision) as weights:
-            if self.engine is None:
-                self.engine = start_engine(model, self.settings, weights)
-            self.engine.load(weights)
+        """See `Predictor`."""
+        self.settings, self.test = point.config.infer, encoded_test(self.study, point)
+        with self.served.engine(point) as engine:
+            self.engine: Any = engine
             yield
 
     def predict(self, start: int, end: int) -> list[Row]:
         """See `Predictor`."""
-        chunk = self.test[start:end]
-        outputs = self.engine.generate(chunk["input_ids"], self.settings)
+        batch = self.test[start:end]
+        outputs = self.engine.generate(batch["input_ids"], self.settings)
         scores: list = [None] * len(outputs)
-        if chunk["answers"][0]:
-            scores = self.engine.score(chunk["input_ids"], chunk["answers"])
-        columns = (self.rows[start:end], chunk["id"], chunk["prompt_hash"], outputs, scores)
+        if batch["answers"][0]:
+            scores = self.engine.score(batch["input_ids"], batch["answers"])
+        columns = (self.rows[start:end], batch["id"], batch["prompt_hash"], outputs, scores)
         return [
             {"id": i, "prompt_hash": h, "outputs": o, "scores": s, **self.task.grade(row, o, s)}
             for row, i, h, o, s in zip(*columns, strict=True)
         ]
 
 
-def predictor(study: Study, task: str) -> Predictor:
+def predictor(study: Study, task: str, served: Served) -> Predictor:
     """The task's own predictor (`Predictor` in its `predict.py`), or an engine's answers."""
     own = tasks.has_part(task, "predict")
-    return (tasks.part(task, "predict").Predictor if own else Answers)(study, task)
+    return (tasks.part(task, "predict").Predictor if own else Answers)(study, task, served)
 
 
 def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
@@ -89,7 +88,7 @@ def predict(
 ) -> int | None:
     """Write the task's predictions of a point and the done mark; returns how many rows.
 
-    None where `stop()` ended it early: the finished chunks are kept, and the next call goes on.
+    None where `stop()` ended it early: the finished batches are kept, and the next call goes on.
     """
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
     total = len(rows_of(study, task))
@@ -101,7 +100,7 @@ def predict(
         while len(made) < total:
             if stop():
                 return None
-            fresh = predictor.predict(len(made), len(made) + point.config.generate.chunk)
+            fresh = predictor.predict(len(made), len(made) + point.config.infer.batch_size)
             with part.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
                 file.flush()

@@ -3,8 +3,11 @@
 results/<study>/data/manifest.json       counts, ratios, checksums, source, identity
 results/<study>/data/<split>.jsonl       rows of every split
 results/<study>/data/encoded/rows/       Arrow: every distinct training row, tokenised
-results/<study>/data/encoded/test/       Arrow: prompts of the test rows and the answers to score
 results/<study>/data/encoded/<split>.npy where each row of a training split stands in rows/
+results/<study>/data/encoded/test/       Arrow: prompts of the test rows and the answers to score
+results/<study>/data/encoded/validation/ the same of validation rows, where there are any
+
+Where points render prompts differently (k-shot), each rendering has its own test-<rendering>/.
 
 A task that encodes its own rows (pairs of answers) has every split as Arrow instead:
 
@@ -19,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from lib import tasks
-from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
+from lib.checkpoints import adapter_checksum
+from lib.encoded import encode, encode_own, named, rendering, shortened, write_encoded
 from lib.errors import BadInput
 from lib.grid import digest
-from lib.progress import tracked
 from lib.runs import (
     check_writable,
     checksum,
@@ -42,6 +45,8 @@ MANIFEST = "manifest.json"
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
     """What the data of a study depend on: its `data` sections, tokenizer, and files' contents."""
     found = identity(study.config, "model")
+    del found["model.adapter"]  # its base's tokenizer is what counts
+    found["evaluate.full_test"] = study.config.evaluate.full_test or None
     sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
     for key in dict.fromkeys(key for section in sections for key in section):
         values = {digest(section.get(key)): section.get(key) for section in sections}
@@ -78,22 +83,22 @@ def prepare(
     check_writable(study.directory)
     task = tasks.part(study.config.tasks[0], "data")
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
-    splits = task.build(study.config.data, study.data_sections(), debug)
+    splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
     from lib.models import load_tokenizer
 
     tokenizer = load_tokenizer(study.config.model)
     if hasattr(task, "encode"):
-        encoded, rows, counts = _encode_own(study, task, tokenizer, splits.rows)
+        encoded, rows, counts = encode_own(study, task, tokenizer, splits.rows)
     else:
-        encoded, rows = _encode(study, task, tokenizer, splits.rows), splits.rows
-        counts = {"cut": _cut({"train": encoded["rows"], "test": encoded["test"]})}
+        encoded, rows = encode(study, task, tokenizer, splits.rows), splits.rows
+        counts = {"cut": shortened(encoded)}
     directory = study.directory / "data"
     with locked(study.directory, who):
         if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
             return manifest
         with replacing(directory) as temporary:
             temporary.mkdir()
-            _write_encoded(encoded, temporary / "encoded")
+            write_encoded(encoded, temporary / "encoded")
             files = {}
             for name, kept in rows.items():
                 write_jsonl(temporary / f"{name}.jsonl", kept)
@@ -125,86 +130,6 @@ def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
     return manifest
 
 
-def _encode(
-    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
-) -> dict[str, Any]:
-    """Tokenised `rows` (every distinct training row), `test` prompts, and for each training split
-    where its rows stand in `rows`.
-    """
-    data, room = study.config.data, study.config.model.max_length
-    answer_ids = answer_encoder(tokenizer)
-    distinct = {row["id"]: row for name, rows in splits.items() if name != "test" for row in rows}
-    encoded = [
-        encode_row(tokenizer, task, row, data, room, answer_ids)
-        for row in tracked(distinct.values(), len(distinct), "tokenise training rows")
-    ]
-    test = []
-    for row in tracked(splits["test"], len(splits["test"]), "tokenise test rows"):
-        messages = task.messages(row, data)
-        answers = [answer_ids(messages, answer) for answer in task.answers(data) or []]
-        longest = max(map(len, [*answers, answer_ids(messages, row["target"])]))
-        ids, cut = fit_prompt(tokenizer, task, row, data, room - longest)
-        test.append(
-            {
-                "id": row["id"],
-                "input_ids": ids,
-                "answers": answers,
-                "cut": cut,
-                "prompt_hash": prompt_hash(ids),
-            }
-        )
-    position = {row_id: i for i, row_id in enumerate(distinct)}
-    places = {
-        name: [position[row["id"]] for row in rows]
-        for name, rows in splits.items()
-        if name != "test"
-    }
-    return {"rows": encoded, "test": test, "places": places}
-
-
-def _encode_own(
-    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
-) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
-    """(tokenised rows, rows, counts) of a task that encodes its own, each by split.
-
-    Rows of which `model.max_length` leaves nothing are in none of them, and are counted. Raises
-    BadInput where a split loses all its rows to that.
-    """
-    data, room = study.config.data, study.config.model.max_length
-    encoded, kept, lost = {}, {}, {}
-    for name, rows in splits.items():
-        made = [
-            task.encode(row, tokenizer, data, room)
-            for row in tracked(rows, len(rows), f"tokenise {name} rows")
-        ]
-        encoded[name] = [one for one in made if one is not None]
-        kept[name] = [row for row, one in zip(rows, made, strict=True) if one is not None]
-        lost[name] = len(rows) - len(kept[name])
-        if not kept[name]:
-            raise BadInput(
-                f"model.max_length: found {room}, which leaves nothing of all {len(rows)} rows of "
-                f"the split {name!r}, expected more tokens than their prompts have"
-            )
-    return encoded, kept, {"cut": _cut(encoded), "dropped_truncated": lost}
-
-
-def _cut(encoded: Mapping[str, list[dict[str, Any]]]) -> dict[str, int]:
-    """How many rows of each split were shortened."""
-    return {name: sum(row["cut"] for row in rows) for name, rows in encoded.items()}
-
-
-def _write_encoded(encoded: Mapping[str, Any], directory: Path) -> None:
-    import numpy as np  # not above: stages answer --help without it
-    from datasets import Dataset, disable_progress_bars
-
-    disable_progress_bars()  # ours tell the time left, in a log file too
-    places = encoded.get("places", {})
-    for name in encoded.keys() - {"places"}:
-        Dataset.from_list(encoded[name]).save_to_disk(directory / name)
-    for name, rows in places.items():
-        np.save(directory / f"{name}.npy", rows)
-
-
 def read_manifest(study: Study) -> dict[str, Any]:
     """The manifest of a study's data. Raises BadInput where stage 1 has not run."""
     path = study.directory / "data" / MANIFEST
@@ -215,12 +140,20 @@ def read_manifest(study: Study) -> dict[str, Any]:
     return read_json(path)
 
 
-def encoded_test(study: Study) -> Any:
-    """The test prompts as a datasets.Dataset: id, input_ids, answers, prompt_hash."""
+def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
+    """The prompts of `test` or `validation`, as a point renders them, as a datasets.Dataset.
+
+    Its columns: id, input_ids, answers, prompt_hash, cut. Raises BadInput where the data of the
+    study lack the split or the rendering.
+    """
     from datasets import load_from_disk
 
-    read_manifest(study)
-    return load_from_disk(os.fspath(study.directory / "data" / "encoded" / "test"))
+    _check_split(study, split, point.name)
+    rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
+    path = study.directory / "data" / "encoded" / named(split, rendered)
+    if not path.exists():
+        raise BadInput(f"{path}: no such prompts for {point.name}; run stage 1 again with --force")
+    return load_from_disk(os.fspath(path))
 
 
 def encoded_training(study: Study, point: Point) -> Any:
@@ -277,4 +210,7 @@ def train_identity(study: Study, point: Point) -> dict[str, Any]:
     content = {"split sha256": splits[train_split(study, point)]["sha256"][:12]}
     if "validation" in splits:
         content["validation sha256"] = splits["validation"]["sha256"][:12]
+    if point.config.model.adapter:
+        copied = point.directory / "model"
+        content["model.adapter sha256"] = adapter_checksum(point.config.model, copied)
     return {**identity(point.config, "model", "data", "train"), **content}

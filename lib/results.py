@@ -11,7 +11,7 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
-from lib.runs import checksum, done_mark, is_done, read_json, read_jsonl
+from lib.runs import checksum, done_mark, is_done, read_json, read_jsonl, unchanged
 from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
 from lib.testsets import predict_identity
@@ -44,23 +44,40 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
 
 
 def status(study: Study, point: Point) -> str:
-    """ "done" (has the predictions of every task), "diverged", "trained" or "missing"."""
+    """ "done" (has the predictions of every task not skipped), "diverged", "trained", "missing"."""
     trained = done_mark(point.directory, "train")
     if trained is None:
         return "missing"
     if trained["status"] == "diverged":
         return "diverged"
-    marks = (done_mark(point.directory, study.named("infer", task)) for task in study.config.tasks)
+    marks = (done_mark(point.directory, study.named("infer", task)) for task in study.tasks)
     return "done" if all(marks) else "trained"
 
 
+def counts(study: Study, point: Point, task: str) -> bool:
+    """Whether a finished point has predictions of a task, of a skipped one such as fit its config.
+
+    Raises BadInput where a task that is not skipped was predicted from another config.
+    """
+    name, now = study.named("infer", task), predict_identity(study, point, task)
+    if task in study.tasks:
+        return is_done(point.directory, name, now) is not None
+    mark = done_mark(point.directory, name)
+    return mark is not None and unchanged(mark["identity"], now)
+
+
 def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> PointResult:
-    """A point with what it has of a task: log, predictions, metrics."""
+    """A point with what it has of a task: log, predictions, metrics.
+
+    Its status is the study's, or "skipped" where it is done and a skipped task has nothing to show.
+    """
     result = PointResult(point.name, point.values, point.config, status(study, point))
     log = point.directory / "train.jsonl"
     metrics = point.directory / f"{study.named('metrics', task)}.json"
     if log.exists():
         result.train_log = read_jsonl(log, torn_tail=True)
+    if result.status == "done" and not counts(study, point, task):
+        result.status = "skipped"
     if result.status == "done":
         path = point.directory / f"{study.named('predictions', task)}.jsonl"
         result.predictions = read_predictions(path, rows, tasks.part(task, "data"))
@@ -68,8 +85,8 @@ def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> Po
             by_id = {row["id"]: row["judgments"] for row in read_jsonl(judged)}
             for row in result.predictions:
                 row["judgments"] = by_id.get(row["id"])
-    if metrics.exists():
-        result.metrics = read_json(metrics)
+        if metrics.exists():
+            result.metrics = read_json(metrics)
     return result
 
 
@@ -84,8 +101,8 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
     }
     if found["status"] == "done":
         for task in study.config.tasks:
-            identified = predict_identity(study, point, task)
-            is_done(point.directory, study.named("infer", task), identified)
+            if not counts(study, point, task):
+                continue
             name = f"{study.named('predictions', task)}.jsonl"
             found[name.removesuffix(".jsonl")] = _checksum(point.directory / name)
             if (judged := point.directory / f"judgments_{task}.jsonl").exists():

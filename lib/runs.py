@@ -210,11 +210,17 @@ def is_done(directory: Path, stage: str, identity: Mapping[str, Any]) -> dict[st
     return mark
 
 
+def unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two identities are the same; a key that is null says what a missing key says."""
+    one, other = ({k: v for k, v in i.items() if v is not None} for i in (before, now))
+    return digest(one) == digest(other)
+
+
 def refuse_change(
     directory: Path, stage: str, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> None:
     """Raise BadInput that says which keys differ between an existing result and this config."""
-    if digest(before) == digest(now):
+    if unchanged(before, now):
         return
     changed = [
         f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
@@ -241,8 +247,13 @@ def mark_done(directory: Path, stage: str, identity: Mapping[str, Any], **more: 
     write_json(directory / "done" / f"{stage}.json", mark)
 
 
-def set_aside(directory: Path, names: Iterable[str]) -> Path | None:
-    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory."""
+def set_aside(directory: Path, names: Iterable[str] | None = None) -> Path | None:
+    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory.
+
+    None: everything that there is, but the lock and what was set aside before.
+    """
+    if names is None:
+        names = {path.name for path in directory.glob("*")} - {".lock", "previous"}
     existing = [name for name in names if (directory / name).exists()]
     if not existing:
         return None

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from lib.errors import listed, nearest
 
@@ -44,8 +51,8 @@ INCIDENTAL: frozenset[str] = frozenset(
         "train.processes",
         "train.fsdp",
         "train.report_to",
-        "generate.chunk",
-        "generate.gpu_memory",
+        "infer.batch_size",
+        "infer.gpu_memory",
     }
 )
 
@@ -72,6 +79,7 @@ class Model(Strict):
     revision: str | None = None  # commit or tag on the hub
     trust_remote_code: bool = False  # run the model's own Python; off unless you have read it
     max_length: Annotated[int, Field(ge=16)] = 4096  # tokens of prompt and answer together
+    adapter: str | None = None  # directory of an existing adapter: evaluated, nothing is trained
 
 
 class Lora(Strict):
@@ -102,7 +110,7 @@ class Train(Strict):
     tuning: Literal["full", "lora", "qlora"] = "full"
     lora: Lora = Lora()
 
-    epochs: Positive = 1.0
+    epochs: NotNegative = 1.0  # 0: no training, the model as it is
     max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
     batch_size: Count = 16  # rows in one optimizer step, over all devices and passes
     micro_batch: Count = 4  # rows in one pass on one device; changes memory, never the result
@@ -117,6 +125,8 @@ class Train(Strict):
 
     eval_steps: Count | None = None  # steps between two validations; null: only at the end
     keep: Literal["best", "last"] = "last"  # the weights of the best validation, or the last ones
+    # Weights kept along the run, evenly; stage 3 keeps those that answer the validation rows best.
+    sweep: Count | None = None
     diverge_norm: Positive | None = None  # a gradient norm above this …
     diverge_steps: Count = 10  # … for so many logged steps in a row ends a run as diverged
 
@@ -127,24 +137,31 @@ class Train(Strict):
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
 
 
-class Generate(Strict):
+class Infer(Strict):
     """How answers are generated."""
 
     engine: Literal["vllm", "hf"] = "vllm"
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
-    chunk: Count = 512  # rows between two saves of the partial predictions
+    # Prompts given to the engine at a time; predictions are saved after each batch.
+    batch_size: Count = 512
     # Share that vLLM may take of a GPU; prompt log-probabilities need the rest.
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.85
 
 
 class Judge(Strict):
-    """The model that rates answers, behind any OpenAI-compatible chat URL."""
+    """The model that judges answers: `rating` behind any OpenAI-compatible chat URL, others here.
 
-    url: str | None = None  # such as http://localhost:8000/v1; null: answers stay unrated
-    model: str | None = None  # as the server names it
-    revision: str | None = None  # recorded, and part of what makes a rating the same
+    Without a model, answers stay unjudged.
+    """
+
+    kind: Literal["rating", "safe_unsafe", "qwen3guard", "llama_guard"] = "rating"
+    url: str | None = None  # rating: such as http://localhost:8000/v1
+    model: str | None = None  # rating: as the server names it; else a hub id or a directory
+    revision: str | None = None  # recorded, and part of what makes a judgment the same
+    trust_remote_code: bool = False  # of a judge that is loaded here: run the model's own Python
+    prompt: str | None = None  # file with the guidelines that the judge is to follow
     api_key_env: str | None = None  # *name* of the environment variable that holds the key
     max_calls: Count = 1000  # of the study: all its tasks and reruns together, retries counted
     concurrency: Count = 8  # calls of one task that are under way at one time
@@ -161,7 +178,9 @@ class Judge(Strict):
 
     @model_validator(mode="after")
     def _both(self) -> Judge:
-        if (self.url is None) != (self.model is None):
+        if self.kind != "rating" and self.url is not None:
+            raise ValueError(f"no url: a judge of the kind {self.kind} is loaded here, from model")
+        if self.kind == "rating" and (self.url is None) != (self.model is None):
             raise ValueError("url and model together, or neither")
         return self
 
@@ -185,6 +204,8 @@ class Evaluate(Strict):
     resamples: Annotated[int, Field(ge=100)] = 1000  # of the bootstrap
     bins: Annotated[int, Field(ge=2)] = 15  # of the calibration error
     seed: Seed = 0
+    full_test: bool = False  # the whole test set, where a task draws a sample of it by default
+    thresholds: dict[str, dict[str, Share]] = {}  # variant → metric → the least it should reach
 
 
 class Resources(Strict):
@@ -216,10 +237,21 @@ class Config(Strict):
     """Everything that a point is made from; `validation.config_type` adds the tasks' sections."""
 
     tasks: Annotated[list[str], Field(min_length=1)]
+    skip: list[str] = []  # tasks that are neither predicted nor required; results there are stay
     model: Model
     data: Any
     train: Train = Train()
-    generate: Generate = Generate()
+    infer: Infer = Infer()
     judge: Judge = Judge()
     evaluate: Evaluate
     slurm: Slurm = Slurm()
+
+    @field_validator("skip")
+    @classmethod
+    def _skip(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        tasks = info.data.get("tasks", [])
+        if unknown := [name for name in value if name not in tasks]:
+            raise ValueError(f"some of {listed(tasks)}{nearest(unknown[0], tasks)}")
+        if set(value) >= set(tasks):
+            raise ValueError(f"not all of {listed(tasks)}: nothing would be left to do")
+        return value

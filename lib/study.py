@@ -23,7 +23,7 @@ from lib.settings import flatten, get, parse_override, put
 from lib.study_file import SECTIONS, axes_and_variants, bundle, expect, read_file, refuse_swept
 from lib.validation import spread, validate
 
-OWN_KEYS = ("name", "mode", "results", "axes", "variants", "grid", "trial")
+OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial")
 MODES = ("full", "trial")
 TRIAL_LIMITS = {"train.epochs": 1.0, "train.max_steps": 2, "data.test_rows": 8}
 TRIAL_FIXED = {"train.report_to": [], "train.processes": 1, "train.fsdp": None}
@@ -57,7 +57,7 @@ class Study:
     path: str
     name: str
     mode: str
-    results: Path
+    results_dir: Path
     raw: dict[str, Any]
     words: tuple[str, ...]  # the overrides as they were given
     overrides: dict[str, Any]
@@ -71,9 +71,14 @@ class Study:
         return self.resolve({})
 
     @property
+    def tasks(self) -> list[str]:
+        """The tasks to predict and evaluate: those not skipped."""
+        return [task for task in self.config.tasks if task not in self.config.skip]
+
+    @property
     def directory(self) -> Path:
         """`results/<study>/`, or `results/<study>-trial/` in trial mode."""
-        return self.results / (self.name + ("-trial" if self.mode == "trial" else ""))
+        return self.results_dir / (self.name + ("-trial" if self.mode == "trial" else ""))
 
     def named(self, stem: str, task: str) -> str:
         """Name of a task's own file or mark: the first task's is `stem`, another's `stem_task`."""
@@ -230,9 +235,9 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         raise BadInput(
             f"{path}: mode: found {mode!r}, expected one of {listed(MODES)}{nearest(mode, MODES)}"
         )
-    results = raw.get("results", "results")
+    results = raw.get("results_dir", "results")
     if not isinstance(results, str):
-        raise BadInput(f"{path}: results: found {results!r}, expected a directory")
+        raise BadInput(f"{path}: results_dir: found {results!r}, expected a directory")
     study = Study(
         path, name, mode, Path(results), raw, tuple(overrides), given, axes, variants, grid
     )

@@ -36,7 +36,7 @@ def directory(study: Study, task: str) -> Path:
 def build_test(study: Study, task: str) -> tasks.Splits:
     """The test rows of a further task, not yet written. Raises BadInput for bad data."""
     section = getattr(study.config, task)
-    return tasks.part(task, "data").build(section, [section], False)
+    return tasks.part(task, "data").build(section, [section], study.config.evaluate, False)
 
 
 def prepare_test(study: Study, task: str, force: bool = False, who: str = "") -> dict[str, Any]:
@@ -100,6 +100,6 @@ def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:
     section = [] if task == study.config.tasks[0] else [task]
     return {
         **train_identity(study, point),
-        **identity(point.config, "generate", *section),
+        **identity(point.config, "infer", *section),
         "test sha256": manifest_of(study, task)["splits"]["test"]["sha256"][:12],
     }

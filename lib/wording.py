@@ -11,11 +11,12 @@ COLUMNS = ("criterion", "verdict", "number")
 
 
 def markdown(tables: Mapping[str, Any], heading: str, noun: str) -> str:
-    """criteria.md: `findings` as one paragraph, `criteria` (rows with COLUMNS) as a table.
+    """criteria.md: `findings` as a list, `criteria` (rows with COLUMNS) as a table.
 
     heading: of the table; noun: what its rows are.
     """
-    lines = ["# What the study found", "", " ".join(tables["findings"]), "", f"# {heading}", ""]
+    found = [f"- {finding}" for finding in tables["findings"]]
+    lines = ["# What the study found", "", *found, "", f"# {heading}", ""]
     lines += [f"| {noun} | verdict | number |", "| --- | --- | --- |"]
     for row in tables["criteria"]:
         cells = (row[key].replace("|", "\\|") for key in COLUMNS)

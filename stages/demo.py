@@ -129,6 +129,8 @@ def asks_a_judge(study: Study) -> bool:
 
 
 def _loss(study: Study, point: Point) -> str:
+    if done_mark(point.directory, "train")["step"] == 0:
+        return "not trained"
     rows = read_jsonl(point.directory / "train.jsonl", torn_tail=True)
     return f"{rows[-1]['loss']:.4f}" if rows and rows[-1]["loss"] is not None else "diverged"
 
@@ -136,8 +138,9 @@ def _loss(study: Study, point: Point) -> str:
 def _found(study: Study, point: Point) -> str:
     if status(study, point) == "diverged":
         return "diverged"
-    part = tasks.part(study.config.tasks[0], "data")
-    return part.brief(read_jsonl(point.directory / "predictions.jsonl"))
+    task = study.tasks[0]
+    path = point.directory / f"{study.named('predictions', task)}.jsonl"
+    return tasks.part(task, "data").brief(read_jsonl(path))
 
 
 if __name__ == "__main__":

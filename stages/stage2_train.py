@@ -4,6 +4,7 @@
 
 Reads the data of stage 1; writes results/<study>/<point>/: config.json, train.jsonl, model/. On
 USR2 or TERM it saves a checkpoint at the next step and exits 75; run again, it goes on from there.
+With model.adapter or train.epochs=0 nothing is trained, and model/ is that adapter or the model.
 """
 
 from __future__ import annotations
@@ -12,11 +13,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
-from pathlib import Path
 
-from lib.checkpoints import check_directory
+from lib.checkpoints import check_adapter, check_directory
 from lib.grid import digest
-from lib.prediction import files_of
 from lib.prepared import encoded_pairs, encoded_training, split_size, train_identity
 from lib.provenance import provenance
 from lib.runs import (
@@ -31,10 +30,9 @@ from lib.runs import (
 )
 from lib.schema import OBJECTIVE_KIND
 from lib.study import Point, Study
+from lib.sweep import check_sweep
 from lib.training.steps import step_count
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
-
-OURS = ("model", "checkpoints", "config.json", "train.jsonl", "done")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,20 +48,25 @@ def train(study: Study, point: Point, force: bool) -> int:
     if not force and (mark := is_done(point.directory, "train", identity)):
         say(f"{point.name}: trained already ({mark['status']})")
         return DONE
-    settings = point.config.train
-    check_directory(point.config.model.name)
-    step_count(settings, split_size(study, point))
+    settings, model = point.config.train, point.config.model
+    check_directory(model.name)
+    if model.adapter:
+        check_adapter(model)
+    steps = 0 if model.adapter else step_count(settings, split_size(study, point))
+    if steps:
+        check_sweep(study, point)
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
-    if settings.processes > 1 and rank is None:
+    if settings.processes > 1 and rank is None and steps:
         return _launch(study, point, force)
     from lib.training.ranks import check_devices, leave
 
-    check_devices(settings, world)
+    if steps:
+        check_devices(settings, world)
     with locked(point.directory, who()) if first else nullcontext():
-        if force and first and (aside := _set_aside(study, point)):
+        if force and first and (aside := set_aside(point.directory)):
             say(f"{point.name}: old results set aside in {aside}")
-        code = _train(study, point, identity, first)
+        code = _train(study, point, identity, first, steps)
     leave()
     return code
 
@@ -74,28 +77,22 @@ def _launch(study: Study, point: Point, force: bool) -> int:
 
     if force:  # once, before there are ranks to do it twice
         with locked(point.directory, who()):
-            _set_aside(study, point)
+            set_aside(point.directory)
     words = ["-m", "stages.stage2_train", study.path, *study.words, "--index", str(point.index)]
     return launch([sys.executable, *words], point.config.train.processes, os.environ, STOPPED)
 
 
-def _set_aside(study: Study, point: Point) -> Path | None:
-    """Move old results away, and what was made from them; returns where they went."""
-    later = [name for task in study.config.tasks for name in files_of(study, task, point)]
-    return set_aside(point.directory, [*OURS, *later])
-
-
-def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
+def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) -> int:
     directory = point.directory
     if (directory / "config.json").exists() and (directory / "checkpoints").exists():
         before = read_json(directory / "config.json")["identity"]
         refuse_change(directory, "a checkpoint", before, identity)
     on_pairs = OBJECTIVE_KIND[point.config.train.objective] == "pairs"
-    rows = encoded_pairs(study, "train") if on_pairs else encoded_training(study, point)
-    from lib.training.loop import remove_checkpoints, train_point
+    from lib.training.loop import Outcome, remove_checkpoints, train_point
     from lib.training.pair_data import pair_splits
     from lib.training.ranks import device_name
     from lib.training.stopping import stop_on_signal
+    from lib.training.untrained import save_untrained
 
     record = {
         "point": point.name,
@@ -111,8 +108,13 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
     if first:
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
-        pairs = pair_splits(study) if on_pairs else None
-        outcome = train_point(point, rows, directory, lambda: bool(request), pairs)
+        if steps:
+            rows = encoded_pairs(study, "train") if on_pairs else encoded_training(study, point)
+            pairs = pair_splits(study) if on_pairs else None
+            outcome = train_point(point, rows, directory, lambda: bool(request), pairs, say)
+        else:
+            save_untrained(point)
+            outcome = Outcome("done", 0, 0)
     if outcome.status == "stopped":
         say(
             f"{point.name}: stopped by {request.signal or 'another rank'} at step "
@@ -120,11 +122,11 @@ def _train(study: Study, point: Point, identity: dict, first: bool) -> int:
         )
         return STOPPED
     if first:
-        write_json(directory / "config.json", {**record, "end": now()})
+        write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
         if on_pairs:
             write_loss_curves(study)
         mark_done(directory, "train", identity, status=outcome.status, step=outcome.step)
-        remove_checkpoints(directory)
+        remove_checkpoints(directory, diverged=outcome.status == "diverged")
         why = f": {outcome.reason}" if outcome.reason else ""
         say(f"{point.name}: {outcome.status} after {outcome.step} steps{why}")
     return DONE
@@ -139,8 +141,7 @@ def write_loss_curves(study: Study) -> None:
         train, variant = point.config.train, point.values.get("variant", study.name)
         of_margin = "tau" if train.objective == "td_dpo" else "beta"
         trains[f"{variant} {of_margin}={getattr(train, of_margin):g}"] = train
-    curves = loss_curves(trains, [m / 4 for m in range(-80, 81)])
-    write_json(study.directory / "tables" / "loss_curves.json", curves)
+    write_json(study.directory / "tables" / "loss_curves.json", loss_curves(trains))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
         before = done_mark(point.directory, "evaluate")
         same = before is not None and before["hash"] == digest(inputs[point.name]) and not force
         for task, result in zip(names, of_point, strict=True):
-            if result.status != "done":
+            if result.predictions is None:
                 result.metrics = None
             elif not same or result.metrics is None:
                 part = tasks.part(task, "evaluate")
@@ -89,7 +89,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
                 write_json(point.directory / name, result.metrics)
         first, *others = of_point
         first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}
-        if first.status == "done" and not same:
+        if inputs[point.name]["status"] == "done" and not same:
             mark_done(point.directory, "evaluate", inputs[point.name])
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
@@ -100,7 +100,10 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
     for name, table in made.files.items():
-        write_json(comparison / f"{name}.json", table)
+        if name.endswith(".csv"):
+            write_text(comparison / name, as_csv(table))
+        else:
+            write_json(comparison / f"{name}.json", table)
     write_text(comparison / "criteria.md", made.criteria)
     mark_done(comparison, "evaluate", inputs)
     say(f"comparison: {comparison / 'aggregated_metrics.csv'}")

@@ -37,7 +37,7 @@ SENTENCES = (
 )
 
 STUDY = {
-    "results": "results",
+    "results_dir": "results",
     "tasks": ["decision"],
     "model": {"name": "nobody/nothing", "max_length": 128},
     "data": {"source": "synthetic", "ratio": "1:1", "train_rows": 24, "test_rows": 8},
@@ -50,7 +50,7 @@ STUDY = {
         "precision": "fp32",
         "gradient_checkpointing": False,
     },
-    "generate": {"engine": "hf", "precision": "fp32", "max_new_tokens": 4},
+    "infer": {"engine": "hf", "precision": "fp32", "max_new_tokens": 4},
     "evaluate": {"baseline": {"variant": "baseline"}, "resamples": 100},
     "axes": {"gamma": "train.gamma"},
     "variants": {
@@ -152,7 +152,7 @@ def write_study(tmp_path: Path) -> Callable[..., str]:
         changes: Mapping[str, Any] | None = None, drop: Sequence[str] = (), name: str = "small"
     ) -> str:
         path = tmp_path / f"{name}.yaml"
-        results = {"results": str(tmp_path / "results")}
+        results = {"results_dir": str(tmp_path / "results")}
         path.write_text(study_text(results | dict(changes or {}), drop), encoding="utf-8")
         return str(path)
 
@@ -166,7 +166,7 @@ def prepared_data(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) ->
     from lib.study import load_study
 
     root = tmp_path_factory.mktemp("prepared")
-    changes = {"model.name": str(tiny_model), "results": str(root / "results")}
+    changes = {"model.name": str(tiny_model), "results_dir": str(root / "results")}
     (root / "small.yaml").write_text(study_text(changes, ()), encoding="utf-8")
     study = load_study(root / "small.yaml")
     with contextlib.redirect_stderr(io.StringIO()):

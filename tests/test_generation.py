@@ -11,9 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lib.encoding import encode_answer, encode_prompt, end_tokens
-from lib.generation import GumbelNoise, HfEngine, VllmEngine, start_engine, whole_weights
+from lib.generation import start_engine, whole_weights
+from lib.hf_engine import GumbelNoise, HfEngine
 from lib.models import load_for_training, load_tokenizer
-from lib.schema import Generate, Lora, Model, Train
+from lib.schema import Infer, Lora, Model, Train
+from lib.vllm_engine import VllmEngine
 from tests.conftest import REPOSITORY
 
 REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
@@ -25,7 +27,7 @@ TEXTS = (
     "Count: one, two, three,",
 )
 ANSWERS = (r"\boxed{Accept}", r"\boxed{Reject}", "no")
-FP32 = Generate(engine="hf", precision="fp32", max_new_tokens=12)
+FP32 = Infer(engine="hf", precision="fp32", max_new_tokens=12)
 
 
 def token_ids(tokenizer) -> tuple[list[list[int]], list[list[list[int]]]]:
@@ -216,6 +218,30 @@ class TestWholeWeights:
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
+def test_vllm_keeps_heads_of_prompts_and_can_be_closed(tmp_path):
+    """Other weights get nothing that was kept; the engine below starts after this one's end."""
+    ids, _ = token_ids(AutoTokenizer.from_pretrained(REAL))
+    model, settings = (
+        Model(name=str(REAL), max_length=192),
+        FP32.model_copy(update={"engine": "vllm"}),
+    )
+    transformers, other = HfEngine(model, FP32, REAL), changed(REAL, tmp_path / "other")
+    engine = start_engine(model, settings, REAL, 300, True)
+    first = engine.generate(ids, settings)
+    assert first == transformers.generate(ids, FP32)
+    assert engine.generate(ids, settings) == first
+    engine.load(other)
+    transformers.load(other)
+    swapped = engine.generate(ids, settings)
+    assert swapped == transformers.generate(ids, FP32)
+    assert swapped != first
+    with pytest.raises(ValueError, match="prefix caching cannot score"):
+        engine.score(ids, [[ids[0]]] * len(ids))
+    engine.close()
+    assert not hasattr(engine, "llm")
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
 class TestVllm:
     """A real engine on a real small model, beside the Hugging Face engine; both in fp32.
 
@@ -223,7 +249,7 @@ class TestVllm:
     """
 
     MODEL = Model(name=str(REAL), max_length=192)
-    SETTINGS = Generate(engine="vllm", precision="fp32", max_new_tokens=12)
+    SETTINGS = Infer(engine="vllm", precision="fp32", max_new_tokens=12)
     CLOSE = 1e-2
 
     @pytest.fixture(scope="class")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from pathlib import Path
 
 import bitsandbytes
@@ -11,9 +12,16 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from lib.errors import BadInput
-from lib.models import load_base, load_for_training, load_tokenizer, merge
+from lib.models import (
+    described,
+    load_base,
+    load_for_training,
+    load_tokenizer,
+    merge,
+    nf4_fault,
+)
 from lib.prepared import encoded_training
-from lib.runs import read_jsonl
+from lib.runs import read_json, read_jsonl
 from lib.schema import Lora, Model, Train
 from lib.study import load_study
 from lib.training.loop import train_point
@@ -83,6 +91,80 @@ class TestLoading:
         apart = (back - whole).abs().max() / whole.abs().max()
         assert 0 < apart < 0.16  # half of NF4's widest gap is 0.15 of a block's largest weight
         assert all("lora_" in name for name in trainable(model))
+
+
+class TestWithoutKernels:
+    """NF4 is used where it works, which is found out by using it."""
+
+    @pytest.fixture(autouse=True)
+    def fresh(self):
+        nf4_fault.cache_clear()
+        yield
+        nf4_fault.cache_clear()
+
+    def test_here_it_works(self):
+        assert nf4_fault() is None
+
+    def test_an_error_of_any_kind_is_the_reason(self, monkeypatch):
+        def fail(*given, **more):
+            raise AttributeError("no kernel image\nsecond line")
+
+        monkeypatch.setattr(bitsandbytes.functional, "quantize_4bit", fail)
+        assert nf4_fault() == "bitsandbytes on cpu: no kernel image"
+
+    def test_bitsandbytes_may_be_missing(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+        assert nf4_fault().startswith("bitsandbytes on cpu: import of bitsandbytes halted")
+
+    def test_a_kernel_that_computes_something_else_is_found_out(self, monkeypatch):
+        multiply = bitsandbytes.matmul_4bit
+        monkeypatch.setattr(bitsandbytes, "matmul_4bit", lambda *a, **k: 0 * multiply(*a, **k))
+        assert nf4_fault() == "bitsandbytes on cpu: products are off by 100 %"
+
+    def test_qlora_is_lora_then(self, tiny_model, monkeypatch):
+        monkeypatch.setattr("lib.models.nf4_fault", lambda: "no kernel")
+        settings = {"lora": Lora(r=4), "precision": "fp32", "gradient_checkpointing": False}
+        model = loaded(tiny_model, tuning="qlora", **settings)
+        assert {w.dtype for w in model.parameters()} == {torch.float32}
+        assert not [m for m in model.modules() if isinstance(m, bitsandbytes.nn.Linear4bit)]
+        assert described(model, Train(tuning="qlora")) == {
+            "quantised": False,
+            "quantised_reason": "no kernel",
+            "adapter": {
+                "dtype": "float32",
+                "targets": dict.fromkeys(
+                    ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"), 2
+                ),
+            },
+        }
+
+    def test_what_happened_is_said_and_recorded(self, prepared_study, run_stage, monkeypatch):
+        lora = "train.lora={r: 4, target_modules: [q_proj, v_proj]}"
+        words = ["train.max_steps=1", "train.tuning=qlora", lora, "--index", "1"]
+        record = load_study(prepared_study).point(1).directory / "config.json"
+        ended = run_stage("stage2_train", prepared_study, *words)
+        assert ended.code == 0, ended.err
+        said = "accept_gamma2: adapters of r 4 in float32 over NF4 weights: q_proj × 2, v_proj × 2"
+        assert said in ended.out.splitlines()
+        found = read_json(record)
+        targets = {"q_proj": 2, "v_proj": 2}
+        assert (found["quantised"], found["quantised_reason"]) == (True, None)
+        assert found["adapter"] == {"dtype": "float32", "targets": targets}
+        monkeypatch.setattr("lib.models.nf4_fault", lambda: "no kernel")
+        ended = run_stage("stage2_train", prepared_study, *words, "--force")
+        assert ended.code == 0, ended.err
+        [line] = [line for line in ended.out.splitlines() if "adapters" in line]
+        assert "over unquantised fp32 weights, for want of an NF4 kernel (no kernel)" in line
+        found = read_json(record)
+        assert (found["quantised"], found["quantised_reason"]) == (False, "no kernel")
+
+
+def test_full_tuning_has_no_adapters_to_describe(tiny_model):
+    assert described(loaded(tiny_model, tuning="full"), Train()) == {
+        "quantised": None,
+        "quantised_reason": None,
+        "adapter": None,
+    }
 
 
 @pytest.fixture

@@ -1,13 +1,21 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lib import prepared
-from lib.encoding import answer_encoder, encode_pair, encode_row, fit_prompt, prompt_hash
+from lib.encoding import (
+    answer_encoder,
+    encode_pair,
+    encode_prompt,
+    encode_row,
+    fit_prompt,
+    prompt_hash,
+)
 from lib.errors import BadInput
 from lib.prepared import (
     data_identity,
@@ -114,7 +122,7 @@ def test_another_config_is_refused_by_its_keys(prepared_study, snapshot, word, c
 
 
 def test_what_is_no_part_of_the_data_changes_nothing(prepared_study: str) -> None:
-    words = ["train.learning_rate=1", "evaluate.level=0.9", "generate.max_new_tokens=3"]
+    words = ["train.learning_rate=1", "evaluate.level=0.9", "infer.max_new_tokens=3"]
     assert prepare(load_study(prepared_study, words))
 
 
@@ -190,7 +198,7 @@ def test_one_task_at_a_time(write_study, tiny_model: Path) -> None:
 def test_a_full_disk_leaves_no_half_data(write_study, tiny_model, small_disk, snapshot) -> None:
     if not os.path.ismount(small_disk):
         pytest.skip("a limit on the size of a file stops none of these small files")
-    study = load_study(write_study({"model.name": str(tiny_model), "results": str(small_disk)}))
+    study = load_study(write_study({"model.name": str(tiny_model), "results_dir": str(small_disk)}))
     filler, fits = small_disk / "filler", 0
     free = shutil.disk_usage(small_disk).free
     for room in (4096, 16384, 24576, 32768, 40960, 49152, 57344, 65536, 81920, 131072):
@@ -231,7 +239,7 @@ def test_stored_rows_are_what_encoding_gives_now(prepared_study: str, tokenizer)
         encode_row(tokenizer, task, row, config.data, config.model.max_length, answer_ids)
         for row in rows
     ]
-    test = encoded_test(study).to_list()
+    test = encoded_test(study, study.point(0)).to_list()
     assert [row["id"] for row in test] == [row["id"] for row in rows_of(study, "decision")]
     for made, row in zip(test, rows_of(study, "decision"), strict=True):
         messages = task.messages(row, config.data)
@@ -248,7 +256,7 @@ def test_what_had_to_be_cut_is_counted(prepared_study: str) -> None:
     study = load_study(prepared_study, ["name=shorter", f"model.max_length={room}"])
     cut = prepare(study)["cut"]
     assert cut["train"] == sum(encoded_training(study, study.point(0))["cut"])
-    assert cut["test"] == sum(encoded_test(study)["cut"])
+    assert cut["test"] == sum(encoded_test(study, study.point(0))["cut"])
     assert cut["train"] > 0
     assert max(map(len, encoded_training(study, study.point(0))["input_ids"])) <= room
 
@@ -286,7 +294,7 @@ def test_a_split_that_is_not_there_is_named(prepared_study: str) -> None:
 
 def test_without_data_stage_1_is_named(write_study) -> None:
     study = load_study(write_study())
-    for ask in (read_manifest, encoded_test):
+    for ask in (read_manifest, lambda study: encoded_test(study, study.point(0))):
         with pytest.raises(BadInput, match="no data yet; run python -m stages.stage1_generate_da"):
             ask(study)
 
@@ -370,6 +378,86 @@ def test_a_split_of_pairs_that_is_not_there_is_named(of_pairs: str) -> None:
         encoded_pairs(study, "validation")
 
 
+# -- prompts that differ between points ------------------------------------------------------------
+
+
+@pytest.fixture
+def of_renderings(write_study, tiny_model, monkeypatch) -> str:
+    """Three points, two renderings of their prompts, and validation rows."""
+    build = task.build
+
+    def with_validation(data, wanted, *more):
+        splits = build(data, wanted[:1], *more)
+        splits.rows["validation"] = [{**row, "id": f"v{row['id']}"} for row in splits.rows["test"]]
+        return splits
+
+    monkeypatch.setattr(task, "build", with_validation)
+    monkeypatch.setattr(task, "prompting", lambda data: data.system or "", raising=False)
+    changes = {
+        "variants/accept/data.system": "once",
+        "variants/reject/data.system": "once",
+        "model.name": str(tiny_model),
+    }
+    return write_study(changes)
+
+
+def test_each_rendering_of_the_prompts_is_tokenised_once(of_renderings: str, tokenizer) -> None:
+    study = load_study(of_renderings)
+    manifest = prepare(study)
+    encoded = study.directory / "data" / "encoded"
+    prompts = {"test", "validation", "test-once", "validation-once"}
+    assert {path.name for path in encoded.iterdir()} == prompts | {"rows", "train_1-1.npy"}
+    assert manifest["cut"] == dict.fromkeys(["train", *sorted(prompts)], 0)
+    assert set(manifest["splits"]) == {"train_1-1", "test", "validation"}
+    baseline, accept, reject = study.points()
+    for point in (baseline, accept, reject):
+        for split in ("test", "validation"):
+            made = encoded_test(study, point, split)
+            rows = read_jsonl(study.directory / "data" / f"{split}.jsonl")
+            assert made["id"] == [row["id"] for row in rows]
+            for ids, row in zip(made["input_ids"], rows, strict=True):
+                assert ids == encode_prompt(tokenizer, task.messages(row, point.config.data))
+    one, other = encoded_test(study, baseline), encoded_test(study, accept)
+    assert not set(one["prompt_hash"]) & set(other["prompt_hash"])
+    assert other["prompt_hash"] == encoded_test(study, reject)["prompt_hash"]
+    trained = set(prepared_rows(encoded))
+    assert not trained & {*one["id"], *encoded_test(study, baseline, "validation")["id"]}
+
+
+def test_prompts_of_another_rendering_are_named(of_renderings: str) -> None:
+    study = load_study(of_renderings)
+    prepare(study)
+    other = load_study(of_renderings, ["data.instruction=x"])
+    point = other.point(0)
+    changed = point.config.data.model_copy(update={"system": "twice"})
+    moved = replace(point, config=point.config.model_copy(update={"data": changed}))
+    with pytest.raises(BadInput, match="test-twice: no such prompts for baseline_gamma1; run st"):
+        encoded_test(study, moved)
+
+
+def test_a_prompt_that_cannot_be_cut_is_named_with_its_length(write_study, tiny_model, monkeypatch):
+    monkeypatch.setattr(task, "body_length", lambda row: 0)
+    study = load_study(write_study({"model.name": str(tiny_model), "model.max_length": 24}))
+    message = (
+        r"model.max_length: row \S+ needs \d+ tokens for the prompt alone, \d+ are left for it"
+    )
+    with pytest.raises(BadInput, match=message):
+        prepare(study)
+
+
+def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study: str) -> None:
+    study = load_study(prepared_study, ["evaluate.full_test=true"])
+    with pytest.raises(BadInput, match="data holds .*: evaluate.full_test was None, is True"):
+        prepare(study)
+    assert prepare(load_study(prepared_study, ["evaluate.full_test=false"]))
+    sections = []
+    build = task.build
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(task, "build", lambda *given: sections.append(given[2]) or build(*given))
+        prepare(load_study(prepared_study, ["evaluate.full_test=true", "name=whole"]))
+    assert [section.full_test for section in sections] == [True]
+
+
 # -- identities ------------------------------------------------------------------------------------
 
 
@@ -380,13 +468,18 @@ def test_a_point_depends_on_its_config_and_its_rows(prepared_study: str) -> None
     assert train["split sha256"] == read_manifest(study)["splits"]["train_1-1"]["sha256"][:12]
     assert predict.items() >= train.items()
     assert predict["test sha256"] == read_manifest(study)["splits"]["test"]["sha256"][:12]
-    assert predict["generate.max_new_tokens"] == 4
-    assert "generate.max_new_tokens" not in train
+    assert predict["infer.max_new_tokens"] == 4
+    assert "infer.max_new_tokens" not in train
     other = train_identity(study, baseline)
     # A baseline weights no class, so what it would weight by is no part of it.
     assert {key for key in train if train[key] != other.get(key)} == {
         "train.gamma", "train.weighted_class", "train.weighting",
     }  # fmt: skip
-    words = ["evaluate.level=0.9", "train.micro_batch=2", "generate.chunk=3", "slurm.train.gpus=0"]
+    words = [
+        "evaluate.level=0.9",
+        "train.micro_batch=2",
+        "infer.batch_size=3",
+        "slurm.train.gpus=0",
+    ]
     again = load_study(prepared_study, words)
     assert predict_identity(again, again.point(1), "decision") == predict

@@ -152,7 +152,7 @@ def test_files_and_keys_in_the_text_exist() -> None:
     for quoted in re.findall(r"`((?:lib|configs|sbatch|tests|stages)/[\w/.]+)`", prose):
         assert (REPOSITORY / quoted).exists(), quoted
     config = load_study(REPOSITORY / "configs/weighted_loss.yaml").config.model_dump()
-    for section, key in re.findall(r"`(data|train|evaluate|generate|model)\.(?!py)(\w+)", prose):
+    for section, key in re.findall(r"`(data|train|evaluate|infer|model)\.(?!py)(\w+)", prose):
         assert key in config[section], f"{section}.{key}"
 
 

@@ -5,11 +5,11 @@ import pytest
 
 from lib.errors import BadInput
 from lib.results import inputs_of, read_point, read_predictions, status
-from lib.runs import write_json, write_jsonl
+from lib.runs import mark_done, write_json, write_jsonl
 from lib.study import load_study
 from lib.tasks.decision import data as task
 from lib.tasks.decision.data import ANSWERS
-from lib.testsets import rows_of
+from lib.testsets import predict_identity, prepare_test, rows_of
 
 ROWS = [
     {"id": name, "target": ANSWERS[decision], "decision": decision}
@@ -121,6 +121,55 @@ def test_a_diverged_point_is_a_result_without_predictions(prepared_study: str, f
     fake.trained(study, point, "diverged")
     result = read_point(study, point, "decision", rows_of(study, "decision"))
     assert (result.status, result.predictions) == ("diverged", None)
+
+
+# -- skipped tasks ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_tasks(prepared_study: str, fake):
+    """A study of two tasks by its overrides; point 1 is predicted on the first, not the second."""
+    words = ["tasks=[decision, mt_bench]", "mt_bench.questions=sample", "mt_bench.limit=2"]
+    study = load_study(prepared_study, words)
+    prepare_test(study, "mt_bench")
+    fake.trained(study, study.point(1))
+    fake.predicted(study, study.point(1))
+    return lambda *more: load_study(prepared_study, [*words, *more])
+
+
+def test_a_point_is_done_without_what_is_skipped(two_tasks) -> None:
+    assert status(two_tasks(), two_tasks().point(1)) == "trained"
+    study = two_tasks("skip=[mt_bench]")
+    point = study.point(1)
+    assert status(study, point) == "done"
+    first = read_point(study, point, "decision", rows_of(study, "decision"))
+    second = read_point(study, point, "mt_bench", rows_of(study, "mt_bench"))
+    assert (first.status, len(first.predictions)) == ("done", 8)
+    assert (second.status, second.predictions, second.metrics) == ("skipped", None, None)
+    assert set(inputs_of(study, point)) >= {"predictions", "log"}
+    assert "predictions_mt_bench" not in inputs_of(study, point)
+
+
+def test_results_of_a_skipped_task_count_where_they_fit(two_tasks, prepared_study, fake) -> None:
+    study = two_tasks("skip=[decision]")
+    point = study.point(1)
+    mark_done(point.directory, "infer_mt_bench", predict_identity(study, point, "mt_bench"))
+    write_jsonl(
+        point.directory / "predictions_mt_bench.jsonl",
+        [{"id": row["id"], "outputs": ["a", "b"]} for row in rows_of(study, "mt_bench")],
+    )
+    rows = rows_of(study, "decision")
+    assert read_point(study, point, "decision", rows).status == "done"
+    write_json(point.directory / "metrics.json", {"rows": 8})
+    other = two_tasks("skip=[decision]", "infer.max_new_tokens=5")
+    with pytest.raises(BadInput, match="infer_mt_bench holds results of another config"):
+        read_point(other, other.point(1), "mt_bench", rows_of(other, "mt_bench"))
+    # Of the skipped task alone, predictions that do not fit are as none.
+    other_point = other.point(1)
+    identified = predict_identity(other, other_point, "mt_bench")
+    mark_done(other_point.directory, "infer_mt_bench", identified)
+    result = read_point(other, other_point, "decision", rows)
+    assert (result.status, result.predictions, result.metrics) == ("skipped", None, None)
 
 
 # -- what metrics depend on ------------------------------------------------------------------------

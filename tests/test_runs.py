@@ -23,6 +23,7 @@ from lib.runs import (
     refuse_change,
     replacing,
     set_aside,
+    unchanged,
     write_json,
     write_jsonl,
     write_text,
@@ -362,3 +363,13 @@ def test_old_results_are_set_aside_and_kept(tmp_path: Path, snapshot) -> None:
     second = set_aside(tmp_path, ["model"])
     assert first != second
     assert (first / "model" / "w").read_text() == "1"
+
+
+def test_a_key_that_is_null_says_what_a_missing_one_says(tmp_path: Path) -> None:
+    mark_done(tmp_path, "train", {"a": 1})
+    assert is_done(tmp_path, "train", {"a": 1, "new": None})
+    assert unchanged({"a": None}, {})
+    assert unchanged({}, {"a": None})
+    assert not unchanged({"a": 0}, {})
+    with pytest.raises(BadInput, match="new was None, is 2; "):
+        is_done(tmp_path, "train", {"a": 1, "new": 2})

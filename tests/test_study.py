@@ -90,7 +90,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
         ({"axes.again": "train.gamma"}, "axes.again: train.gamma is what axis 'gamma' sweeps"),
         ({"grid": {}}, r"grid: found \{\}, expected a list of blocks"),
         ({"grid": []}, r"grid: found \[\], expected a list of blocks"),
-        ({"results": 5}, "results: found 5, expected a directory"),
+        ({"results_dir": 5}, "results_dir: found 5, expected a directory"),
         ({"name": "a/b"}, "name: found 'a/b', expected letters, digits"),
         ({"name": ".."}, "name: found '..', expected letters, digits"),
         ({"name": 5}, "name: found 5, expected letters, digits"),
@@ -275,9 +275,11 @@ def test_an_override_is_typed_and_may_be_nested(write_study, word, key, value) -
 
 def test_later_words_win_and_own_keys_can_be_overridden(write_study, tmp_path) -> None:
     path = write_study()
-    study = load_study(path, ["name=one", "name=two", f"results={tmp_path}/there", "train.clip=2"])
+    study = load_study(
+        path, ["name=one", "name=two", f"results_dir={tmp_path}/there", "train.clip=2"]
+    )
     assert study.directory == tmp_path / "there" / "two"
-    assert study.words == ("name=one", "name=two", f"results={tmp_path}/there", "train.clip=2")
+    assert study.words == ("name=one", "name=two", f"results_dir={tmp_path}/there", "train.clip=2")
     grid = "grid=[{variant: baseline, gamma: 1}]"
     assert [p.name for p in load_study(path, [grid]).points()] == ["baseline_gamma1"]
     words = ["variants.accept.train.clip=7", "trial.train.batch_size=8"]
@@ -514,13 +516,13 @@ OTHER = {
     "train.processes": 2,
     "train.fsdp": "x.yaml",
     "train.report_to": ["wandb"],
-    "generate.chunk": 7,
-    "generate.gpu_memory": 0.5,
+    "infer.batch_size": 7,
+    "infer.gpu_memory": 0.5,
 }
 
 
 def identified(path: str, *words: str) -> dict:
-    return identity(load_study(path, words).point(1).config, "model", "data", "train", "generate")
+    return identity(load_study(path, words).point(1).config, "model", "data", "train", "infer")
 
 
 def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
@@ -543,8 +545,8 @@ def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
         "data.instruction=x",
         "model.name=other/model",
         "model.max_length=64",
-        "generate.engine=vllm",
-        "generate.temperature=0.5",
+        "infer.engine=vllm",
+        "infer.temperature=0.5",
     ],
 )
 def test_identity_holds_everything_else(write_study, word: str) -> None:
@@ -555,7 +557,7 @@ def test_identity_holds_everything_else(write_study, word: str) -> None:
 
 def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -> None:
     config = load_study(write_study()).point(1).config
-    sections = ("model", "data", "train", "generate")
+    sections = ("model", "data", "train", "infer")
     every = flatten(config.model_dump(include=set(sections)))
     ignored = {f"train.{k}" for ks in OBJECTIVE_KEYS.values() for k in ks}
     ignored -= {f"train.{k}" for k in OBJECTIVE_KEYS[config.train.objective]}
@@ -644,3 +646,103 @@ def test_a_tau_that_dpo_does_not_use(write_study):
     }
     with pytest.raises(BadInput, match=r"variant 'dpo' does not use axis 'tau'"):
         load_study(write_study(changes))
+
+
+def test_a_beta_that_td_dpo_without_a_regulariser_does_not_use(write_study):
+    changes = OF_PAIRS | {
+        "train.objective": "td_dpo",
+        "train.regulariser": "none",
+        "axes": {"beta": "train.beta"},
+        "grid": [{"beta": [0.1, 0.5]}],
+        "evaluate.baseline": {"beta": 0.1},
+    }
+    with pytest.raises(BadInput, match=r"does not use axis 'beta' \(train\.regulariser is none\)"):
+        load_study(write_study(changes, drop=["trial"]))
+    load_study(write_study(changes | {"train.regulariser": "squared_logratio"}, drop=["trial"]))
+
+
+# -- skipped tasks, adapters, sweeps, judges -------------------------------------------------------
+
+BOTH = {"tasks": ["decision", "mt_bench"]}
+
+
+def test_a_skipped_task_is_left_out_and_changes_no_identity(write_study):
+    path = write_study(BOTH)
+    assert load_study(path).tasks == ["decision", "mt_bench"]
+    assert load_study(path, ["skip=[mt_bench]"]).tasks == ["decision"]
+    assert load_study(path, ["skip=[decision]"]).tasks == ["mt_bench"]
+    assert identified(path, "skip=[mt_bench]") == identified(path)
+
+
+@pytest.mark.parametrize(
+    ("skip", "said"),
+    [
+        (["mt_bensh"], "expected some of decision, mt_bench; did you mean 'mt_bench'?"),
+        (["safety"], "expected some of decision, mt_bench"),
+        (["mt_bench", "decision"], "expected not all of decision, mt_bench: nothing would be left"),
+    ],
+)
+def test_skip_names_tasks_of_the_study(write_study, skip, said):
+    path = write_study(BOTH)
+    with pytest.raises(BadInput) as error:
+        load_study(path, [f"skip=[{', '.join(skip)}]"])
+    assert str(error.value).startswith(f"command line: skip: found {skip!r}, {said}")
+
+
+def test_no_variant_skips_alone(write_study):
+    path = write_study(BOTH | {"variants/accept/skip": ["mt_bench"]})
+    with pytest.raises(BadInput, match="skip: expected one list for the study, none of a variant"):
+        load_study(path)
+
+
+@pytest.mark.parametrize("change", [{"model.adapter": "somewhere"}, {"train.sweep": 2}])
+def test_pairs_have_no_adapter_and_no_sweep(write_study, change):
+    [(key, value)] = change.items()
+    path = write_study(OF_PAIRS | {"train.beta": 0.1, "train.objective": "dpo"} | change, ["trial"])
+    with pytest.raises(BadInput, match=rf"{key}: found {value!r}, expected null: .* on pairs"):
+        load_study(path)
+
+
+def test_a_sweep_needs_a_score_to_choose_by(write_study):
+    message = "train.sweep: found 3, expected null: the task decision has no score to choose"
+    with pytest.raises(BadInput, match=message):
+        load_study(write_study({"train.sweep": 3}))
+
+
+LOCAL = {"model": "someone/guard"}
+
+
+@pytest.mark.parametrize("kind", ["safe_unsafe", "qwen3guard", "llama_guard"])
+def test_a_judge_that_is_loaded_here_has_no_url(write_study, kind):
+    judge = load_study(write_study({"judge": {"kind": kind, **LOCAL}})).config.judge
+    assert (judge.kind, judge.model, judge.url) == (kind, "someone/guard", None)
+    assert load_study(write_study({"judge": {"kind": kind}})).config.judge.model is None
+    with pytest.raises(BadInput, match=f"no url: a judge of the kind {kind} is loaded here, from"):
+        load_study(write_study({"judge": {"kind": kind, "url": "http://x/v1", **LOCAL}}))
+
+
+def test_a_rating_judge_has_url_and_model(write_study):
+    for judge in ({"url": "http://x/v1"}, LOCAL, {"kind": "rating", **LOCAL}):
+        with pytest.raises(BadInput, match="judge: found .*, expected url and model together"):
+            load_study(write_study({"judge": judge}))
+
+
+def test_an_unknown_kind_of_judge_has_a_nearest(write_study):
+    with pytest.raises(BadInput, match="judge.kind: found 'safe_unsaf', .*mean 'safe_unsafe'"):
+        load_study(write_study({"judge.kind": "safe_unsaf"}))
+
+
+def test_a_judge_is_of_a_kind_that_its_task_can_use(write_study):
+    path = write_study(BOTH | {"judge": {"kind": "qwen3guard", **LOCAL}})
+    said = "judge.kind: found 'qwen3guard', expected one of rating, by which the task mt_bench is"
+    with pytest.raises(BadInput, match=said):
+        load_study(path)
+    load_study(path, ["judge.model=null"])
+
+
+def test_thresholds_are_shares_by_variant_and_metric(write_study):
+    thresholds = {"accept": {"accuracy": 0.26, "safety": 0.26}}
+    path = write_study({"evaluate.thresholds": thresholds})
+    assert load_study(path).config.evaluate.thresholds == thresholds
+    with pytest.raises(BadInput, match="evaluate.thresholds.accept.safety: found 26, expected"):
+        load_study(path, ["evaluate.thresholds={accept: {safety: 26}}"])

@@ -53,20 +53,21 @@ class PointResult:
     name: str
     values: dict[str, Any]  # axis → value
     config: Any  # lib.schema.Config
-    status: str  # "done" | "diverged" | "missing" | "partial"
+    status: str  # "done" | "diverged" | "trained" | "missing" | "skipped"
     metrics: dict[str, Any] | None = None
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
-    others: dict[str, Any] = field(default_factory=dict)  # metrics of further tasks, by task
+    others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
 
 
 class DataPart(Protocol):
     """`lib/tasks/<task>/data.py`: no torch."""
 
-    def build(self, data: Any, wanted: Sequence[Any], debug: bool) -> Splits:
+    def build(self, data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
         """Rows of every split that the `data` sections in `wanted` need, and of `test`.
 
-        `data`: the study's section; `wanted`: the same with each swept value put in. `debug`: a
+        `data`: the task's section of the study; `wanted`: the same with each swept value put in.
+        `evaluate`: the study's section of that name, of which `full_test` may matter. `debug`: a
         training set of 100 rows. Raises BadInput that names the file and the row.
         """
 
@@ -94,11 +95,18 @@ class DataPart(Protocol):
     def brief(self, predictions: list[Row]) -> str:
         """What the predictions of a point come to, in two words, for a table of points."""
 
-    # A task whose rows are not one prompt and one answer also has
+    # A task may also have
+    #     prompting(data) -> str
+    # where `data` sections of one grid render prompts differently, such as "3shot": each rendering
+    # of the splits `test` and `validation` is tokenised once; and
+    #     correct(prediction) -> bool
+    # of a graded prediction, by which `train.sweep` chooses on the split `validation`.
+    # A task whose rows are not one prompt and one answer has
     #     encode(row, tokenizer, data, max_length) -> dict | None
     # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for
     # are left out of the split. And where text and scores of an engine are not what it predicts, a
-    # module `predict` with a class Predictor (see lib.prediction).
+    # module `predict` with a class Predictor (see lib.prediction). A task that a judge scores names
+    # in JUDGES of its schema part the values of `judge.kind` that it can use.
 
 
 class ScorePart(Protocol):
@@ -145,7 +153,8 @@ class FiguresPart(Protocol):
 class Comparison:
     """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown.
 
-    `files`: further tables, each a JSON file of its name beside the comparison.
+    `files`: further tables, each a file of its name beside the comparison: rows under a name that
+    ends in .csv as CSV, all else as JSON.
     """
 
     tables: dict[str, Any]

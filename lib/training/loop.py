@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ import transformers
 from transformers import TrainingArguments
 
 from lib.errors import BadInput, listed, nearest
-from lib.models import load_for_training, load_tokenizer
+from lib.models import described, load_for_training, load_tokenizer
 from lib.schema import OBJECTIVE_KIND, Train
 from lib.settings import read_yaml
 from lib.study import Point
 from lib.training.pair_data import PairSplits, check_pairs, pair_references, training_rows
-from lib.training.saving import keep_as_model, last_checkpoint, save_model
+from lib.training.saving import KeepSweep, keep_as_model, last_checkpoint, save_model
 from lib.training.scoring import Stopped
-from lib.training.steps import row_order, step_count
+from lib.training.steps import row_order, step_count, sweep_steps
 from lib.training.validating import Validation
 from lib.training.watch import Watch
 
@@ -31,12 +31,16 @@ BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: "done", "stopped" (resumable) or "diverged", and by which sign it did."""
+    """How a run ended: "done", "stopped" (resumable) or "diverged", and by which sign it did.
+
+    `loaded`: what was trained, see `lib.models.described`.
+    """
 
     status: str
     step: int
     steps: int
     reason: str = ""
+    loaded: dict[str, Any] = field(default_factory=dict)
 
 
 def train_point(
@@ -45,11 +49,12 @@ def train_point(
     directory: Path,
     stop: Callable[[], bool],
     pairs: PairSplits | None = None,
+    say: Callable[[str], None] = print,
 ) -> Outcome:
     """Train a point on encoded rows (a datasets.Dataset); all files go to `directory`.
 
     Picks up the last complete checkpoint there. `stop()` is asked at every step boundary.
-    `pairs`: what objectives of kind "pairs" need beside their rows.
+    `pairs`: what objectives of kind "pairs" need beside their rows. `say` gets a line on adapters.
     """
     config = point.config
     train = config.train
@@ -61,6 +66,9 @@ def train_point(
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     model = load_for_training(config.model, train)
+    loaded = described(model, train)
+    if train.tuning != "full" and arguments.process_index == 0:
+        say(f"{point.name}: {adapters_in_words(loaded, train)}")
     order = row_order(len(rows), steps * train.batch_size, train.seed)
     validation = None
     if on_pairs:
@@ -77,30 +85,41 @@ def train_point(
     else:
         ordered = rows.select(order)
     watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)
+    start = last_checkpoint(directory)
+    sweep = KeepSweep(directory / "sweep", sweep_steps(train, steps), train, start is not None)
     trainer = _trainer(train, tokenizer.pad_token_id, validation)(
         model=model,
         args=arguments,
         train_dataset=ordered,
         processing_class=tokenizer,
-        callbacks=[watch],
+        callbacks=[watch, sweep],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.remove_callback(transformers.ProgressCallback)
-    start = last_checkpoint(directory)
+    sweep.trainer = trainer
     watch.open_log(start, trainer.is_world_process_zero())
     if validation:
         validation.start(trainer, resumed=start is not None)
     trainer.train(resume_from_checkpoint=str(start) if start else None)
     step = trainer.state.global_step
     if watch.diverged:
-        return Outcome("diverged", step, steps, watch.reason)
+        return Outcome("diverged", step, steps, watch.reason, loaded)
     if step < steps:
         return Outcome("stopped", step, steps)
     if train.keep == "best" and validation:
         keep_as_model(trainer, directory / BEST, directory / "model")
     else:
         save_model(trainer, tokenizer, directory / "model", train)
-    return Outcome("done", step, steps)
+    return Outcome("done", step, steps, loaded=loaded)
+
+
+def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
+    """One line on what `described` found: base, dtype and targets of the adapters."""
+    base = "NF4 weights" if loaded["quantised"] else f"{train.precision} weights"
+    if loaded["quantised"] is False:
+        base = f"unquantised {base}, for want of an NF4 kernel ({loaded['quantised_reason']})"
+    targets = ", ".join(f"{name} × {count}" for name, count in loaded["adapter"]["targets"].items())
+    return f"adapters of r {train.lora.r} in {loaded['adapter']['dtype']} over {base}: {targets}"
 
 
 def _trainer(train: Train, pad: int, validation: Validation | None) -> Callable[..., Any]:
@@ -186,6 +205,10 @@ def fsdp_config(train: Train) -> dict[str, Any]:
     return {"activation_checkpointing": train.gradient_checkpointing, **loaded}
 
 
-def remove_checkpoints(directory: Path) -> None:
-    """Free the space of checkpoints that a finished run needs no more."""
-    shutil.rmtree(directory / "checkpoints", ignore_errors=True)
+def remove_checkpoints(directory: Path, diverged: bool = False) -> None:
+    """Free the space of checkpoints that a finished run needs no more.
+
+    And of the weights that a diverged one kept along its way: there is nothing to choose from.
+    """
+    for name in ("checkpoints", "sweep") if diverged else ("checkpoints",):
+        shutil.rmtree(directory / name, ignore_errors=True)

@@ -25,6 +25,7 @@ import numpy as np
 
 from lib.errors import BadInput
 from lib.grid import digest
+from lib.models import nf4_fault
 from lib.progress import clock
 from lib.runs import Busy, locked, read_json, replacing, write_json
 from lib.schema import Model, Train
@@ -51,6 +52,8 @@ def reference_key(
     Asked once the model is there: a hub's commit is known by then.
     """
     weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
+    if train.tuning == "qlora" and nf4_fault():
+        weights = train.precision
     template = tokenizer.chat_template or ""
     return {
         "model": model.name,

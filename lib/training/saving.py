@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from transformers import TrainerCallback
 
 from lib.models import DTYPES
 from lib.runs import replacing, write_json
@@ -55,6 +57,25 @@ def _as_used(config: Any) -> Iterator[None]:
         yield
     finally:
         config.use_cache, config.dtype = before
+
+
+class KeepSweep(TrainerCallback):
+    """Keeps the weights after some steps, in `target`/step-000123/; see `lib.sweep`."""
+
+    def __init__(self, target: Path, steps: Sequence[int], train: Train, resumed: bool) -> None:
+        self.target, self.steps, self.train, self.resumed = target, steps, train, resumed
+        self.trainer: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Weights of a run that was given up without a checkpoint may be of another config."""
+        if not self.resumed and state.is_world_process_zero:
+            shutil.rmtree(self.target, ignore_errors=True)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Save, on all ranks, before the checkpoint of the same step: a kill loses neither."""
+        if state.global_step in self.steps:
+            target = self.target / f"step-{state.global_step:06d}"
+            save_model(self.trainer, self.trainer.processing_class, target, self.train)
 
 
 def keep_as_model(trainer: Any, best: Path, target: Path) -> None:

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 def step_count(train: Train, rows: int) -> int:
     """Optimizer steps of a run. Rows beyond the last full batch of the last epoch are left out.
 
-    Raises BadInput where the rows do not fill one step.
+    0 for `train.epochs: 0`. Raises BadInput where the rows do not fill one step.
     """
+    if train.epochs == 0:
+        return 0
     steps = int(train.epochs * rows / train.batch_size + 1e-9)
     if train.max_steps is not None and (steps == 0 or train.max_steps < steps):
         # A run cut by max_steps may need more than one pass over few rows; it is never longer.
@@ -54,6 +56,12 @@ def check_eval_steps(train: Train, steps: int) -> None:
 def validates(train: Train, step: int, steps: int) -> bool:
     """Whether there is a validation after this step."""
     return step == steps or bool(train.eval_steps and step % train.eval_steps == 0)
+
+
+def sweep_steps(train: Train, steps: int) -> list[int]:
+    """The steps behind which `train.sweep` keeps the weights: evenly, and after the last one."""
+    parts = train.sweep or 0
+    return sorted({-(-steps * part // parts) for part in range(1, parts + 1)})
 
 
 def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> np.ndarray:

@@ -285,8 +285,8 @@ def predicted(prepared_study: str, fake) -> str:
         (TRAIN, ["train.seed=1"], "train holds results of another config: train.seed was 42, is 1"),
         (TRAIN, ["train.clip=2", "train.seed=1"], "clip was 1.0, is 2.0; train.seed was 42, is 1"),
         (INFER, ["train.seed=1"], "train holds results of another config: train.seed was 42, is 1"),
-        (INFER, ["generate.max_new_tokens=9"],
-         "infer holds results of another config: generate.max_new_tokens was 4, is 9"),
+        (INFER, ["infer.max_new_tokens=9"],
+         "infer holds results of another config: infer.max_new_tokens was 4, is 9"),
         (EVALUATE, ["train.seed=1"], "infer holds results of another config: train.seed was 42, "),
     ],
 )  # fmt: skip
@@ -357,7 +357,7 @@ def test_predictions_stay_where_the_new_ones_cannot_be_made(refuses, predicted) 
 
 def test_results_below_a_file(refuses, write_study, tmp_path) -> None:
     (tmp_path / "file").write_text("in the way")
-    path = write_study({"results": str(tmp_path / "file" / "results")})
+    path = write_study({"results_dir": str(tmp_path / "file" / "results")})
     said = f"{tmp_path}/file/results/small: cannot be written: {tmp_path}/file is not a directory"
     refuses(DATA, path, said=said)
 
@@ -368,7 +368,7 @@ def on_disk(small_disk: Path, predicted: str) -> list[str]:
     if not os.path.ismount(small_disk):
         pytest.skip("without a mount, root's disk can be neither read-only nor full")
     shutil.copytree(load_study(predicted).directory, small_disk / "small")
-    return [predicted, f"results={small_disk}"]
+    return [predicted, f"results_dir={small_disk}"]
 
 
 def test_a_read_only_disk(refuses, on_disk, small_disk) -> None:

@@ -95,12 +95,12 @@ def written(directory: Path) -> dict[str, int]:
 def test_trial_of_all_five_stages(config, tiny_model, tmp_path, run_stage, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     words = [
-        f"results={tmp_path}",
+        f"results_dir={tmp_path}",
         f"model.name={tiny_model}",
         "train.lora.layers=null",  # a study may choose among more than two
         "train.precision=fp32",
-        "generate.precision=fp32",
-        "generate.engine=hf",
+        "infer.precision=fp32",
+        "infer.engine=hf",
         "evaluate.resamples=100",
         "mode=trial",
     ]

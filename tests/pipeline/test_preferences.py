@@ -19,10 +19,10 @@ POINTS = "0,12,24"  # DPO, DiscoPOP, TD-DPO
 def words(tiny_model, tmp_path, server) -> list[str]:
     return [
         "mode=trial",
-        f"results={tmp_path}",
+        f"results_dir={tmp_path}",
         f"model.name={tiny_model}",
         "train.precision=fp32",
-        "generate.precision=fp32",
+        "infer.precision=fp32",
         "evaluate.resamples=100",
         f"judge.url={server.url}",
         "judge.model=gpt-x",
@@ -150,7 +150,7 @@ def test_new_answers_lose_the_ratings_of_the_old(trained, words, run_stage, serv
     assert not any((directory / name).exists() for name in old)
 
 
-def test_a_dead_judge_loses_no_answer(trained, words, run_stage, server, snapshot):
+def test_a_dead_judge_loses_no_answer(trained, words, run_stage, server):
     server.http.shutdown()
     server.http.server_close()
     ended = infer(run_stage, words)
@@ -206,9 +206,9 @@ def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_p
         (["train.eval_steps=5"], "train.eval_steps: found 5, but the run has 2 steps"),
     ],
 )
-def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line, snapshot):
+def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line):
     monkeypatch.chdir(REPOSITORY)
-    base = ["mode=trial", f"results={tmp_path}", f"model.name={tiny_model}"]
+    base = ["mode=trial", f"results_dir={tmp_path}", f"model.name={tiny_model}"]
     for stage in ("stage1_generate_datasets", "stage2_train"):
         options = ["--index", "0"] if stage == "stage2_train" else []
         ended = run_stage(stage, STUDY, *base, *words, *options)
@@ -217,3 +217,29 @@ def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line, sn
     assert ended.code == 2
     assert line in ended.err
     assert len(ended.err.splitlines()) == 1 or "eval_steps" in line
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ({"prompt": "Why?", "chosen": "So."}, "no column 'rejected', found prompt, chosen; "),
+        ({"prompt": "Why?", "chosen": "So.", "rejected": " "},
+         ":1: rejected: found an empty answer, expected text; "),
+        ({"chosen": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}],
+          "rejected": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I"}]},
+         ":1: chosen and rejected have no common prompt, expected both to begin with "),
+        ({"instruction": "Why?", "completion_a": "So.", "completion_b": "No.", "choice": "c"},
+         ":1: choice: found 'c', expected a, b, "),
+    ],
+)  # fmt: skip
+def test_bad_pairs(run_stage, tmp_path, tiny_model, monkeypatch, row, line):
+    monkeypatch.chdir(REPOSITORY)
+    source = tmp_path / "pairs.jsonl"
+    source.write_text(json.dumps(row) + "\n")
+    words = ["mode=trial", f"results={tmp_path / 'results'}", f"model.name={tiny_model}"]
+    ended = run_stage("stage1_generate_datasets", STUDY, *words, f"data.source={source}")
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {source}")
+    assert line in ended.err
+    assert ended.err.count("\n") == 1
+    assert not (tmp_path / "results").exists()

@@ -18,7 +18,7 @@ from lib.prepared import encoded_training
 from lib.runs import read_jsonl
 from lib.schema import Train
 from lib.study import load_study
-from lib.training.loop import fsdp_config, train_point, training_arguments
+from lib.training.loop import fsdp_config, remove_checkpoints, train_point, training_arguments
 from lib.training.saving import COMPLETE, last_checkpoint
 from lib.training.steps import row_order, step_count
 
@@ -76,7 +76,7 @@ def whole(tiny_model, prepared_data, tmp_path_factory):
     from tests.conftest import study_text
 
     root = tmp_path_factory.mktemp("whole")
-    changes = {"model.name": str(tiny_model), "results": str(root / "results")}
+    changes = {"model.name": str(tiny_model), "results_dir": str(root / "results")}
     path = root / "small.yaml"
     path.write_text(study_text(changes, ()), encoding="utf-8")
     shutil.copytree(prepared_data, root / "results" / "small" / "data")
@@ -160,6 +160,33 @@ def test_incomplete_checkpoint_is_not_resumed_from(whole, tmp_path):
         log.write('{"step": 3, "lo')
     run(whole[0], directory, words)
     assert_same(weights(directory), weights(whole[1]))
+
+
+def test_a_sweep_keeps_weights_whatever_the_stops(whole, tmp_path, monkeypatch):
+    """Those after each third, of an unbroken run and of one resumed; none when diverged."""
+    monkeypatch.setattr("lib.tasks.decision.data.correct", lambda p: True, raising=False)
+    words = ["train.sweep=3"]
+    run(whole[0], tmp_path / "unbroken", words)
+    stale = tmp_path / "broken" / "sweep" / "step-000099"
+    stale.mkdir(parents=True)  # of a run that was given up before its first checkpoint
+    run(whole[0], tmp_path / "broken", words, stop=lambda: True)
+    assert [p.name for p in (tmp_path / "broken" / "sweep").iterdir()] == ["step-000001"]
+    run(whole[0], tmp_path / "broken", words)
+    kept = [f"step-00000{n}" for n in (1, 2, 3)]
+    for name in kept:
+        one, other = (tmp_path / d / "sweep" / name for d in ("unbroken", "broken"))
+        assert_same(*(load_file(d / "model.safetensors") for d in (one, other)))
+        assert (one / "tokenizer_config.json").exists()
+    last = load_file(tmp_path / "unbroken" / "sweep" / kept[-1] / "model.safetensors")
+    assert_same(last, weights(tmp_path / "unbroken"))
+    assert_same(last, weights(whole[1]))  # keeping weights changes no training
+    assert sorted(p.name for p in (tmp_path / "broken" / "sweep").iterdir()) == kept
+
+    bad = tmp_path / "bad"
+    words += ["train.learning_rate=1e30", "train.clip=1e30"]
+    assert run(whole[0], bad, words).status == "diverged"
+    remove_checkpoints(bad, diverged=True)
+    assert not (bad / "sweep").exists()
 
 
 def test_a_loss_that_is_not_finite_is_a_result(whole, tmp_path):

@@ -46,11 +46,12 @@ SHARED = ("source", "split", "test_source", "test_split", "columns", "drop_label
 # -- splits ----------------------------------------------------------------------------------------
 
 
-def build(data: Any, wanted: Sequence[Any], debug: bool) -> Splits:
+def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
     """The test set and one training set for each ratio in `wanted`, with a report.
 
-    `debug`: training sets of 100 rows, and at most 100 test rows. Raises BadInput that names file
-    and row of what cannot be used, or says how many papers are missing.
+    `debug`: training sets of 100 rows, and at most 100 test rows; `evaluate` changes nothing.
+    Raises BadInput that names file and row of what cannot be used, or says how many papers are
+    missing.
     """
     wanted = list(wanted) or [data]
     data, sections = wanted[0], {one.ratio: one for one in wanted}

@@ -8,13 +8,13 @@ from typing import Any
 
 from lib.encoding import encode_prompt, prompt_hash
 from lib.errors import BadInput
-from lib.schema import Generate
+from lib.schema import Infer
 from lib.tasks import Message, Row
 from lib.tasks.mt_bench.schema import TEMPERATURES
 
 
 def answer(
-    engine: Any, tokenizer: Any, rows: Sequence[Row], settings: Generate, max_length: int
+    engine: Any, tokenizer: Any, rows: Sequence[Row], settings: Infer, max_length: int
 ) -> list[Row]:
     """Answers to the rows, in order.
 

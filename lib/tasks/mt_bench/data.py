@@ -28,11 +28,13 @@ QUESTION = '{"question_id": 81, "category": "writing", "turns": [question, quest
 REFERENCE = '{"question_id": 101, "choices": [{"turns": [answer, answer]}]}'
 
 
-def build(data: Any, wanted: Sequence[Any] = (), debug: bool = False) -> Splits:
+def build(
+    data: Any, wanted: Sequence[Any] = (), evaluate: Any = None, debug: bool = False
+) -> Splits:
     """The test split, empty where the study names no questions, with a report.
 
-    `wanted` and `debug` change nothing: nothing is trained on. Raises BadInput that names file and
-    question for what cannot be used, and for a question that lacks its reference.
+    `wanted`, `evaluate` and `debug` change nothing: nothing is trained on. Raises BadInput that
+    names file and question for what cannot be used, and for a question that lacks its reference.
     """
     prompts = read_prompts(data.judge_prompts)
     if data.questions is None:
@@ -57,6 +59,11 @@ def build(data: Any, wanted: Sequence[Any] = (), debug: bool = False) -> Splits:
 def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
     """Nothing to add: a judge grades."""
     return {}
+
+
+def brief(predictions: list[Row]) -> str:
+    """See `lib.tasks.DataPart`."""
+    return f"{len(predictions)} answered"
 
 
 def read_questions(source: str) -> list[Row]:

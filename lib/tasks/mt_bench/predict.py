@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
 from lib.tasks.mt_bench.answers import answer
@@ -13,24 +14,21 @@ from lib.testsets import rows_of
 
 
 class Predictor:
-    """See `lib.prediction.Predictor`: one engine, whose weights are swapped."""
+    """See `lib.prediction.Predictor`."""
 
-    def __init__(self, study: Study, task: str) -> None:
-        self.rows, self.engine = rows_of(study, task), None
+    def __init__(self, study: Study, task: str, served: Served) -> None:
+        self.rows, self.served = rows_of(study, task), served
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
-        """See `lib.prediction.Predictor`; the engine starts with the first point."""
-        from lib.generation import start_engine, whole_weights
+        """See `lib.prediction.Predictor`."""
         from lib.models import load_tokenizer
 
-        self.model, self.settings = point.config.model, point.config.generate
+        self.model, self.settings = point.config.model, point.config.infer
         directory = point.directory / "model"
         self.tokenizer: Any = load_tokenizer(self.model, str(directory))
-        with whole_weights(self.model, directory, self.settings.precision) as weights:
-            if self.engine is None:
-                self.engine = start_engine(self.model, self.settings, weights)
-            self.engine.load(weights)
+        with self.served.engine(point) as engine:
+            self.engine: Any = engine
             yield
 
     def predict(self, start: int, end: int) -> list[Row]:

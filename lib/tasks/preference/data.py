@@ -33,11 +33,11 @@ TEST_SHARE = 0.1  # of the pairs of a file that has no test pairs of its own
 EXAMPLE = '{"prompt": …, "chosen": …, "rejected": …}'
 
 
-def build(data: Any, wanted: Sequence[Any], debug: bool) -> Splits:
+def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
     """`train`, `test` and, unless data.validation is 0, `validation`, with a report.
 
-    `debug`: at most 100 rows of each. Raises BadInput that names file and row of what cannot be
-    used, and for a swept key of `data`.
+    `debug`: at most 100 rows of each; `evaluate` changes nothing. Raises BadInput that names file
+    and row of what cannot be used, and for a swept key of `data`.
     """
     for other in wanted:
         if swept := [key for key in type(data).model_fields

@@ -120,7 +120,7 @@ def paired(
     a, b = ([n for n in names if n in measure.values] for names in (a, b))
     if not a or not b:
         return None
-    ours, theirs = _over_seeds(measure, a), _over_seeds(measure, b)
+    (ours, parts), (theirs, more_parts) = (_over_seeds(measure, names) for names in (a, b))
     at = ~np.isnan(ours) & ~np.isnan(theirs)
     if not at.any():
         return None
@@ -134,7 +134,7 @@ def paired(
         resampled = np.where(base[1] > 0, difference[1] / base[1], math.nan)
     rate = (difference[0] / base[0], resampled) if base[0] > 0 else None
     flipped = clusters if independent < len(clusters) else None
-    unit = measure.unit / math.lcm(len(a), len(b))
+    unit = measure.unit / math.lcm(parts, more_parts)
     return {
         "difference": spread(difference, level),
         "rate": spread(rate, level),
@@ -145,12 +145,15 @@ def paired(
     }
 
 
-def _over_seeds(measure: Measure, names: Sequence[str]) -> np.ndarray:
-    """(n,) mean over the seeds that know an item; nan where none does."""
+def _over_seeds(measure: Measure, names: Sequence[str]) -> tuple[np.ndarray, int]:
+    """(n,) mean over the seeds that know an item, nan where none does; in how many parts of the
+    measure's unit these means come.
+    """
     stack = np.array([measure.values[name] for name in names])
     known = ~np.isnan(stack)
-    total = np.where(known, stack, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), math.nan)
+    total, seeds = np.where(known, stack, 0).sum(axis=0), known.sum(axis=0)
+    parts = math.lcm(*(count for count in set(seeds.tolist()) if count))
+    return np.where(seeds > 0, total / np.maximum(seeds, 1), math.nan), parts
 
 
 def _mean(values: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarray]:

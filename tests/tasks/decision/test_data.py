@@ -40,7 +40,7 @@ def jsonl(path, rows):
 
 def build(source, ratios=RATIOS, debug=False, **keys):
     data = Data(source=source, **({"test_rows": 20} | keys))
-    return decision.build(data, [data.model_copy(update={"ratio": r}) for r in ratios], debug)
+    return decision.build(data, [data.model_copy(update={"ratio": r}) for r in ratios], None, debug)
 
 
 def papers_of(source, **keys):
@@ -186,11 +186,11 @@ def test_other_swept_keys_are_refused(source):
     data = Data(source=source, test_rows=20)
     for key, value in {"seed": 1, "train_rows": 9, "instruction": "Well?"}.items():
         with pytest.raises(BadInput, match=rf"data\.{key}: found different values"):
-            decision.build(data, [data, data.model_copy(update={key: value})], False)
+            decision.build(data, [data, data.model_copy(update={key: value})], None, False)
 
 
 def test_no_wanted_section_means_the_study_s_own(source):
-    assert set(decision.build(Data(source=source, test_rows=20), [], False).rows) == {
+    assert set(decision.build(Data(source=source, test_rows=20), [], None, False).rows) == {
         "test", "train_1-2"
     }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Two-turn answers: what the engine is given, and that chunks and stops change nothing."""
+"""Two-turn answers: what the engine is given, and that batches and stops change nothing."""
 
 from types import SimpleNamespace
 
@@ -7,13 +7,13 @@ import pytest
 from lib.encoding import encode_prompt, prompt_hash
 from lib.errors import BadInput
 from lib.generation import start_engine
-from lib.schema import Generate, Model
+from lib.schema import Infer, Model
 from lib.tasks.mt_bench.answers import answer, messages, seed_of
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.schema import TEMPERATURES, Data
 
 ROWS = build(Data(questions="sample")).rows["test"]
-SETTINGS = Generate(engine="hf", precision="fp32", max_new_tokens=6)
+SETTINGS = Infer(engine="hf", precision="fp32", max_new_tokens=6)
 
 
 class Echo:

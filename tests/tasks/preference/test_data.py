@@ -28,7 +28,7 @@ def jsonl(path, rows):
 
 
 def build(source, debug=False, **keys):
-    return preference.build(Data(source=str(source), **keys), [], debug)
+    return preference.build(Data(source=str(source), **keys), [], None, debug)
 
 
 def refused(source, **keys):
@@ -258,10 +258,10 @@ def test_hub(monkeypatch):
 
 def test_points_share_their_pairs(source):
     data = Data(source=source)
-    same = preference.build(data, [data, data.model_copy()], False)
-    assert same.rows == preference.build(data, [], False).rows
+    same = preference.build(data, [data, data.model_copy()], None, False)
+    assert same.rows == preference.build(data, [], None, False).rows
     with pytest.raises(BadInput, match=r"data\.seed: found different values among the points"):
-        preference.build(data, [data, data.model_copy(update={"seed": 1})], False)
+        preference.build(data, [data, data.model_copy(update={"seed": 1})], None, False)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,122 @@
+"""The splits of a study as tokens, before they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib import tasks
+from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
+from lib.errors import BadInput
+from lib.progress import tracked
+from lib.study import Study
+
+PROMPTS = ("test", "validation")  # splits whose prompts are answered, and which nobody trains on
+
+
+def encode(
+    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
+) -> dict[str, Any]:
+    """Tokenised `rows` (every distinct training row), the prompts of each rendering of PROMPTS,
+    and in `places`, for each training split, where its rows stand in `rows`.
+    """
+    data, room = study.config.data, study.config.model.max_length
+    answer_ids = answer_encoder(tokenizer)
+    training = {name: rows for name, rows in splits.items() if name not in PROMPTS}
+    distinct = {row["id"]: row for rows in training.values() for row in rows}
+    encoded = [
+        encode_row(tokenizer, task, row, data, room, answer_ids)
+        for row in tracked(distinct.values(), len(distinct), "tokenise training rows")
+    ]
+    renderings = {rendering(task, section): section for section in study.data_sections()}
+    prompts = {
+        named(name, rendered): _encode_prompts(tokenizer, task, splits[name], section, room)
+        for rendered, section in renderings.items()
+        for name in PROMPTS
+        if name in splits
+    }
+    position = {row_id: i for i, row_id in enumerate(distinct)}
+    places = {name: [position[row["id"]] for row in rows] for name, rows in training.items()}
+    return {"rows": encoded, **prompts, "places": places}
+
+
+def rendering(task: Any, data: Any) -> str:
+    """How points with this `data` section render their prompts; empty where all do it alike."""
+    return task.prompting(data) if hasattr(task, "prompting") else ""
+
+
+def named(split: str, rendered: str) -> str:
+    """Name of the directory that holds the prompts of a split in one rendering."""
+    return f"{split}-{rendered}" if rendered else split
+
+
+def _encode_prompts(
+    tokenizer: Any, task: Any, rows: list[tasks.Row], data: Any, room: int
+) -> list[dict[str, Any]]:
+    """Prompts of rows in order, each with the answers to score, in at most `room` tokens."""
+    answer_ids = answer_encoder(tokenizer)
+    made = []
+    for row in tracked(rows, len(rows), "tokenise prompts"):
+        messages = task.messages(row, data)
+        answers = [answer_ids(messages, answer) for answer in task.answers(data) or []]
+        longest = max(map(len, [*answers, answer_ids(messages, row["target"])]))
+        ids, cut = fit_prompt(tokenizer, task, row, data, room - longest)
+        made.append(
+            {
+                "id": row["id"],
+                "input_ids": ids,
+                "answers": answers,
+                "cut": cut,
+                "prompt_hash": prompt_hash(ids),
+            }
+        )
+    return made
+
+
+def encode_own(
+    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
+) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
+    """(tokenised rows, rows, counts) of a task that encodes its own, each by split.
+
+    Rows of which `model.max_length` leaves nothing are in none of them, and are counted. Raises
+    BadInput where a split loses all its rows to that.
+    """
+    data, room = study.config.data, study.config.model.max_length
+    encoded, kept, lost = {}, {}, {}
+    for name, rows in splits.items():
+        made = [
+            task.encode(row, tokenizer, data, room)
+            for row in tracked(rows, len(rows), f"tokenise {name} rows")
+        ]
+        encoded[name] = [one for one in made if one is not None]
+        kept[name] = [row for row, one in zip(rows, made, strict=True) if one is not None]
+        lost[name] = len(rows) - len(kept[name])
+        if not kept[name]:
+            raise BadInput(
+                f"model.max_length: found {room}, which leaves nothing of all {len(rows)} rows of "
+                f"the split {name!r}, expected more tokens than their prompts have"
+            )
+    return encoded, kept, {"cut": shortened(encoded), "dropped_truncated": lost}
+
+
+def shortened(encoded: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows of each split were shortened; distinct training rows stand as `train`."""
+    return {
+        "train" if name == "rows" else name: sum(row["cut"] for row in rows)
+        for name, rows in encoded.items()
+        if name != "places"
+    }
+
+
+def write_encoded(encoded: Mapping[str, Any], directory: Path) -> None:
+    """Write what `encode` or `encode_own` made: a dataset each, and places as .npy."""
+    import numpy as np  # not above: stages answer --help without it
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()  # ours tell the time left, in a log file too
+    places = encoded.get("places", {})
+    for name in encoded.keys() - {"places"}:
+        Dataset.from_list(encoded[name]).save_to_disk(directory / name)
+    for name, rows in places.items():
+        np.save(directory / f"{name}.npy", rows)

@@ -1,0 +1,138 @@
+"""Answers and their probabilities from transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.encoding import end_tokens
+from lib.generation import Ids, free, regroup, sampling
+from lib.schema import Infer, Model
+
+
+class HfEngine:
+    """transformers, in batches padded on the left."""
+
+    BATCH = 16
+
+    def __init__(self, model: Model, settings: Infer, directory: Path) -> None:
+        self.model_settings, self.settings = model, settings
+        self.load(directory)
+
+    def load(self, directory: Path) -> None:
+        """Load the weights anew."""
+        import torch
+
+        from lib.models import DTYPES, load_base, load_tokenizer
+
+        dtype = DTYPES[self.settings.precision]
+        self.model: Any = None  # never two of them
+        self.model = load_base(self.model_settings, dtype, str(directory))
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.tokenizer = load_tokenizer(self.model_settings, str(directory))
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self.model = None
+        free()
+
+    def generate(
+        self,
+        prompts: Sequence[Ids],
+        settings: Infer,
+        temperatures: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[str]]:
+        """See `Engine`."""
+        import torch
+
+        texts = []
+        rows = list(zip(prompts, sampling(prompts, settings, temperatures, seeds), strict=True))
+        for batch in _batches(rows, self.BATCH):
+            ids, mask = self._pad([prompt for prompt, _ in batch])
+            noise = GumbelNoise([sampling for _, sampling in batch], ids.device)
+            with torch.inference_mode():
+                made = self.model.generate(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    max_new_tokens=settings.max_new_tokens,
+                    eos_token_id=sorted(end_tokens(self.tokenizer)),
+                    pad_token_id=self.tokenizer.pad_token_id,
+                    logits_processor=[noise] if noise.drawn else [],
+                    do_sample=False,
+                    temperature=None,
+                    top_p=None,
+                    top_k=None,
+                )
+            new = made[:, ids.shape[1] :]
+            texts += [[t] for t in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
+        return texts
+
+    def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """See `Engine`; logits are made at the answers' positions alone."""
+        import torch
+
+        from lib.losses import token_nll
+
+        pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
+        sums: list[float] = []
+        for batch in _batches(pairs, self.BATCH):
+            ids, mask = self._pad([[*prompt, *answer][:-1] for prompt, answer in batch])
+            tail = max(len(answer) for _, answer in batch)
+            labels = torch.full((len(batch), tail), -100, device=ids.device)
+            for row, (_, answer) in zip(labels, batch, strict=True):
+                row[tail - len(answer) :] = torch.tensor(list(answer))
+            with torch.inference_mode():
+                logits = self.model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                    logits_to_keep=torch.arange(
+                        ids.shape[1] - tail, ids.shape[1], device=ids.device
+                    ),
+                    use_cache=False,
+                ).logits
+            sums += (-token_nll(logits, labels).sum(1)).tolist()
+        return regroup(sums, answers)
+
+    def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
+        """Token ids and mask, (B, L), padded on the left."""
+        import torch
+
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, width - len(row) :] = torch.tensor(list(row))
+            mask[i, width - len(row) :] = 1
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+
+class GumbelNoise:
+    """Logits + temperature · Gumbel noise, whose argmax is a draw from softmax(logits/temperature).
+
+    transformers samples a batch at one temperature and from one generator, so that a row would hang
+    on its neighbours; here each row has its own. Source: Gumbel-max trick, Maddison et al. 2014.
+    """
+
+    def __init__(self, sampling: Sequence[tuple[float, int]], device: Any) -> None:
+        import torch
+
+        self.drawn = {
+            row: (temperature, torch.Generator(device).manual_seed(seed))
+            for row, (temperature, seed) in enumerate(sampling)
+            if temperature
+        }
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Scores (B, V) with the noise of one more step."""
+        scores = scores.float().clone()
+        for row, (temperature, generator) in self.drawn.items():
+            exponential = scores.new_empty(scores.shape[1]).exponential_(generator=generator)
+            scores[row] -= temperature * exponential.clamp_min(1e-38).log()
+        return scores
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,84 @@
+"""One engine for all that a process predicts: every task and point, each with its own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lib import tasks
+from lib.schema import Config
+from lib.study import Point, Study
+
+
+class Served:
+    """The engine of a process, started for the first that asks; no module of it loads before."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._engine: Any = None
+        self._started: Any = None  # what an engine cannot change once it has started
+        self._holds: Path | None = None  # whose weights it serves
+
+    @contextmanager
+    def engine(self, point: Point, weights: Path | None = None) -> Iterator[Any]:
+        """A `lib.generation.Engine` that serves a point's model, or other `weights` of the point.
+
+        Adapters are merged for the while, and not again where the engine serves them already.
+        """
+        from lib.generation import free, start_engine, whole_weights
+
+        model, infer = point.config.model, point.config.infer
+        directory = weights or point.directory / "model"
+        wanted = (model.name, model.revision, model.trust_remote_code, infer.engine,
+                  infer.precision)  # fmt: skip
+        if self._started != wanted:
+            self.close()
+        if self._holds == directory:
+            yield self._engine
+            return
+        with whole_weights(model, directory, infer.precision) as whole:
+            self._holds = None
+            if self._engine is None:
+                free()  # a predictor without an engine may have left a model behind
+                longest, caching = room(self.study), caches(self.study)
+                self._engine = start_engine(model, infer, whole, longest, caching)
+                self._started = wanted
+            else:
+                self._engine.load(whole)
+            self._holds = directory
+            yield self._engine
+
+    def close(self) -> None:
+        """Free the memory of all that predicted, for a judge; the next to ask starts another."""
+        from lib.generation import free
+
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = self._started = self._holds = None
+        free()
+
+
+def room(study: Study) -> int:
+    """Tokens of the longest prompt and answer together, over all points and tasks of a study."""
+    return max(_room(study.resolve(values), study.tasks) for values in study.representatives())
+
+
+def _room(config: Config, names: list[str]) -> int:
+    sections = [config.infer, *(getattr(config, name) for name in names if name in vars(config))]
+    longest = max(getattr(section, "max_new_tokens", None) or 0 for section in sections)
+    return config.model.max_length + longest
+
+
+def caches(study: Study) -> bool:
+    """Whether heads that prompts share may be kept: not where answers are scored.
+
+    A prompt position that is taken from vLLM's cache has no log-probabilities.
+    """
+    for task in study.tasks:
+        data = study.config.data if task == study.config.tasks[0] else getattr(study.config, task)
+        answers = getattr(tasks.part(task, "data"), "answers", None)
+        if answers is not None and answers(data):
+            return False
+    return True

@@ -1,0 +1,129 @@
+"""Which of the weights that a run kept along its way answers the validation rows best.
+
+<point>/sweep/step-000123/        weights, kept by stage 2
+<point>/sweep/step-000123.json    how many validation rows they answer, once that is known
+<point>/checkpoint_scores.csv     step, score, low, high, n, chosen
+<point>/done/sweep.json           model/ is the best of them
+
+A kill loses the candidate at hand: sweep/ goes once the mark is there, and not before.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lib import tasks
+from lib.errors import BadInput
+from lib.grid import digest
+from lib.prepared import encoded_test, read_manifest, train_identity
+from lib.progress import progress
+from lib.results import as_csv
+from lib.runs import (
+    done_mark,
+    mark_done,
+    read_json,
+    read_jsonl,
+    replacing,
+    write_json,
+    write_text,
+)
+from lib.serving import Served
+from lib.study import Point, Study, identity
+
+KEPT, SPLIT = "sweep", "validation"
+
+
+def check_sweep(study: Study, point: Point) -> None:
+    """Raise BadInput where `train.sweep` asks for a choice and no rows are there to choose by."""
+    sweep, split = point.config.train.sweep, read_manifest(study)["splits"].get(SPLIT)
+    if sweep and not (split and split["rows"]):
+        raise BadInput(
+            f"{study.path}: train.sweep: found {sweep}, but the study's data have no {SPLIT} rows "
+            f"to choose the weights by; expected null, or data with such rows"
+        )
+
+
+def is_due(point: Point) -> bool:
+    """Whether weights were kept among which none has been chosen, or which are yet to go."""
+    return (point.directory / KEPT).exists()
+
+
+def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool]) -> int | None:
+    """Make the weights that score best a point's model; returns their step, None where stopped.
+
+    The score is the share of validation rows whose answer is `correct` by the task; of equals the
+    later weights are taken. The interval is Wilson's, at `evaluate.level`.
+    """
+    kept = point.directory / KEPT
+    mark = done_mark(point.directory, KEPT)
+    if mark is None:
+        made_from = {**train_identity(study, point), **identity(point.config, "infer")}
+        scored = {}
+        for candidate in sorted(path for path in kept.glob("step-*") if path.is_dir()):
+            found = _score(study, point, candidate, digest(made_from), served, stop)
+            if found is None:
+                return None
+            scored[int(candidate.name.removeprefix("step-"))] = found
+        best = max(scored, key=lambda step: (scored[step], step))
+        _write_scores(study, point, scored, best)
+        with replacing(point.directory / "model") as temporary:
+            shutil.copytree(kept / f"step-{best:06d}", temporary)
+        mark_done(point.directory, KEPT, made_from, step=best)
+        mark = done_mark(point.directory, KEPT)
+    shutil.rmtree(kept)
+    return mark["step"]
+
+
+def _score(
+    study: Study,
+    point: Point,
+    candidate: Path,
+    key: str,
+    served: Served,
+    stop: Callable[[], bool],
+) -> int | None:
+    """How many validation rows these weights answer correctly; None where `stop()` ended it."""
+    record = candidate.with_suffix(".json")
+    if record.exists() and (known := read_json(record))["key"] == key:
+        return known["correct"]
+    task: Any = tasks.part(study.config.tasks[0], "data")
+    rows = read_jsonl(study.directory / "data" / f"{SPLIT}.jsonl")
+    prompts, infer, correct = encoded_test(study, point, SPLIT), point.config.infer, 0
+    with (
+        served.engine(point, candidate) as engine,
+        progress(len(rows), f"validate {point.name} {candidate.name}") as shown,
+    ):
+        for start in range(0, len(rows), infer.batch_size):
+            if stop():
+                return None
+            batch = slice(start, start + infer.batch_size)
+            outputs = engine.generate(prompts[batch]["input_ids"], infer)
+            for row, said in zip(rows[batch], outputs, strict=True):
+                graded = {"id": row["id"], "outputs": said, **task.grade(row, said, None)}
+                correct += bool(task.correct(graded))
+            shown.update(min(start + infer.batch_size, len(rows)))
+    write_json(record, {"key": key, "correct": correct})
+    return correct
+
+
+def _write_scores(study: Study, point: Point, scored: dict[int, int], best: int) -> None:
+    from lib.statistics import wilson
+
+    n = read_manifest(study)["splits"][SPLIT]["rows"]
+    rows = []
+    for step, correct in scored.items():
+        low, high = wilson(correct, n, study.config.evaluate.level)
+        rows.append(
+            {
+                "step": step,
+                "score": correct / n,
+                "low": low,
+                "high": high,
+                "n": n,
+                "chosen": "yes" if step == best else "no",
+            }
+        )
+    write_text(point.directory / "checkpoint_scores.csv", as_csv(rows))

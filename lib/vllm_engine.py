@@ -1,0 +1,127 @@
+"""Answers and their probabilities from vLLM."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.encoding import end_tokens
+from lib.generation import Ids, free, regroup, sampling
+from lib.schema import Infer, Model
+
+# Room for some hundred short rows at a time; vLLM would otherwise ask for nearly all of the memory.
+CPU_MEMORY = {"gpu_memory_utilization": 0.2, "kv_cache_memory_bytes": 1 << 30}
+
+
+class VllmEngine:
+    """vLLM, in a process of its own where there is a GPU."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: Infer,
+        directory: Path,
+        room: int | None = None,
+        caching: bool = False,
+    ) -> None:
+        import torch
+
+        room = room or model.max_length + settings.max_new_tokens
+        self.caching = caching
+        self.cuda = cuda = torch.cuda.is_available()
+        if not cuda:
+            # An engine in a process of its own keeps one core for itself and starts 25 s later.
+            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+        from vllm import LLM
+
+        self.served = directory
+        self.llm = LLM(
+            model=str(directory),
+            revision=model.revision if str(directory) == model.name else None,
+            dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
+            max_model_len=room,
+            max_num_batched_tokens=max(2048, room),
+            trust_remote_code=model.trust_remote_code,
+            enable_prefix_caching=caching,
+            # Compiling pays off over hours on a GPU and never on a CPU.
+            enforce_eager=not cuda,
+            seed=0,
+            disable_log_stats=True,
+            **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
+        )
+        self.ends = sorted(end_tokens(self.llm.get_tokenizer()))
+
+    def load(self, directory: Path) -> None:
+        """Swap the weights in place."""
+        if directory != self.served:
+            self.llm.collective_rpc("reload_weights", kwargs={"weights_path": str(directory)})
+            if not self.cuda:
+                self.llm.apply_model(_repack)
+            if self.caching:  # what is kept was computed with the old weights
+                self.llm.reset_prefix_cache()
+            self.served = directory
+
+    def close(self) -> None:
+        """See `Engine`: the process of the engine ends, and here its groups of devices."""
+        from vllm.distributed import cleanup_dist_env_and_memory
+
+        self.llm.llm_engine.engine_core.shutdown()
+        del self.llm
+        cleanup_dist_env_and_memory()
+        free()
+
+    def generate(
+        self,
+        prompts: Sequence[Ids],
+        settings: Infer,
+        temperatures: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+    ) -> list[list[str]]:
+        """See `Engine`."""
+        from vllm import SamplingParams
+
+        params = [
+            SamplingParams(
+                temperature=temperature,
+                max_tokens=settings.max_new_tokens,
+                stop_token_ids=self.ends,
+                skip_special_tokens=True,
+                seed=seed if temperature else None,
+            )
+            for temperature, seed in sampling(prompts, settings, temperatures, seeds)
+        ]
+        outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=False)
+        return [[output.outputs[0].text] for output in outputs]
+
+    def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """See `Engine`."""
+        from vllm import SamplingParams
+
+        if self.caching:
+            raise ValueError("an engine with prefix caching cannot score")
+        params = SamplingParams(temperature=0.0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
+        whole = _prompts([[*prompt, *answer] for prompt, answer in pairs])
+        sums = []
+        outputs = self.llm.generate(whole, params, use_tqdm=False)
+        for (prompt, answer), output in zip(pairs, outputs, strict=True):
+            scored = output.prompt_logprobs[len(prompt) :]
+            sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
+        return regroup(sums, answers)
+
+
+def _repack(model: Any) -> None:
+    """Pack the head anew: on a CPU vLLM keeps a packed copy, which a reload leaves as it was.
+
+    Where head and embeddings are tied and have changed, log-probabilities were off by up to 1.0.
+    """
+    head = getattr(model, "lm_head", None)
+    method = getattr(head, "quant_method", None)
+    if method is not None:
+        method.process_weights_after_loading(head)
+
+
+def _prompts(rows: Sequence[Ids]) -> list[dict[str, list[int]]]:
+    return [{"prompt_token_ids": list(row)} for row in rows]

@@ -1,0 +1,141 @@
+"""One engine for all tasks and points: started once, with room for all, closed before a judge."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lib import generation
+from lib.serving import Served, caches, room
+from lib.study import load_study
+from lib.tasks.decision import data as task
+
+
+class FakeEngine:
+    """Notes what it is told."""
+
+    def __init__(self, said: list) -> None:
+        self.said = said
+
+    def load(self, directory: Path) -> None:
+        self.said.append(("load", directory))
+
+    def close(self) -> None:
+        self.said.append(("close",))
+
+
+@pytest.fixture
+def said(monkeypatch) -> list:
+    """What engines are told, in order, without any; merging gives the directory itself."""
+    said: list = []
+
+    def start(model, settings, directory, room, caching):
+        said.append(("start", model.name, directory, room, caching))
+        return FakeEngine(said)
+
+    @contextmanager
+    def whole(model, directory, precision):
+        said.append(("merge", directory))
+        yield directory
+
+    monkeypatch.setattr(generation, "start_engine", start)
+    monkeypatch.setattr(generation, "whole_weights", whole)
+    return said
+
+
+def test_one_engine_serves_points_and_tasks(write_study, said) -> None:
+    study = load_study(write_study())
+    one, two, _ = study.points()
+    served = Served(study)
+    for point in (one, two, two):  # two tasks of the last
+        with served.engine(point) as engine:
+            assert isinstance(engine, FakeEngine)
+    with served.engine(two, two.directory / "sweep" / "step-000001"):
+        pass
+    served.close()
+    models = [point.directory / "model" for point in (one, two)]
+    other = two.directory / "sweep" / "step-000001"
+    assert said == [
+        ("merge", models[0]),
+        ("start", "nobody/nothing", models[0], 128 + 4, False),
+        ("merge", models[1]),
+        ("load", models[1]),
+        ("merge", other),
+        ("load", other),
+        ("close",),
+    ]
+    served.close()  # nothing is left to be closed
+    assert said[-2:] == [("load", other), ("close",)]
+    with served.engine(one):
+        assert said[-1][0] == "start"
+
+
+def test_a_point_of_another_model_has_another_engine(write_study, said) -> None:
+    study = load_study(write_study({"variants/accept/model.name": "nobody/else"}))
+    served = Served(study)
+    for point in study.points():
+        with served.engine(point):
+            pass
+    started = [one[1] for one in said if one[0] == "start"]
+    assert started == ["nobody/nothing", "nobody/else", "nobody/nothing"]
+    assert [one[0] for one in said].count("close") == 2
+
+
+def test_room_is_for_the_longest_answer_of_all_points(write_study) -> None:
+    changes = {"variants/reject/infer.max_new_tokens": 50, "variants/accept/model.max_length": 150}
+    assert room(load_study(write_study())) == 128 + 4
+    assert room(load_study(write_study(changes))) == 128 + 50
+
+
+def test_further_tasks_have_room_for_their_own_answers(write_study, monkeypatch) -> None:
+    path = write_study({"tasks": ["decision", "mt_bench"]})
+    study, skipping = load_study(path), load_study(path, ["skip=[mt_bench]"])
+    assert room(study) == 128 + 4
+    own = study.config.model_copy(update={"mt_bench": SimpleNamespace(max_new_tokens=99)})
+    monkeypatch.setattr(type(study), "resolve", lambda self, values: own)
+    assert room(study) == 128 + 99
+    assert room(skipping) == 128 + 4
+
+
+def test_heads_are_kept_only_where_nothing_is_scored(write_study, monkeypatch) -> None:
+    path = write_study({"tasks": ["decision", "mt_bench"]})
+    assert not caches(load_study(path))
+    assert caches(load_study(path, ["skip=[decision]"]))
+    monkeypatch.setattr(task, "answers", lambda data: None)
+    assert caches(load_study(path))
+
+
+def test_the_engine_is_closed_before_a_judge_begins(
+    prepared_study, fake, run_stage, monkeypatch
+) -> None:
+    """Both tasks are predicted by one engine, and no engine is there when the judge scores."""
+    from lib.tasks.mt_bench import score
+    from lib.testsets import prepare_test
+
+    words = ["tasks=[decision, mt_bench]", "mt_bench.questions=sample", "mt_bench.limit=1",
+             "model.max_length=400"]  # fmt: skip
+    study = load_study(prepared_study, words)
+    prepare_test(study, "mt_bench")
+    point = study.point(0)
+    fake.trained(study, point)
+    model = Path(study.config.model.name)
+    (point.directory / "model").symlink_to(model)
+    seen = []
+    start = generation.start_engine
+
+    def started(*given):
+        seen.append("start")
+        engine = start(*given)
+        end = engine.close
+        engine.close = lambda: (seen.append("close"), end())
+        return engine
+
+    monkeypatch.setattr(generation, "start_engine", started)
+    monkeypatch.setattr(score, "score", lambda *given: seen.append("score") or True)
+    ended = run_stage("stage3_infer", prepared_study, *words, "--index", "0")
+    assert ended.code == 0, ended.err
+    assert seen == ["start", "close", "score"]
+    again = run_stage("stage3_infer", prepared_study, *words, "--index", "0")
+    assert again.code == 0
+    assert seen == ["start", "close", "score", "score"]

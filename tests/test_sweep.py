@@ -1,0 +1,267 @@
+"""Weights kept along a run, and the choice among them: scores, ties, kills, stops."""
+
+import csv
+import hashlib
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lib import sweep
+from lib.errors import BadInput
+from lib.prepared import prepare
+from lib.runs import done_mark, read_json
+from lib.schema import Train
+from lib.statistics import wilson
+from lib.study import load_study
+from lib.sweep import check_sweep, choose, is_due
+from lib.tasks.decision import data as task
+from lib.training.steps import sweep_steps
+
+ACCEPT, REJECT = r"\boxed{Accept}", r"\boxed{Reject}"
+ROWS = 4  # of validation: accepts and rejects by halves
+
+
+@pytest.mark.parametrize(
+    ("steps", "sweep", "kept"),
+    [
+        (10, 3, [4, 7, 10]),
+        (9, 3, [3, 6, 9]),
+        (2, 3, [1, 2]),
+        (1, 5, [1]),
+        (100, 1, [100]),
+        (7, None, []),
+    ],
+)
+def test_weights_are_kept_evenly_and_at_the_end(steps, sweep, kept) -> None:
+    assert sweep_steps(Train(sweep=sweep), steps) == kept
+
+
+@pytest.fixture
+def study_of_sweeps(write_study, tiny_model, monkeypatch) -> str:
+    """A study of papers whose data have a validation split; correct is what was decided so."""
+    build = task.build
+
+    def with_validation(*given):
+        splits = build(*given)
+        held = [{**row, "id": f"v{row['id']}"} for row in splits.rows["test"]]
+        by = {d: [row for row in held if row["decision"] == d] for d in ("accept", "reject")}
+        splits.rows["validation"] = by["accept"][: ROWS // 2] + by["reject"][: ROWS // 2]
+        return splits
+
+    monkeypatch.setattr(task, "build", with_validation)
+    monkeypatch.setattr(task, "correct", lambda p: p["prediction"] == p["decision"], raising=False)
+    grade = task.grade
+    monkeypatch.setattr(
+        task, "grade", lambda row, *more: {**grade(row, *more), "decision": row["decision"]}
+    )
+    return write_study({"model.name": str(tiny_model), "train.sweep": 3})
+
+
+class FakeServed:
+    """Answers by the weights' name: how many of the four rows are right."""
+
+    def __init__(self, right: dict[str, int]) -> None:
+        self.right, self.loaded = right, []
+
+    @contextmanager
+    def engine(self, point, weights=None):
+        self.loaded.append(weights.name)
+        self.now = self.right[weights.name]
+        yield self
+
+    def generate(self, prompts, settings):
+        assert len(prompts) <= settings.batch_size
+        # The first half are accepts: always "accept" gets 2 of 4, and so on.
+        answers = {
+            4: [ACCEPT, ACCEPT, REJECT, REJECT],
+            3: [ACCEPT, ACCEPT, REJECT, ACCEPT],
+            2: [ACCEPT, ACCEPT, ACCEPT, ACCEPT],
+            0: ["?", "?", "?", "?"],
+        }[self.now]
+        start = getattr(self, "at", 0)
+        self.at = (start + len(prompts)) % ROWS
+        return [[text] for text in answers[start : start + len(prompts)]]
+
+
+def kept_weights(study, names=("step-000001", "step-000002", "step-000003")):
+    point = study.point(0)
+    for name in ("model", *(f"sweep/{name}" for name in names)):
+        (point.directory / name).mkdir(parents=True)
+        (point.directory / name / "weights").write_text(name)
+    return point
+
+
+def chosen(point) -> str:
+    return (point.directory / "model" / "weights").read_text()
+
+
+def scores(point) -> list[dict[str, str]]:
+    with (point.directory / "checkpoint_scores.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def never() -> bool:
+    return False
+
+
+def test_the_best_becomes_the_model(study_of_sweeps) -> None:
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
+    assert is_due(point)
+    assert choose(study, point, served, never) == 2
+    assert chosen(point) == "sweep/step-000002"
+    assert served.loaded == ["step-000001", "step-000002", "step-000003"]
+    assert not is_due(point)
+    rows = scores(point)
+    assert [(row["step"], row["score"], row["n"], row["chosen"]) for row in rows] == [
+        ("1", "0.5", "4", "no"),
+        ("2", "1.0", "4", "yes"),
+        ("3", "0.75", "4", "no"),
+    ]
+    for row, right in zip(rows, (2, 4, 3), strict=True):
+        assert (float(row["low"]), float(row["high"])) == pytest.approx(wilson(right, 4))
+    assert done_mark(point.directory, "sweep")["step"] == 2
+
+
+def test_of_equals_the_later_is_taken(study_of_sweeps) -> None:
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    served = FakeServed({"step-000001": 3, "step-000002": 3, "step-000003": 0})
+    assert choose(study, point, served, never) == 2
+
+
+def test_batches_change_nothing(study_of_sweeps) -> None:
+    study = load_study(study_of_sweeps, ["infer.batch_size=3"])
+    prepare(study)
+    point = kept_weights(study)
+    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
+    assert choose(study, point, served, never) == 2
+    assert [row["score"] for row in scores(point)] == ["0.5", "1.0", "0.75"]
+
+
+def test_a_stop_keeps_the_scores_there_are(study_of_sweeps) -> None:
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
+    asked = iter([False, True])
+    assert choose(study, point, served, lambda: next(asked)) is None
+    assert chosen(point) == "model"
+    assert is_due(point)
+    served.loaded.clear()
+    assert choose(study, point, served, never) == 2
+    assert served.loaded == ["step-000002", "step-000003"]
+
+
+def test_scores_of_other_settings_do_not_count(study_of_sweeps) -> None:
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    asked = iter([False, True])
+    first = FakeServed({"step-000001": 4, "step-000002": 2, "step-000003": 3})
+    choose(study, point, first, lambda: next(asked))
+    other = load_study(study_of_sweeps, ["infer.max_new_tokens=5"])
+    served = FakeServed({"step-000001": 0, "step-000002": 4, "step-000003": 3})
+    assert choose(other, other.point(0), served, never) == 2
+    assert served.loaded[0] == "step-000001"
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing may rely on what comes after it."""
+
+
+@pytest.mark.parametrize("place", ["write_json", "write_text", "copytree", "mark_done", "rmtree"])
+def test_a_kill_at_any_step_is_made_good(study_of_sweeps, monkeypatch, place) -> None:
+    """Killed before and after each write; the next call ends with the same files."""
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
+    point = kept_weights(study)
+    tools = SimpleNamespace(copytree=shutil.copytree, rmtree=shutil.rmtree)
+    monkeypatch.setattr(sweep, "shutil", tools)  # lib.runs goes on with its own
+    holder = tools if hasattr(tools, place) else sweep
+    real = getattr(holder, place)
+    for after in (False, True):
+
+        def killed(*given, after=after, **more):
+            if after:
+                real(*given, **more)
+            raise Killed
+
+        with monkeypatch.context() as patched:
+            patched.setattr(holder, place, killed)
+            with pytest.raises(Killed):
+                choose(study, point, FakeServed(right), never)
+        assert (point.directory / "model" / "weights").exists()
+    if is_due(point):
+        assert choose(study, point, FakeServed(right), never) == 2
+    assert chosen(point) == "sweep/step-000002"
+    assert [row["chosen"] for row in scores(point)] == ["no", "yes", "no"]
+    assert not (point.directory / "sweep").exists()
+
+
+def test_a_kill_between_two_renames_is_made_good(study_of_sweeps) -> None:
+    """The old model is out of its place and the chosen one not yet in it."""
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    (point.directory / "model").rename(point.directory / ".model.there-1.old")
+    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
+    assert choose(study, point, served, never) == 2
+    assert chosen(point) == "sweep/step-000002"
+
+
+def test_without_validation_rows_nothing_is_trained(write_study, tiny_model, monkeypatch) -> None:
+    monkeypatch.setattr(task, "correct", lambda p: True, raising=False)
+    study = load_study(write_study({"model.name": str(tiny_model), "train.sweep": 2}))
+    prepare(study)
+    with pytest.raises(BadInput, match="train.sweep: found 2, but the study's data have no valid"):
+        check_sweep(study, study.point(0))
+    other = load_study(study.path, ["train.sweep=null"])
+    check_sweep(other, other.point(0))
+
+
+def test_from_training_to_predictions(study_of_sweeps, run_stage, snapshot) -> None:
+    """Through the stages with the real engine: kept, resumed, chosen once, predicted with."""
+    index = ["--index", "0"]
+    assert run_stage("stage1_generate_datasets", study_of_sweeps).code == 0
+    ended = run_stage("stage2_train", study_of_sweeps, *index)
+    assert ended.code == 0, ended.err
+    study = load_study(study_of_sweeps)
+    point = study.point(0)
+    names = [f"step-00000{n}" for n in (1, 2, 3)]
+    kept = point.directory / "sweep"
+    assert sorted(path.name for path in kept.iterdir()) == names
+    contents = {name: digest_of(kept / name) for name in names}
+    assert len(set(contents.values())) == 3
+    assert digest_of(point.directory / "model") == contents["step-000003"]
+    test_before = read_json(study.directory / "data" / "manifest.json")["cut"]
+    assert test_before == {"train": 0, "test": 0, "validation": 0}
+
+    ended = run_stage("stage3_infer", study_of_sweeps, *index)
+    assert ended.code == 0, ended.err
+    step = done_mark(point.directory, "sweep")["step"]
+    assert f"weights of step {step} chosen" in ended.out
+    assert digest_of(point.directory / "model") == contents[f"step-{step:06d}"]
+    assert [row["step"] for row in scores(point)] == ["1", "2", "3"]
+    assert not kept.exists()
+    again = run_stage("stage3_infer", study_of_sweeps, *index)
+    assert again.code == 0
+    assert "chosen" not in again.out
+
+    ended = run_stage("stage2_train", study_of_sweeps, *index, "--force")
+    assert ended.code == 0, ended.err
+    assert {path.name for path in point.directory.iterdir()} == {
+        ".lock", "config.json", "done", "model", "previous", "sweep", "train.jsonl",
+    }  # fmt: skip
+    assert {name: digest_of(kept / name) for name in names} == contents
+
+
+def digest_of(directory: Path) -> str:
+    return hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
