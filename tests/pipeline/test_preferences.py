@@ -236,7 +236,7 @@ def test_bad_pairs(run_stage, tmp_path, tiny_model, monkeypatch, row, line):
     monkeypatch.chdir(REPOSITORY)
     source = tmp_path / "pairs.jsonl"
     source.write_text(json.dumps(row) + "\n")
-    words = ["mode=trial", f"results={tmp_path / 'results'}", f"model.name={tiny_model}"]
+    words = ["mode=trial", f"results_dir={tmp_path / 'results'}", f"model.name={tiny_model}"]
     ended = run_stage("stage1_generate_datasets", STUDY, *words, f"data.source={source}")
     assert ended.code == 2
     assert ended.err.startswith(f"error: {source}")
