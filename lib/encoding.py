@@ -6,7 +6,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from lib.errors import BadInput
@@ -29,18 +29,21 @@ def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     return tokenizer(_joined(messages))["input_ids"]
 
 
-def encode_answer(tokenizer: Any, messages: list[Message], answer: str) -> list[int]:
+def encode_answer(
+    tokenizer: Any, messages: list[Message], answer: str, **template: Any
+) -> list[int]:
     """Token ids of an answer, its end of turn included, as they follow `encode_prompt`'s.
 
     The template is applied to the whole conversation, so that the end of turn is the model's own,
     and the whole is tokenised: a tokenizer may put a space before a text that stands alone. Where
     the answer's first letters would share a token with the prompt's last, its text is tokenised
-    alone after all: in generation the prompt's tokens are there already.
+    alone after all: in generation the prompt's tokens are there already. `template`: further
+    variables of the template, as the prompt had them.
     """
     *messages, last = harmless(tokenizer, [*messages, {"role": "assistant", "content": answer}])
     if tokenizer.chat_template:
-        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        whole = tokenizer.apply_chat_template([*messages, last], tokenize=False)
+        apply = partial(tokenizer.apply_chat_template, tokenize=False, **template)
+        prompt, whole = apply(messages, add_generation_prompt=True), apply([*messages, last])
         if not whole.startswith(prompt):
             raise BadInput(
                 f"{tokenizer.name_or_path}: its chat template renders a prompt "

@@ -91,7 +91,7 @@ def predict(
     None where `stop()` ended it early: the finished batches are kept, and the next call goes on.
     """
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
-    total = len(rows_of(study, task))
+    total = len(rows_of(study, task, point))
     part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
     made = read_jsonl(part, torn_tail=True) if part.exists() else []
     write_jsonl(part, made)  # a torn last line goes
@@ -100,7 +100,8 @@ def predict(
         while len(made) < total:
             if stop():
                 return None
-            fresh = predictor.predict(len(made), len(made) + point.config.infer.batch_size)
+            end = min(total, len(made) + point.config.infer.batch_size)
+            fresh = predictor.predict(len(made), end)
             with part.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
                 file.flush()

@@ -144,6 +144,7 @@ class Infer(Strict):
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
+    rows: Count | None = None  # only the first so many rows of each test set; null: all
     # Prompts given to the engine at a time; predictions are saved after each batch.
     batch_size: Count = 512
     # Share that vLLM may take of a GPU; prompt log-probabilities need the rest.

@@ -28,16 +28,16 @@ SUFFIXES = (".jsonl", ".json", ".csv")
 csv.field_size_limit(2**31 - 1)  # a cell may hold a whole paper; the default is 128 KiB
 
 
-def read_placed(source: str, split: str, example: str) -> Placed:
+def read_placed(source: str, split: str, example: str, config: str | None = None) -> Placed:
     """(where, row) of every row of a file, or of a hub data set's `split`.
 
-    `example`: what a row looks like, for the error. Raises BadInput for what cannot be read, for
-    no rows and for a row that is no object.
+    `example`: what a row looks like, for the error; `config`: of the hub data set, where it has
+    several. Raises BadInput for what cannot be read, for no rows and for a row that is no object.
     """
     if is_file(source):
         placed = list(_read_file(Path(source).expanduser(), source))
     else:
-        placed = _read_hub(source, split)
+        placed = _read_hub(source, split, config)
     if not placed:
         raise BadInput(f"{source}: no rows")
     for where, row in placed:
@@ -92,12 +92,12 @@ def _nearest_file(path: Path) -> str:
     return nearest(path, found) or (found and f"; there are {listed(found, 5)}") or ""
 
 
-def _read_hub(source: str, split: str) -> Placed:
+def _read_hub(source: str, split: str, config: str | None) -> Placed:
     try:
         from datasets import ClassLabel, load_dataset  # seconds to import: only where needed
 
         with _quiet("huggingface_hub", "datasets"):
-            table = load_dataset(source, split=split)
+            table = load_dataset(source, *([config] if config else []), split=split)
             # A class label is stored as a number, and 0 may well be "accept".
             named = {k: f for k, f in table.features.items() if isinstance(f, ClassLabel)}
             rows = [dict(row) for row in table]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 PASS, FAIL, UNDECIDED, UNKNOWN = "pass", "fail", "undecided", "not measurable"
-FINAL = ("done", "diverged")  # a diverged run is a result; anything else may still come
+FINAL = ("done", "partial", "diverged")  # results, all of them; anything else may still come
 COLUMNS = ("criterion", "verdict", "number")
 
 

@@ -108,11 +108,14 @@ def test_yaml_excerpt_is_a_grid(write_study) -> None:
     assert study.point(1).name in README
 
 
-def test_yaml_of_the_judge_is_a_judge() -> None:
-    (indented,) = re.findall(r"^  ```yaml\n(.*?)^  ```", README, re.MULTILINE | re.DOTALL)
-    ((section, keys),) = read_yaml(textwrap.dedent(indented), "README.md").items()
-    assert section == "judge"
-    assert Judge(**keys).url
+def test_yaml_of_each_judge_is_a_judge() -> None:
+    indented = re.findall(r"^  ```yaml\n(.*?)^  ```", README, re.MULTILINE | re.DOTALL)
+    given = [read_yaml(textwrap.dedent(text), "README.md") for text in indented]
+    judges = [Judge(**one["judge"]) for one in given]
+    assert [list(one) for one in given] == [["judge"]] * 2
+    assert [(judge.kind, bool(judge.url)) for judge in judges] == [
+        ("rating", True), ("safe_unsafe", False)]  # fmt: skip
+    assert Path(REPOSITORY / judges[1].prompt).is_file()
 
 
 EXAMPLES = [row for row in table("format") if row[1].startswith("`")]
@@ -151,9 +154,10 @@ def test_files_and_keys_in_the_text_exist() -> None:
     prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
     for quoted in re.findall(r"`((?:lib|configs|sbatch|tests|stages)/[\w/.]+)`", prose):
         assert (REPOSITORY / quoted).exists(), quoted
-    config = load_study(REPOSITORY / "configs/weighted_loss.yaml").config.model_dump()
-    for section, key in re.findall(r"`(data|train|evaluate|infer|model)\.(?!py)(\w+)", prose):
-        assert key in config[section], f"{section}.{key}"
+    configs = [load_study(p).config.model_dump() for p in (REPOSITORY / "configs").glob("*.yaml")]
+    sections = "data|train|evaluate|infer|model|judge|mt_bench|safety"
+    for section, key in re.findall(rf"`({sections})\.(?!py|json|calls)(\w+)", prose):
+        assert any(key in config.get(section, ()) for config in configs), f"{section}.{key}"
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

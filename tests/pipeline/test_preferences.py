@@ -67,7 +67,7 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
 
     again = infer(run_stage, words)
     assert again.code == 0
-    assert "rated already" in again.out
+    assert "judged already" in again.out
     assert len(server.bodies) == calls  # nothing is paid twice
 
     names = json.dumps([point.name for point in points])

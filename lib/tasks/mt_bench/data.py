@@ -11,12 +11,13 @@ as it stands: scores would not be comparable otherwise.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.rows import evenly
 from lib.runs import checksum
 from lib.sources import read_named
 from lib.tasks import Row, Splits
@@ -45,7 +46,7 @@ def build(
     else:
         rows = read_questions(data.questions)
         sources = {key: _described(getattr(data, key)) for key in ("questions", "references")}
-    rows = evenly(rows, data.limit)
+    rows = evenly(rows, data.limit, lambda row: row["category"])
     if data.questions != SAMPLE:
         _add_references(rows, data)
     report = {
@@ -99,21 +100,6 @@ def read_references(source: str) -> dict[str, list[str]]:
             raise BadInput(f"{where}: question_id {name} is there twice")
         found[name] = turns
     return found
-
-
-def evenly(rows: list[Row], limit: int | None) -> list[Row]:
-    """At most `limit` rows, in order: the first of each category, then the second of each, ….
-
-    A question file is sorted by category; its head would be writing alone.
-    """
-    if limit is None:
-        return rows
-    ranks: dict[str, int] = defaultdict(int)
-    order = []
-    for place, row in enumerate(rows):
-        order.append((ranks[row["category"]], place))
-        ranks[row["category"]] += 1
-    return [rows[place] for place in sorted(place for _, place in sorted(order)[:limit])]
 
 
 def _add_references(rows: list[Row], data: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from lib.errors import BadInput, listed
@@ -53,21 +54,23 @@ def score(
             ready.append((point, identity))
             answers.append(made)
     if not ready:
-        say(f"{task}: rated already")
+        say(f"{task}: judged already")
         return True
     client = open_judge(settings, environ, study.directory / "judge.jsonl")
-    judged = rated(rows * len(ready), [row for made in answers for row in made], prompts, client,
-                   stop)  # fmt: skip
-    for number, (point, identity) in enumerate(ready):
-        own = judged[number * len(rows) : (number + 1) * len(rows)]
+    asked = [row for made in answers for row in rows[: len(made)]]
+    judged = iter(rated(asked, [row for made in answers for row in made], prompts, client, stop))
+    for (point, identity), made in zip(ready, answers, strict=True):
+        own = list(islice(judged, len(made)))
         write_jsonl(point.directory / f"judgments_{task}.jsonl", own)
         reasons = [j["error"] for row in own for j in row["judgments"] if j["raw"] is None]
         if reasons:
             why = listed(dict.fromkeys(reasons), 3)
-            say(f"{point.name}: {task}: {len(reasons)} of {2 * len(rows)} turns unrated ({why})")
+            say(f"{point.name}: {task}: {len(reasons)} of {2 * len(own)} turns unrated ({why})")
         else:
             mark_done(point.directory, f"judge_{task}", identity)
-            say(f"{point.name}: {task}: {2 * len(rows)} turns rated")
+            unread = sum(not j["parsed"] for row in own for j in row["judgments"])
+            more = f", {unread} of them without a rating in 1 to 10" if unread else ""
+            say(f"{point.name}: {task}: {2 * len(own)} turns judged{more}")
     if client.lacking and stop():
         return False
     if client.lacking:

@@ -53,7 +53,7 @@ def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | No
     """
     found = {p.name: t for p in points if measured(p) and (t := judged(p)) is not None}
     if not found:
-        return None, "no point was judged"
+        return None, _silence(points)
     judges = {(t.get("judge"), t.get("prompts_hash")) for t in found.values()}
     if len(judges) > 1:
         names = sorted({str(judge) for judge, _ in judges})
@@ -66,6 +66,16 @@ def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | No
     clusters = tuple(question for question, _ in items)
     counts = resample_counts(len(items), settings.resamples, settings.seed, clusters)
     return Measure(values, counts, clusters, _step(values)), None
+
+
+def _silence(points: Sequence[PointResult]) -> str:
+    """Why no point has a rating: nobody was asked, or what was said held none."""
+    tables = [table for p in points if measured(p) and (table := p.others.get("mt_bench"))]
+    unread = sum(table.get("parse_failures") or 0 for table in tables)
+    if not unread:
+        return "no point was judged"
+    names = sorted({str(table["judge"]) for table in tables if table.get("parse_failures")})
+    return f"none of {unread:,} judgements by {', '.join(names)} holds a rating"
 
 
 def judged(point: PointResult) -> Mapping[str, Any] | None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from lib.errors import BadInput
-from lib.tasks.mt_bench.data import build, evenly
+from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.schema import REFERENCED, TEMPERATURES, Data
 
 
@@ -88,7 +88,6 @@ def test_a_limit_takes_from_every_category(write):
         [reference(n) for n in range(80)], "r.jsonl"), limit=20)).rows["test"]  # fmt: skip
     assert set(Counter(row["category"] for row in rows).values()) == {2, 3}
     assert [int(row["id"]) for row in rows] == sorted(int(row["id"]) for row in rows)
-    assert evenly(rows, 100) == evenly(rows, None) == rows
 
 
 def test_only_questions_within_the_limit_need_references(write):

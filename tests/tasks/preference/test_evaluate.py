@@ -210,6 +210,15 @@ def test_ratings_of_two_judges_are_not_compared():
     assert measures.mt_bench([], SETTINGS) == (None, "no point was judged")
 
 
+def test_a_judge_that_never_rates_is_told_from_none():
+    _, points = study(n=6, betas=(0.05,), seeds=(42,))
+    for point in points:
+        silent = {"mean": None, "questions": {}, "judge": "tiny", "parse_failures": 16}
+        point.others = {"mt_bench": silent}
+    _, reason = measures.mt_bench(points, SETTINGS)
+    assert reason == f"none of {16 * len(points)} judgements by tiny holds a rating"
+
+
 def test_the_test_is_exact_where_a_seed_lacks_an_item():
     """Means over one, two and three seeds: differences are multiples of ⅙, not of ⅓."""
     nan = math.nan
