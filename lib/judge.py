@@ -30,6 +30,7 @@ Messages = list[dict[str, str]]
 
 AGAIN = (408, 409, 425, 429)  # and every 5xx
 OF_ONE = (400, 413, 422)  # what is wrong with one question may be right with the next
+GREETING = 20.0  # seconds for the list of models
 SECRET = 8  # shorter keys ("EMPTY") are none, and taking them out would garble what was said
 
 
@@ -175,13 +176,13 @@ class JudgeClient:
 
         if self._offered is not None:
             return
-        seconds = min(20.0, self.settings.timeout)
         offered: list[str] = []
         try:
-            async with asyncio.timeout(seconds):
-                offered = [str(model.id) for model in (await client.models.list()).data]
+            async with asyncio.timeout(GREETING):
+                listing = await client.models.list(timeout=GREETING)
+            offered = [str(model.id) for model in listing.data]
         except (TimeoutError, APIConnectionError) as error:
-            reason = self._reason(error) or f"silent for {seconds:g} s"
+            reason = self._reason(error) or f"silent for {GREETING:g} s"
             raise BadInput(f"judge.url: {self.settings.url}: no server answers ({reason}); "
                            f"expected an OpenAI-compatible one, such as http://localhost:8000/v1"
                            ) from None  # fmt: skip

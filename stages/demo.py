@@ -123,9 +123,8 @@ def is_finished(study: Study, word: str, point: Point) -> bool:
 
 def asks_a_judge(study: Study) -> bool:
     """Whether stage 3 rates answers: that of a predicted point may be left to do."""
-    return study.config.judge.url is not None and any(
-        tasks.has_part(task, "score") for task in study.config.tasks
-    )
+    scored = any(tasks.has_part(task, "score") for task in study.tasks)
+    return scored and study.config.judge.model is not None
 
 
 def _loss(study: Study, point: Point) -> str:

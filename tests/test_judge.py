@@ -1,6 +1,7 @@
 """The client of a judge against a real HTTP server that misbehaves."""
 
 import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from lib import judge
 from lib.errors import BadInput
 from lib.judge import JudgeClient, Reply, open_judge, read_key
 from lib.judge_cache import Cache
@@ -105,8 +107,8 @@ class TestRetries:
         assert made.lacking == [reply.error]
 
     def test_a_time_out_is_tried_again(self, server, client):
-        server.script = lambda n, _: 1.0 if n == 1 else RATED
-        assert client(timeout=0.3).ask(asked(1)) == [Reply(RATED, None)]
+        server.script = lambda n, _: 4.0 if n == 1 else RATED
+        assert client(timeout=2.0).ask(asked(1)) == [Reply(RATED, None)]
         assert len(server.bodies) == 2
 
     def test_a_time_out_that_stays(self, server, client):
@@ -166,6 +168,14 @@ class TestBadInput:
         with pytest.raises(BadInput, match="no money"):
             client().ask(asked(1))
         assert len(server.bodies) == 1
+
+    def test_a_silent_server_before_anything_is_paid(self, client, monkeypatch):
+        monkeypatch.setattr(judge, "GREETING", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call, says nothing
+            made = client(url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+            with pytest.raises(BadInput, match=r"no server answers \(silent for 0.3 s\)"):
+                made.ask(asked(3))
+        assert made.calls == 0
 
     def test_a_dead_url_before_anything_is_paid(self, server, client):
         made = client()

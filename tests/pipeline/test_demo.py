@@ -18,10 +18,8 @@ def infer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Return a function that runs stage 3 over predicted points, its process ending with a code."""
 
     def started(code: int, *words: str) -> tuple[int, int]:
-        study = load_study(
-            REPOSITORY / "configs" / "td_dpo.yaml",
-            ["mode=trial", f"results_dir={tmp_path}", *words],
-        )
+        given = ["mode=trial", f"results_dir={tmp_path}", *words]
+        study = load_study(REPOSITORY / "configs" / "td_dpo.yaml", given)
         commands = []
 
         def command(*args: object, **more: object) -> list[str]:
