@@ -131,13 +131,16 @@ def _check_baseline(study: Study) -> None:
 def unused_because(key: str, config: Config) -> str | None:
     """Why a point with this config ignores `key` of its config, or None where it does not."""
     section, _, name = key.partition(".")
+    train = config.train
     owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
     if section != "train" or not owners:
         return None
-    if config.train.objective not in owners:
-        return f"train.objective is {config.train.objective}"
-    if name in ("gamma", "weighting") and config.train.weighted_class is None:
+    if train.objective not in owners:
+        return f"train.objective is {train.objective}"
+    if name in ("gamma", "weighting") and train.weighted_class is None:
         return "train.weighted_class is null"
+    if name == "beta" and train.objective == "td_dpo" and train.regulariser == "none":
+        return "train.regulariser is none"
     return None
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from array import array
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from lib.errors import BadInput
@@ -26,33 +26,48 @@ def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     if tokenizer.chat_template:
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return tokenizer(text, add_special_tokens=False)["input_ids"]
-    return tokenizer("\n\n".join(m["content"] for m in messages) + "\n\n")["input_ids"]
+    return tokenizer(_joined(messages))["input_ids"]
 
 
-def encode_answer(tokenizer: Any, messages: list[Message], answer: str) -> list[int]:
+def encode_answer(
+    tokenizer: Any, messages: list[Message], answer: str, **template: Any
+) -> list[int]:
     """Token ids of an answer, its end of turn included, as they follow `encode_prompt`'s.
 
-    The template is applied to the whole conversation and the prompt's text taken off, so that the
-    end of turn is the model's own.
+    The template is applied to the whole conversation, so that the end of turn is the model's own,
+    and the whole is tokenised: a tokenizer may put a space before a text that stands alone. Where
+    the answer's first letters would share a token with the prompt's last, its text is tokenised
+    alone after all: in generation the prompt's tokens are there already. `template`: further
+    variables of the template, as the prompt had them.
     """
     *messages, last = harmless(tokenizer, [*messages, {"role": "assistant", "content": answer}])
-    text = last["content"]
     if tokenizer.chat_template:
-        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        whole = tokenizer.apply_chat_template([*messages, last], tokenize=False)
+        apply = partial(tokenizer.apply_chat_template, tokenize=False, **template)
+        prompt, whole = apply(messages, add_generation_prompt=True), apply([*messages, last])
         if not whole.startswith(prompt):
             raise BadInput(
                 f"{tokenizer.name_or_path}: its chat template renders a prompt "
                 "differently once an answer follows; training would not match "
                 "generation"
             )
-        text = whole[len(prompt) :]
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    else:
+        prompt = _joined(messages)
+        whole = prompt + last["content"]
+    ahead, ids = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, whole))
+    if ids[: len(ahead)] == ahead:
+        ids = ids[len(ahead) :]
+    else:
+        ids = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
     ends = end_tokens(tokenizer)
     for position, token in enumerate(ids):
         if token in ends:  # what a template puts behind the end of turn is never generated
             return ids[: position + 1]
     return [*ids, tokenizer.eos_token_id]
+
+
+def _joined(messages: list[Message]) -> str:
+    """A prompt for a tokenizer without a template."""
+    return "\n\n".join(m["content"] for m in messages) + "\n\n"
 
 
 def harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:

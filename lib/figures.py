@@ -197,9 +197,6 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> list[Path]:
     return written
 
 
-# -- page ------------------------------------------------------------------------------------------
-
-
 def _canvas(
     titles: Sequence[str],
     size: tuple[float, float],
@@ -281,12 +278,3 @@ def _legend_handles(drawn: Sequence[Panel]) -> list[Any]:
             label = f"{status}, no value"
             handles.append(Line2D([], [], **absent_look(status, MUTED), label=label))
     return list({handle.get_label(): handle for handle in reversed(handles)}.values())[::-1]
-
-
-# -- panels ----------------------------------------------------------------------------------------
-
-
-# -- heatmap ---------------------------------------------------------------------------------------
-
-
-# -- texts beside points ---------------------------------------------------------------------------

@@ -1,11 +1,12 @@
 """A judge behind an OpenAI-compatible chat URL, asked at temperature 0 and paid once a question.
 
-    client = open_judge(study.judge, os.environ, directory / "judge.jsonl")
+    client = open_judge(study.config.judge, os.environ, study.directory / "judge.jsonl")
     replies = client.ask([[{"role": "user", "content": …}], …])
 
 At most `judge.concurrency` calls are under way. 429, 5xx, time-outs, lost connections and cut
-answers are tried again after growing pauses; every try counts towards `judge.max_calls`. What a
-judge said goes to the cache at once. Whatever the judge is, its key appears nowhere.
+answers are tried again after growing pauses. Every try counts towards `judge.max_calls`, which all
+tasks that share the cache share. What a judge said goes to the cache at once. Whatever the judge
+is, its key appears nowhere.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ Messages = list[dict[str, str]]
 
 AGAIN = (408, 409, 425, 429)  # and every 5xx
 OF_ONE = (400, 413, 422)  # what is wrong with one question may be right with the next
+GREETING = 20.0  # seconds for the list of models
 SECRET = 8  # shorter keys ("EMPTY") are none, and taking them out would garble what was said
 
 
@@ -71,15 +73,17 @@ def read_key(settings: Judge, environ: Mapping[str, str]) -> str | None:
 
 
 class JudgeClient:
-    """Asks a judge; counts its calls over its whole life."""
+    """Asks a judge. `calls`: tries that it made; `lacking`: why the last `ask` lacks answers that
+    another may get, one reason for each.
+    """
 
     def __init__(
         self, settings: Judge, key: str | None, cache: Cache,
         say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:  # fmt: skip
         self.settings, self.cache, self.say = settings, cache, say
-        self.calls = 0  # tries made so far
-        self._refusals = 0  # questions that the server refused, of those asked last
+        self.calls = 0
+        self.lacking: list[str] = []
         self._key = key
         self._offered: list[str] | None = None  # models of the server, once it has answered
 
@@ -104,26 +108,22 @@ class JudgeClient:
         Raises BadInput where the server is dead, or refuses the key, the model or every question.
         After `stop()` calls under way are waited for, and no other is made.
         """
+        self.lacking = []
         self.cache.refresh()
         keys = [self.key_of(messages) for messages in requests]
         asked = dict(zip(keys, requests, strict=True))
         needed = {k: messages for k, messages in asked.items() if self.cache.get(k) is None}
         errors: dict[str, str] = {}
         if needed:
-            left = max(0, self.settings.max_calls - self.calls)
+            left = max(0, self.settings.max_calls - self.cache.calls())
             self.say(f"judge {self.settings.model} at {self.settings.url}: {len(needed)} calls "
                      f"needed, {len(asked) - len(needed)} of {len(asked)} answers known; at most "
                      f"{left} more calls (judge.max_calls={self.settings.max_calls})")  # fmt: skip
-            self._refusals = 0
             errors = asyncio.run(self._ask_all(needed, stop))
             # Where other answers were had before, a refusal may be of a long answer alone.
-            if self._refusals == len(asked):
+            if len(errors) == len(asked) and not self.lacking:
                 raise BadInput(f"judge.url: {self.settings.url}: every question was refused: "
                                f"{next(iter(errors.values()))}")  # fmt: skip
-        if errors:
-            reasons = listed(dict.fromkeys(errors.values()), 3)
-            self.say(f"judge {self.settings.model}: {len(errors)} of {len(asked)} answers are left "
-                     f"unrated ({reasons}); a rerun asks only for these")  # fmt: skip
         return [Reply(self.cache.get(key), errors.get(key)) for key in keys]
 
     async def _ask_all(
@@ -141,19 +141,20 @@ class JudgeClient:
                 try:
                     reply = await self._persist(client, messages, stop)
                 except Refused as error:
-                    self._refusals += 1
-                    reply = Reply(None, str(error))
-                if reply.text is None:
-                    errors[key] = reply.error or "no answer"
+                    errors[key] = str(error)
                 else:
-                    self.cache.put(key, reply.text, {"judge": settings.model})
+                    if reply.text is None:
+                        errors[key] = reply.error or "no answer"
+                        self.lacking.append(errors[key])
+                    else:
+                        self.cache.put(key, reply.text, {"judge": settings.model})
                 shown.update(shown.count + 1)
 
         async with AsyncOpenAI(
             base_url=settings.url, api_key=self._key or "none",
             timeout=settings.timeout, max_retries=0,
         ) as client:  # fmt: skip
-            if self.calls < settings.max_calls and not stop():
+            if self.cache.calls() < settings.max_calls and not stop():
                 await self._greet(client)
             with progress(len(needed), f"judge {settings.model}", "answer") as shown:
                 width = min(settings.concurrency, len(needed))
@@ -175,13 +176,13 @@ class JudgeClient:
 
         if self._offered is not None:
             return
-        seconds = min(20.0, self.settings.timeout)
         offered: list[str] = []
         try:
-            async with asyncio.timeout(seconds):
-                offered = [str(model.id) for model in (await client.models.list()).data]
+            async with asyncio.timeout(GREETING):
+                listing = await client.models.list(timeout=GREETING)
+            offered = [str(model.id) for model in listing.data]
         except (TimeoutError, APIConnectionError) as error:
-            reason = self._reason(error) or f"silent for {seconds:g} s"
+            reason = self._reason(error) or f"silent for {GREETING:g} s"
             raise BadInput(f"judge.url: {self.settings.url}: no server answers ({reason}); "
                            f"expected an OpenAI-compatible one, such as http://localhost:8000/v1"
                            ) from None  # fmt: skip
@@ -198,7 +199,7 @@ class JudgeClient:
         for attempt in range(settings.retries + 1):
             if stop():
                 return Reply(None, "stopped")
-            if self.calls >= settings.max_calls:
+            if not self.cache.count_call(settings.max_calls):
                 return Reply(None, f"judge.max_calls={settings.max_calls} reached")
             self.calls += 1
             try:

@@ -1,6 +1,8 @@
-"""What a judge has said, kept for good: one JSON object a line, appended as it is paid for.
+"""What a judge has said, kept for good, and how many calls it was sent.
 
-    {"key": sha256 of what was asked, "judge": model, "text": its whole answer, "end": time}
+    judge.jsonl    {"key": sha256 of what was asked, "judge": model, "text": its whole answer,
+                    "end": time}
+    judge.calls    one byte for each call, answered or not: the file's size is their number
 
 Several tasks may append at the same time. A line cut by a kill is left out and costs one call.
 """
@@ -10,20 +12,20 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from lib.errors import BadInput
 from lib.runs import now
 
 
 class Cache:
-    """Answers of a judge by key, from and to a JSONL file."""
+    """Answers of a judge by key, from and to a JSONL file, and the count of calls beside it."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.counted = path, path.with_suffix(".calls")
         self.texts: dict[str, str] = {}
         self.refresh()
 
@@ -48,18 +50,37 @@ class Cache:
     def put(self, key: str, text: str, more: Mapping[str, Any]) -> None:
         """Keep an answer; on the disk when this returns. Raises BadInput where the disk says no."""
         line = json.dumps({"key": key, **more, "text": text, "end": now()}).encode() + b"\n"
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab+") as file:
-                with suppress(OSError):  # a disk without locks
-                    fcntl.flock(file, fcntl.LOCK_EX)
-                if file.seek(0, os.SEEK_END):
-                    file.seek(-1, os.SEEK_END)
-                    if file.read(1) != b"\n":  # another task was killed in the middle of a line
-                        line = b"\n" + line
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise BadInput(f"{self.path}: cannot be written: {error.strerror}") from None
+        with _appending(self.path) as file:
+            if file.seek(0, os.SEEK_END):
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":  # another task was killed in the middle of a line
+                    line = b"\n" + line
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
         self.texts[key] = text
+
+    def calls(self) -> int:
+        """Calls that all tasks together have made so far."""
+        return self.counted.stat().st_size if self.counted.exists() else 0
+
+    def count_call(self, most: int) -> bool:
+        """Count a call that is about to be made; False, and not counted, where `most` have been."""
+        with _appending(self.counted) as file:
+            if file.seek(0, os.SEEK_END) >= most:
+                return False
+            file.write(b".")
+        return True
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[BinaryIO]:
+    """A file open for one task at a time. Raises BadInput where the disk says no."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            with suppress(OSError):  # a disk without locks
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be written: {error.strerror}") from None

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+SMALLEST = 1e-12  # p-value told from rounding: the transform's sums are good to some 1e-15
+
 
 def sign_flip(
     differences: np.ndarray, unit: float, clusters: np.ndarray | None = None
@@ -10,9 +12,10 @@ def sign_flip(
 
     Under the null, the sign of each row's difference is a coin, so their sum is one of 2ⁿ equally
     likely ones; the p-value is the share of sums at least as far from 0 as the observed one. It is
-    exact for differences that are whole multiples of `unit`; others are rounded to it. With
-    `clusters` (n labels), all rows of one label share a coin. For differences of −1, 0 and 1 this
-    is McNemar's exact test. None without rows; 1 where no row differs.
+    exact for differences that are whole multiples of `unit`; others are rounded to it. One below
+    SMALLEST is given as SMALLEST. With `clusters` (n labels), all rows of one label share a coin.
+    For differences of −1, 0 and 1 this is McNemar's exact test. None without rows; 1 where no row
+    differs.
 
     The sum's distribution comes from its characteristic function Π cos(aθ), a the sizes in units.
     Source: Fisher 1935, §21; Pagano & Tritchler 1983 (the transform). ValueError on nan, unit ≤ 0.
@@ -41,5 +44,4 @@ def sign_flip(
         transform *= np.cos(size * angles) ** count
     shares = np.fft.irfft(transform, length)[: total + 1]  # of sum 0, 1, …; negative ones mirror
     tail = 2 * shares[observed:].sum() - (shares[0] if observed == 0 else 0)
-    least = 2.0 ** (1 - min(int(times.sum()), 1000))  # all signs alike; rounding must not go below
-    return float(min(1.0, max(tail, least)))
+    return float(min(1.0, max(tail, SMALLEST)))

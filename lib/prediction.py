@@ -75,6 +75,14 @@ def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
     return read_jsonl(path), checksum(path)[:12]
 
 
+def files_of(study: Study, task: str, point: Point) -> list[str]:
+    """Names of the files that stages 3 and 4 made of a task for a point, partial ones too."""
+    name = study.named("predictions", task)
+    parts = [path.name for path in point.directory.glob(f".{name}-*.part.jsonl")]
+    of_judge, metrics = f"judgments_{task}.jsonl", f"{study.named('metrics', task)}.json"
+    return [*parts, f"{name}.jsonl", of_judge, metrics]
+
+
 def predict(
     study: Study, task: str, point: Point, predictor: Predictor, stop: Callable[[], bool]
 ) -> int | None:
@@ -83,7 +91,7 @@ def predict(
     None where `stop()` ended it early: the finished batches are kept, and the next call goes on.
     """
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
-    total = len(rows_of(study, task))
+    total = len(rows_of(study, task, point))
     part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
     made = read_jsonl(part, torn_tail=True) if part.exists() else []
     write_jsonl(part, made)  # a torn last line goes
@@ -92,7 +100,8 @@ def predict(
         while len(made) < total:
             if stop():
                 return None
-            fresh = predictor.predict(len(made), len(made) + point.config.infer.batch_size)
+            end = min(total, len(made) + point.config.infer.batch_size)
+            fresh = predictor.predict(len(made), end)
             with part.open("a", encoding="utf-8") as file:
                 file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
                 file.flush()

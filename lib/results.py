@@ -69,8 +69,10 @@ def counts(study: Study, point: Point, task: str) -> bool:
 def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> PointResult:
     """A point with what it has of a task: log, predictions, metrics.
 
-    Its status is the study's, or "skipped" where it is done and a skipped task has nothing to show.
+    Its status is the study's; where that is "done", it is "skipped" if a skipped task has nothing
+    to show, and "partial" if infer.rows leaves out test rows: it is compared with nothing.
     """
+    wanted = rows[: point.config.infer.rows]
     result = PointResult(point.name, point.values, point.config, status(study, point))
     log = point.directory / "train.jsonl"
     metrics = point.directory / f"{study.named('metrics', task)}.json"
@@ -80,13 +82,15 @@ def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> Po
         result.status = "skipped"
     if result.status == "done":
         path = point.directory / f"{study.named('predictions', task)}.jsonl"
-        result.predictions = read_predictions(path, rows, tasks.part(task, "data"))
+        result.predictions = read_predictions(path, wanted, tasks.part(task, "data"))
         if (judged := point.directory / f"judgments_{task}.jsonl").exists():
             by_id = {row["id"]: row["judgments"] for row in read_jsonl(judged)}
             for row in result.predictions:
                 row["judgments"] = by_id.get(row["id"])
         if metrics.exists():
             result.metrics = read_json(metrics)
+        if len(wanted) < len(rows):
+            result.status = "partial"
     return result
 
 

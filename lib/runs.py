@@ -162,9 +162,9 @@ def read_jsonl(path: Path, torn_tail: bool = False) -> list[dict[str, Any]]:
     return rows
 
 
-def checksum(path: Path) -> str:
+def checksum(path: str | Path) -> str:
     """SHA-256 of a file."""
-    with path.open("rb") as file:
+    with Path(path).expanduser().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -247,8 +247,13 @@ def mark_done(directory: Path, stage: str, identity: Mapping[str, Any], **more: 
     write_json(directory / "done" / f"{stage}.json", mark)
 
 
-def set_aside(directory: Path, names: Iterable[str]) -> Path | None:
-    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory."""
+def set_aside(directory: Path, names: Iterable[str] | None = None) -> Path | None:
+    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory.
+
+    None: everything that there is, but the lock and what was set aside before.
+    """
+    if names is None:
+        names = {path.name for path in directory.glob("*")} - {".lock", "previous"}
     existing = [name for name in names if (directory / name).exists()]
     if not existing:
         return None

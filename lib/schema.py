@@ -6,7 +6,9 @@ The `data:` keys belong to the task (`lib/tasks/<task>/schema.py`); all the othe
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -59,6 +61,15 @@ class Strict(BaseModel):
     """A section of a study: unknown keys and other types are refused; nothing changes later."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def known_columns(value: dict[str, str], names: Sequence[str]) -> dict[str, str]:
+    """A task's `columns`, our name → the source's, whose names must be among these."""
+    for name in value:
+        if name not in names:
+            raise ValueError(f"names among {listed(names)}, each with the source's column"
+                             f"{nearest(name, names)}")  # fmt: skip
+    return value
 
 
 class Model(Strict):
@@ -133,6 +144,7 @@ class Infer(Strict):
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
+    rows: Count | None = None  # only the first so many rows of each test set; null: all
     # Prompts given to the engine at a time; predictions are saved after each batch.
     batch_size: Count = 512
     # Share that vLLM may take of a GPU; prompt log-probabilities need the rest.
@@ -152,16 +164,16 @@ class Judge(Strict):
     trust_remote_code: bool = False  # of a judge that is loaded here: run the model's own Python
     prompt: str | None = None  # file with the guidelines that the judge is to follow
     api_key_env: str | None = None  # *name* of the environment variable that holds the key
-    max_calls: Count = 1000  # calls of one run of a stage, retries counted; more are never made
-    concurrency: Count = 8  # calls under way at one time
-    timeout: Positive = 120  # seconds that one call may take
+    max_calls: Count = 1000  # of the study: all its tasks and reruns together, retries counted
+    concurrency: Count = 8  # calls of one task that are under way at one time
+    timeout: Positive = 90  # seconds of one call; SLURM leaves 120 for those under way at a stop
     retries: Annotated[int, Field(ge=0)] = 5  # of one call, with growing pauses
     max_tokens: Count = 1024  # of one judgment
 
     @field_validator("url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^\s/@]+(/\S*)?", value):
+        if value is not None and not _is_plain(value):
             raise ValueError("a URL such as http://localhost:8000/v1, without a key in it")
         return value
 
@@ -172,6 +184,17 @@ class Judge(Strict):
         if self.kind == "rating" and (self.url is None) != (self.model is None):
             raise ValueError("url and model together, or neither")
         return self
+
+
+def _is_plain(url: str) -> bool:
+    """Whether this is the http address of a server, without user, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname and parts.port != 0  # a port above 65535 raises
+    except ValueError:
+        return False
+    more = parts.username is not None or parts.query or parts.fragment or re.search(r"\s", url)
+    return parts.scheme in ("http", "https") and bool(place) and not more
 
 
 class Evaluate(Strict):

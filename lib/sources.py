@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import json
 import logging
 import zlib
@@ -29,22 +28,34 @@ SUFFIXES = (".jsonl", ".json", ".csv")
 csv.field_size_limit(2**31 - 1)  # a cell may hold a whole paper; the default is 128 KiB
 
 
-def read_placed(source: str, split: str, example: str) -> Placed:
+def read_placed(source: str, split: str, example: str, config: str | None = None) -> Placed:
     """(where, row) of every row of a file, or of a hub data set's `split`.
 
-    `example`: what a row looks like, for the error. Raises BadInput for what cannot be read, for
-    no rows and for a row that is no object.
+    `example`: what a row looks like, for the error; `config`: of the hub data set, where it has
+    several. Raises BadInput for what cannot be read, for no rows and for a row that is no object.
     """
     if is_file(source):
         placed = list(_read_file(Path(source).expanduser(), source))
     else:
-        placed = _read_hub(source, split)
+        placed = _read_hub(source, split, config)
     if not placed:
         raise BadInput(f"{source}: no rows")
     for where, row in placed:
         if not isinstance(row, dict):
             raise BadInput(f"{where}: found {_kind(row)}, expected an object such as {example}")
     return placed
+
+
+def read_named(source: str, key: str, example: str, words: Sequence[str] = ()) -> Placed:
+    """(where, row) of every row of the file that a study's `key` names, which is no hub id.
+
+    `words`: what else the key may hold, for a misspelling. Raises BadInput as `read_placed` does.
+    """
+    path = Path(source).expanduser()
+    if not path.is_file():
+        hint = nearest(source, words) or _nearest_file(path)
+        raise BadInput(f"{key}: {source}: no such file{hint}")
+    return read_placed(source, "", example)
 
 
 def is_file(source: str) -> bool:
@@ -57,12 +68,6 @@ def is_file(source: str) -> bool:
     if not path.is_dir() and (looks or source[:1] in "./~" or source.count("/") > 1):
         raise BadInput(f"{source}: no such file{_nearest_file(path)}")
     return False
-
-
-def checksum(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with Path(path).expanduser().open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def guess_column(name: str, aliases: Sequence[str], found: Iterable[str]) -> str | None:
@@ -87,12 +92,12 @@ def _nearest_file(path: Path) -> str:
     return nearest(path, found) or (found and f"; there are {listed(found, 5)}") or ""
 
 
-def _read_hub(source: str, split: str) -> Placed:
+def _read_hub(source: str, split: str, config: str | None) -> Placed:
     try:
         from datasets import ClassLabel, load_dataset  # seconds to import: only where needed
 
         with _quiet("huggingface_hub", "datasets"):
-            table = load_dataset(source, split=split)
+            table = load_dataset(source, *([config] if config else []), split=split)
             # A class label is stored as a number, and 0 may well be "accept".
             named = {k: f for k, f in table.features.items() if isinstance(f, ClassLabel)}
             rows = [dict(row) for row in table]

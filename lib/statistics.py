@@ -61,8 +61,8 @@ class Trend(NamedTuple):
     reason: str | None = None
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> Interval | None:
-    """Score interval of a rate `successes / n`, in [0, 1]; None for n = 0.
+def wilson(successes: float, n: int, level: float = 0.95) -> Interval | None:
+    """Score interval of a rate `successes / n`, in [0, 1]; None for n = 0. Ties may count ½.
 
     Rows must be independent: for clustered rows use `bootstrap` on clustered counts.
     Source: Wilson 1927; scipy `binomtest(...).proportion_ci(level, "wilson")`, no continuity

@@ -25,7 +25,12 @@ from lib.validation import spread, validate
 
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial")
 MODES = ("full", "trial")
-TRIAL_LIMITS = {"train.epochs": 1.0, "train.max_steps": 2, "data.test_rows": 8}
+TRIAL_LIMITS = {
+    "train.epochs": 1.0,
+    "train.max_steps": 2,
+    "data.test_rows": 8,
+    "infer.max_new_tokens": 16,
+}
 TRIAL_FIXED = {"train.report_to": [], "train.processes": 1, "train.fsdp": None}
 
 

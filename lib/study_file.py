@@ -77,7 +77,7 @@ def refuse_swept(
                 f"command line: {key} is swept by the grid's axis {axis!r}; "
                 f"change the grid, or pick points with --index"
             )
-    for variant, bundle in variants.items():
+    for variant in grid.axis_values("variant"):
         for key in given:
-            if key in bundle:
+            if key in variants[variant]:
                 raise BadInput(f"command line: {key} is set by the grid's variant {variant!r}")

@@ -89,10 +89,11 @@ def manifest_of(study: Study, task: str) -> dict[str, Any]:
     return read_json(path)
 
 
-def rows_of(study: Study, task: str) -> list[tasks.Row]:
-    """The rows of a task's test split, in order."""
+def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.Row]:
+    """The rows of a task's test split, in order; of a point those that it predicts."""
     manifest_of(study, task)
-    return read_jsonl(directory(study, task) / "test.jsonl")
+    rows = read_jsonl(directory(study, task) / "test.jsonl")
+    return rows[: point.config.infer.rows] if point else rows
 
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:

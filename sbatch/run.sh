@@ -4,7 +4,7 @@
 
 # run_stage MODULE [ARGUMENT …]: the arguments go to the stage unchanged, with --index added.
 run_stage() {
-    local signals='' seen code=75
+    local signals='' seen code=75 argument
     if [[ -n ${SLURM_JOB_ID:-} ]]; then
         trap 'on_signal USR2' USR2
         trap 'on_signal TERM' TERM
@@ -20,6 +20,14 @@ run_stage() {
             exit 2
         fi
         set -- "$@" --index "$SLURM_ARRAY_TASK_ID"
+    fi
+
+    # A restart goes on with what the first run began: --force would set that aside once more.
+    if ((${SLURM_RESTART_COUNT:-0})); then
+        for argument; do
+            shift
+            [[ $argument == --force ]] || set -- "$@" "$argument"
+        done
     fi
 
     # Without SLURM the stage takes this shell's place: its signals, its exit code.

@@ -68,13 +68,13 @@ def stage(study: Study, module: str, *words: str) -> int:
 def as_they_finish(
     study: Study, word: str, points: Sequence[Point], through_slurm: bool
 ) -> Iterator[Point]:
-    """Start an array stage over the grid, and yield each point once it is done.
+    """Start an array stage over these points, and yield each once it is done.
 
-    Raises BadInput that names the log where the stage ends before all points are done.
+    Raises BadInput that names the log where the stage ends before all points are done, or fails.
     """
     left = [point for point in points if not is_finished(study, word, point)]
     yield from (point for point in points if point not in left)
-    if not left:
+    if not left and not (word == "infer" and asks_a_judge(study)):
         return
     log = Path("logs") / f"{study.name}-{word}.out"
     running: Callable[[], bool]
@@ -105,6 +105,8 @@ def as_they_finish(
             time.sleep(1)
         while running():  # what all points wait for, such as a judge
             time.sleep(1)
+        if not through_slurm and process.returncode:
+            raise BadInput(f"{word}: ended with exit code {process.returncode}; see {log}")
     except KeyboardInterrupt:
         if not through_slurm:
             process.terminate()  # it saves a checkpoint and ends
@@ -117,6 +119,12 @@ def is_finished(study: Study, word: str, point: Point) -> bool:
     if word == "train":
         return done_mark(point.directory, word) is not None
     return status(study, point) in ("done", "diverged")
+
+
+def asks_a_judge(study: Study) -> bool:
+    """Whether stage 3 rates answers: that of a predicted point may be left to do."""
+    scored = any(tasks.has_part(task, "score") for task in study.tasks)
+    return scored and study.config.judge.model is not None
 
 
 def _loss(study: Study, point: Point) -> str:

@@ -41,6 +41,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = "" if task == first else f"{task} "
         for name, split in manifest["splits"].items():
             say(f"{kind}{name}: {split['rows']} rows")
+        if missing := manifest["report"].get("missing"):
+            say(f"{kind}{missing}")
+        if columns := manifest["report"].get("columns"):
+            found = (f"{ours} from {its or 'nothing'}" for ours, its in columns.items())
+            say(f"{kind}columns: {', '.join(found)}")
         say(f"data: {directory(study, task) / MANIFEST}")
     return DONE
 

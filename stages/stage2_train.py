@@ -34,9 +34,6 @@ from lib.sweep import check_sweep
 from lib.training.steps import step_count
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
 
-OURS = ("model", "checkpoints", "sweep", "checkpoint_scores.csv", "config.json", "train.jsonl",
-        "done")  # fmt: skip
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the points that --index names, one after the other; returns the exit code."""
@@ -67,19 +64,11 @@ def train(study: Study, point: Point, force: bool) -> int:
     if steps:
         check_devices(settings, world)
     with locked(point.directory, who()) if first else nullcontext():
-        if force and first and (aside := set_aside(point.directory, ours(study))):
+        if force and first and (aside := set_aside(point.directory)):
             say(f"{point.name}: old results set aside in {aside}")
         code = _train(study, point, identity, first, steps)
     leave()
     return code
-
-
-def ours(study: Study) -> list[str]:
-    """What follows from training a point, and is set aside with it."""
-    names = [name for task in study.config.tasks
-             for name in (f"{study.named('predictions', task)}.jsonl", f"judgments_{task}.jsonl",
-                          f"{study.named('metrics', task)}.json")]  # fmt: skip
-    return [*OURS, *names]
 
 
 def _launch(study: Study, point: Point, force: bool) -> int:
@@ -88,7 +77,7 @@ def _launch(study: Study, point: Point, force: bool) -> int:
 
     if force:  # once, before there are ranks to do it twice
         with locked(point.directory, who()):
-            set_aside(point.directory, ours(study))
+            set_aside(point.directory)
     words = ["-m", "stages.stage2_train", study.path, *study.words, "--index", str(point.index)]
     return launch([sys.executable, *words], point.config.train.processes, os.environ, STOPPED)
 
@@ -152,8 +141,7 @@ def write_loss_curves(study: Study) -> None:
         train, variant = point.config.train, point.values.get("variant", study.name)
         of_margin = "tau" if train.objective == "td_dpo" else "beta"
         trains[f"{variant} {of_margin}={getattr(train, of_margin):g}"] = train
-    curves = loss_curves(trains, [m / 4 for m in range(-80, 81)])
-    write_json(study.directory / "tables" / "loss_curves.json", curves)
+    write_json(study.directory / "tables" / "loss_curves.json", loss_curves(trains))
 
 
 if __name__ == "__main__":

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 
 from lib import tasks
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed
-from lib.prediction import predict, predictor
+from lib.judge import read_key
+from lib.prediction import files_of, predict, predictor
 from lib.prepared import train_identity
 from lib.runs import is_done, locked, set_aside
 from lib.serving import Served
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load(args)
     for task in study.tasks:
         manifest_of(study, task)
+        if tasks.has_part(task, "score") and study.config.judge.url:
+            read_key(study.config.judge, os.environ)  # missed now, and not after hours of answers
     trained, untrained = [], []
     for point in chosen_points(study, args):
         mark = is_done(point.directory, "train", train_identity(study, point))
@@ -69,8 +72,11 @@ def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[],
     for task in study.tasks:
         if tasks.has_part(task, "score"):
             score = tasks.part(task, "score").score
-            if not score(study, task, points, os.environ, say, stop):
-                return False
+            with ExitStack() as held:  # two tasks at one point would both pay
+                for point in points:
+                    held.enter_context(locked(point.directory, who()))
+                if not score(study, task, points, os.environ, say, stop):
+                    return False
     return True
 
 
@@ -94,15 +100,13 @@ def predict_task(
             ready.append(point)
     # Without rows there is nothing to load a model for.
     model = predictor(study, task, served) if ready and rows_of(study, task) else None
-    stems = {s: study.named(s, task) for s in ("predictions", "metrics", "infer")}
-    ours = [f"{stems['predictions']}.jsonl", f"judgments_{task}.jsonl", f"{stems['metrics']}.json",
-            *(f"done/{mark}.json" for mark in (stems["infer"], f"judge_{task}", "evaluate"))
-            ]  # fmt: skip
     for point in ready:
         serving = model.serving(point) if model else nullcontext()
         with locked(point.directory, who()), serving:
             if force:
-                set_aside(point.directory, ours)
+                marks = (study.named("infer", task), f"judge_{task}", "evaluate")
+                old = [*files_of(study, task, point), *(f"done/{mark}.json" for mark in marks)]
+                set_aside(point.directory, old)
             rows = predict(study, task, point, model, stop)
         if rows is None:
             return False

@@ -84,7 +84,8 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
                 result.metrics = None
             elif not same or result.metrics is None:
                 part = tasks.part(task, "evaluate")
-                result.metrics = part.evaluate(rows[task], result.predictions, settings)
+                wanted = rows[task][: point.config.infer.rows]
+                result.metrics = part.evaluate(wanted, result.predictions, settings)
                 name = f"{study.named('metrics', task)}.json"
                 write_json(point.directory / name, result.metrics)
         first, *others = of_point

@@ -63,9 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # What training has left for figures, such as curves of the functions that trained.
         tables |= {p.stem: read_json(p) for p in (study.directory / "tables").glob("*.json")}
         names = []
-        for topic, figure in figures[kinds[0]].comparison_figures(results, tables, settings):
-            save(figure, comparison / f"comparison_{topic}")
-            names.append(f"comparison_{topic}")
+        for task in kinds:
+            for topic, figure in figures[task].comparison_figures(results, tables, settings):
+                save(figure, comparison / f"comparison_{topic}")
+                names.append(f"comparison_{topic}")
         shown.update(len(points) + 1)
     write_report(study, points, names)
     mark_done(comparison, "visualize", {"figures": names}, evaluated=evaluated["hash"])

@@ -104,14 +104,14 @@ def submit(study: Study, stage: str, force: bool = False) -> list[str]:
         # Index by index where both arrays have the same; else once every training has ended.
         word = "aftercorr" if same_sets and len(queued) == 1 else "afterany"
         dependency = f"{word}:{':'.join(queued)}"
-    ids = []
+    ids: list[str] = []
     for command in sbatch_commands(study, stage, _largest_index(), dependency, force):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise BadInput(f"sbatch refused: {done.stderr.strip() or done.stdout.strip()}")
         ids.append(done.stdout.strip().split(";")[0])
+        write_json(record, {**jobs, stage: ids})  # at once: the next chunk may be refused
         say(f"submitted {stage} of {study.name} as job {ids[-1]}; logs/{stage}-{ids[-1]}_*.out")
-    write_json(record, {**jobs, stage: ids})
     return ids
 
 

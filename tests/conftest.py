@@ -18,6 +18,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
+from lib import retries
+from tests.judge_server import Server
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks a hub
 
 REPOSITORY = Path(__file__).parents[1]
@@ -221,6 +224,17 @@ def run_stage(
         return Ended(code, *capfd.readouterr())
 
     return run_here
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Return a judge that does as its `script` says; tries follow each other at once."""
+    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    made = Server()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
 
 
 @pytest.fixture

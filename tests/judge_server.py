@@ -20,6 +20,11 @@ def failure(words: str, code: str | None = None) -> bytes:
     return json.dumps({"error": {"message": words, "code": code}}).encode()
 
 
+class _Http(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # of 5, some of several clients' connections would be lost
+
+
 class Server:
     """`script(number of the call, its body)` → (status, headers, body) | text | seconds to sleep.
 
@@ -78,7 +83,6 @@ class Server:
                     pass
                 self.close_connection = self.close_connection or bool(cut)
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = _Http(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()

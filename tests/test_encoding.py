@@ -63,6 +63,59 @@ def test_prompt_and_answer_are_the_whole_conversation(tokenizer, answer: str) ->
     )
 
 
+ZEPHYR = (
+    "{% for m in messages %}<|{{ m['role'] }}|>\n{{ m['content'] }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+MISTRAL = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}<s>[INST] {{ m['content'] }} [/INST]"
+    "{% else %}{{ m['content'] }}</s>{% endif %}{% endfor %}"
+)
+LLAMA = MISTRAL.replace("{% else %}", "{% else %} ").replace("</s>", " </s>")
+
+
+@pytest.fixture(params=[True, False], ids=["by normalizer", "by pre-tokenizer"])
+def spaced(request):
+    """Return a tokenizer that puts a space before every text, as those of sentencepiece do."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = [chr(code) for code in range(33, 127)] + ["\n", "▁", "▁So", "So", "▁▁"]
+    words = {token: i for i, token in enumerate(["<unk>", "<s>", "</s>", *letters])}
+    merges = [("S", "o"), ("▁", "So"), ("▁", "▁")]
+    bpe = Tokenizer(models.BPE(words, merges, unk_token="<unk>"))
+    if request.param:
+        bpe.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+    else:
+        bpe.pre_tokenizer = pre_tokenizers.Metaspace(split=False)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+@pytest.mark.parametrize("template", [ZEPHYR, MISTRAL, LLAMA])
+@pytest.mark.parametrize("answer", ["So.", "so, or So"])
+def test_no_space_is_put_between_prompt_and_answer(spaced, template, answer) -> None:
+    spaced.chat_template = template
+    messages = [{"role": "user", "content": "Why?"}]
+    said = [*messages, {"role": "assistant", "content": answer}]
+    whole = spaced.apply_chat_template(said, tokenize=True, return_dict=False)
+    prompt, tail = encode_prompt(spaced, messages), encode_answer(spaced, messages, answer)
+    assert prompt + tail == whole[: len(prompt) + len(tail)]
+    assert tail[-1] == spaced.eos_token_id
+
+
+def test_an_answer_never_changes_the_tokens_of_its_prompt(spaced) -> None:
+    """As text the prompt's last space and the answer would be one token."""
+    spaced.chat_template = MISTRAL.replace("[/INST]", "[/INST] ")
+    messages = [{"role": "user", "content": "Why?"}]
+    tail = encode_answer(spaced, messages, "So")
+    assert spaced.convert_ids_to_tokens(encode_prompt(spaced, messages))[-1] == "▁"
+    assert spaced.convert_ids_to_tokens(tail) == ["▁So", "</s>"]
+
+
 def test_the_prompt_is_the_one_of_generation(tokenizer) -> None:
     messages = task.messages(paper(), DATA)
     assert encode_prompt(tokenizer, messages) == tokenizer.apply_chat_template(

@@ -1,35 +1,23 @@
 """The client of a judge against a real HTTP server that misbehaves."""
 
 import logging
+import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from lib import retries
+from lib import judge
 from lib.errors import BadInput
 from lib.judge import JudgeClient, Reply, open_judge, read_key
 from lib.judge_cache import Cache
 from lib.schema import Judge
-from tests.judge_server import RATED, Server, completion, failure
+from tests.judge_server import RATED, completion, failure
 
 KEY = "sk-very-secret-0123456789"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture
@@ -116,11 +104,11 @@ class TestRetries:
         assert reply.text is None
         assert reply.error.endswith(", 3 tries")
         assert len(server.bodies) == 3
-        assert "1 of 1 answers are left unrated" in made.said[-1]
+        assert made.lacking == [reply.error]
 
     def test_a_time_out_is_tried_again(self, server, client):
-        server.script = lambda n, _: 1.0 if n == 1 else RATED
-        assert client(timeout=0.3).ask(asked(1)) == [Reply(RATED, None)]
+        server.script = lambda n, _: 4.0 if n == 1 else RATED
+        assert client(timeout=2.0).ask(asked(1)) == [Reply(RATED, None)]
         assert len(server.bodies) == 2
 
     def test_a_time_out_that_stays(self, server, client):
@@ -147,8 +135,10 @@ class TestRetries:
             return (400, {}, failure("context too long")) if long else RATED
 
         server.script = script
-        replies = client().ask(asked(3))
+        made = client()
+        replies = made.ask(asked(3))
         assert [reply.text for reply in replies] == [RATED, None, RATED]
+        assert made.lacking == []  # it would be refused again
         assert replies[1].error == "HTTP 400: context too long"
         assert len(server.bodies) == 3
         again = client().ask(asked(3))  # nor a rerun that lacks this one alone
@@ -178,6 +168,14 @@ class TestBadInput:
         with pytest.raises(BadInput, match="no money"):
             client().ask(asked(1))
         assert len(server.bodies) == 1
+
+    def test_a_silent_server_before_anything_is_paid(self, client, monkeypatch):
+        monkeypatch.setattr(judge, "GREETING", 0.3)
+        with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call, says nothing
+            made = client(url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
+            with pytest.raises(BadInput, match=r"no server answers \(silent for 0.3 s\)"):
+                made.ask(asked(3))
+        assert made.calls == 0
 
     def test_a_dead_url_before_anything_is_paid(self, server, client):
         made = client()
@@ -226,6 +224,12 @@ class TestBadInput:
         [
             {"url": "localhost:8000/v1", "model": "m"},
             {"url": "http://me:key@host/v1", "model": "m"},
+            {"url": "http://host/v1?api_key=x", "model": "m"},
+            {"url": "http://host/v1#x", "model": "m"},
+            {"url": "http://host:99999/v1", "model": "m"},
+            {"url": "http://[::1/v1", "model": "m"},
+            {"url": "http://my host/v1", "model": "m"},
+            {"url": "http:///v1", "model": "m"},
             {"url": "http://host/v1"},
             {"model": "m"},
             {"max_calls": 0},
@@ -273,10 +277,31 @@ class TestMoney:
         assert len(server.bodies) == 4
         assert "10 calls needed" in made.said[0]
         assert "at most 4" in made.said[0]
-        assert "6 of 10 answers are left unrated" in made.said[1]
-        made.ask(asked(12))  # the bound is of the client's whole life
-        assert len(server.bodies) == 4
+        assert made.lacking == ["judge.max_calls=4 reached"] * 6
         assert [r.text is None for r in client().ask(asked(10))] == [False] * 10
+
+    def test_the_bound_is_of_all_tasks_and_reruns_together(self, server, client):
+        client(max_calls=4).ask(asked(10))
+        again = client(max_calls=4)
+        again.ask(asked(12))
+        assert (again.calls, len(server.bodies)) == (0, 4)
+        assert "at most 0 more calls" in again.said[0]
+        assert server.greeted == 1
+        more = client(max_calls=6)
+        more.ask(asked(10))
+        assert (more.calls, len(server.bodies)) == (2, 6)
+
+    def test_tasks_that_run_beside_each_other_share_the_bound(self, server, client):
+        clients = [client(max_calls=20) for _ in range(3)]
+        tasks = [
+            threading.Thread(target=made.ask, args=(asked(100)[10 * i : 10 * i + 10],))
+            for i, made in enumerate(clients)
+        ]
+        for task in tasks:
+            task.start()
+        for task in tasks:
+            task.join()
+        assert len(server.bodies) == sum(made.calls for made in clients) == 20
 
     def test_tries_count_towards_the_bound(self, server, client):
         server.script = lambda n, _: (500, {}, b"")

@@ -48,6 +48,14 @@ class TestCache:
             thread.join()
         assert len(Cache(tmp_path / "c").texts) == 80
 
+    def test_calls_are_counted_over_all_tasks(self, tmp_path):
+        one, other = Cache(tmp_path / "deep" / "judge.jsonl"), Cache(tmp_path / "deep/judge.jsonl")
+        assert one.calls() == 0
+        assert [one.count_call(3), other.count_call(3), one.count_call(3)] == [True] * 3
+        assert not other.count_call(3)
+        assert one.calls() == other.calls() == 3
+        assert one.count_call(4)
+
     def test_a_disk_that_says_no(self, tmp_path):
         with pytest.raises(BadInput, match="cannot be read"):
             Cache(tmp_path)
@@ -56,3 +64,6 @@ class TestCache:
         cache.path = tmp_path / "file" / "c"
         with pytest.raises(BadInput, match="cannot be written"):
             cache.put("a", "x", {})
+        cache.counted = tmp_path / "file" / "c"
+        with pytest.raises(BadInput, match="cannot be written"):
+            cache.count_call(9)

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lib.permutation import sign_flip
+from lib.permutation import SMALLEST, sign_flip
 from lib.statistics import mcnemar
 
 
@@ -25,6 +25,22 @@ def test_is_the_enumeration_of_all_signs(seed):
     assert sign_flip(d, 1 / 6) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("share", [0.7, 0.8, 0.97])
+def test_small_p_values_are_never_below_the_true_ones(share):
+    """Against whole numbers: the distribution of the sum, convolved exactly."""
+    rng = np.random.default_rng(2)
+    d = np.where(rng.random(150) < share, 1, -1) * rng.integers(0, 7, 150)
+    ways = np.ones(1, dtype=object)
+    for size in np.abs(d[d != 0]):
+        wider = np.zeros(len(ways) + 2 * size, dtype=object)
+        wider[: len(ways)] += ways
+        wider[2 * size :] += ways
+        ways = wider
+    far = np.abs(np.arange(len(ways)) - len(ways) // 2) >= abs(d.sum())
+    true = ways[far].sum() / ways.sum()
+    assert sign_flip(d, 1) == pytest.approx(max(true, SMALLEST), rel=1e-3)
+
+
 def test_is_mcnemar_for_one_seed():
     rng = np.random.default_rng(3)
     a, b = rng.random(900) < 0.7, rng.random(900) < 0.64
@@ -42,7 +58,7 @@ def test_clusters_share_a_coin():
 def test_edges():
     assert sign_flip([], 1) is None
     assert sign_flip(np.zeros(5), 1) == 1.0
-    assert sign_flip(np.ones(3000), 1) > 0
+    assert sign_flip(np.ones(3000), 1) == SMALLEST
     for bad, unit in (([np.nan], 1), ([[1.0]], 1), ([1.0], 0)):
         with pytest.raises(ValueError, match="expected"):
             sign_flip(bad, unit)

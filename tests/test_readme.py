@@ -4,10 +4,13 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
+from lib.schema import Judge
+from lib.settings import read_yaml
 from lib.study import load_study
 from lib.tasks.decision.papers import read_papers
 from lib.tasks.decision.schema import Data
@@ -23,7 +26,8 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> list[list[str]]:
     """Return the words of every command line of the README, in order, without comments."""
-    lines = (line for block in blocks("bash") for line in block.splitlines())
+    joined = (block.replace("\\\n", " ") for block in blocks("bash"))
+    lines = (line for block in joined for line in block.splitlines())
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
@@ -104,6 +108,16 @@ def test_yaml_excerpt_is_a_grid(write_study) -> None:
     assert study.point(1).name in README
 
 
+def test_yaml_of_each_judge_is_a_judge() -> None:
+    indented = re.findall(r"^  ```yaml\n(.*?)^  ```", README, re.MULTILINE | re.DOTALL)
+    given = [read_yaml(textwrap.dedent(text), "README.md") for text in indented]
+    judges = [Judge(**one["judge"]) for one in given]
+    assert [list(one) for one in given] == [["judge"]] * 2
+    assert [(judge.kind, bool(judge.url)) for judge in judges] == [
+        ("rating", True), ("safe_unsafe", False)]  # fmt: skip
+    assert Path(REPOSITORY / judges[1].prompt).is_file()
+
+
 EXAMPLES = [row for row in table("format") if row[1].startswith("`")]
 
 
@@ -140,9 +154,10 @@ def test_files_and_keys_in_the_text_exist() -> None:
     prose = re.sub(r"^```.*?^```", "", README, flags=re.MULTILINE | re.DOTALL)
     for quoted in re.findall(r"`((?:lib|configs|sbatch|tests|stages)/[\w/.]+)`", prose):
         assert (REPOSITORY / quoted).exists(), quoted
-    config = load_study(REPOSITORY / "configs/weighted_loss.yaml").config.model_dump()
-    for section, key in re.findall(r"`(data|train|evaluate|infer|model)\.(?!py)(\w+)", prose):
-        assert key in config[section], f"{section}.{key}"
+    configs = [load_study(p).config.model_dump() for p in (REPOSITORY / "configs").glob("*.yaml")]
+    sections = "data|train|evaluate|infer|model|judge|mt_bench|safety"
+    for section, key in re.findall(rf"`({sections})\.(?!py|json|calls)(\w+)", prose):
+        assert any(key in config.get(section, ()) for config in configs), f"{section}.{key}"
 
 
 def test_ci_runs_the_test_command_of_the_readme() -> None:

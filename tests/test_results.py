@@ -123,6 +123,25 @@ def test_a_diverged_point_is_a_result_without_predictions(prepared_study: str, f
     assert (result.status, result.predictions) == ("diverged", None)
 
 
+def test_a_point_of_a_few_test_rows_is_partial(prepared_study: str, fake) -> None:
+    study = load_study(prepared_study, ["infer.rows=3"])
+    point, rows = study.point(0), rows_of(study, "decision")
+    assert rows_of(study, "decision", point) == rows[:3]
+    fake.trained(study, point)
+    made = [prediction(row["id"]) for row in rows[:3]]
+    write_jsonl(point.directory / "predictions.jsonl", made)
+    mark_done(point.directory, "infer", predict_identity(study, point, "decision"))
+    result = read_point(study, point, "decision", rows)
+    assert (result.status, len(result.predictions)) == ("partial", 3)
+    assert status(study, point) == "done"
+    whole = load_study(prepared_study, [f"infer.rows={len(rows)}"])
+    mark_done(
+        point.directory, "infer", predict_identity(whole, point := whole.point(0), "decision")
+    )
+    with pytest.raises(BadInput, match="5 of 8 test ids missing"):
+        read_point(whole, point, "decision", rows)
+
+
 # -- skipped tasks ---------------------------------------------------------------------------------
 
 

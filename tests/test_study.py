@@ -315,6 +315,13 @@ def test_parse_override() -> None:
     assert parse_override("a.b=c=d") == ("a.b", "c=d")
 
 
+def test_a_variant_that_the_grid_leaves_out_keeps_no_key_from_being_overridden(write_study) -> None:
+    path = write_study({"variants/spare": {"train.clip": 5.0}})
+    assert resolved(path, "train.clip", "train.clip=7") == 7.0
+    with pytest.raises(BadInput, match="train.clip is set by the grid's variant 'spare'"):
+        load_study(path, ["train.clip=7", "grid=[{variant: [baseline, spare], gamma: 1}]"])
+
+
 # -- trial mode ------------------------------------------------------------------------------------
 
 
@@ -344,7 +351,9 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
 
 def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
     changes = {"train.epochs": 0.5, "train.max_steps": 1, "data.test_rows": 4}
+    changes["infer.max_new_tokens"] = 512
     point = load_study(write_study(changes), ["mode=trial"]).point(0)
+    assert point.config.infer.max_new_tokens == 16
     train = point.config.train
     assert (train.max_steps, train.epochs, point.config.data.test_rows) == (1, 0.5, 4)
 
@@ -646,6 +655,19 @@ def test_a_tau_that_dpo_does_not_use(write_study):
     }
     with pytest.raises(BadInput, match=r"variant 'dpo' does not use axis 'tau'"):
         load_study(write_study(changes))
+
+
+def test_a_beta_that_td_dpo_without_a_regulariser_does_not_use(write_study):
+    changes = OF_PAIRS | {
+        "train.objective": "td_dpo",
+        "train.regulariser": "none",
+        "axes": {"beta": "train.beta"},
+        "grid": [{"beta": [0.1, 0.5]}],
+        "evaluate.baseline": {"beta": 0.1},
+    }
+    with pytest.raises(BadInput, match=r"does not use axis 'beta' \(train\.regulariser is none\)"):
+        load_study(write_study(changes, drop=["trial"]))
+    load_study(write_study(changes | {"train.regulariser": "squared_logratio"}, drop=["trial"]))
 
 
 # -- skipped tasks, adapters, sweeps, judges -------------------------------------------------------

@@ -3,7 +3,7 @@
 A task is a folder. Stages call the functions below and never name a task. A study lists its tasks:
 the first is trained on, compared and owns the section `data`; a further one is predicted and
 evaluated on a test set of its own (`build` and `grade` of its data part, `evaluate`,
-`point_figures`), from the section that has its name.
+and its figures), from the section that has its name.
 
 Row of a split (written by stage 1 as JSONL, one object a line):
 
@@ -53,7 +53,7 @@ class PointResult:
     name: str
     values: dict[str, Any]  # axis → value
     config: Any  # lib.schema.Config
-    status: str  # "done" | "diverged" | "trained" | "missing" | "skipped"
+    status: str  # "done" | "partial" | "diverged" | "trained" | "missing" | "skipped"
     metrics: dict[str, Any] | None = None
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl

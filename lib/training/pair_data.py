@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lib.errors import BadInput
+from lib.grid import digest
 from lib.prepared import encoded_pairs, read_manifest
 from lib.schema import Train
 from lib.study import Point, Study
@@ -27,7 +28,7 @@ class PairSplits:
 
     study: Path  # results/<study>/
     splits: Mapping[str, Any]  # split → dataset of encoded pairs; a reference is kept of each
-    checksums: Mapping[str, str]  # split → SHA-256 of its rows
+    checksums: Mapping[str, str]  # of what the encoded pairs were made from, see `pair_splits`
     train: str = "train"
     validation: str = "validation"
 
@@ -39,12 +40,18 @@ class PairSplits:
 
 
 def pair_splits(study: Study) -> PairSplits:
-    """The pairs of a study as stage 1 left them: training, validation and test."""
-    kept = read_manifest(study)["splits"]
+    """The pairs of a study as stage 1 left them: training, validation and test.
+
+    `checksums`: SHA-256 of the rows of each split; `settings`: of the keys of the study that the
+    data depend on, since rows do not hold all that is encoded (`data.system`).
+    """
+    manifest = read_manifest(study)
+    kept = manifest["splits"]
     return PairSplits(
         study.directory,
         {name: encoded_pairs(study, name) for name in kept},
-        {name: split["sha256"] for name, split in kept.items()},
+        {name: split["sha256"] for name, split in kept.items()}
+        | {"settings": digest(manifest["identity"])},
     )
 
 

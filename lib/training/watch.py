@@ -26,6 +26,12 @@ MORE_KEYS = (
     "validation_accuracy",
     "validation_loss",
 )
+# Clipping divides by the norm: one that is not finite is in all weights after its step.
+MUST_BE_FINITE = {
+    "loss": "loss",
+    "grad_norm": "gradient norm",
+    "validation_loss": "validation loss",
+}
 
 
 class Watch(TrainerCallback):
@@ -90,9 +96,9 @@ class Watch(TrainerCallback):
 
     def _sign_of_divergence(self, logs: dict) -> str:
         """Why a run with this row has diverged, empty where it has not; the same on all ranks."""
-        for key in ("loss", "validation_loss"):
+        for key, name in MUST_BE_FINITE.items():
             if key in logs and _finite(logs[key]) is None:
-                return f"{key.replace('_', ' ')} not finite"
+                return f"{name} not finite"
         self._count_steep(_finite(logs.get("grad_norm")))
         if self.steep >= self.train.diverge_steps:
             return f"gradient norm above {self.train.diverge_norm:g} for {self.steep} logged steps"

@@ -52,9 +52,10 @@ def test_index_and_point_are_decoded_both_ways(config, monkeypatch):
 
 def check_trained(point: Point) -> None:
     mark = done_mark(point.directory, "train")
-    log = read_jsonl(point.directory / "train.jsonl")
+    trained = point.config.train.epochs > 0
+    log = read_jsonl(point.directory / "train.jsonl") if trained else []
     assert mark["status"] == "done"
-    assert 1 <= mark["step"] <= 2  # the limits of a trial
+    assert int(trained) <= mark["step"] <= 2 * trained  # the limits of a trial
     assert [row["step"] for row in log] == list(range(1, mark["step"] + 1))
     assert all(row["loss"] > 0 for row in log)
     record = read_json(point.directory / "config.json")
@@ -65,8 +66,9 @@ def check_trained(point: Point) -> None:
 
 def check_predicted(point: Point, tests: Sequence[dict]) -> None:
     rows = read_jsonl(point.directory / "predictions.jsonl")
-    assert [row["id"] for row in rows] == [row["id"] for row in tests]
-    assert done_mark(point.directory, "infer")["rows"] == len(tests)
+    wanted = tests[: point.config.infer.rows]
+    assert [row["id"] for row in rows] == [row["id"] for row in wanted]
+    assert done_mark(point.directory, "infer")["rows"] == len(wanted)
     assert done_mark(point.directory, "evaluate")
     assert read_json(point.directory / "metrics.json")
 

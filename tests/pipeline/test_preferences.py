@@ -9,19 +9,10 @@ import pytest
 from lib.runs import done_mark, read_json, read_jsonl
 from lib.study import load_study
 from tests.conftest import REPOSITORY
-from tests.judge_server import RATED, Server
+from tests.judge_server import RATED
 
 STUDY = REPOSITORY / "configs" / "td_dpo.yaml"
 POINTS = "0,12,24"  # DPO, DiscoPOP, TD-DPO
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
 
 
 @pytest.fixture
@@ -76,7 +67,7 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
 
     again = infer(run_stage, words)
     assert again.code == 0
-    assert "rated already" in again.out
+    assert "judged already" in again.out
     assert len(server.bodies) == calls  # nothing is paid twice
 
     names = json.dumps([point.name for point in points])
@@ -100,7 +91,10 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
 def test_what_the_judge_could_not_say_is_asked_again(trained, words, run_stage, server):
     refused = (500, {}, b"")
     server.script = lambda number, body: refused if number == 1 else RATED
-    assert infer(run_stage, words).code == 0
+    ended = infer(run_stage, words)
+    assert ended.code == 2  # not 0: there is more to be had
+    said = "error: judge: 1 ratings could not be had (HTTP 500, 1 tries); run stage 3 again"
+    assert ended.err.splitlines()[-1].startswith(said)
     before, point = len(server.bodies), trained.point(0)
     marks = [
         done_mark(trained.point(int(i)).directory, "judge_mt_bench") for i in POINTS.split(",")
@@ -120,8 +114,43 @@ def test_what_the_judge_could_not_say_is_asked_again(trained, words, run_stage, 
     assert len(server.bodies) == before + 1
     assert done_mark(point.directory, "judge_mt_bench")
 
+    (point.directory / "judgments_mt_bench.jsonl").unlink()
+    assert infer(run_stage, words).code == 0
+    assert (point.directory / "judgments_mt_bench.jsonl").exists()
+    assert len(server.bodies) == before + 1  # from the cache
 
-def test_a_dead_judge_loses_no_answer(trained, words, run_stage, server, snapshot):
+
+def test_the_bound_is_of_the_study(trained, words, run_stage, server):
+    for _ in range(2):
+        ended = infer(run_stage, words, "judge.max_calls=3")
+        assert ended.code == 2
+        assert "judge.max_calls=3 reached" in ended.err.splitlines()[-1]
+        assert len(server.bodies) == 3
+    ended = run_stage("stage4_evaluate", STUDY, *words, "--allow-missing")
+    assert ended.code == 0, ended.err
+    found = read_json(trained.point(0).directory / "metrics_mt_bench.json")
+    assert found["n_judged"] + found["unjudged"] == 2 * found["rows"]
+    assert found["unjudged"] > 0
+
+
+def test_new_answers_lose_the_ratings_of_the_old(trained, words, run_stage, server):
+    assert infer(run_stage, words).code == 0
+    directory = trained.point(0).directory
+    old = ["judgments_mt_bench.jsonl", "done/judge_mt_bench.json", "predictions_mt_bench.jsonl"]
+    assert all((directory / name).exists() for name in old)
+    silent = [word for word in words if not word.startswith("judge.")]
+    (directory / ".predictions-0123.part.jsonl").touch()
+    assert infer(run_stage, silent, "--force").code == 0
+    assert [(directory / name).exists() for name in old] == [False, False, True]
+    assert not list(directory.glob("*.part.jsonl"))
+
+    assert infer(run_stage, words).code == 0
+    ended = run_stage("stage2_train", STUDY, *words, "--index", "0", "--force")
+    assert ended.code == 0, ended.err
+    assert not any((directory / name).exists() for name in old)
+
+
+def test_a_dead_judge_loses_no_answer(trained, words, run_stage, server):
     server.http.shutdown()
     server.http.server_close()
     ended = infer(run_stage, words)
@@ -141,7 +170,9 @@ def test_another_key_variable(trained, words, run_stage, monkeypatch):
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     ended = infer(run_stage, words, "judge.api_key_env=NO_SUCH_KEY")
     assert ended.code == 2
+    assert ended.err.count("\n") == 1
     assert "the environment variable NO_SUCH_KEY is not set" in ended.err
+    assert not (trained.point(0).directory / "predictions.jsonl").exists()  # told at the start
 
 
 def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_process, tmp_path):
@@ -175,7 +206,7 @@ def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_p
         (["train.eval_steps=5"], "train.eval_steps: found 5, but the run has 2 steps"),
     ],
 )
-def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line, snapshot):
+def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line):
     monkeypatch.chdir(REPOSITORY)
     base = ["mode=trial", f"results_dir={tmp_path}", f"model.name={tiny_model}"]
     for stage in ("stage1_generate_datasets", "stage2_train"):
@@ -186,3 +217,29 @@ def test_bad_input(run_stage, tmp_path, tiny_model, monkeypatch, words, line, sn
     assert ended.code == 2
     assert line in ended.err
     assert len(ended.err.splitlines()) == 1 or "eval_steps" in line
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        ({"prompt": "Why?", "chosen": "So."}, "no column 'rejected', found prompt, chosen; "),
+        ({"prompt": "Why?", "chosen": "So.", "rejected": " "},
+         ":1: rejected: found an empty answer, expected text; "),
+        ({"chosen": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}],
+          "rejected": [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": "I"}]},
+         ":1: chosen and rejected have no common prompt, expected both to begin with "),
+        ({"instruction": "Why?", "completion_a": "So.", "completion_b": "No.", "choice": "c"},
+         ":1: choice: found 'c', expected a, b, "),
+    ],
+)  # fmt: skip
+def test_bad_pairs(run_stage, tmp_path, tiny_model, monkeypatch, row, line):
+    monkeypatch.chdir(REPOSITORY)
+    source = tmp_path / "pairs.jsonl"
+    source.write_text(json.dumps(row) + "\n")
+    words = ["mode=trial", f"results_dir={tmp_path / 'results'}", f"model.name={tiny_model}"]
+    ended = run_stage("stage1_generate_datasets", STUDY, *words, f"data.source={source}")
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: {source}")
+    assert line in ended.err
+    assert ended.err.count("\n") == 1
+    assert not (tmp_path / "results").exists()

@@ -188,6 +188,15 @@ class TestUnderPlainBash:
         assert bash("infer.sbatch", *words, SLURM_ARRAY_TASK_ID="3").wait() == 0
         assert calls(project, "infer", 200)[0]["argv"] == words
 
+    def test_a_restart_does_not_begin_again(self, bash, project):
+        words = ["configs/demo.yaml", "--force", "a=b c"]
+        for count in ("0", "1"):
+            given = {"SLURM_ARRAY_TASK_ID": "201", "SLURM_RESTART_COUNT": count}
+            assert bash("train.sbatch", *words, **given).wait() == 0
+        first, second = (call["argv"] for call in calls(project, "train", 201))
+        assert first == [*words, "--index", "201"]
+        assert second == ["configs/demo.yaml", "a=b c", "--index", "201"]
+
     def test_without_an_index_one_line_says_so(self, bash):
         process = bash("train.sbatch", "configs/demo.yaml")
         _, said = process.communicate()

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from lib.errors import BadInput
 from lib.runs import read_json, read_jsonl
 from lib.training.pair_data import PairSplits
+from lib.training.pairs import pair_loss
 from lib.training.ranks import leave
 
 
@@ -226,7 +227,7 @@ def test_kill_in_the_middle(train_pairs, tmp_path):
         target=alone, args=(train_pairs, tmp_path / "killed", words)
     )
     process.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     path = tmp_path / "killed" / "train.jsonl"
     while not (path.exists() and '"step": 10,' in path.read_text()):
         assert time.monotonic() < deadline
@@ -283,6 +284,23 @@ class TestDivergence:
         assert "not finite" in outcome.reason
         assert log(tmp_path / "run")[-1]["loss"] is None
 
+    def test_gradient_not_finite(self, train_pairs, pair_splits, tmp_path, monkeypatch):
+        """At the last step of a run without validation nothing but the gradient tells."""
+
+        def no_slope(train, found):
+            made = pair_loss(train, found)
+            return made._replace(loss=made.loss + (found.policy[:, 0] * 0).sqrt())
+
+        monkeypatch.setattr("lib.training.pairs.pair_loss", no_slope)
+        splits = {n: pair_splits.splits[n] for n in ("train", "test")}
+        alone = PairSplits(tmp_path / "study", splits, {})
+        outcome = train_pairs(tmp_path / "run", pairs=alone, max_steps=1)
+        assert (outcome.status, outcome.reason) == ("diverged", "gradient norm not finite")
+        (row,) = log(tmp_path / "run")
+        assert row["loss"] == pytest.approx(math.log(2), abs=1e-6)
+        assert row["grad_norm"] is None
+        assert not (tmp_path / "run" / "model").exists()
+
 
 class TestBadInput:
     """Refused before a model is loaded: the model of these points does not exist."""
@@ -338,7 +356,7 @@ def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, tmp_path):
     for rank in ranks:
         rank.start()
     for rank in ranks:
-        rank.join(120)
+        rank.join(300)
         if rank.exitcode is None:
             rank.kill()
         assert rank.exitcode == 0

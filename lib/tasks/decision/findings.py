@@ -10,7 +10,7 @@ from lib.errors import listed
 from lib.tasks import PointResult
 from lib.tasks.decision.comparison import entries
 from lib.tasks.decision.criteria import absent, values
-from lib.wording import percent
+from lib.wording import over_seeds, percent
 
 
 def sentences(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[str]:
@@ -157,15 +157,8 @@ def _truth(tables: Mapping[str, Any]) -> str:
 
 
 def _seeds(tables: Mapping[str, Any]) -> str:
-    spreads = [group["metrics"]["accuracy"]["sd"] for group in tables["seeds"]]
-    spreads = [sd for sd in spreads if sd is not None]
     text = "Intervals speak of other test papers, not of other training runs"
-    if not spreads:
-        return f"{text}, of which one seed a setting tells nothing."
-    return (
-        f"{text}: over seeds the standard deviation of accuracy is {_points(min(spreads))} to "
-        f"{_points(max(spreads))} points in {len(spreads)} settings."
-    )
+    return over_seeds(text, (group["metrics"]["accuracy"]["sd"] for group in tables["seeds"]))
 
 
 def _clear(

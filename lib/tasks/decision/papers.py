@@ -13,7 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lib.errors import BadInput
-from lib.sources import checksum, is_file
+from lib.runs import checksum
+from lib.sources import is_file
 from lib.tasks import Row
 from lib.tasks.decision import sources, synthetic
 from lib.tasks.decision.grading import ANSWERS, verdict

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from lib.errors import listed, nearest
-from lib.schema import Count, Seed, Strict
+from lib.schema import Count, Seed, Strict, known_columns
 
 KIND = "causal"  # of batch that training is fed
 COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
@@ -34,11 +33,7 @@ class Data(Strict):
     @field_validator("columns")
     @classmethod
     def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name not in COLUMNS:
-                raise ValueError(f"names among {listed(COLUMNS)}, each with the file's column"
-                                 f"{nearest(name, COLUMNS)}")  # fmt: skip
-        return value
+        return known_columns(value, COLUMNS)
 
     @field_validator("ratio")
     @classmethod

@@ -11,17 +11,22 @@ as it stands: scores would not be comparable otherwise.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
-from lib.runs import checksum, read_jsonl
+from lib.rows import evenly
+from lib.runs import checksum
+from lib.sources import read_named
 from lib.tasks import Row, Splits
 from lib.tasks.mt_bench import sample
 from lib.tasks.mt_bench.judging import read_prompts
 from lib.tasks.mt_bench.schema import REFERENCED, SAMPLE, TEMPERATURES
+
+QUESTION = '{"question_id": 81, "category": "writing", "turns": [question, question]}'
+REFERENCE = '{"question_id": 101, "choices": [{"turns": [answer, answer]}]}'
 
 
 def build(
@@ -41,7 +46,7 @@ def build(
     else:
         rows = read_questions(data.questions)
         sources = {key: _described(getattr(data, key)) for key in ("questions", "references")}
-    rows = evenly(rows, data.limit)
+    rows = evenly(rows, data.limit, lambda row: row["category"])
     if data.questions != SAMPLE:
         _add_references(rows, data)
     report = {
@@ -65,31 +70,26 @@ def brief(predictions: list[Row]) -> str:
 def read_questions(source: str) -> list[Row]:
     """Rows of a question file, without references. Raises BadInput with the line."""
     rows: list[Row] = []
-    seen: dict[str, int] = {}
-    for number, record in enumerate(_read(source, "questions"), 1):
-        where = f"{source}: line {number}"
+    seen: dict[str, str] = {}
+    for where, record in read_named(source, "mt_bench.questions", QUESTION, [SAMPLE]):
         name = _name(record, where)
         if name in seen:
-            raise BadInput(f"{where}: question_id {name} is there twice, first in line "
-                           f"{seen[name]}")  # fmt: skip
-        seen[name] = number
+            raise BadInput(f"{where}: question_id {name} is there twice, first in {seen[name]}")
+        seen[name] = where
         category = record.get("category")
-        if category not in TEMPERATURES:
+        if category not in list(TEMPERATURES):  # of a list: it may be anything
             raise BadInput(f"{where}: category: found {category!r}, expected one of "
                            f"{listed(TEMPERATURES)}{nearest(category, TEMPERATURES)}"
                            )  # fmt: skip
         turns = _two_texts(record.get("turns"), f"{where}: turns of question {name}")
         rows.append({"id": name, "category": category, "turns": turns, "reference": None})
-    if not rows:
-        raise BadInput(f"{source}: no questions")
     return rows
 
 
 def read_references(source: str) -> dict[str, list[str]]:
     """Question id → reference answers of both turns. Raises BadInput with the line."""
     found: dict[str, list[str]] = {}
-    for number, record in enumerate(_read(source, "references"), 1):
-        where = f"{source}: line {number}"
+    for where, record in read_named(source, "mt_bench.references", REFERENCE):
         name = _name(record, where)
         choices = record.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -100,21 +100,6 @@ def read_references(source: str) -> dict[str, list[str]]:
             raise BadInput(f"{where}: question_id {name} is there twice")
         found[name] = turns
     return found
-
-
-def evenly(rows: list[Row], limit: int | None) -> list[Row]:
-    """At most `limit` rows, in order: the first of each category, then the second of each, ….
-
-    A question file is sorted by category; its head would be writing alone.
-    """
-    if limit is None:
-        return rows
-    ranks: dict[str, int] = defaultdict(int)
-    order = []
-    for place, row in enumerate(rows):
-        order.append((ranks[row["category"]], place))
-        ranks[row["category"]] += 1
-    return [rows[place] for place in sorted(place for _, place in sorted(order)[:limit])]
 
 
 def _add_references(rows: list[Row], data: Any) -> None:
@@ -134,15 +119,6 @@ def _add_references(rows: list[Row], data: Any) -> None:
                        f"({missing[0]['category']}) of {data.questions}{more}")  # fmt: skip
     for row in needy:
         row["reference"] = found[row["id"]]
-
-
-def _read(source: str, key: str) -> list[Row]:
-    path = Path(source).expanduser()
-    if not path.is_file():
-        near = [str(p) for p in path.parent.glob("*.json*")] if path.parent.is_dir() else []
-        own = [SAMPLE] if key == "questions" else []
-        raise BadInput(f"mt_bench.{key}: {source}: no such file{nearest(source, near + own)}")
-    return read_jsonl(path)
 
 
 def _name(record: Row, where: str) -> str:
@@ -177,5 +153,5 @@ def _short(value: Any) -> str:
 def _described(source: str | None) -> Row | None:
     if source is None:
         return None
-    path = Path(source).expanduser()
-    return {"file": source, "sha256": checksum(path)} if path.is_file() else {"file": source}
+    there = Path(source).expanduser().is_file()  # needed only where a question has a reference
+    return {"file": source, "sha256": checksum(source)} if there else {"file": source}

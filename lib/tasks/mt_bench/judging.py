@@ -11,11 +11,10 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from lib.errors import BadInput, listed, nearest
-from lib.runs import read_jsonl
+from lib.sources import read_named
 from lib.tasks import Message, Row
 
 LOWEST, HIGHEST = 1.0, 10.0
@@ -36,6 +35,7 @@ NEEDED = {
         "question_1", "answer_1", "question_2", "answer_2", "ref_answer_1", "ref_answer_2",
     ),
 }  # fmt: skip
+EXAMPLE = '{"name": "single-v1", "system_prompt": text, "prompt_template": text}'
 PLACE = re.compile(r"\{(question|answer|(?:question|answer|ref_answer)_[12])\}")
 
 _SCALE = (
@@ -97,8 +97,8 @@ def read_prompts(path: str | None) -> Prompts:
     """Our own prompts, or those of a file. Raises BadInput that names the file and the prompt."""
     if path is None:
         return _prompts("lossgrid", {name: Prompt("", text) for name, text in OURS.items()})
-    records = {r["name"]: r for r in read_jsonl(Path(path).expanduser())
-               if isinstance(r.get("name"), str)}  # fmt: skip
+    placed = read_named(path, "mt_bench.judge_prompts", EXAMPLE)
+    records = {r["name"]: r for _, r in placed if isinstance(r.get("name"), str)}
     templates = {}
     for name, places in NEEDED.items():
         where = f"{path}: judge prompt {name!r}"

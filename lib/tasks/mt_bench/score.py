@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+from lib.errors import BadInput, listed
 from lib.judge import open_judge
 from lib.prediction import answered
 from lib.runs import done_mark, mark_done, write_jsonl
@@ -26,7 +28,8 @@ def score(
 
     What the cache of the study has is not asked again. A point whose ratings are not whole gets
     what there is and no done mark, so that another call asks for the rest. Without a judge, or
-    without questions, nothing is rated.
+    without questions, nothing is rated. Raises BadInput, once all that was had is written, where
+    another call could have more; what the judge refuses to rate stays unrated.
     """
     rows, settings = rows_of(study, task), study.config.judge
     if not rows or not points:
@@ -46,27 +49,36 @@ def score(
             "prompts": prompts.hash,
         }
         mark = done_mark(point.directory, f"judge_{task}")
-        if mark is None or mark["identity"] != identity:
+        there = (point.directory / f"judgments_{task}.jsonl").exists()
+        if mark is None or mark["identity"] != identity or not there:
             ready.append((point, identity))
             answers.append(made)
     if not ready:
-        say(f"{task}: rated already")
+        say(f"{task}: judged already")
         return True
     client = open_judge(settings, environ, study.directory / "judge.jsonl")
-    judged = rated(rows * len(ready), [row for made in answers for row in made], prompts, client,
-                   stop)  # fmt: skip
-    whole = True
-    for number, (point, identity) in enumerate(ready):
-        own = judged[number * len(rows) : (number + 1) * len(rows)]
+    asked = [row for made in answers for row in rows[: len(made)]]
+    judged = iter(rated(asked, [row for made in answers for row in made], prompts, client, stop))
+    for (point, identity), made in zip(ready, answers, strict=True):
+        own = list(islice(judged, len(made)))
         write_jsonl(point.directory / f"judgments_{task}.jsonl", own)
-        left = sum(judgment["raw"] is None for row in own for judgment in row["judgments"])
-        if left:
-            whole = False
-            say(f"{point.name}: {task}: {left} of {2 * len(rows)} turns unrated")
+        reasons = [j["error"] for row in own for j in row["judgments"] if j["raw"] is None]
+        if reasons:
+            why = listed(dict.fromkeys(reasons), 3)
+            say(f"{point.name}: {task}: {len(reasons)} of {2 * len(own)} turns unrated ({why})")
         else:
             mark_done(point.directory, f"judge_{task}", identity)
-            say(f"{point.name}: {task}: {2 * len(rows)} turns rated")
-    return whole or not stop()
+            unread = sum(not j["parsed"] for row in own for j in row["judgments"])
+            more = f", {unread} of them without a rating in 1 to 10" if unread else ""
+            say(f"{point.name}: {task}: {2 * len(own)} turns judged{more}")
+    if client.lacking and stop():
+        return False
+    if client.lacking:
+        raise BadInput(
+            f"judge: {len(client.lacking)} ratings could not be had "
+            f"({listed(dict.fromkeys(client.lacking), 3)}); run stage 3 again for these alone"
+        )
+    return True
 
 
 def rated(
@@ -79,8 +91,8 @@ def rated(
     """{"id", "judgments"} of each answer, in order; judgments, one a turn:
 
         {"rating": float | null, "parsed": bool, "raw": str | null, "judge": model name,
-         "prompt_hash": of the whole prompt, "prompts_hash": of the words of all prompts,
-         "error": str | null}
+         "revision": str | null, "prompt_hash": of the whole prompt,
+         "prompts_hash": of the words of all prompts, "error": str | null}
 
     raw null and error given: no answer of the judge could be had. client: a
     lib.judge.JudgeClient. Raises what its `ask` raises.
@@ -100,6 +112,7 @@ def rated(
                 "parsed": rating is not None,
                 "raw": reply.text,
                 "judge": client.settings.model,
+                "revision": client.settings.revision,
                 "prompt_hash": identify(messages),
                 "prompts_hash": prompts.hash,
                 "error": reply.error,

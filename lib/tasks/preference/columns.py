@@ -27,9 +27,10 @@ ALIASES = {
     "choice": ("preference", "preferred", "label", "winner", "verdict", "better"),
 }
 TIES = ("tie", "ties", "tied", "equal", "same", "draw", "both", "neither")
-# a, B, completion_a, "model b"; 0, 1, 2, 1.0, "response 1"
-LETTER = re.compile(r"(?:[a-z]+[ _-])*([ab])")
-NUMBER = re.compile(r"(?:[a-z]+[ _-]?)?([012])(?:\.0)?")
+# a, B, completion_a, "model b"; 0, 1, 2, 1.0, "response 1". Other words may turn it round: "not a"
+NOUN = r"(?:(?:answer|assistant|candidate|completion|model|option|output|response)[ _-]?)?"
+LETTER = re.compile(NOUN + r"([ab])")
+NUMBER = re.compile(NOUN + r"([012])(?:\.0)?")
 
 
 def records(
@@ -56,7 +57,7 @@ def records(
         return made, 0
     first = choices([(where, record.get("choice")) for where, record in made], names["choice"])
     decided = [
-        (where, {**record, "chosen": record[a], "rejected": record[b]})
+        (where, {**record, "chosen": record.get(a), "rejected": record.get(b)})
         for (where, record), preferred in zip(made, first, strict=True)
         if preferred is not None
         for a, b in [JUDGED[:2] if preferred == "a" else JUDGED[1::-1]]

@@ -58,8 +58,9 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
      "variance": {measure: `variance.over_beta`}, "significance": `significance.families`}
 
     `values` of a metric holds every seed, null where it has none; mean and sd are over the others.
-    A diverged point is counted in its setting and in no average. `interval`: of the mean over
-    seeds, by resampling test items. measure: accuracy, mt_bench.
+    A diverged point is counted in its setting and in no average. `validation_accuracy`: mean over
+    the measured seeds, null where one has none. `interval`: of the mean over seeds, by resampling
+    test items. measure: accuracy, mt_bench.
     """
     all_cells = cells(points)
     members = settings_of(all_cells)
@@ -215,7 +216,7 @@ def _of_setting(
 ) -> dict[str, Any]:
     found = [numbers(points[name]) for name in names]
     statuses = [points[name].status for name in names]
-    validated = [validation_accuracy(points[name]) for name in names]
+    validated = [validation_accuracy(points[name]) for name in names if measured(points[name])]
     line: Line = setting.line
     return {
         "label": setting.label,
@@ -234,7 +235,7 @@ def _of_setting(
             name: spread(averages(measure, names) if measure else None, level)
             for name, measure in measures.items()
         },
-        "validation_accuracy": None if None in validated else fmean(validated),
+        "validation_accuracy": fmean(validated) if validated and None not in validated else None,
         "against_baseline": {},
     }
 

@@ -1,6 +1,7 @@
 """What the authors of TD-DPO expected, each with a verdict and its number.
 
-An expectation holds or fails where the whole interval says so, and is undecided otherwise.
+An expectation holds or fails where the whole interval says so, and is undecided otherwise. A seed
+that diverged is in no mean, so where one did, what the others reach can be too good.
 """
 
 from __future__ import annotations
@@ -106,22 +107,27 @@ def _of_objective(tables: Mapping[str, Any], objective: str) -> list[dict[str, A
 
 
 def _low_beta(tables: Mapping[str, Any]) -> Verdict:
-    what = f"β=0.01 & τ=0.5 matches the best DPO (accuracy within {100 * MATCH:g} points below it)"
+    what = (
+        f"β=0.01 & τ=0.5 matches the best DPO (here: at most {100 * MATCH:g} points less accurate; "
+        f"the authors name no bound)"
+    )
     ours, why = setting(tables, "td_dpo", 0.01, 0.5)
     best, chosen_on = best_dpo(tables)
-    if ours is None or best is None:
-        return what, UNKNOWN, why or "no DPO setting is measured"
+    if ours is None:
+        return what, UNKNOWN, why
     found = tables["low_beta"]["accuracy"]
     if found is None:
-        return what, UNKNOWN, f"{ours['label']} has no accuracy ({statuses(ours)})"
+        verdict = FAIL if best and ours["diverged"] else UNKNOWN
+        none = "no DPO setting is measured" if best is None else "no accuracy to compare"
+        return what, verdict, f"{none}; seeds of {ours['label']}: {statuses(ours)}"
     difference = found["difference"]
     number = (
         f"{spread(difference, 100, 'points')} from {best['label']} "
         f"({percent(best['metrics']['accuracy']['mean'])}, chosen on {chosen_on}); "
-        f"p = {found['p_value']:.3g}; seeds: {statuses(ours)}"
+        f"seeds of {ours['label']}: {statuses(ours)}"
     )
     if rated := tables["low_beta"].get("mt_bench"):
-        number += f"; MT-Bench {spread(rated['difference'], 1, 'of 10 points', 2)}"
+        number += f"; MT-Bench {spread(rated['difference'], 1, 'points', 2)}"
     if ours["diverged"]:
         return what, FAIL, number
     verdict = _above(difference, -MATCH)
@@ -146,10 +152,13 @@ def _high_beta(tables: Mapping[str, Any]) -> Verdict:
     test = test_of(tables, ours, other, "mt_bench")
     if test is None:
         return what, UNKNOWN, f"{number}; {_no_ratings(tables)}"
-    number += f"; gain {spread(test['difference'], 1, 'of 10 points', 2)}"
+    number += f"; gain {spread(test['difference'], 1, 'points', 2)}"
     if waiting(ours) or waiting(other):
         return what, UNDECIDED, f"{number}; points may still come"
-    return what, _above(test["difference"], GAIN), number
+    verdict = _above(test["difference"], GAIN)
+    if other["diverged"] and verdict != PASS:
+        return what, UNDECIDED, f"{number}; {other['label']} is rated without its diverged seeds"
+    return what, verdict, number
 
 
 def _parity(tables: Mapping[str, Any]) -> Verdict:
@@ -167,7 +176,7 @@ def _parity(tables: Mapping[str, Any]) -> Verdict:
         told = f"seeds: {statuses(ours)}; of {other['label']}: {statuses(other)}"
         return what, UNKNOWN, f"{_no_ratings(tables)}; {told}{aside}"
     difference, error = test["difference"], test["standard_error"]
-    number = f"{spread(difference, 1, 'of 10 points', 2)} on {test['independent']} questions"
+    number = f"{spread(difference, 1, 'points', 2)} on {test['independent']} questions"
     if difference["low"] is None or error is None:
         return what, UNDECIDED, f"{number}: too few for an interval{aside}"
     half = (difference["high"] - difference["low"]) / 2
@@ -181,6 +190,8 @@ def _parity(tables: Mapping[str, Any]) -> Verdict:
     number += aside
     if waiting(ours) or waiting(other):
         return what, UNDECIDED, f"{number}; points may still come"
+    if gone := [s["label"] for s in (ours, other) if s["diverged"]]:
+        return what, UNDECIDED, f"{number}; {listed(gone, 2)} without diverged seeds"
     if difference["low"] >= -PARITY and difference["high"] <= PARITY:
         return what, PASS, number
     outside = difference["high"] < -PARITY or difference["low"] > PARITY
@@ -213,7 +224,10 @@ def _variance(tables: Mapping[str, Any], measure: str) -> Verdict:
 
 
 def _reduced(found: Mapping[str, Any]) -> str:
-    return found["reason"] or f"reduction {spread(found, 100, '%', 0)}"
+    if found["value"] is None:
+        return found["reason"]
+    reason = f" ({found['reason']})" if found["reason"] else ""
+    return f"reduction {spread(found, 100, '%', 0)}{reason}"
 
 
 def _no_ratings(tables: Mapping[str, Any]) -> str:

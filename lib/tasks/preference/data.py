@@ -22,7 +22,8 @@ from jinja2 import TemplateError
 
 from lib.errors import BadInput, listed, nearest
 from lib.grid import digest
-from lib.sources import Placed, checksum, is_file, read_placed
+from lib.runs import checksum
+from lib.sources import Placed, is_file, read_placed
 from lib.tasks import Message, Row, Splits
 from lib.tasks.preference import synthetic
 from lib.tasks.preference.pairs import Pair, described, read_pairs

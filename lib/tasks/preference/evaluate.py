@@ -65,8 +65,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
     """
     scores, lengths = read_scores(predictions), read_lengths(predictions)
     hashes = prompts(predictions)
-    counts, distinct = resamples(hashes, settings), len(set(hashes)) == len(hashes)
-    level = settings.level
+    counts, distinct, level = resamples(hashes, settings), len(set(hashes)), settings.level
     found: dict[str, np.ndarray] = {}
     if lengths is not None:
         longer = wins(lengths)
@@ -76,7 +75,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
     return {
         "rows": len(rows),
         "unscored": sum(not _finite(p, "scores") for p in predictions),
-        "prompts": len(set(hashes)),
+        "prompts": distinct,
         "metrics": {
             name: rate(found[name], counts, distinct, level) if name in found else unknown()
             for name in RATES
@@ -176,10 +175,10 @@ def _by_source(
     for source in sorted(places):
         at = places[source]
         of_source = [hashes[i] for i in at]
-        distinct = len(set(of_source)) == len(of_source)
+        distinct = len(set(of_source))
         table[source] = {"rows": len(at), "accuracy": unknown()}
         if right is not None:
-            clusters = None if distinct else of_source
+            clusters = None if distinct == len(at) else of_source
             counts = resample_counts(len(at), settings.resamples, settings.seed, clusters)
             table[source]["accuracy"] = rate(right[at], counts, distinct, settings.level)
     return table

@@ -5,6 +5,7 @@ Everything is drawn from train.jsonl and the tables of `comparison.tabulate`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,7 @@ from lib.tasks.preference.view import View
 __all__ = ["comparison_figures", "loss_figure", "point_figures"]
 
 NAMES = {"accuracy": "implicit-reward accuracy", "mt_bench": "MT-Bench mean"}
+VERTICES = 40  # of a learning curve, at most
 UNITS = {"accuracy": "%", "mt_bench": "of 10"}
 
 
@@ -98,7 +100,7 @@ def _over_beta(view: View, metric: str) -> Figure:
         metric,
         "lines: means over seeds" if view.seeds > 1 else "",
         f"bars: {view.level} bootstrap intervals over test {items}",
-        "lines are set side by side",
+        "lines are shifted sideways to be told apart",
     )
     return panels([panel], f"{_capital(NAMES[metric])} over β", note, (4.6, 2.6))
 
@@ -144,7 +146,7 @@ def _heatmap(view: View, metric: str) -> Figure:
             metric,
             "mean ± sd over seeds" if view.seeds > 1 else f"beneath: {view.level} interval",
             "in brackets: seeds with a value" if _partial(view, metric) else "",
-            "–: not in the grid",
+            "–: not in the grid" if None in (s for row in cells_ for s in row) else "",
         ),
         percent=metric == "accuracy",
     )
@@ -202,11 +204,15 @@ def _seeds(view: View, metric: str) -> Figure:
 
 def _differences(view: View, family: Mapping[str, Any]) -> Figure:
     """Accuracy of the methods against each other at equal β."""
-    tests = family["members"]
-    clear = sum(t["p_holm"] is not None and t["p_holm"] < 1 - view.tables["level"] for t in tests)
+    tests, alpha = family["members"], 1 - view.tables["level"]
+    names = [
+        f"{'* ' if t['p_holm'] is not None and t['p_holm'] < alpha else ''}"
+        f"{t['a']} − {t['b'].split(', β')[0]}"
+        for t in tests
+    ]
     columns = [[test["difference"][key] for test in tests] for key in ("value", "low", "high")]
     return intervals(
-        [f"{test['a']} − {test['b'].split(', β')[0]}" for test in tests],
+        names,
         *columns,
         ["not measurable"] * len(tests),
         "Accuracy of the methods against each other at equal β",
@@ -214,8 +220,8 @@ def _differences(view: View, family: Mapping[str, Any]) -> Figure:
         view.note(
             "accuracy",
             f"bars: {view.level} paired bootstrap intervals",
-            "filled: without 0",
-            f"sign-flip tests, Holm-adjusted over {family['size']}: {clear} clear",
+            "filled: 0 lies outside",
+            f"*: significant at {100 * alpha:.3g} %, sign-flip test, Holm over {family['size']}",
         ),
     )
 
@@ -227,7 +233,7 @@ def _learning_curves(view: View, key: str, label: str) -> Figure:
         series, heights = [], []
         for point in view.points:
             setting = view.cells[point.name].setting
-            steps, values = thin(*curve(point, key), 40)
+            steps, values = thin(*curve(point, key), VERTICES)
             broken = diverged_at(point)
             if setting.line.label != line or not (steps or broken is not None):
                 continue
@@ -249,7 +255,10 @@ def _learning_curves(view: View, key: str, label: str) -> Figure:
         # Losses of two objectives share no scale; accuracies do.
         frame["ylim"] = (low - room, high + room) if key == "loss" else None
         drawn.append(Panel(line, "optimizer step", label, series, **frame))
-    note = "One line a run; means over runs of logged steps."
+    longest = max((len(curve(point, key)[0]) for point in view.points), default=0)
+    width = math.ceil(longest / VERTICES)
+    note = f"One line a point, each vertex a mean of {width} logged steps." if width > 1 else ""
+    note = note or "One line a point."
     note += " Axes differ: losses of two methods cannot be compared." if key == "loss" else ""
     bare = sum(not curve(point, key)[0] for point in view.points)
     note += f"\nWithout such numbers: {bare} of {len(view.points)} points." if bare else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from lib.errors import listed
 from lib.tasks.preference.criteria import spread
-from lib.wording import percent
+from lib.wording import over_seeds, percent
 
 
 def sentences(tables: Mapping[str, Any]) -> list[str]:
@@ -39,14 +39,22 @@ def _known(tables: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
 
 def _accuracy(tables: Mapping[str, Any]) -> str:
     having = _known(tables, "accuracy")
-    least, most = (
-        f"{percent(s['metrics']['accuracy']['mean'])} ({s['label']})"
-        for s in (having[0], having[-1])
-    )
+    least, most = (_interval(s, "accuracy", 100, 1, " %") for s in (having[0], having[-1]))
+    several = any(len(s["seeds"]) > 1 for s in having)
     return (
         f"On {tables['rows']:,} test pairs, the implicit reward prefers the chosen response in "
-        f"{least} to {most} of them, means over seeds."
+        f"{least} to {most} of them{', means over seeds' if several else ''}."
     )
+
+
+def _interval(
+    found: Mapping[str, Any], measure: str, scale: float, digits: int, unit: str = ""
+) -> str:
+    """`61.2 [57.7, 64.6] % (DPO, β 0.5)`: the mean of a setting with its interval."""
+    low, high = (found["interval"][measure][key] for key in ("low", "high"))
+    text = f"{scale * found['metrics'][measure]['mean']:.{digits}f}"
+    text += "" if low is None else f" [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+    return f"{text}{unit} ({found['label']})"
 
 
 def _controls(tables: Mapping[str, Any]) -> str:
@@ -62,7 +70,7 @@ def _controls(tables: Mapping[str, Any]) -> str:
     most = ranked[-1]["metrics"]["ranking_sum"]["mean"]
     return (
         f"Always taking the {word} response is right in {percent(share)}; the summed "
-        f"log-probability ranks {percent(before)} rightly before training and at most "
+        f"log-probability ranks {percent(before)} correctly before training and at most "
         f"{percent(most)} after it ({ranked[-1]['label']})."
     )
 
@@ -87,18 +95,19 @@ def _methods(tables: Mapping[str, Any], measure: str) -> str:
     family = tables["significance"]["families"].get(name)
     if not family or not family["size"]:
         return "" if measure != "accuracy" else "No two methods share a β here."
-    clear = _clear(family, tables)
+    clear = _significant(family, tables)
+    noun = "accuracy" if measure == "accuracy" else "MT-Bench mean"
     text = (
-        f"Between methods at equal β, {len(clear)} of {family['size']} paired differences are "
-        f"clear after Holm's adjustment"
+        f"Between methods at equal β, {len(clear)} of {family['size']} paired differences in "
+        f"{noun} are significant at {100 - 100 * tables['level']:g} % after Holm's adjustment"
     )
-    scale, unit, digits = (100, "points", 1) if measure == "accuracy" else (1, "of 10 points", 2)
+    scale, unit, digits = (100, "points", 1) if measure == "accuracy" else (1, "points", 2)
     clear.sort(key=lambda test: -abs(test["difference"]["value"]))
     told = [
         f"{t['a']} − {t['b'].split(', β')[0]} {spread(t['difference'], scale, unit, digits)}"
         for t in clear
     ]
-    return f"{text}{f' ({listed(told, 3)})' if told else ''}."
+    return f"{text}{f'; the largest: {listed(told[:3], 3)}' if told else ''}."
 
 
 def _baseline(tables: Mapping[str, Any]) -> str:
@@ -111,11 +120,11 @@ def _baseline(tables: Mapping[str, Any]) -> str:
     if not known:
         return ""
     best = max(known, key=lambda test: test["rate"]["value"])
-    clear = _clear(family, tables)
+    clear = _significant(family, tables)
     better = sum(test["difference"]["value"] > 0 for test in clear)
     return (
         f"Against the baseline {tables['baseline']['label']}, {better} of {family['size']} "
-        f"settings are clearly better and {len(clear) - better} clearly worse after Holm's "
+        f"settings are significantly more accurate and {len(clear) - better} less after Holm's "
         f"adjustment; the highest improvement rate is {spread(best['rate'], 100, '%')} "
         f"({best['a']})."
     )
@@ -129,27 +138,26 @@ def _variance(tables: Mapping[str, Any], measure: str) -> str:
     if not lines:
         return "No method has two measured β, so nothing is known of the variance over β."
     each = [
-        f"{line['label']} {100 * line['variance']['value'] ** 0.5:.1f} over {len(line['betas'])} β"
+        f"{line['label']} {100 * line['variance']['value'] ** 0.5:.1f} ({len(line['betas'])} β)"
         for line in lines
     ]
-    text = f"Over β, accuracy has a standard deviation in points of {listed(each, 8)}"
+    text = f"Standard deviation of accuracy over β, in points: {listed(each, 8)}."
     known = [r for r in found["reductions"] if r["value"] is not None]
     if known:
         told = [f"{r['label']} {spread(r, 100, '%', 0)}" for r in known]
-        text += f"; the reduction of the variance against {known[0]['against']} is "
-        text += listed(told, 8)
-    return f"{text}."
+        text += f" Reduction of that variance from {known[0]['against']}: {listed(told, 8)}."
+    return text
 
 
 def _judge(tables: Mapping[str, Any]) -> str:
     rated, having = tables["mt_bench"], _known(tables, "mt_bench")
     if rated["reason"] or not having:
         return f"MT-Bench tells nothing here: {rated['reason'] or 'no point has a mean'}."
-    least, most = (having[i]["metrics"]["mt_bench"]["mean"] for i in (0, -1))
+    least, most = (_interval(having[i], "mt_bench", 1, 2) for i in (0, -1))
     text = (
-        f"MT-Bench as rated by {rated['judge']} runs from {least:.2f} ({having[0]['label']}) to "
-        f"{most:.2f} of 10 ({having[-1]['label']}), {rated['parse_failures']} of "
-        f"{rated['parse_failures'] + rated['judged']:,} judgements unreadable."
+        f"The MT-Bench mean, rated from 1 to 10 by {rated['judge']}, runs from {least} to {most}; "
+        f"{rated['parse_failures']} of {rated['parse_failures'] + rated['judged']:,} judgements "
+        f"have no rating."
     )
     if rated["parse_failures"] + rated["unjudged"]:
         widest = _widest(tables)
@@ -171,15 +179,8 @@ def _widest(tables: Mapping[str, Any]) -> float:
 
 
 def _seeds(tables: Mapping[str, Any]) -> str:
-    spreads = [s["metrics"]["accuracy"]["sd"] for s in tables["settings"]]
-    spreads = [sd for sd in spreads if sd is not None]
-    text = "Intervals and tests speak of other test items, not of other training runs"
-    if not spreads:
-        return f"{text}, of which one seed a setting tells nothing."
-    return (
-        f"{text}: over seeds the standard deviation of accuracy is {100 * min(spreads):.1f} to "
-        f"{100 * max(spreads):.1f} points in {len(spreads)} settings."
-    )
+    text = "Intervals, tests and verdicts speak of other test items, not of other training runs"
+    return over_seeds(text, (s["metrics"]["accuracy"]["sd"] for s in tables["settings"]))
 
 
 def _absent(tables: Mapping[str, Any]) -> str:
@@ -190,6 +191,6 @@ def _absent(tables: Mapping[str, Any]) -> str:
     return f"Not in these numbers: {rest}." if rest else ""
 
 
-def _clear(family: Mapping[str, Any], tables: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _significant(family: Mapping[str, Any], tables: Mapping[str, Any]) -> list[dict[str, Any]]:
     alpha = 1 - tables["level"]
     return [t for t in family["members"] if t["p_holm"] is not None and t["p_holm"] < alpha]

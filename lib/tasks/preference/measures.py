@@ -53,7 +53,7 @@ def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | No
     """
     found = {p.name: t for p in points if measured(p) and (t := judged(p)) is not None}
     if not found:
-        return None, "no point was judged"
+        return None, _silence(points)
     judges = {(t.get("judge"), t.get("prompts_hash")) for t in found.values()}
     if len(judges) > 1:
         names = sorted({str(judge) for judge, _ in judges})
@@ -66,6 +66,16 @@ def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | No
     clusters = tuple(question for question, _ in items)
     counts = resample_counts(len(items), settings.resamples, settings.seed, clusters)
     return Measure(values, counts, clusters, _step(values)), None
+
+
+def _silence(points: Sequence[PointResult]) -> str:
+    """Why no point has a rating: nobody was asked, or what was said held none."""
+    tables = [table for p in points if measured(p) and (table := p.others.get("mt_bench"))]
+    unread = sum(table.get("parse_failures") or 0 for table in tables)
+    if not unread:
+        return "no point was judged"
+    names = sorted({str(table["judge"]) for table in tables if table.get("parse_failures")})
+    return f"none of {unread:,} judgements by {', '.join(names)} holds a rating"
 
 
 def judged(point: PointResult) -> Mapping[str, Any] | None:
@@ -120,7 +130,7 @@ def paired(
     a, b = ([n for n in names if n in measure.values] for names in (a, b))
     if not a or not b:
         return None
-    ours, theirs = _over_seeds(measure, a), _over_seeds(measure, b)
+    (ours, parts), (theirs, more_parts) = (_over_seeds(measure, names) for names in (a, b))
     at = ~np.isnan(ours) & ~np.isnan(theirs)
     if not at.any():
         return None
@@ -134,7 +144,7 @@ def paired(
         resampled = np.where(base[1] > 0, difference[1] / base[1], math.nan)
     rate = (difference[0] / base[0], resampled) if base[0] > 0 else None
     flipped = clusters if independent < len(clusters) else None
-    unit = measure.unit / math.lcm(len(a), len(b))
+    unit = measure.unit / math.lcm(parts, more_parts)
     return {
         "difference": spread(difference, level),
         "rate": spread(rate, level),
@@ -145,12 +155,15 @@ def paired(
     }
 
 
-def _over_seeds(measure: Measure, names: Sequence[str]) -> np.ndarray:
-    """(n,) mean over the seeds that know an item; nan where none does."""
+def _over_seeds(measure: Measure, names: Sequence[str]) -> tuple[np.ndarray, int]:
+    """(n,) mean over the seeds that know an item, nan where none does; in how many parts of the
+    measure's unit these means come.
+    """
     stack = np.array([measure.values[name] for name in names])
     known = ~np.isnan(stack)
-    total = np.where(known, stack, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), math.nan)
+    total, seeds = np.where(known, stack, 0).sum(axis=0), known.sum(axis=0)
+    parts = math.lcm(*(count for count in set(seeds.tolist()) if count))
+    return np.where(seeds > 0, total / np.maximum(seeds, 1), math.nan), parts
 
 
 def _mean(values: np.ndarray, counts: np.ndarray) -> tuple[float, np.ndarray]:

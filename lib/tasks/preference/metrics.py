@@ -58,23 +58,25 @@ def outcomes(
     }
 
 
-def rate(values: np.ndarray, counts: np.ndarray, distinct: bool, level: float) -> dict[str, Any]:
-    """{"value", "low", "high", "method"} of the mean of wins (n,).
+def rate(values: np.ndarray, counts: np.ndarray, prompts: int, level: float) -> dict[str, Any]:
+    """{"value", "low", "high", "method"} of the mean of wins (n,) on so many distinct prompts.
 
-    Wilson's interval where every row has a prompt of its own (`distinct`) and no tie makes the wins
-    other than 0 and 1; else the bootstrap with `counts` (R, n), which must be drawn by prompt.
-    Where all wins are alike every resample is too, so Wilson's interval of the sum stands in: wins
+    Wilson's interval where every row has a prompt of its own and no tie makes the wins other than 0
+    and 1; else the bootstrap with `counts` (R, n), which must be drawn by prompt. Where all prompts
+    win alike every resample does too, so Wilson's interval stands in, as of one row a prompt: wins
     in {0, ½, 1} vary at most as much as 0 and 1 of the same mean, so it is not too narrow for ties.
     """
     if not len(values):
         return unknown()
+    value = float(values.mean())
     ties = bool((values == 0.5).any())
     interval, method = None, "bootstrap"
-    if ties or not distinct:
+    if ties or prompts < len(values):
         interval = percentile_interval(weighted_mean(values, counts), level)
     if interval is None or interval.low == interval.high:
-        interval, method = wilson(float(values.sum()), len(values), level), "wilson"
-    return {"value": float(values.mean()), **interval._asdict(), "method": method}
+        won = float(values.sum()) * prompts / len(values)
+        interval, method = wilson(won, prompts, level), "wilson"
+    return {"value": value, **interval._asdict(), "method": method}
 
 
 def mean(values: np.ndarray, counts: np.ndarray, level: float) -> dict[str, Any]:

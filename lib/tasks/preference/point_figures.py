@@ -54,8 +54,9 @@ def _learning_curve(point: PointResult) -> Figure:
     drawn = [Panel("loss", "optimizer step", LOSS, loss)]
     terms = [
         Series(label, *thin(*curve(point, key), 60), style=category(i), marked=False)
-        for i, (key, label) in enumerate(
-            (("margin_loss", "margin term"), ("regulariser", "regulariser, without β"))
+        for i, key, label in (  # other styles than those of training and validation
+            (2, "margin_loss", "margin term"),
+            (3, "regulariser", "regulariser, without β"),
         )
         if curve(point, key)[0]
     ]

@@ -1,7 +1,9 @@
 """Log-probabilities of the test pairs under each point, by the model that training scored with.
 
 An engine's other kernels or merged weights would move them by more than a weak point differs from
-its reference: here a point that has learnt nothing has margins of exactly 0.
+its reference; in bf16 so would batches that put other rows together. So the whole split is scored
+at once, as the reference was: with the same `train.micro_batch` and device, adapters that have
+learnt nothing leave margins of exactly 0.
 """
 
 from __future__ import annotations
@@ -31,22 +33,21 @@ class Predictor:
         from lib.models import load_tokenizer
         from lib.training.pair_data import pair_splits
         from lib.training.reference import reference_key, stored_reference
+        from lib.training.scoring import pair_logps
 
-        self.settings = point.config.train
+        train = point.config.train
         self._load(point)
         tokenizer, pairs = load_tokenizer(point.config.model), pair_splits(self.study)
-        self.pad = tokenizer.pad_token_id
-        key = reference_key(point.config.model, self.settings, tokenizer, pairs.checksums)
+        key = reference_key(point.config.model, train, tokenizer, pairs.checksums)
         self.reference = stored_reference(self.study.directory, key, {"test": self.rows})["test"]
+        batch, pad = 2 * train.micro_batch, tokenizer.pad_token_id
+        self.scores = pair_logps(self.model, self.rows, pad, batch, precision=train.precision)
         yield
 
     def predict(self, start: int, end: int) -> list[Row]:
         """See `lib.prediction.Predictor`: no text, but both answers' scores and the reference's."""
-        from lib.training.scoring import pair_logps
-
-        rows = self.rows.select(range(start, min(end, len(self.rows))))
-        batch, precision = 2 * self.settings.micro_batch, self.settings.precision
-        scores = pair_logps(self.model, rows, self.pad, batch, precision=precision)
+        end = min(end, len(self.rows))
+        columns = self.rows.select(range(start, end)), self.scores[start:end]
         return [
             {
                 "id": row["id"],
@@ -56,7 +57,7 @@ class Predictor:
                 "reference": reference.tolist(),
                 "lengths": [len(row["chosen_ids"]), len(row["rejected_ids"])],
             }
-            for row, logps, reference in zip(rows, scores, self.reference[start:end], strict=True)
+            for row, logps, reference in zip(*columns, self.reference[start:end], strict=True)
         ]
 
     def _load(self, point: Point) -> None:
@@ -70,7 +71,7 @@ class Predictor:
         directory = point.directory / "model"
         device = "cuda" if torch.cuda.is_available() else "cpu"
         if train.tuning == "full":
-            self.model = None  # never two of them
+            self.model = self.made_for = None  # never two of them
             self.model = load_base(model, torch.float32, str(directory)).to(device)
             return
         if self.made_for != _base(train):

@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from lib.errors import listed, nearest
-from lib.schema import Count, Seed, Strict
+from lib.schema import Count, Seed, Strict, known_columns
 
 KIND = "pairs"  # of batch that training is fed
 DIRECT = ("chosen", "rejected")
@@ -36,10 +35,4 @@ class Data(Strict):
     @field_validator("columns")
     @classmethod
     def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name not in COLUMNS:
-                raise ValueError(
-                    f"names among {listed(COLUMNS)}, each with the source's column"
-                    f"{nearest(name, COLUMNS)}"
-                )
-        return value
+        return known_columns(value, COLUMNS)

@@ -27,15 +27,19 @@ def over_beta(
         {"lines": [{"label", "variant", "tau", "betas", "means", "variance": {value, low, high},
                     "diverged": [β, …], "absent": [β, …]}],
          "reductions": [{"label", "variant", "tau", "against", "betas", "left_out",
-                         "value", "low", "high", "reason"}]}
+                         "value", "low", "high", "reason": why there is no value or interval}]}
 
     Sample variance (n − 1) of the means over the seeds, in squared units of the measure. A setting
     of which no seed has a value is left out and named; the two sides of a reduction
     1 − variance / variance of DPO always hold the same β. A variant with several τ also has a
     reduction as a whole (tau null, "label" with "all τ"): of the mean of its lines' variances,
     since choosing the best τ after the fact would be no fair comparison. `against`: variant that
-    the reduction is from. Intervals resample test items. Sampling of items and seeds adds to both
-    variances, so where they are small the reduction is pulled to 0, and its interval is wide.
+    the reduction is from.
+
+    Drawing items and seeds adds to both variances, so where they are small the reduction is pulled
+    to 0. The intervals, over test items, take the items' part off: see `_variance`. Simulated
+    coverage of a nominal 95 %, 4 β, 3 seeds, 100 and 750 items: 91 to 100 %; of the percentile
+    interval of plain resamples: 0 % where a method does not vary, up to 96 % where it does.
     """
     means = _means(measure, settings)
     table = []
@@ -46,7 +50,7 @@ def over_beta(
                 **_named(line),
                 "betas": [s.beta for s in there],
                 "means": [means[s][0] for s in there],
-                "variance": spread(_variance(means, there), level),
+                "variance": _stretched(spread(_variance(means, there), level)),
                 "diverged": [s.beta for s in members if diverged.get(s)],
                 "absent": [s.beta for s in members if s not in means],
             }
@@ -82,12 +86,26 @@ def _groups(lines: Sequence[Line]) -> list[list[Line]]:
 
 
 def _variance(means: Found, members: Sequence[Setting]) -> tuple[float, np.ndarray] | None:
-    """Variance over β, and of every resample (R,); None for fewer than two β."""
+    """Variance over β, and what resamples (R,) say of it; None for fewer than two β.
+
+    The draw of items adds some noise to the variance, and resampling adds as much again. Their
+    mean distance estimates it, and is taken off each resample twice, down to 0 at most.
+    """
     if len(members) < 2:
         return None
-    values = [means[s][0] for s in members]
-    resampled = np.array([means[s][1] for s in members])
-    return float(np.var(values, ddof=1)), np.var(resampled, axis=0, ddof=1)
+    value = float(np.var([means[s][0] for s in members], ddof=1))
+    resampled = np.var(np.array([means[s][1] for s in members]), axis=0, ddof=1)
+    known = resampled[~np.isnan(resampled)]
+    noise = max(0.0, float(known.mean()) - value) if len(known) else 0.0
+    return value, np.maximum(resampled - 2 * noise, 0.0)
+
+
+def _stretched(found: dict[str, float | None]) -> dict[str, float | None]:
+    """A value with its interval, which reaches to the value: that still holds the noise."""
+    if found["low"] is None:
+        return found
+    value, low, high = found["value"], found["low"], found["high"]
+    return {"value": value, "low": min(low, value), "high": max(high, value)}
 
 
 def _reduction(
@@ -111,8 +129,9 @@ def _reduction(
         "reason": None,
     }
     if len(group) > 1:
-        name = found["label"].split(" τ ")[0]
-        found |= {"label": f"{name} (all τ)", "tau": None}
+        apart = "τ" if len({line.rest for line in group}) == 1 else "lines"
+        name = Line(group[0].variant, None).label
+        found |= {"label": f"{name} (all {apart})", "tau": None}
     if len(betas) < 2:
         return found | {"reason": f"{len(betas)} β with values of both, expected at least 2"}
     variances = [_variance(means, [Setting(line, b) for b in betas]) for line in everyone]
@@ -122,4 +141,7 @@ def _reduction(
         return found | {"reason": f"{base.label} does not vary with β at all"}
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(variances[0][1] > 0, resampled / variances[0][1], np.nan)
-    return found | spread((1 - ours / variances[0][0], 1 - ratios), level)
+    found |= _stretched(spread((1 - ours / variances[0][0], 1 - ratios), level))
+    if found["low"] is None and len(ratios):
+        found["reason"] = f"no interval: {base.label} varies no more than another draw of items may"
+    return found

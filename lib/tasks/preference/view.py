@@ -60,7 +60,7 @@ class View:
         what = f"{self.tables['rows']:,} test pairs"
         if metric == "mt_bench":
             what = f"judge: {rated['judge']}, {rated['judged']:,} ratings, "
-            what += f"{rated['parse_failures']} unreadable"
+            what += f"{rated['parse_failures']} judgements without one"
             what += f", {rated['unjudged']:,} turns never judged" if rated["unjudged"] else ""
         seeds = f"{self.seeds} seeds" if self.seeds > 1 else "one seed"
         text = "; ".join(part for part in (what, *parts, seeds) if part) + "."

@@ -1,5 +1,6 @@
 """Question and reference files, good and bad."""
 
+import gzip
 import json
 from collections import Counter
 
@@ -7,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from lib.errors import BadInput
-from lib.tasks.mt_bench.data import build, evenly
+from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.schema import REFERENCED, TEMPERATURES, Data
 
 
@@ -69,6 +70,13 @@ def test_rows_of_files(write):
     assert len(splits.report["questions"]["sha256"]) == 64
 
 
+def test_files_as_all_others_are_read(tmp_path):
+    path = tmp_path / "question.jsonl.gz"
+    with gzip.open(path, "wt", encoding="utf-8-sig") as file:
+        file.write(f"{json.dumps(question(1))}\n\n{json.dumps(question(2))}\n")
+    assert [row["id"] for row in build(Data(questions=str(path))).rows["test"]] == ["1", "2"]
+
+
 def test_questions_that_need_no_reference_need_no_file(write):
     data = Data(questions=write([question(1), question(2, "stem")]))
     assert [row["id"] for row in build(data).rows["test"]] == ["1", "2"]
@@ -80,7 +88,6 @@ def test_a_limit_takes_from_every_category(write):
         [reference(n) for n in range(80)], "r.jsonl"), limit=20)).rows["test"]  # fmt: skip
     assert set(Counter(row["category"] for row in rows).values()) == {2, 3}
     assert [int(row["id"]) for row in rows] == sorted(int(row["id"]) for row in rows)
-    assert evenly(rows, 100) == evenly(rows, None) == rows
 
 
 def test_only_questions_within_the_limit_need_references(write):
@@ -94,14 +101,19 @@ NEEDY = [question(1), question(2, "math"), question(3, "coding")]
 @pytest.mark.parametrize(
     ("questions", "references", "expected"),
     [
-        (["{"], None, "question.jsonl: line 1: not a JSON object"),
-        ([], None, "question.jsonl: no questions"),
-        ([question(1), question(1)], None, "line 2: question_id 1 is there twice, .* line 1"),
-        ([question(None)], None, "line 1: question_id: found None"),
+        (["{"], None, "question.jsonl:1: malformed JSON"),
+        ([], None, "question.jsonl: no rows"),
+        (
+            [question(1), question(1)],
+            None,
+            "jsonl:2: question_id 1 is there twice, .*jsonl:1$",
+        ),
+        ([question(None)], None, "jsonl:1: question_id: found None"),
         ([{"questionid": 1}], None, "question_id: found None, .*did you mean 'questionid'"),
         ([question(True)], None, "question_id: found True"),
         ([question(1, "maths")], None, "category: found 'maths', .*did you mean 'math'"),
         ([question(1, None)], None, "category: found None"),
+        ([question(1, ["math"])], None, "category: found .'math'., expected"),
         ([question(1, turns=["one"])], None, "turns of question 1: found a list of 1, expected"),
         ([question(1, turns="one")], None, "turns of question 1: found 'one'"),
         ([question(1, turns=["one", " "])], None, "turns of question 1: text 2 is ' '"),
@@ -109,12 +121,12 @@ NEEDY = [question(1), question(2, "math"), question(3, "coding")]
         ([question(1, turns=["a\ud800", "b"])], None, "text 1 is not Unicode: .* character 1"),
         (NEEDY, None, "question.jsonl: question 2 .math. .* mt_bench.references is null"),
         (NEEDY, [reference(2)], "r.jsonl: no reference for question 3 .coding. of .*jsonl$"),
-        (NEEDY, [], "r.jsonl: no reference for question 2 .math. of .*, as 1 more"),
-        (NEEDY, [reference(2), reference(2)], "r.jsonl: line 2: question_id 2 is there twice"),
-        (NEEDY, [reference(2, choices=[])], "r.jsonl: line 1: choices: found a list of 0"),
+        (NEEDY, [reference(9)], "r.jsonl: no reference for question 2 .math. of .*, as 1 more"),
+        (NEEDY, [reference(2), reference(2)], "r.jsonl:2: question_id 2 is there twice"),
+        (NEEDY, [reference(2, choices=[])], "r.jsonl:1: choices: found a list of 0"),
         (NEEDY, [reference(2, choices=[{"turns": ["a"]}])], "turns of reference 2: found a list"),
         (NEEDY, [reference(2, choices=[{"turns": ["a", ""]}])], "text 2 is ''"),
-        (NEEDY, ["[]"], "r.jsonl: line 1: not a JSON object"),
+        (NEEDY, ["3"], "r.jsonl:1: found 3, expected an object such as .*choices"),
     ],
 )
 def test_bad_files(write, questions, references, expected):

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib import retries
 from lib.judge import JudgeClient
 from lib.judge_cache import Cache
 from lib.runs import write_jsonl
@@ -15,7 +14,6 @@ from lib.tasks.mt_bench.evaluate import evaluate
 from lib.tasks.mt_bench.judging import read_prompts
 from lib.tasks.mt_bench.schema import Data
 from lib.tasks.mt_bench.score import rated
-from tests.judge_server import Server
 
 ROWS = build(Data(questions="sample")).rows["test"]
 ANSWERS = [
@@ -24,16 +22,6 @@ ANSWERS = [
     for i, row in enumerate(ROWS)
 ]  # fmt: skip
 SETTINGS = SimpleNamespace(level=0.95, resamples=200, seed=0)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(retries, "FIRST_PAUSE", 0.01)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    made = Server()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
 
 
 @pytest.fixture

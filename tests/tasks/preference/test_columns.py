@@ -61,6 +61,8 @@ def test_choices(values, expected):
         ((True, False), "f:1: choice: found 'true', expected a, b"),
         ((-1,), "f:1: choice: found '-1'"),
         (("banana",), "f:1: choice: found 'banana'"),
+        (("a", "not a"), "f:2: choice: found 'not a'"),
+        (("neither b",), "f:1: choice: found 'neither b'"),
         (("completion_aa",), "did you mean 'completion_a'?"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from itertools import product
 
 import numpy as np
 import pytest
@@ -111,6 +112,18 @@ def test_pairs_of_one_prompt_are_resampled_together():
     assert accuracy["high"] - accuracy["low"] > 2 * (narrow.high - narrow.low)
 
 
+@pytest.mark.parametrize("prompts", [1, 8])
+def test_prompts_that_win_alike_have_the_interval_of_one_row_each(prompts):
+    """Ten copies of each prompt, all right: no resample varies, and 8 rows stay 8."""
+    predictions = [
+        prediction(10 * i + j, (-9, -10), (-10, -10), prompt=f"p{i}")
+        for i in range(prompts)
+        for j in range(10)
+    ]
+    found = evaluate(rows(10 * prompts), predictions, SETTINGS)["metrics"]["accuracy"]
+    assert (found["low"], found["high"]) == wilson(prompts, prompts)
+
+
 @pytest.mark.parametrize("broken", [None, (math.nan, -10), (-math.inf, -10)])
 def test_a_pair_without_finite_scores_leaves_nulls(broken):
     predictions = [prediction(i, (-9, -10), (-10, -10), (4, 2)) for i in range(5)]
@@ -143,7 +156,7 @@ def test_accuracy_by_source():
 
 def test_wins_and_their_rate():
     assert wins(np.array([[2, 1], [1, 2], [1, 1.0]])).tolist() == [1, 0, 0.5]
-    assert rate(np.array([]), np.empty((0, 0)), True, 0.95)["value"] is None
+    assert rate(np.array([]), np.empty((0, 0)), 0, 0.95)["value"] is None
 
 
 # -- measures --------------------------------------------------------------------------------------
@@ -195,6 +208,27 @@ def test_ratings_of_two_judges_are_not_compared():
     assert made is None
     assert "2 judges" in reason
     assert measures.mt_bench([], SETTINGS) == (None, "no point was judged")
+
+
+def test_a_judge_that_never_rates_is_told_from_none():
+    _, points = study(n=6, betas=(0.05,), seeds=(42,))
+    for point in points:
+        silent = {"mean": None, "questions": {}, "judge": "tiny", "parse_failures": 16}
+        point.others = {"mt_bench": silent}
+    _, reason = measures.mt_bench(points, SETTINGS)
+    assert reason == f"none of {16 * len(points)} judgements by tiny holds a rating"
+
+
+def test_the_test_is_exact_where_a_seed_lacks_an_item():
+    """Means over one, two and three seeds: differences are multiples of ⅙, not of ⅓."""
+    nan = math.nan
+    a = {"a1": [9, 7, 1, 6], "a2": [10, nan, 2, 7], "a3": [nan, nan, nan, 7]}
+    found = paired(measure({**a, "b": [7, 7, 2, 6]}, unit=1), list(a), ["b"], 0.95)
+    differences = np.array([5 / 2, 0, -1 / 2, 2 / 3])
+    assert found["difference"]["value"] == pytest.approx(differences.mean())
+    sums = [np.array(s) @ differences for s in product((1, -1), repeat=4)]
+    share = np.mean(np.abs(sums) >= differences.sum() - 1e-9)
+    assert found["p_value"] == pytest.approx(share)
 
 
 @pytest.mark.parametrize(
@@ -260,6 +294,46 @@ def test_reduction_uses_the_betas_of_both():
     assert "1 β" in alone["reason"]
     still = over_beta({"dpo_1": half, "dpo_2": half, "td1_1": half, "td1_2": full})
     assert "does not vary" in still["reductions"][0]["reason"]
+
+
+def drawn(means, seed, n=120):
+    """variance.over_beta of n items a point, won with these chances at four β."""
+    rng = np.random.default_rng([4, seed])
+    return over_beta(
+        {
+            f"{variant}_{beta}": (rng.random(n) < mean).astype(float)
+            for variant, of_variant in means.items()
+            for beta, mean in enumerate(of_variant, 1)
+        }
+    )
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_the_draw_of_items_adds_is_no_variance(seed):
+    """A method with one chance at all β: its true variance, 0, is in the interval."""
+    found = drawn({"dpo": (0.2, 0.5, 0.8, 0.5), "td1": [0.6] * 4}, seed)
+    line, (reduction,) = found["lines"][1]["variance"], found["reductions"]
+    assert line["low"] == 0 < line["value"] <= line["high"]
+    assert reduction["low"] <= reduction["value"] < reduction["high"]
+    assert reduction["high"] == pytest.approx(1)
+
+
+def test_a_base_that_the_draw_explains_gives_no_interval():
+    found = drawn({"dpo": [0.6] * 4, "td1": (0.2, 0.5, 0.8, 0.5)}, 1)["reductions"][0]
+    assert found["value"] < 0
+    assert (found["low"], found["high"]) == (None, None)
+    assert found["reason"].startswith("no interval: DPO varies no more")
+
+
+def test_the_whole_of_a_method_names_what_its_lines_differ_in():
+    half, full = [1, 0, 1, 0], [1, 1, 1, 1]
+    values, members = {}, {}
+    for line in (Line("dpo", None), Line("x", None, (("r", 1),)), Line("x", None, (("r", 2),))):
+        for beta, won in ((1, half), (2, full)):
+            members[Setting(line, beta)] = [f"{line.label} {beta}"]
+            values[f"{line.label} {beta}"] = won
+    found = variance.over_beta(measure(values), members, lines_of(members), {}, "dpo", 0.95)
+    assert [r["label"] for r in found["reductions"]] == ["x, r 1", "x, r 2", "x (all lines)"]
 
 
 # -- comparison ------------------------------------------------------------------------------------
@@ -371,9 +445,30 @@ def test_expectations_of_a_whole_study(whole):
     assert len([line for line in made.criteria.splitlines() if line.startswith("| ")]) == 2 + 5
 
 
-def gain(shift):
+@pytest.mark.parametrize("seeds, verdict", [((42,), "fail"), (SEEDS, "fail")])
+def test_a_setting_that_diverged_matches_nothing(seeds, verdict):
+    gone = {f"td_dpo_beta0.01_tau0.5_seed{seed}": "diverged" for seed in seeds}
+    made_rows, points = study(n=40, absent=gone)
+    found, number = criterion(compare(points, made_rows, SETTINGS), "β=0.01")
+    assert found == verdict
+    assert f"{len(seeds)} diverged" in number
+
+
+def test_the_best_dpo_is_chosen_on_validation_pairs_though_a_seed_diverged():
+    gone = {"dpo_beta2.5_seed42": "diverged"}
+    made_rows, points = study(n=40, absent=gone)
+    assert (
+        "chosen on validation pairs" in criterion(compare(points, made_rows, SETTINGS), "β=0.01")[1]
+    )
+    points[0].train_log = log(validation=False)
+    assert (
+        "the test pairs themselves" in criterion(compare(points, made_rows, SETTINGS), "β=0.01")[1]
+    )
+
+
+def gain(shift, absent=None):
     """A study in which TD-DPO at β 2.5, τ 2 is rated `shift` above DiscoPOP."""
-    made_rows, points = study(n=8, betas=(0.05, 2.5))
+    made_rows, points = study(n=8, betas=(0.05, 2.5), absent=absent)
     for i, point in enumerate(points):
         point.others = {"mt_bench": ratings(5, i % 3, questions=40)}
     for point in points:
@@ -391,6 +486,14 @@ def test_gain_over_discopop(shift, verdict):
     assert f"gain +{shift:.2f}" in number
 
 
+@pytest.mark.parametrize("shift, verdict", [(2, "pass"), (1, "undecided")])
+def test_a_rival_is_not_rated_where_it_diverged(shift, verdict):
+    """What is left of DiscoPOP is its better half: enough to pass against, not to fail."""
+    found, number = gain(shift, {"discopop_beta2.5_seed42": "diverged"})
+    assert found == verdict
+    assert "1 diverged, 2 done" in number
+
+
 def test_the_order_of_the_grid_changes_no_gain():
     made_rows, points = study(n=20, rated=True)
     found = [compare(made, made_rows, SETTINGS) for made in (points, points[::-1])]
@@ -405,7 +508,7 @@ def test_parity_of_equal_ratings_passes():
         point.others = {"mt_bench": ratings(5, i % 3)}
     verdict, number = criterion(compare(points, made_rows, SETTINGS), "β=0.05")
     assert verdict == "pass"
-    assert number.startswith("0.00 [0.00, 0.00] of 10 points on 16 questions")
+    assert number.startswith("0.00 [0.00, 0.00] points on 16 questions")
 
 
 def test_without_mt_bench_and_with_one_seed():
@@ -471,7 +574,7 @@ def test_parse_failures_are_shown():
     made = compare(points, made_rows, SETTINGS)
     assert made.tables["mt_bench"]["parse_failures"] == 10
     assert made.rows[0]["mt_bench_parse_failures"] == 2
-    assert "10 of 160 judgements unreadable. Were every turn" in made.criteria
+    assert "10 of 160 judgements have no rating. Were every turn" in made.criteria
     assert made.rows[0]["mt_bench_if_failures_were_1"] < made.rows[0]["mt_bench"]
     points[0].others["mt_bench"]["unjudged"] = 3
     assert "3 turns were never judged" in compare(points, made_rows, SETTINGS).criteria

@@ -43,14 +43,14 @@ def loss_table():
     margin = np.linspace(-4, 4, 9)
     lines = []
     for beta in BETAS:
-        for name in ("DPO", "DiscoPOP"):
+        for name in ("dpo", "discopop"):
             loss = np.log1p(np.exp(-beta * margin)).tolist()
             slope = (-beta / (1 + np.exp(beta * margin))).tolist()
-            lines.append({"label": f"{name} β {beta:g}", "loss": loss, "gradient": slope})
+            lines.append({"label": f"{name} beta={beta:g}", "loss": loss, "gradient": slope})
     lines[0]["loss"][2] = None
     for tau in TAUS:
         loss = np.log1p(np.exp(-margin / tau)).tolist()
-        lines.append({"label": f"τ {tau:g}", "group": "TD-DPO", "loss": loss, "gradient": loss})
+        lines.append({"label": f"td_dpo tau={tau:g}", "loss": loss, "gradient": loss})
     return {"margin": margin.tolist(), "lines": lines}
 
 
@@ -111,7 +111,7 @@ def test_heatmap_holds_means_over_seeds(grid):
 def test_mt_bench_names_its_judge(grid):
     for topic in RATED:
         assert "judge: judge-1" in noted(grid[1][topic])
-        assert "0 unreadable" in noted(grid[1][topic])
+        assert "0 judgements without one" in noted(grid[1][topic])
 
 
 def test_one_seed_has_no_dots_and_its_interval_in_the_heatmap():
@@ -199,6 +199,14 @@ def test_losses_one_panel_a_group():
     figure = loss_figure(loss_table())
     titles = [ax.get_title() for ax in figure.axes]
     assert titles == ["DPO", "DiscoPOP", "TD-DPO"] * 2
+    assert legend_names(figure) == [*(f"β {b:g}" for b in BETAS), *(f"τ {t:g}" for t in TAUS)]
     assert_laid_out(figure)
     line = figure.axes[0].get_lines()[0]
     assert np.isnan(line.get_ydata()[2])
+
+
+def test_a_beta_looks_the_same_in_every_panel_of_the_losses():
+    table = loss_table()
+    table["lines"] = [line for line in table["lines"] if line["label"] != "dpo beta=0.05"]
+    left, right = loss_figure(table).axes[:2]
+    assert left.get_lines()[1].get_color() == right.get_lines()[2].get_color()

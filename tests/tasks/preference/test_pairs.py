@@ -124,6 +124,17 @@ def test_an_empty_side_is_refused_with_its_row(row, message):
     assert said.endswith("expected text; leave such rows out with data.drop_empty=true")
 
 
+@pytest.mark.parametrize("choice", ["a", "b"])
+def test_a_row_without_one_of_its_completions(choice):
+    """The column is there, but not in every row of a JSONL file."""
+    whole = {"instruction": "Why?", "completion_a": "A", "completion_b": "B", "choice": "a"}
+    torn = {"instruction": "How?", "completion_a": "A", "choice": choice}
+    side = {"a": "rejected", "b": "chosen"}[choice]
+    assert refused(whole, torn).startswith(f"f:2: {side}: found an empty answer")
+    pairs, counts = read(whole, torn, drop_empty=True)
+    assert (len(pairs), counts) == (1, {"dropped_empty": 1})
+
+
 def test_empty_sides_are_left_out_where_that_is_wanted():
     pairs, counts = read(pair(), *(row for row, _ in EMPTY), drop_empty=True)
     assert (len(pairs), counts) == (1, {"dropped_empty": len(EMPTY)})

@@ -1,13 +1,31 @@
-"""The grid of configs/td_dpo.yaml, read without the rest of its settings."""
+"""configs/td_dpo.yaml: its grid, and the steps of its runs."""
+
+import math
 
 from lib.grid import parse_grid, point_name
+from lib.schema import Train
 from lib.settings import read_yaml
+from lib.training.steps import step_count, validates
 from tests.conftest import REPOSITORY
 
 
-def test_the_sixty_points():
+def study_file():
     path = REPOSITORY / "configs" / "td_dpo.yaml"
-    raw = read_yaml(path.read_text(encoding="utf-8"), str(path))
+    return read_yaml(path.read_text(encoding="utf-8"), str(path))
+
+
+def test_the_steps_of_a_run():
+    """6,750 pairs less a tenth: the authors' warm-up, and a validation about once an epoch."""
+    given = study_file()["train"]
+    train = Train(**{key: given[key] for key in ("epochs", "batch_size", "warmup", "eval_steps")})
+    steps = step_count(train, 6750 - 675)
+    assert steps == 142
+    assert math.ceil(train.warmup * steps) == 100
+    assert [s for s in range(1, steps + 1) if validates(train, s, steps)] == [48, 96, 142]
+
+
+def test_the_sixty_points():
+    raw = study_file()
     grid = parse_grid(raw["grid"], ["variant", *raw["axes"]])
     points = list(grid)
     betas, seeds = [0.01, 0.05, 0.5, 2.5], [42, 43, 44]

@@ -1,0 +1,1 @@
+"""Word problems whose worked answers end in `#### number`, as in GSM8K."""

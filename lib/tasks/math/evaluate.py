@@ -1,0 +1,84 @@
+"""Metrics of one point on the test problems, and the seam to the comparison. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lib.statistics import wilson
+from lib.tasks import Comparison, PointResult, Row
+from lib.tasks.math.grading import MARK, number
+from lib.wording import markdown
+
+EXTRACTIONS = {"accuracy": "correct", "accuracy_strict": "correct_strict"}
+MOST_STEPS = 8  # problems with as many steps or more are one group
+
+
+def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+    """metrics.json of one point.
+
+        {"rows": n,
+         "metrics": {"accuracy": by the last number, "accuracy_strict": by `#### number`},
+         "no_number": {"strict": outputs without one behind `#### `, "flexible": without any},
+         "unended": outputs without `####`: cut at infer.max_new_tokens, or told otherwise,
+         "by_steps": [{"steps": "2", "rows": n, "accuracy": rate}, …, {"steps": "8+", …}],
+         "level"}
+
+    A rate is {"value", "low", "high", "method", "numerator", "denominator"}, with Wilson's
+    interval. What holds no number is wrong, and stays in the denominator.
+    """
+    at = [min(row["steps"], MOST_STEPS) for row in predictions]
+    groups = {count: [p for p, s in zip(predictions, at, strict=True) if s == count]
+              for count in sorted(set(at))}  # fmt: skip
+    return {
+        "rows": len(rows),
+        "metrics": {
+            name: rate([p[key] for p in predictions], settings.level)
+            for name, key in EXTRACTIONS.items()
+        },
+        "no_number": {
+            key: sum(number(p[key]) is None for p in predictions) for key in ("strict", "flexible")
+        },
+        "unended": sum(not any(MARK in text for text in p["outputs"][:1]) for p in predictions),
+        "by_steps": [
+            {
+                "steps": f"{count}+" if count == MOST_STEPS else str(count),
+                "rows": len(group),
+                "accuracy": rate([p["correct"] for p in group], settings.level),
+            }
+            for count, group in groups.items()
+        ],
+        "level": settings.level,
+    }
+
+
+def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+    """What the points say together, see `comparison.tabulate` and `final`."""
+    from lib.tasks.math import comparison, final, findings
+
+    tables = comparison.tabulate(points, rows, settings)
+    tables["final"] = final.final_rows(tables, settings)
+    tables["criteria"] = final.criteria(tables)
+    tables["findings"] = findings.sentences(tables)
+    summary = final.summary_rows(tables)
+    files = {
+        "summary.csv": summary,
+        "final_metrics.csv": tables["final"],
+        "final_metrics": {
+            "note": final.NOTE,
+            "level": tables["level"],
+            "rows": tables["rows"],
+            "metrics": tables["final"],
+        },
+    }
+    text = markdown(tables, "Thresholds and denominators", "what is asked")
+    return Comparison(tables, final.flat_rows(tables), text, files)
+
+
+def rate(right: Sequence[bool], level: float) -> dict[str, Any]:
+    """{"value", "low", "high", "method", "numerator", "denominator"} of a share, Wilson's way."""
+    interval = wilson(sum(right), len(right), level)
+    low, high = interval or (None, None)
+    value = sum(right) / len(right) if right else None
+    counts = {"numerator": sum(right), "denominator": len(right)}
+    return {"value": value, "low": low, "high": high, "method": "wilson", **counts}

@@ -1,0 +1,99 @@
+r"""The number that an answer ends in, and whether it is the right one.
+
+    strict     what follows the first `#### `, as lm-evaluation-harness reads it
+    flexible   the last number of the text
+
+The harness (gsm8k.yaml) compares texts; here numbers are compared: 18, 18.00, $18 are one number,
+and so are 1800 and 1,800. A run of digits that ends in dots ("18...") is no number.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from lib.tasks import Row
+
+MARK = "####"
+# Source: lm-evaluation-harness, lm_eval/tasks/gsm8k/gsm8k.yaml, filter "strict-match".
+STRICT = re.compile(r"#### (-?[0-9.,]+)")
+DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)"
+# A minus counts as a sign only where nothing stands before it that it could be subtracted from:
+# "5-3" holds 5 and 3. The dots of "18..." belong to what is found, so that it is no number.
+SIGN = r"(?:(?<![\w)\]$.,])-\$?|\$-?)?"
+NUMBER = re.compile(rf"{SIGN}(?:{DIGITS}(?:\.\d+)?|(?<!\d)\.\d+)(?:\.{{2,}})?")
+WHOLE = re.compile(rf"-?\$?-?(?:{DIGITS}(?:\.\d+)?|\.\d+)")
+ANNOTATION = re.compile(r"<<[^<>]*>>")
+
+
+def number(text: str | None) -> Decimal | None:
+    """The number that a text is, with `$`, thousands separators and one last `.` or `,` allowed.
+
+    None where it is anything else: "18..." and "1,80" are no numbers.
+    """
+    text = (text or "").strip()
+    text = text[:-1] if text[-1:] in (".", ",") else text
+    return Decimal(re.sub("[$,]", "", text)) if WHOLE.fullmatch(text) else None
+
+
+def strict(text: str) -> str | None:
+    """What stands behind the first `#### `, None where nothing like a number does."""
+    found = STRICT.search(text)
+    return found and found[1]
+
+
+def flexible(text: str) -> str | None:
+    """The last number of a text as it is written, None where there is none."""
+    found = [one[0] for one in NUMBER.finditer(text)]
+    return found[-1] if found else None
+
+
+def same(said: str | None, gold: str) -> bool:
+    """Whether two texts are the same number; what is no number equals nothing."""
+    value = number(said)
+    return value is not None and value == number(gold)
+
+
+def final(answer: str) -> str | None:
+    """What stands behind the last `####` of a worked answer; None without any, or with nothing."""
+    _, mark, last = answer.rpartition(MARK)
+    return (last.strip() or None) if mark else None
+
+
+def steps(answer: str) -> int:
+    """Steps of a worked answer: its calculator annotations, without any its lines before `####`."""
+    worked = answer.rpartition(MARK)[0]
+    lines = [line for line in worked.splitlines() if line.strip()]
+    return len(ANNOTATION.findall(worked)) or len(lines)
+
+
+def plain(answer: str) -> str:
+    """A worked answer without its calculator annotations."""
+    return ANNOTATION.sub("", answer)
+
+
+def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+    """strict, flexible: what was said; correct_strict, correct: whether it is `row["final"]`.
+
+    Of the first output; `correct` goes by the last number. steps: of the gold answer.
+    """
+    text = outputs[0] if outputs else ""
+    told, last = strict(text), flexible(text)
+    return {
+        "strict": told,
+        "flexible": last,
+        "correct_strict": same(told, row["final"]),
+        "correct": same(last, row["final"]),
+        "steps": row["steps"],
+    }
+
+
+def correct(prediction: Row) -> bool:
+    """Whether a graded prediction has the right last number."""
+    return prediction["correct"]
+
+
+def brief(predictions: list[Row]) -> str:
+    """Share of problems with the right last number."""
+    right = sum(row["correct"] for row in predictions)
+    return f"right {100 * right / len(predictions):.1f} %"

@@ -1,0 +1,54 @@
+"""The `data:` keys of a study of word problems."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from lib.errors import listed, nearest
+from lib.schema import Count, Seed, Share, Strict
+
+KIND = "causal"  # of batch that training is fed
+COLUMNS = ("id", "question", "answer")
+INSTRUCTION = (
+    "Solve the problem step by step. End with a line that holds the answer as a number: #### 42"
+)
+
+
+class Data(Strict):
+    """Where the problems come from, how they are split, and how a prompt is made of one."""
+
+    source: str  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
+    config: str | None = None  # of a hub data set: openai/gsm8k has `main` and `socratic`
+    split: str = "train"  # of a hub data set
+    test_source: str | None = None  # where the test problems come from; null: the hub's `source`
+    test_split: str = "test"  # of a hub data set
+    self_instruct: str | None = None  # further training problems: a file or hub id, or `synthetic`
+    train_on: Literal["source", "self_instruct"] = "source"
+    columns: dict[str, str] = {}  # our name → the file's: {question: problem, answer: solution}
+
+    # Fixed examples, drawn once from `source` and removed from all training; the first `shots` of
+    # them stand before each question.
+    shot_pool: Annotated[int, Field(ge=0)] = 8
+    shots: Annotated[int, Field(ge=0)] = 0
+    train_rows: Count | None = None  # at most; null: all that there are
+    validation_rows: Annotated[int, Field(ge=0)] = 0  # taken off `source`, to choose a checkpoint
+    test_share: Annotated[float, Field(gt=0, le=1)] = 0.2  # without evaluate.full_test
+    test_rows: Count | None = None  # at most; null: what test_share gives
+    near_duplicates: Share = 0.7  # cosine from which a training question counts as like a test one
+    annotations: bool = False  # keep the calculator's <<48/2=24>> in the answers
+    system: str | None = None  # system message; null: the chat template's own, if it has one
+    instruction: str = INSTRUCTION  # before the first question of a prompt; empty: none
+    seed: Seed = 42  # of every draw
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
+        for name in value:
+            if name not in COLUMNS:
+                raise ValueError(
+                    f"names among {listed(COLUMNS)}, each with the file's column"
+                    f"{nearest(name, COLUMNS)}"
+                )
+        return value

@@ -1,0 +1,1 @@
+"""Safety: answers to hazardous requests, each judged safe or unsafe by a second model."""

@@ -1,0 +1,109 @@
+"""Answers and a local judge → a verdict on each, in judgments_safety.jsonl of each point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lib.prediction import answered
+from lib.runs import done_mark, mark_done, write_jsonl
+from lib.study import Point, Study
+from lib.tasks import Row
+from lib.tasks.safety.asking import Asked, Missing, ask, open_judge, question, start
+from lib.tasks.safety.judging import read_guidelines
+from lib.testsets import rows_of
+
+
+def score(
+    study: Study,
+    task: str,
+    points: Sequence[Point],
+    environ: Mapping[str, str],
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+) -> bool:
+    """Judge the answers of the points; False where `stop()` ended it early.
+
+    The judge is loaded once for all of them, when no other model is in memory any more. A point
+    that was judged whole is not judged again. Where there is no judge, and where it is not to be
+    had, that is said and the answers stay unscored: their rate is null, not 0.
+    """
+    rows, settings = rows_of(study, task), study.config.judge
+    if not points:
+        return True
+    if not rows:
+        say(f"{task}: no requests, nothing is scored")
+        return True
+    if settings.model is None:
+        say(f"{task}: judge.model is null, the answers stay unscored")
+        return True
+    ready = []
+    for point in points:
+        made, checksum = answered(study, task, point)
+        identity = identity_of(settings, checksum)
+        mark = done_mark(point.directory, f"judge_{task}")
+        if mark is None or mark["identity"] != identity:
+            ready.append((point, identity, made))
+    if not ready:
+        say(f"{task}: judged already")
+        return True
+    try:
+        judge = open_judge(settings)
+    except Missing as missing:
+        say(f"{task}: the judge cannot be had, the answers stay unscored: {missing}")
+        return True
+    return _judge_all(study, task, rows, ready, judge, say, stop)
+
+
+def identity_of(settings: Any, answers: str) -> Row:
+    """What the judgments of a point depend on; `answers`: the checksum of what is judged."""
+    own = settings.kind == "safe_unsafe"  # a guard's words are in its chat template
+    return {
+        "answers": answers,
+        "judge": settings.model,
+        "revision": settings.revision,
+        "kind": settings.kind,
+        "prompt": read_guidelines(settings.prompt).hash if own else None,
+        "max_tokens": None if own else settings.max_tokens,
+    }
+
+
+def _judge_all(
+    study: Study,
+    task: str,
+    rows: Sequence[Row],
+    ready: Sequence[tuple[Point, Row, list[Row]]],
+    judge: Asked,
+    say: Callable[[str], None],
+    stop: Callable[[], bool],
+) -> bool:
+    """Judge every answer of the points that are ready; False where `stop()` ended it early."""
+    prompts = {row["id"]: row["prompt"] for row in rows}
+    asked = [[question(judge, prompts[m["id"]], m["outputs"][0]) for m in made]
+             for _, _, made in ready]  # fmt: skip
+    longest = max((len(ids) for of_point in asked for ids, error in of_point if not error),
+                  default=1)  # fmt: skip
+    if stop():
+        return False
+    say(f"{task}: {sum(map(len, asked))} answers for the judge {judge.settings.model}")
+    engine, infer = start(judge, study.config.infer, longest)
+    try:
+        for (point, identity, made), questions in zip(ready, asked, strict=True):
+            judged: list[Row] = []
+            while len(judged) < len(made):
+                if stop():
+                    return False
+                part = slice(len(judged), len(judged) + infer.batch_size)
+                answers = [row["outputs"][0] for row in made[part]]
+                found = ask(judge, engine, infer, answers, questions[part])
+                judged += [
+                    {"id": row["id"], "judgments": [one]}
+                    for row, one in zip(made[part], found, strict=True)
+                ]
+            write_jsonl(point.directory / f"judgments_{task}.jsonl", judged)
+            mark_done(point.directory, f"judge_{task}", identity)
+            lost = sum(row["judgments"][0]["verdict"] is None for row in judged)
+            say(f"{point.name}: {task}: {len(judged) - lost} of {len(judged)} answers judged")
+    finally:
+        engine.close()
+    return True

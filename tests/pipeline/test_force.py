@@ -1,0 +1,31 @@
+"""--force: a stage is done again, and nothing of what hung on its old result is left in place."""
+
+from lib.runs import done_mark
+from lib.study import load_study
+
+LATER = (
+    "predictions.jsonl",
+    "predictions_mt_bench.jsonl",
+    "judgments_mt_bench.jsonl",
+    "metrics_mt_bench.json",
+    ".predictions-0.part.jsonl",  # stage 3 would go on behind the rows of the old model
+)
+
+
+def test_a_point_trained_again_keeps_nothing_of_the_old_model(prepared_study, run_stage):
+    study = load_study(prepared_study, ["train.max_steps=1"])
+    directory = study.point(0).directory
+    words = [prepared_study, "train.max_steps=1", "--index", "0"]
+    assert run_stage("stage2_train", *words).code == 0
+    for name in LATER:
+        (directory / name).write_text("{}")
+    assert run_stage("stage2_train", *words, "--force").code == 0
+    there = {path.name for path in directory.iterdir()}
+    assert there == {".lock", "config.json", "done", "model", "previous", "train.jsonl"}
+    (aside,) = (directory / "previous").iterdir()
+    old = {path.name for path in aside.iterdir()}
+    assert old == {*LATER, "config.json", "done", "model", "train.jsonl"}
+    assert done_mark(directory, "train")["status"] == "done"
+    assert run_stage("stage2_train", *words, "--force").code == 0
+    assert aside.is_dir()  # not moved below the next
+    assert len(list((directory / "previous").iterdir())) == 2

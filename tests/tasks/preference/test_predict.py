@@ -1,0 +1,98 @@
+"""Log-probabilities of the test pairs under a point, and the adapters that are swapped for it."""
+
+import pytest
+
+from lib.errors import BadInput
+from lib.prepared import encoded_pairs, prepare
+from lib.study import load_study
+from lib.tasks.preference.predict import Predictor
+from lib.training import scoring
+from lib.training.loop import train_point
+from lib.training.pair_data import pair_splits
+
+OF_PAIRS = {
+    "tasks": ["preference"],
+    "train.objective": "dpo",
+    "train.precision": "bf16",
+    "train.micro_batch": 2,
+    "train.max_steps": 1,
+    "train.warmup": 0.0,
+    "data": {"source": "synthetic", "train_rows": 12, "test_rows": 11, "validation": 0.0},
+    "variants": {
+        "still": {"train.tuning": "lora", "train.learning_rate": 1e-30},
+        "moved": {"train.tuning": "lora", "train.learning_rate": 0.1},
+        "whole": {"train.tuning": "full", "train.learning_rate": 0.01},
+    },
+    "axes": {},
+    "grid": [{"variant": ["still", "moved", "whole"]}],
+    "evaluate.baseline": {"variant": "still"},
+}
+
+
+@pytest.fixture
+def study(write_study, tiny_model):
+    """Return a study of pairs, prepared."""
+    made = load_study(write_study({"model.name": str(tiny_model), **OF_PAIRS}, drop=["trial"]))
+    prepare(made)
+    return made
+
+
+def train(study, point):
+    rows = encoded_pairs(study, "train")
+    train_point(point, rows, point.directory, bool, pair_splits(study))
+
+
+def predicted(predictor, point, chunk=512):
+    with predictor.serving(point):
+        parts = [predictor.predict(start, start + chunk) for start in range(0, 11, chunk)]
+    return [row for part in parts for row in part]
+
+
+def gains(rows):
+    return [s - r for row in rows for s, r in zip(row["scores"], row["reference"], strict=True)]
+
+
+def test_what_has_learnt_nothing_is_its_reference_however_rows_are_cut(study, monkeypatch):
+    """In the batches of the reference: in bf16 a row's numbers depend on what it is padded to."""
+    batches, collate = [], scoring.collate
+    monkeypatch.setattr(
+        scoring,
+        "collate",
+        lambda rows, pad: batches.append([r["id"] for r in rows]) or collate(rows, pad),
+    )
+    still, test = study.point(0), encoded_pairs(study, "test")
+    train(study, still)
+    of_test = [ids for ids in batches if set(ids) <= set(test["id"])]
+    assert [len(ids) for ids in of_test] == [4, 4, 3]
+    for chunk in (3, 512):
+        batches.clear()
+        rows = predicted(Predictor(study, "preference"), still, chunk)
+        assert [row["id"] for row in rows] == test["id"]
+        assert batches == of_test
+        assert gains(rows) == [0.0] * 22
+
+
+def test_points_after_one_another_are_as_points_alone(study):
+    points = list(study.points())
+    for point in points:
+        train(study, point)
+    alone = [predicted(Predictor(study, "preference"), point) for point in points]
+    assert gains(alone[0]) == [0.0] * 22
+    assert max(map(abs, gains(alone[1]))) > 0.1
+    one = Predictor(study, "preference")
+    for i in (0, 1, 2, 0):  # adapters over one base, whole weights, adapters again
+        assert predicted(one, points[i]) == alone[i]
+
+
+def test_a_reference_is_not_that_of_the_same_rows_encoded_otherwise(study, write_study, tiny_model):
+    """A system message is in no row: it is put before the prompt when rows are encoded."""
+    point = study.point(0)
+    train(study, point)
+    changes = {"model.name": str(tiny_model), **OF_PAIRS, "data/system": "Be brief and polite."}
+    other = load_study(write_study(changes, drop=["trial"]))
+    rows = study.directory / "data" / "test.jsonl"
+    before = rows.read_bytes()
+    prepare(other, force=True)
+    assert rows.read_bytes() == before
+    with pytest.raises(BadInput, match="no reference yet"):
+        predicted(Predictor(other, "preference"), other.point(0))
