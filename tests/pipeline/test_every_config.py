@@ -106,6 +106,8 @@ def test_trial_of_all_five_stages(config, tiny_model, tmp_path, run_stage, monke
         "evaluate.resamples=100",
         "mode=trial",
     ]
+    if "safety" in load_study(config).config.tasks:
+        words.append(f"judge.model={tiny_model}")
     study = load_study(config, words)
     points = picked(study)
     some = [] if len(points) == len(study.grid) else ["--allow-missing"]

@@ -41,7 +41,8 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
 
     rate: {"value", "low", "high", "numerator", "denominator"}. paired: {"value", "low", "high",
     "items", "only_point", "only_reference", "p_value", "p_holm"}: rate minus the reference's on the
-    `items` that both have, with a bootstrap interval, and how many only one of the two has right.
+    `items` that both have, and how many only one of the two has right. Its interval is a
+    bootstrap's; null where no item tells the two apart, since a bootstrap gives it no width then.
 
     The reference of a point is the point that `evaluate.baseline` names, or one of the same variant
     that renders the same prompts, where there is one: so a 5-shot point meets a 5-shot baseline.
@@ -116,6 +117,8 @@ def paired(ours: Items | None, theirs: Items | None, settings: Any) -> dict[str,
     counts = resample_counts(len(shared), settings.resamples, settings.seed)
     difference = paired_bootstrap_difference(_mean_of(a), _mean_of(b), counts, settings.level)
     test = mcnemar(a, b)
+    if not test.b + test.c:
+        difference = difference._replace(low=None, high=None)
     return {
         **difference._asdict(),
         "items": len(shared),

@@ -229,3 +229,13 @@ def test_without_any_answer():
 def test_predictions_of_the_helper_are_as_told():
     made = predictions([row(1), row(2)], {1})
     assert [one["correct"] for one in made] == [False, True]
+
+
+def test_a_difference_that_no_item_shows_has_no_interval():
+    rows = [row(n) for n in range(6)]
+    points = [
+        point("base_shots3", "base", 3, rows, range(3), shots=3),
+        point("simple_shots3", "simple", 3, rows, range(3)),
+    ]
+    found = tabulate(points, rows, SETTINGS)["points"]["simple_shots3"]["accuracy_difference"]
+    assert (found["value"], found["low"], found["high"], found["p_value"]) == (0, None, None, 1)

@@ -25,7 +25,8 @@ def made_up(seed: int = 0, each: int = 24) -> dict:
 
 
 def point(name: str, metrics: dict | None) -> SimpleNamespace:
-    return SimpleNamespace(name=name, others={"safety": metrics} if metrics else {})
+    others = {"safety": metrics} if metrics else {}
+    return SimpleNamespace(name=name, status="done", others=others)
 
 
 def words(figure) -> str:
