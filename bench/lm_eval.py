@@ -94,7 +94,8 @@ def write_task(
     shots = rows[0]["shots"][: data.shots]
     asked = [{"question": r["prompt"]["question"], "answer": r["target"], "id": r["id"]}
              for r in rows]  # fmt: skip
-    examples = [dict(shot) for shot in shots]
+    # datasets wants the same columns in both files.
+    examples = [{**shot, "id": f"shot-{i}"} for i, shot in enumerate(shots)]
     if data.instruction:  # before the first question of a prompt, as in lib.tasks.math.data
         for one in examples[:1] or asked:
             one["question"] = f"{data.instruction}\n\n{one['question']}"
@@ -138,8 +139,10 @@ def write_task(
 
 def run_harness(job: dict[str, Any]) -> None:
     """In the harness's own process: evaluate, and write what it says of each item and reading."""
+    import torch
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
+    from transformers import AutoTokenizer
 
     from lib.encoding import prompt_hash
 
@@ -149,13 +152,12 @@ def run_harness(job: dict[str, Any]) -> None:
         tasks=[TASK],
         task_manager=TaskManager(include_path=job["tasks"], include_defaults=False),
         batch_size=job["batch"],
+        device="cuda" if torch.cuda.is_available() else "cpu",
         apply_chat_template=True,
         fewshot_as_multiturn=True,
         system_instruction=job["system"],
         bootstrap_iters=0,
     )
-    from transformers import AutoTokenizer
-
     tokenizer = AutoTokenizer.from_pretrained(job["model"])
     rows = []
     for sample in found["samples"][TASK]:
