@@ -76,7 +76,7 @@ def _rates(shown: Mapping[str, Any], comparison: Mapping[str, Any]) -> Figure:
             by_mark = [(shown[name]["metrics"]["accuracy_strict"] or {}).get("value")
                        for name in names]  # fmt: skip
             beside = [place + HALF / 2 for place in range(len(names))]
-            look = {"style": Style(MUTED, "."), "joined": False}
+            look = {"style": Style(MUTED, "1", filled=False), "joined": False}
             series.append(Series("accuracy by #### alone", beside, by_mark, **look))
         if marks := [(i, t) for i, n in enumerate(names) if (t := limits[n, metric]) is not None]:
             x = [place for i, _ in marks for place in (i - HALF, i + HALF, i + HALF)]

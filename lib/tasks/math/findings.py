@@ -45,8 +45,9 @@ def _rates(tables: Mapping[str, Any], metric: str) -> str:
             "safety": f"Safety is not measured: {_why_unscored(tables)}.",
         }[metric]
     least, most = (f(found, key=lambda n: found[n]["value"]) for f in (min, max))
-    if len(found) == 1:
-        return f"{what} is {_spread(found[least])} ({least})."
+    if found[least]["value"] == found[most]["value"]:
+        where = least if len(found) == 1 else f"each of {len(found)} points"
+        return f"{what} is {_spread(found[least])} ({where})."
     return f"{what} runs from {_spread(found[least])} ({least}) to {_spread(found[most])} ({most})."
 
 
