@@ -40,7 +40,7 @@ def _known(tables: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
 def _accuracy(tables: Mapping[str, Any]) -> str:
     having = _known(tables, "accuracy")
     least, most = (_interval(s, "accuracy", 100, 1, " %") for s in (having[0], having[-1]))
-    several = any(len(s["seeds"]) > 1 for s in having)
+    several = any(s["metrics"]["accuracy"]["sd"] is not None for s in having)
     return (
         f"On {tables['rows']:,} test pairs, the implicit reward prefers the chosen response in "
         f"{least} to {most} of them{', means over seeds' if several else ''}."

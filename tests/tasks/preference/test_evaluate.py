@@ -16,7 +16,7 @@ from lib.tasks.preference.criteria import signed
 from lib.tasks.preference.evaluate import compare, evaluate
 from lib.tasks.preference.measures import Measure, averages, paired
 from lib.tasks.preference.metrics import rate, wins
-from tests.tasks.preference.made import SEEDS, SETTINGS, log, prediction, ratings, study
+from tests.tasks.preference.made import SEEDS, SETTINGS, grid, log, prediction, ratings, study
 
 
 def rows(n):
@@ -521,6 +521,13 @@ def test_without_mt_bench_and_with_one_seed():
     assert set(made.tables["significance"]["families"]) == {"methods", "baseline"}
     assert setting(made, "DPO, β 0.05")["metrics"]["accuracy"]["sd"] is None
     assert "one seed a setting tells nothing" in made.criteria
+
+
+def test_no_mean_over_seeds_where_one_of_three_has_run():
+    absent = {name: "missing" for name, values, _ in grid() if values["seed"] != 42}
+    made_rows, points = study(n=60, absent=absent)
+    assert "means over seeds" not in compare(points, made_rows, SETTINGS).criteria
+    assert "means over seeds" in compare(*reversed(study(n=60)), SETTINGS).criteria
 
 
 @pytest.mark.parametrize(
