@@ -45,16 +45,16 @@ def read_problems(data: Any, source: str, split: str, prefix: str, rows: int) ->
         config = data.config if source == data.source else None
         placed = read_placed(source, split, EXAMPLE, config)
     names = _names(placed, source, data.columns)
-    problems, seen = [], {}
-    for place, (where, row) in enumerate(placed):
+    given = [row.get(data.columns.get("id", "id")) for _, row in placed]
+    # Ids that lack or repeat, as those of templates do, tell no problems apart: places do.
+    distinct = None not in given and len(set(map(str, given))) == len(given)
+    ids = given if distinct else range(len(placed))
+    problems = []
+    for own, (where, row) in zip(ids, placed, strict=True):
         question, answer = _texts(row, where, names)
         _check(where, question, answer)
-        given = row.get(data.columns.get("id", "id"))
-        own = f"{prefix}-{place if given is None else given}"
-        if own in seen:
-            raise BadInput(f"{where}: id {given!r} is there twice, first at {seen[own]}")
-        seen[own] = where
-        problems.append(Problem(own, question.strip(), answer.strip(), normalised(question)))
+        key = normalised(question)
+        problems.append(Problem(f"{prefix}-{own}", question.strip(), answer.strip(), key))
     return problems
 
 

@@ -246,7 +246,6 @@ BAD_ANSWER = "answer: found no number behind ####"
         ([{"question": " ", "answer": "#### 1"}], "train.jsonl:1: question: found ' '"),
         ([{"question": "What?", "answer": None}], "answer: found None"),
         ([{"question": "a\ud800?", "answer": "#### 1"}], "question: found half a character"),
-        ([{"id": 1, **problem(1)}, {"id": 1, **problem(2)}], "jsonl:2: id 1 is there twice"),
         ([{"problem": "a", "answer": "#### 1"}], "no column 'question'.*did you mean 'problem'"),
         ([{"question": "a", "solution": "#### 1"}], "Say data.columns.answer=solution"),
         ([{"messages": [{"role": "user", "content": "a"}]}], "found roles user, expected one"),
@@ -260,6 +259,17 @@ def test_bad_training_files(files, tmp_path, rows, expected):
     with pytest.raises(BadInput, match=expected) as error:
         built(Data(**files | {"source": path}))
     assert "\n" not in str(error.value)
+
+
+def test_ids_of_a_source_are_kept_where_they_tell_its_problems_apart(files, tmp_path):
+    def ids(given):
+        path = jsonl(tmp_path / "own.jsonl", [{"id": i, **problem(n)} for n, i in given])
+        made, _ = built(Data(**files, self_instruct=path, train_on="self_instruct"))
+        return {row["id"] for row in made.rows["train_self_instruct"]}
+
+    assert ids([(50, "a"), (51, "b")]) == {"self_instruct-a", "self_instruct-b"}
+    assert ids([(50, "a"), (51, "a")]) == {"self_instruct-0", "self_instruct-1"}
+    assert ids([(50, "a"), (51, None)]) == {"self_instruct-0", "self_instruct-1"}
 
 
 def test_bad_settings(files, tmp_path):
