@@ -106,6 +106,7 @@ def check(study: Study) -> None:
         check_point(study, values, study.resolve(values))
     _check_duplicates(study)
     _check_baseline(study)
+    _check_models(study)
 
 
 def _check_keys(study: Study) -> None:
@@ -151,6 +152,22 @@ def _check_baseline(study: Study) -> None:
             f"{nearest(axis, ['variant', *study.axes])}"
         )
     study.baseline()
+
+
+def _check_models(study: Study) -> None:
+    """A task that encodes its own rows has one tokenizer: which rows it keeps hangs on that."""
+    task, models = study.config.tasks[0], study.model_sections()
+    if len(models) > 1 and hasattr(tasks.part(task, "data"), "encode"):
+        keys = [
+            key
+            for key in type(models[0]).model_fields
+            if len({str(getattr(model, key)) for model in models}) > 1
+        ]
+        found = listed(repr(getattr(model, keys[0])) for model in models)
+        raise BadInput(
+            f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
+            f"which rows the task {task} keeps hangs on it"
+        )
 
 
 def unused_because(key: str, config: Config) -> str | None:

@@ -9,6 +9,8 @@ results/<study>/data/encoded/validation/ the same of validation rows, where ther
 
 Where points render prompts differently (k-shot), each rendering has its own test-<rendering>/.
 
+Where points have different models, each has its own encoded-<model>-<hash>/ in place of encoded/.
+
 A task that encodes its own rows (pairs of answers) has every split as Arrow instead:
 
 results/<study>/data/encoded/<split>/    its rows, tokenised, in the order of <split>.jsonl
@@ -23,7 +25,15 @@ from typing import Any
 
 from lib import tasks
 from lib.checkpoints import adapter_checksum
-from lib.encoded import encode, encode_own, named, rendering, shortened, write_encoded
+from lib.encoded import (
+    directory_of,
+    encode,
+    encode_own,
+    named,
+    rendering,
+    shortened,
+    write_encoded,
+)
 from lib.errors import BadInput
 from lib.grid import digest
 from lib.runs import (
@@ -43,9 +53,14 @@ MANIFEST = "manifest.json"
 
 
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
-    """What the data of a study depend on: its `data` sections, tokenizer, and files' contents."""
-    found = identity(study.config, "model")
-    del found["model.adapter"]  # its base's tokenizer is what counts
+    """What the data of a study depend on: its `data` sections, tokenizers, and files' contents."""
+    found: dict[str, Any] = {"task": study.config.tasks[0]}
+    models = [flatten({"model": model.model_dump()}) for model in study.model_sections()]
+    for key in models[0]:
+        if key == "model.adapter":  # its base's tokenizer is what counts
+            continue
+        of_each = [model[key] for model in sorted(models, key=str)]
+        found[key] = of_each if len(models) > 1 else of_each[0]
     found["evaluate.full_test"] = study.config.evaluate.full_test or None
     sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
     for key in dict.fromkeys(key for section in sections for key in section):
@@ -84,21 +99,15 @@ def prepare(
     task = tasks.part(study.config.tasks[0], "data")
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
     splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
-    from lib.models import load_tokenizer
-
-    tokenizer = load_tokenizer(study.config.model)
-    if hasattr(task, "encode"):
-        encoded, rows, counts = encode_own(study, task, tokenizer, splits.rows)
-    else:
-        encoded, rows = encode(study, task, tokenizer, splits.rows), splits.rows
-        counts = {"cut": shortened(encoded)}
+    encoded, rows, counts = _tokenised(study, task, splits.rows)
     directory = study.directory / "data"
     with locked(study.directory, who):
         if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
             return manifest
         with replacing(directory) as temporary:
             temporary.mkdir()
-            write_encoded(encoded, temporary / "encoded")
+            for name, made in encoded.items():
+                write_encoded(made, temporary / name)
             files = {}
             for name, kept in rows.items():
                 write_jsonl(temporary / f"{name}.jsonl", kept)
@@ -115,6 +124,23 @@ def prepare(
             if force:
                 set_aside(study.directory, ["data"])
     return manifest
+
+
+def _tokenised(
+    study: Study, task: Any, splits: Mapping[str, list[tasks.Row]]
+) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
+    """(directory → what is tokenised for its model, rows, counts for the manifest)."""
+    from lib.models import load_tokenizer
+
+    encoded, cut = {}, {}
+    for model in study.model_sections():
+        tokenizer, name = load_tokenizer(model), directory_of(study, model)
+        if hasattr(task, "encode"):  # of one model, see lib.checks
+            made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
+            return {name: made}, rows, counts
+        encoded[name] = encode(study, task, tokenizer, splits, model.max_length)
+        cut[name] = shortened(encoded[name])
+    return encoded, dict(splits), {"cut": cut if len(cut) > 1 else cut[name]}
 
 
 def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -150,7 +176,8 @@ def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
 
     _check_split(study, split, point.name)
     rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
-    path = study.directory / "data" / "encoded" / named(split, rendered)
+    encoded = study.directory / "data" / directory_of(study, point.config.model)
+    path = encoded / named(split, rendered)
     if not path.exists():
         raise BadInput(f"{path}: no such prompts for {point.name}; run stage 1 again with --force")
     return load_from_disk(os.fspath(path))
@@ -164,7 +191,7 @@ def encoded_training(study: Study, point: Point) -> Any:
     import numpy as np
     from datasets import load_from_disk
 
-    directory = study.directory / "data" / "encoded"
+    directory = study.directory / "data" / directory_of(study, point.config.model)
     name = train_split(study, point)
     rows = load_from_disk(os.fspath(directory / "rows"))
     return rows.select(np.load(directory / f"{name}.npy"))
