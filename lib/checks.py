@@ -56,6 +56,11 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.sweep: found {train.sweep}, expected null: the task "
             f"{config.tasks[0]} has no score to choose weights by"
         )
+    if train.sweep and train.keep == "best":
+        raise BadInput(
+            f"{study.path}: train.keep: found 'best', expected 'last': train.sweep chooses the "
+            f"weights itself"
+        )
     _check_samples(study, config)
     _check_judge(study, config)
     if config.skip != study.config.skip:

@@ -16,6 +16,7 @@ from lib.schema import Model
 from lib.study import Study
 
 PROMPTS = ("test", "validation")  # splits whose prompts are answered, and which nobody trains on
+HELD_OUT = "validation-rows"  # validation rows with their answers, as training rows are
 
 
 def directory_of(study: Study, model: Model) -> str:
@@ -36,8 +37,8 @@ def encode(
     room: int,
 ) -> dict[str, Any]:
     """Tokenised `rows` (every distinct training row), the prompts of each rendering of PROMPTS,
-    and in `places`, for each training split, where its rows stand in `rows`; of at most `room`
-    tokens each.
+    HELD_OUT where there are validation rows, and in `places`, for each training split, where its
+    rows stand in `rows`; of at most `room` tokens each.
     """
     data = study.config.data
     answer_ids = answer_encoder(tokenizer)
@@ -56,7 +57,12 @@ def encode(
     }
     position = {row_id: i for i, row_id in enumerate(distinct)}
     places = {name: [position[row["id"]] for row in rows] for name, rows in training.items()}
-    return {"rows": encoded, **prompts, "places": places}
+    held_out = [
+        encode_row(tokenizer, task, row, data, room, answer_ids)
+        for row in splits.get("validation", [])
+    ]
+    more = {HELD_OUT: held_out} if held_out else {}
+    return {"rows": encoded, **prompts, **more, "places": places}
 
 
 def rendering(task: Any, data: Any) -> str:
@@ -123,7 +129,7 @@ def shortened(encoded: Mapping[str, Any]) -> dict[str, int]:
     return {
         "train" if name == "rows" else name: sum(row["cut"] for row in rows)
         for name, rows in encoded.items()
-        if name != "places"
+        if name not in ("places", HELD_OUT)
     }
 
 

@@ -6,6 +6,7 @@ results/<study>/data/encoded/rows/       Arrow: every distinct training row, tok
 results/<study>/data/encoded/<split>.npy where each row of a training split stands in rows/
 results/<study>/data/encoded/test/       Arrow: prompts of the test rows and the answers to score
 results/<study>/data/encoded/validation/ the same of validation rows, where there are any
+results/<study>/data/encoded/validation-rows/  these with their answers, as training rows are
 
 Where points render prompts differently (k-shot), each rendering has its own test-<rendering>/.
 
@@ -26,6 +27,7 @@ from typing import Any
 from lib import tasks
 from lib.checkpoints import adapter_checksum
 from lib.encoded import (
+    HELD_OUT,
     directory_of,
     encode,
     encode_own,
@@ -195,6 +197,29 @@ def encoded_training(study: Study, point: Point) -> Any:
     name = train_split(study, point)
     rows = load_from_disk(os.fspath(directory / "rows"))
     return rows.select(np.load(directory / f"{name}.npy"))
+
+
+def encoded_held_out(study: Study, point: Point) -> Any:
+    """The tokenised validation rows, answers included, by which a point's training is validated.
+
+    None where `train.keep` and `train.eval_steps` ask for no validation. Raises BadInput where they
+    do and the data of the study have no such rows.
+    """
+    from datasets import load_from_disk
+
+    train = point.config.train
+    if train.keep == "last" and train.eval_steps is None:
+        return None
+    path = study.directory / "data" / directory_of(study, point.config.model) / HELD_OUT
+    if not path.exists():
+        key = "keep" if train.keep == "best" else "eval_steps"
+        made = "validation" in read_manifest(study)["splits"]
+        hint = "; run stage 1 again with --force" if made else ""
+        raise BadInput(
+            f"train.{key}: found {getattr(train, key)!r}, but the study's data have no validation "
+            f"rows to measure it on{hint}"
+        )
+    return load_from_disk(os.fspath(path))
 
 
 def encoded_pairs(study: Study, name: str) -> Any:
