@@ -15,6 +15,9 @@ rule "first seen wins" gives on average over all orders of the samples: in a ran
 the tied answers is as likely to stand first. So with every answer parsed, two votes are worth as
 much as one. `majority_place` and `best_place` settle a tie by first seen, and name a sample.
 
+A sample that the reward model could not read has the reward −inf: it cannot be chosen, as an answer
+that could not be parsed cannot vote. Where nothing can be chosen, nothing right is.
+
 All values are probabilities in [0, 1]. Binomials are whole numbers, divided once; the sums have no
 negative term, so that nothing cancels. N may be at most MOST_SAMPLES, where C(N, n) still fits a
 double. ValueError names the argument whose shape or values are wrong.
@@ -73,11 +76,12 @@ def passed(right: np.ndarray, n: int) -> np.ndarray:
 def best(right: np.ndarray, rewards: np.ndarray, n: int) -> np.ndarray:
     """(Q,) share of the subsets of n samples whose highest reward is that of a right sample.
 
-    right: (Q, N) bool; rewards: (Q, N) finite. The sample of rank i, rewards ascending, is the best
-    of C(i − 1, n − 1) subsets. Samples with one reward share the subsets that the group decides.
+    right: (Q, N) bool; rewards: (Q, N). The sample of rank i, rewards ascending, is the best of
+    C(i − 1, n − 1) subsets. Samples with one reward share the subsets that the group decides.
     """
     right, rewards = _matrix("right", right), _rewards(rewards, np.shape(right))
     samples = _samples(right, n)
+    right = right & np.isfinite(rewards)
     order = np.argsort(rewards, axis=1, kind="stable")
     ranked, right = (np.take_along_axis(a, order, axis=1) for a in (rewards, right))
     # How many rewards lie below each one, and how many do not lie above it.
@@ -137,8 +141,9 @@ def majority_place(codes: np.ndarray) -> np.ndarray:
 
 
 def best_place(rewards: np.ndarray) -> np.ndarray:
-    """(Q,) the sample with the highest of N rewards (Q, N), the first of equals."""
-    return _rewards(rewards, np.shape(rewards)).argmax(axis=1)
+    """(Q,) the sample with the highest of N rewards (Q, N), the first of equals; −1: none has one."""
+    rewards = _rewards(rewards, np.shape(rewards))
+    return np.where(np.isfinite(rewards).any(axis=1), rewards.argmax(axis=1), -1)
 
 
 def subsets(samples: int, n: int, drawn: int = 2000, seed: int = 0) -> tuple[np.ndarray, bool]:
@@ -175,12 +180,12 @@ def weighted(
     members = np.asarray(members, dtype=float)
     if members.ndim != 2 or members.shape[1] != codes.shape[1]:
         raise ValueError(f"members: shape {members.shape}, expected (S, {codes.shape[1]})")
-    found = np.zeros(len(codes))
-    for q in np.flatnonzero(right.any(axis=1)):
-        parsed = np.flatnonzero(codes[q] >= 0)
+    found, able = np.zeros(len(codes)), (codes >= 0) & np.isfinite(rewards)
+    for q in np.flatnonzero((right & able).any(axis=1)):
+        at = np.flatnonzero(able[q])
         table = np.zeros((codes.shape[1], int(codes[q].max()) + 1))
-        fainter = np.maximum(rewards[q, parsed] - rewards[q, parsed].max(), FAINTEST)
-        table[parsed, codes[q, parsed]] = np.exp(fainter)
+        fainter = np.maximum(rewards[q, at] - rewards[q, at].max(), FAINTEST)
+        table[at, codes[q, at]] = np.exp(fainter)
         sums = members @ table  # (S, answers)
         top = sums.max(axis=1, keepdims=True)
         tied = (sums >= top * (1 - TIE)) & (top > 0)
@@ -192,12 +197,14 @@ def weighted(
 def reward_auc(right: np.ndarray, rewards: np.ndarray) -> np.ndarray:
     """(Q,) chance that a right sample has a higher reward than a wrong one of the same question.
 
-    right: (Q, N) bool; rewards: (Q, N). Equal rewards count ½; nan where a question has not both.
+    right: (Q, N) bool; rewards: (Q, N). Equal rewards count ½, −inf is left out; nan where a
+    question has not both.
     """
     right, rewards = _matrix("right", right), _rewards(rewards, np.shape(right))
-    found = np.full(len(right), np.nan)
-    for q in np.flatnonzero(right.any(axis=1) & ~right.all(axis=1)):
-        apart = rewards[q, right[q]][:, None] - rewards[q, ~right[q]][None, :]
+    found, known = np.full(len(right), np.nan), np.isfinite(rewards)
+    above, below = right & known, ~right & known
+    for q in np.flatnonzero(above.any(axis=1) & below.any(axis=1)):
+        apart = rewards[q, above[q]][:, None] - rewards[q, below[q]][None, :]
         found[q] = ((1 + np.sign(apart)) / 2).mean()
     return found
 
@@ -255,8 +262,8 @@ def _rewards(rewards: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     rewards = np.asarray(rewards, dtype=float)
     if rewards.shape != shape or rewards.ndim != 2:
         raise ValueError(f"rewards: shape {rewards.shape}, expected {shape}")
-    if not np.isfinite(rewards).all():
-        raise ValueError("rewards: not all are finite")
+    if not (rewards < np.inf).all():  # nan fails this too
+        raise ValueError("rewards: holds nan or +inf")
     return rewards
 
 

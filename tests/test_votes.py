@@ -3,7 +3,7 @@
 from collections import Counter
 from fractions import Fraction
 from itertools import combinations, permutations
-from math import comb, exp
+from math import comb, exp, inf
 
 import numpy as np
 import pytest
@@ -33,7 +33,9 @@ def questions(draw, most=7):
     samples, count = draw(st.integers(1, most)), draw(st.integers(1, 3))
     said = st.lists(st.sampled_from([GOLD, "1", "2", "3", None]), min_size=samples,
                     max_size=samples)  # fmt: skip
-    level = st.lists(st.sampled_from([-1.5, 0.0, 0.25, 2.0]), min_size=samples, max_size=samples)
+    level = st.lists(
+        st.sampled_from([-1.5, 0.0, 0.25, 2.0, -inf]), min_size=samples, max_size=samples
+    )
     answers = [draw(said) for _ in range(count)]
     rewards = [draw(level) for _ in range(count)]
     return answers, np.array(rewards), draw(st.integers(1, samples))
@@ -50,9 +52,9 @@ def elected(said, weights=None):
     for one, weight in zip(said, weights, strict=True):
         if one is not None:
             sums[one] += weight
-    if not sums:
+    top = max(sums.values(), default=0)
+    if not top:
         return Fraction(0)
-    top = max(sums.values())
     winners = [one for one in sums if abs(sums[one] - top) <= 1e-12 * abs(top)]
     return Fraction(GOLD in winners, len(winners))
 
@@ -80,7 +82,7 @@ def test_every_strategy_agrees_with_brute_force_over_subsets(drawn):
 
         def best_of(chosen, said=said, reward=reward):
             top = max(reward[i] for i in chosen)
-            tied = [said[i] == GOLD for i in chosen if reward[i] == top]
+            tied = [said[i] == GOLD and top > -inf for i in chosen if reward[i] == top]
             return Fraction(sum(tied), len(tied))
 
         brute = {
@@ -116,6 +118,7 @@ def test_identities(drawn):
     codes, right = arrays(answers)
     samples = codes.shape[1]
     mean = right.mean(axis=1)
+    rewards = np.maximum(rewards, -9.0)  # every sample can be chosen
     one, _ = subsets(samples, 1)
     for first in (majority(codes, right, 1), best(right, rewards, 1), passed(right, 1),
                   weighted(codes, right, rewards, one)):  # fmt: skip
@@ -165,6 +168,17 @@ def test_a_large_reward_decides_and_an_unparsed_answer_does_not():
     assert weighted(codes, right, np.array([[0.0, 0.0, 0.5, 9.0]]), whole).tolist() == [0.0]
     shifted = weighted(codes, right, np.array([[700.0, 700.0, 701.0, -900.0]]), whole)
     assert shifted.tolist() == [1.0]
+
+
+def test_what_the_reward_model_could_not_read_is_never_chosen():
+    codes, right = arrays([["7", "1"], ["7", "1"], ["7", "1"]])
+    rewards = np.array([[-inf, -3.0], [-3.0, -inf], [-inf, -inf]])
+    whole = np.ones((1, 2), dtype=bool)
+    assert best(right, rewards, 2).tolist() == [0.0, 1.0, 0.0]
+    assert best(right, rewards, 1).tolist() == [0.0, 0.5, 0.0]
+    assert weighted(codes, right, rewards, whole).tolist() == [0.0, 1.0, 0.0]
+    assert best_place(rewards).tolist() == [1, 0, -1]
+    assert np.isnan(reward_auc(right, rewards)).all()
 
 
 def test_nothing_parsed_is_wrong_and_names_no_sample():
