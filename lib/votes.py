@@ -141,7 +141,7 @@ def majority_place(codes: np.ndarray) -> np.ndarray:
 
 
 def best_place(rewards: np.ndarray) -> np.ndarray:
-    """(Q,) the sample with the highest of N rewards (Q, N), the first of equals; −1: none has one."""
+    """(Q,) the sample with the highest of N rewards (Q, N), the first of equals; −1: none."""
     rewards = _rewards(rewards, np.shape(rewards))
     return np.where(np.isfinite(rewards).any(axis=1), rewards.argmax(axis=1), -1)
 

@@ -253,7 +253,7 @@ def test_too_many_subsets_are_drawn_and_said_to_be():
         (lambda: passed(np.ones(2), 1), r"right: expected \(Q, N\)"),
         (
             lambda: best(np.ones((1, 2)), np.array([[1.0, np.nan]]), 1),
-            "rewards: not all are finite",
+            "rewards: holds nan",
         ),
         (lambda: best(np.ones((1, 2)), np.zeros((1, 3)), 1), r"rewards: shape \(1, 3\)"),
         (lambda: majority(np.array([[0, 1]]), np.ones((1, 2)), 1), "question 0: .* one answer"),
