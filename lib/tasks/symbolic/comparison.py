@@ -107,7 +107,7 @@ def is_tuned(point: PointResult) -> bool:
 def reference_of(
     point: PointResult, points: Sequence[PointResult], baseline: str | None
 ) -> PointResult | None:
-    """The measured point of this one's model that trains nothing, else the baseline; see `tabulate`.
+    """The measured point of the same model that trains nothing, else the baseline.
 
     Of several such points the baseline, or else the one that shares most axis values. None for what
     is not tuned, and for the baseline.

@@ -14,9 +14,9 @@ from lib.votes import best, majority, passed, reward_auc, subsets, unique, weigh
 from lib.wording import markdown
 
 STRATEGIES = ("majority", "best", "weighted", "pass")
-REWARDED = ("best", "weighted")  # need rewards
-GAINS = ("majority", *REWARDED)  # what is gained over one sample
-QUARTILES = (0.25, 0.5, 0.75)
+# What is gained over one sample (None), or over another strategy.
+GAINS = {"majority": None, "best": None, "weighted": None, "best_over_majority": "majority"}
+SHARES = tuple(i / 20 for i in range(21))  # at which quantiles of rewards are given
 # strategy → "first" or "subsets" → n → (Q,) what it is worth a question, None where unknown
 Votes = dict[str, dict[str, dict[int, "np.ndarray | None"]]]
 
@@ -32,11 +32,11 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
              "no_number": {"greedy", "samples": answers without a number},
              "votes": {strategy: {"first" | "subsets": {n: rate}}},
              "first_seen": {n: rate},           majority of the first n, ties to the first seen
-             "gain": {strategy: mean},          at the largest n, over one sample
+             "gain": {see GAINS: mean},         at the largest n
              "unique": {"mean", "questions": {answers: questions}},
              "solvable": questions with a right sample,
              "failures": {"majority", "best": those of them where it chose wrong | null},
-             "reward": {"right" | "wrong": {"samples", "mean", "quartiles"}, "auc", "questions"}
+             "reward": {"right" | "wrong": {"samples", "mean", "quantiles"}, "auc", "questions"}
          }, …, "all": …},
          "subsets": {n: {"count", "all": whether every one}}, "level", "resamples"}
 
@@ -47,8 +47,9 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
     rewards nothing that needs them: those numbers are null. A failure: the strategy chose wrong
     among all samples (of equals the first seen) although a right one is there. auc: chance that a
     right sample has more reward than a wrong one of its question; the mean over questions with
-    both. An answer without a number is wrong and does not vote. Raises BadInput for rows with
-    unequal n and where a vote asks for more samples than there are.
+    both. quantiles: at SHARES, linear between order statistics. An answer without a number is wrong
+    and does not vote. Raises BadInput for rows with unequal n and where a vote asks for more
+    samples than there are.
     """
     samples = read_samples(predictions, settings.draws)
     draws = [n for n in settings.draws if n <= samples.count]
@@ -137,12 +138,13 @@ def _of_set(
     def rated(values: np.ndarray | None) -> dict[str, Any]:
         return unknown() if values is None else rate(values[at].astype(float), counts, units, level)
 
-    def gained(strategy: str) -> dict[str, Any]:
-        found = shares[strategy]["subsets"]
+    def gained(strategy: str, over: str | None) -> dict[str, Any]:
+        found = shares[strategy.partition("_")[0]]["subsets"]
         most = max(found, default=None)
         if most is None or found[most] is None:
             return unknown()
-        return mean((found[most] - samples.right.mean(axis=1))[at], counts, level)
+        before = shares[over]["subsets"][most] if over else samples.right.mean(axis=1)
+        return mean((found[most] - before)[at], counts, level)
 
     kinds = unique(samples.codes)[at]
     solvable = samples.solvable[at]
@@ -163,7 +165,7 @@ def _of_set(
             for name in STRATEGIES
         },
         "first_seen": {str(n): rated(v) for n, v in shares["first_seen"]["first"].items()},
-        "gain": {name: gained(name) for name in GAINS},
+        "gain": {name: gained(name, over) for name, over in GAINS.items()},
         "unique": {
             "mean": float(kinds.mean()) if samples.count else None,
             "questions": {str(k): int((kinds == k).sum()) for k in range(samples.count + 1)}
@@ -186,11 +188,11 @@ def _rewards(
     known, table = np.isfinite(rewards), {}
     for name, those in (("right", right & known), ("wrong", ~right & known)):
         found = rewards[those]
-        quartiles = np.quantile(found, QUARTILES).tolist() if len(found) else None
+        quantiles = np.quantile(found, SHARES).tolist() if len(found) else None
         table[name] = {
             "samples": len(found),
             "mean": float(found.mean()) if len(found) else None,
-            "quartiles": quartiles,
+            "quantiles": quantiles,
         }
     auc = reward_auc(right, rewards)
     both = ~np.isnan(auc)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -123,6 +123,11 @@ def places(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     found = {name: np.flatnonzero(sets == name) for name in SETS}
     known = {name: at for name, at in found.items() if len(at)}
     return known | ({ALL: np.arange(len(rows))} if len(known) > 1 else {})
+
+
+def whole(sets: Mapping[str, Any]) -> Any:
+    """What a table by set says of all questions together; None of an empty one."""
+    return sets.get(ALL) or next(iter(sets.values()), None)
 
 
 def resamples(clusters: tuple[str, ...], settings: Any) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.tasks.symbolic.comparison import FAMILIES
+from lib.tasks.symbolic.comparison import AWAY, FAMILIES
 from lib.tasks.symbolic.evaluate import GAINS, STRATEGIES
 from lib.tasks.symbolic.samples import ALL
 from lib.wording import bounded
@@ -31,8 +31,9 @@ def flat_rows(made: Mapping[str, Any]) -> list[dict[str, Any]]:
             row |= _of_set(place, found, row["n"])
             if place != ALL:
                 row |= _differences(place, table["differences"].get(place) or {})
-        for place in made["sets"]:
-            row |= bounded(f"transfer_to_{place}", table["transfer"].get(place))
+        for place in AWAY:
+            if place in made["sets"]:
+                row |= bounded(f"transfer_to_{place}", table["transfer"].get(place))
         rows.append(row)
     return rows
 
@@ -44,7 +45,7 @@ def _of_set(place: str, found: Mapping[str, Any], n: int | None) -> dict[str, An
         votes = found.get("votes", {}).get(strategy, {}).get("subsets", {})
         row |= bounded(f"{place}_{strategy}", votes.get(str(n)))
     for strategy in GAINS:
-        row |= bounded(f"{place}_{strategy}_gain", found.get("gain", {}).get(strategy))
+        row |= bounded(f"{place}_gain_{strategy}", found.get("gain", {}).get(strategy))
     row[f"{place}_unique"] = found.get("unique", {}).get("mean")
     row[f"{place}_solvable"] = found.get("solvable")
     for strategy in ("majority", "best"):
