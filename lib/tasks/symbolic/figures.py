@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -59,8 +59,8 @@ def _transfer(shown: Mapping[str, Any], away: list[str], comparison: Mapping[str
         drawn.append(
             Panel(
                 "",
-                f"accuracy on {SHORT[HOME]} (%)",
-                f"accuracy on {SHORT[place]} (%)",
+                f"accuracy, {SHORT[HOME]} (%)",
+                f"accuracy, {SHORT[place]} (%)",
                 series,
                 percent="xy",
                 identity=True,
@@ -68,20 +68,24 @@ def _transfer(shown: Mapping[str, Any], away: list[str], comparison: Mapping[str
                 ylim=WHOLE,
             )
         )
-    note = _note(comparison, f"greedy answers; crosses: {_level(comparison)} intervals")
+    axes = _differing([table for table in shown.values() if table["tuned"]])
+    beside = [f"beside tuned points: {', '.join(axes)}"] if axes else []
+    crosses = f"greedy answers; crosses: {_level(comparison)} intervals"
+    note = _note(comparison, crosses, *beside)
     return panels(drawn, "In- against out-of-distribution accuracy", note, (2.9, 2.6), columns=2)
 
 
 def _cloud(
     shown: Mapping[str, Any], own: list[str], place: str, model: str, tuned: bool, models: int
 ) -> Series:
-    """The base points of a model, or its tuned ones; beside each of several what it differs by."""
+    """The base points of a model, or its tuned ones; beside each of those what they differ by."""
     x, y = ([shown[n]["sets"][where]["accuracy"] for n in own] for where in (HOME, place))
     named = list(dict.fromkeys(table["model"] for table in shown.values())).index(model)
     style = category(2 * named)._replace(filled=tuned)
     name = model.rstrip("/").rpartition("/")[2]
     word = "tuned" if tuned else "base"
-    texts = [_rest(shown[n]) for n in own] if len(own) > 1 else [""] * len(own)
+    axes = _differing([table for table in shown.values() if table["tuned"]]) if tuned else []
+    texts = [", ".join(str(shown[n]["values"].get(axis, "")) for axis in axes) for n in own]
     return Series(
         f"{word} ({name})" if models > 1 else word,
         [rate["value"] for rate in x],
@@ -96,10 +100,10 @@ def _cloud(
     )
 
 
-def _rest(table: Mapping[str, Any]) -> str:
-    """What tells a point apart but its variant: `learning_rate 1e-05`."""
-    return ", ".join(f"{axis} {value}" for axis, value in table["values"].items()
-                     if axis != "variant")  # fmt: skip
+def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Axes but the variant in which these points differ."""
+    axes = dict.fromkeys(axis for table in tables for axis in table["values"] if axis != "variant")
+    return [a for a in axes if len({str(table["values"].get(a)) for table in tables}) > 1]
 
 
 def _differences(shown: Mapping[str, Any], comparison: Mapping[str, Any]) -> Figure:
@@ -115,7 +119,7 @@ def _differences(shown: Mapping[str, Any], comparison: Mapping[str, Any]) -> Fig
     note = _note(comparison, f"{_level(comparison)} bootstrap intervals, paired by question, not "
                  f"adjusted for {size} tests")  # fmt: skip
     title = "Greedy accuracy of tuned points minus that of their base model"
-    label = "difference in accuracy (points of %)"
+    label = "difference in accuracy (percentage points)"
     return intervals(names, *columns, [""] * len(names), title, label, note)
 
 

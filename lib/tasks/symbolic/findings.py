@@ -102,8 +102,8 @@ def _transfer(shown: Mapping[str, Any], place: str) -> str:
     if not each:
         return ""
     return (
-        f"Accuracy on {TITLES[HOME]} minus that on {TITLES[place]}: {'; '.join(each)}. The sets may "
-        f"differ in difficulty too, which only the base points tell."
+        f"Accuracy on {TITLES[HOME]} minus that on {TITLES[place]}: {'; '.join(each)}. The sets "
+        f"may differ in difficulty too, which only the base points tell."
     )
 
 
