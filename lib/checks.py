@@ -56,11 +56,36 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.sweep: found {train.sweep}, expected null: the task "
             f"{config.tasks[0]} has no score to choose weights by"
         )
+    _check_samples(study, config)
     _check_judge(study, config)
     if config.skip != study.config.skip:
         raise BadInput(f"{study.path}: skip: expected one list for the study, none of a variant")
     if train.fsdp and train.processes == 1:
         raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
+
+
+def _check_samples(study: Study, config: Config) -> None:
+    """Samples are drawn for a task that uses them, at a temperature, and enough for each vote."""
+    infer, draws = config.infer, config.evaluate.draws
+    if not infer.samples:
+        return
+    if not any(getattr(tasks.part(task, "schema"), "SAMPLED", False) for task in config.tasks):
+        raise BadInput(
+            f"{study.path}: infer.samples: found {infer.samples}, expected 0: no task of "
+            f"{listed(config.tasks)} uses more than one answer"
+        )
+    if infer.temperature == 0:
+        raise BadInput(
+            f"{study.path}: infer.temperature: found 0, expected a number above 0: "
+            f"infer.samples={infer.samples} greedy answers would all be the same"
+        )
+    if max(draws) > infer.samples:
+        raise BadInput(
+            f"{study.path}: evaluate.draws: found {max(draws)}, expected at most infer.samples = "
+            f"{infer.samples}: a vote cannot rest on more samples than are drawn"
+        )
+    if len(set(draws)) < len(draws):
+        raise BadInput(f"{study.path}: evaluate.draws: found {draws}, expected each number once")
 
 
 def _check_judge(study: Study, config: Config) -> None:
@@ -132,6 +157,8 @@ def unused_because(key: str, config: Config) -> str | None:
     """Why a point with this config ignores `key` of its config, or None where it does not."""
     section, _, name = key.partition(".")
     train = config.train
+    if key == "infer.samples" and not config.infer.samples:
+        return "no answer is drawn"
     owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
     if section != "train" or not owners:
         return None
@@ -146,4 +173,4 @@ def unused_because(key: str, config: Config) -> str | None:
 
 def _is_neutral(key: str, value: Value) -> bool:
     """Whether an unused key may be listed with this value, so that a grid reads well."""
-    return (key == "train.gamma" and value == 1) or value is None
+    return (key, value) in (("train.gamma", 1), ("infer.samples", 0)) or value is None

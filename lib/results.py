@@ -37,10 +37,17 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
         if ids:
             raise BadInput(f"{path}: {len(ids)} of {len(wanted)} test ids {what}: {listed(ids, 4)}")
     by_id = {prediction["id"]: prediction for prediction in found}
-    return [
-        {**by_id[r["id"]], **task.grade(r, by_id[r["id"]]["outputs"], by_id[r["id"]].get("scores"))}
-        for r in rows
-    ]
+    return [{**by_id[row["id"]], **_graded(task, row, by_id[row["id"]], path)} for row in rows]
+
+
+def _graded(task: Any, row: Row, prediction: Row, path: Path) -> Row:
+    if not hasattr(task, "regrade"):
+        return task.grade(row, prediction["outputs"], prediction.get("scores"))
+    try:
+        return task.regrade(row, prediction)
+    except KeyError as error:
+        raise BadInput(f"{path}: row {row['id']}: no {error}, which stage 3 writes; run it again "
+                       f"with --force") from None  # fmt: skip
 
 
 def status(study: Study, point: Point) -> str:

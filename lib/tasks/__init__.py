@@ -100,7 +100,11 @@ class DataPart(Protocol):
     # where `data` sections of one grid render prompts differently, such as "3shot": each rendering
     # of the splits `test` and `validation` is tokenised once; and
     #     correct(prediction) -> bool
-    # of a graded prediction, by which `train.sweep` chooses on the split `validation`.
+    # of a graded prediction, by which `train.sweep` chooses on the split `validation`; and
+    #     regrade(row, prediction) -> Row
+    # where `grade` needs more of a written prediction than its outputs and scores.
+    # A task that uses several answers to a prompt (`infer.samples`) says SAMPLED = True in its
+    # schema part.
     # A task whose rows are not one prompt and one answer has
     #     encode(row, tokenizer, data, max_length) -> dict | None
     # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for
