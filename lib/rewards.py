@@ -51,7 +51,7 @@ class RewardModel:
     """A reward model in memory."""
 
     def __init__(self, local: Local, precision: str) -> None:
-        """Load the weights; precision: bf16 or fp32. Raises BadInput where the head is not there."""
+        """Load the weights. precision: bf16 or fp32. Raises BadInput where some are not there."""
         import torch
         from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification
@@ -120,7 +120,7 @@ class RewardModel:
         free()
 
     def _padding(self, texts: Sequence[Ids]) -> int:
-        """The tokenizer's own padding, or where a text holds that, the first token that none has."""
+        """The tokenizer's own padding; where a text holds that, the first token that none holds."""
         held = {token for text in texts for token in text}
         own = self.local.tokenizer.pad_token_id
         return next(token for token in (own, *range(len(held) + 1)) if token not in held)
