@@ -1,8 +1,9 @@
 """Rewards of answers: the one logit of a sequence classifier that reads question and answer.
 
-Texts go in batches of about equal length, padded on the right with a token that none of them
-holds: such a model takes the logit at the last token that is not `pad_token_id`, so that with a
-padding that ends texts as well (often the end of sequence) it would read at another place.
+Texts go in batches of about equal length, padded on the right. Such a model takes the logit at the
+last token that is not its config's `pad_token_id`, or at the last of all where it has none. So that
+is what texts are padded with, or with a token that none of them holds: each gets the reward that it
+gets alone, whatever the tokenizer's padding is.
 Source: GenericForSequenceClassification of transformers; Skywork-Reward-V2's model card.
 """
 
@@ -72,7 +73,9 @@ class RewardModel:
         if lacking := sorted(found["missing_keys"]):
             raise BadInput(f"judge.model: {local.settings.model} lacks weights of its reward "
                            f"model: {', '.join(lacking[:3])}")  # fmt: skip
-        loaded.config.get_text_config().use_cache = False
+        self.text_config = loaded.config.get_text_config()
+        self.text_config.use_cache = False
+        self.padding = self.text_config.pad_token_id
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.model: Any = loaded.to(device).eval()
 
@@ -97,14 +100,14 @@ class RewardModel:
 
         for places in token_batches(list(map(len, texts)), TOKENS):
             batch = [texts[place] for place in places]
-            pad = self._padding(batch)
+            pad = self.padding if self.padding is not None else _absent(batch)
             width = max(map(len, batch))
             ids = torch.full((len(batch), width), pad)
             mask = torch.zeros_like(ids)
             for row, text in enumerate(batch):
                 ids[row, : len(text)] = torch.tensor(list(text))
                 mask[row, : len(text)] = 1
-            self.model.config.get_text_config().pad_token_id = pad
+            self.text_config.pad_token_id = pad
             ids, mask = ids.to(self.model.device), mask.to(self.model.device)
             with torch.inference_mode():
                 logits = self.model(input_ids=ids, attention_mask=mask).logits
@@ -119,12 +122,6 @@ class RewardModel:
         self.model = None
         free()
 
-    def _padding(self, texts: Sequence[Ids]) -> int:
-        """The tokenizer's own padding; where a text holds that, the first token that none holds."""
-        held = {token for text in texts for token in text}
-        own = self.local.tokenizer.pad_token_id
-        return next(token for token in (own, *range(len(held) + 1)) if token not in held)
-
 
 def token_batches(lengths: Sequence[int], most: int) -> list[list[int]]:
     """Places in batches of at most `most` tokens with padding, one text at least; longest first."""
@@ -134,3 +131,9 @@ def token_batches(lengths: Sequence[int], most: int) -> list[list[int]]:
             batches.append([])
         batches[-1].append(place)
     return batches
+
+
+def _absent(texts: Sequence[Ids]) -> int:
+    """The first token that no text holds."""
+    held = {token for text in texts for token in text}
+    return next(token for token in range(len(held) + 1) if token not in held)

@@ -1,11 +1,12 @@
 """Rewards against a plain forward pass, alone and in batches; what is no reward model."""
 
 import itertools
+import shutil
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 
 from lib import rewards
 from lib.errors import BadInput
@@ -41,35 +42,38 @@ def of(model: RewardModel, texts) -> list[float]:
     return [found[place] for place in range(len(texts))]
 
 
-def plain(directory, tokenizer) -> list[float]:
-    """Head times the hidden state of the last token of each conversation, one forward each."""
+def plain(directory, tokenizer, pad) -> list[float]:
+    """Head times the hidden state of the last token that is no `pad`, one forward each."""
     model = AutoModelForSequenceClassification.from_pretrained(directory, dtype=torch.float32)
     found = []
     for answer in ANSWERS:
         chat = [{"role": "user", "content": QUESTION},
                 {"role": "assistant", "content": answer.strip()}]  # fmt: skip
         ids = tokenizer.apply_chat_template(chat, return_dict=False, return_tensors="pt")
+        last = max(place for place, token in enumerate(ids[0].tolist()) if token != pad)
         with torch.inference_mode():
             hidden = model.model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
-            found.append(float(model.score(hidden[0, -1])))
+            found.append(float(model.score(hidden[0, last])))
+            assert float(model(ids).logits[0, 0]) == pytest.approx(found[-1], abs=1e-5)
     return found
 
 
-@pytest.mark.parametrize("pad", ["<|endoftext|>", "<|im_end|>", "\u010a"])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_reward_is_that_of_the_whole_text_alone_and_in_a_batch(
-    model, directory, monkeypatch, pad, side
+@pytest.mark.parametrize("pad", [None, "<|endoftext|>", "<|im_end|>", "\u010a"])
+def test_a_text_has_the_reward_that_it_has_alone(
+    directory, tokenizer, monkeypatch, tmp_path, pad, side
 ):
-    """Whatever the tokenizer's own padding is: one that ends every turn, or every text (newline).
-
-    Read at the last token that is not such a padding, a reward would be that of another place.
-    """
-    tokenizer = AutoTokenizer.from_pretrained(directory, pad_token=pad, padding_side=side)
-    model.local = model.local._replace(tokenizer=tokenizer)
-    wanted = plain(directory, tokenizer)
+    """In a batch too, whatever config and tokenizer pad with: nothing, or what texts end in."""
+    copy = shutil.copytree(directory, tmp_path / "model")
+    end = tokenizer.convert_tokens_to_ids("\u010a")
+    own = tokenizer.convert_tokens_to_ids(pad) if pad else None
+    put(copy / "config.json", pad_token_id=own)
+    put(copy / "tokenizer_config.json", pad_token="\u010a", padding_side=side)
+    model = RewardModel(open_reward(judge(copy)), "fp32")
+    wanted = plain(copy, tokenizer, own)
     assert max(abs(a - b) for a, b in itertools.combinations(wanted, 2)) > 0.5
     texts = [model.encode(QUESTION, answer) for answer in ANSWERS]
-    assert {text[-1] for text in texts} == {tokenizer.convert_tokens_to_ids("\u010a")}
+    assert {text[-1] for text in texts} == {end}
     for most in (1, 200, 10_000):
         monkeypatch.setattr(rewards, "TOKENS", most)
         assert of(model, texts) == pytest.approx(wanted, abs=1e-4)
