@@ -25,21 +25,20 @@ class Data(Strict):
     source: str
     config: str | None = None  # of a hub data set: apple/GSM-Symbolic has `main`, `p1` and `p2`
     split: str = "test"  # of a hub data set; apple/GSM-Symbolic has no other
-    # Our name → the file's. Apple's call the template `id`.
-    columns: dict[str, str] = {"template": "id"}
+    columns: dict[str, str] = {}  # our name → the file's: {template: name, question: problem}
+    instances: Count = 100  # of each template, where they are generated
+    held_out_templates: Annotated[int, Field(ge=0)] = 0  # drawn; no instance is trained on
 
     # The problems that the templates were made from, and others: GSM8K's test set, as hub id or
-    # file. Null: both kinds of test rows are instances, new_templates those of held-out templates.
+    # file. Null: new_templates are instances of the held-out templates.
     test_source: str | None = None
     test_config: str | None = None  # of a hub data set: openai/gsm8k has `main` and `socratic`
     test_split: str = "test"  # of a hub data set
     test_columns: dict[str, str] = {}  # our name → the file's: {template: gsm_symbolic_template}
     # JSON file {"same_templates": [ids], "new_templates": [ids]}, which names the rows to take.
     test_ids: str | None = None
-    held_out_templates: Count = 10  # without test_source: no instance of them is trained on
-    instances: Count = 100  # of each template, where they are generated
 
-    train_rows: Count | None = 4500  # evenly from the templates; null: all that there are
+    train_rows: Count | None = None  # evenly from the templates; null: all that there are
     # Instances that are neither trained on nor tested, to choose weights by (train.keep, .sweep).
     validation_rows: Annotated[int, Field(ge=0)] = 0
     set_rows: Count = 100  # of each set of test rows
