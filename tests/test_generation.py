@@ -162,6 +162,28 @@ class TestHuggingFace:
         assert made[::2] == engine.generate(prompts, FP32)
         assert made[1::2] == engine.generate(prompts, FP32, [1.5] * 5, [3] * 5, [3] * 5)
 
+    def test_heads_longer_than_a_sliding_window_are_read_once_too(self, tokenizer, tmp_path):
+        """As Gemma 3 has them: five layers that see a few tokens, and one that sees all."""
+        from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+        config = Gemma3TextConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=6,
+            num_attention_heads=2, num_key_value_heads=1, head_dim=16, sliding_window=8,
+            max_position_embeddings=512, pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        )  # fmt: skip
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            Gemma3ForCausalLM(config).save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        engine = HfEngine(Model(name=str(tmp_path)), FP32, tmp_path)
+        prompts, _ = token_ids(tokenizer)
+        found = engine.generate(prompts, FP32, [1.5] * 5, [0] * 5, [3] * 5)
+        for prompt, texts in zip(prompts, found, strict=True):
+            alone = [engine.generate([prompt], FP32, [1.5], [i])[0][0] for i in range(3)]
+            assert texts == alone
+        assert "sliding_attention" in engine.model.config.layer_types
+
     def test_samples_do_not_make_the_answer_of_a_prompt_hot(self, engine, tokenizer):
         prompts, _ = token_ids(tokenizer)
         hot = FP32.model_copy(update={"temperature": 1.5, "samples": 4})

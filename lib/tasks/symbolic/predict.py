@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from lib.grid import digest
+from lib.local_judge import Missing
 from lib.prepared import encoded_test
+from lib.rewards import open_reward
 from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
@@ -30,6 +32,9 @@ class Predictor:
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.served, self.rows = study, served, rows_of(study, task)
+        if study.config.judge.model is not None:
+            with suppress(Missing):  # `score` says so
+                open_reward(study.config.judge)  # refused now, and not after hours of answers
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
@@ -62,9 +67,8 @@ class Predictor:
         """The greedy answer to each prompt, and behind it the samples."""
         n, temperature = self.settings.samples, self.settings.temperature
         if not n:
-            found = self.engine.generate(prompts, self.settings, [0.0] * len(prompts))
-            return found
-        # Beside each other, so that an engine reads the prompt once for all nine.
+            return self.engine.generate(prompts, self.settings, [0.0] * len(prompts))
+        # Beside each other, so that an engine reads the prompt once for all of them.
         twice = [prompt for prompt in prompts for _ in range(2)]
         found = self.engine.generate(
             twice,

@@ -139,6 +139,21 @@ def test_a_model_without_a_single_logit_is_refused_and_nothing_written(scored, t
     assert seen == []
 
 
+def test_such_a_model_is_refused_before_hours_of_answers(trained, tiny_model, run_stage, snapshot):
+    study = trained(judge__kind="reward", judge__model=str(tiny_model))
+
+    def there() -> dict:
+        files = snapshot(study.directory)
+        return {name: content for name, content in files.items() if not name.endswith(".lock")}
+
+    before = there()
+    ended = run_stage("stage3_infer", study.path, "--index", "0-1")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: judge.model: {tiny_model} is a reward model without a sin")
+    assert ended.err.count("\n") == 1
+    assert there() == before
+
+
 def test_one_stage_answers_and_rewards_and_never_has_both_models(
     trained, reward_directory, run_stage, seen, monkeypatch
 ):
