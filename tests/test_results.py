@@ -230,9 +230,10 @@ def test_predictions_that_went_missing_are_named(prepared_study: str, fake) -> N
 
 def test_tables_of_a_comparison_are_written_as_their_names_say(tmp_path: Path) -> None:
     rows = [{"id": "a", "rate": 0.5}, {"id": "b", "rate": None}]
-    for name, table in {"summary.csv": rows, "samples_lr1e-05.jsonl": rows,
-                        "failures_lr0.5.md": "# Failures\n", "gamma0.5": {"rate": 0.5}}.items():  # fmt: skip
-        write_table(tmp_path, name, table)
+    write_table(tmp_path, "summary.csv", rows)
+    write_table(tmp_path, "samples_lr1e-05.jsonl", rows)
+    write_table(tmp_path, "failures_lr0.5.md", "# Failures\n")
+    write_table(tmp_path, "gamma0.5", {"rate": 0.5})
     assert (tmp_path / "summary.csv").read_text() == "id,rate\na,0.5\nb,\n"
     assert read_jsonl(tmp_path / "samples_lr1e-05.jsonl") == rows
     assert (tmp_path / "failures_lr0.5.md").read_text() == "# Failures\n"

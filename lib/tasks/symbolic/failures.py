@@ -121,7 +121,10 @@ def _question(number: int, one: Failure) -> list[str]:
     told = [f"{_code(answer)} ×{count}" for answer, count in numbers.most_common()]
     unread = sum(answer is None for answer in p["answers"])
     told += [f"no number ×{unread}"] if unread else []
-    about = f"{row['set']}, template {_code(row.get('template'))}"
+    template = row.get("template")
+    about = (
+        f"{row['set']}, {'template unknown' if template is None else 'template ' + _code(template)}"
+    )
     lines = [f"### {number}. {_code(row['id'])} ({about})", "", f"Gold: {_code(row['final'])}. "
              f"Answers: {', '.join(told)}."]  # fmt: skip
     for name, place in one.chosen.items():
