@@ -56,6 +56,11 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.sweep: found {train.sweep}, expected null: the task "
             f"{config.tasks[0]} has no score to choose weights by"
         )
+    if train.sweep and train.keep == "best":
+        raise BadInput(
+            f"{study.path}: train.keep: found 'best', expected 'last': train.sweep chooses the "
+            f"weights itself"
+        )
     _check_samples(study, config)
     _check_judge(study, config)
     if config.skip != study.config.skip:
@@ -106,6 +111,7 @@ def check(study: Study) -> None:
         check_point(study, values, study.resolve(values))
     _check_duplicates(study)
     _check_baseline(study)
+    _check_models(study)
 
 
 def _check_keys(study: Study) -> None:
@@ -151,6 +157,22 @@ def _check_baseline(study: Study) -> None:
             f"{nearest(axis, ['variant', *study.axes])}"
         )
     study.baseline()
+
+
+def _check_models(study: Study) -> None:
+    """A task that encodes its own rows has one tokenizer: which rows it keeps hangs on that."""
+    task, models = study.config.tasks[0], study.model_sections()
+    if len(models) > 1 and hasattr(tasks.part(task, "data"), "encode"):
+        keys = [
+            key
+            for key in type(models[0]).model_fields
+            if len({str(getattr(model, key)) for model in models}) > 1
+        ]
+        found = listed(repr(getattr(model, keys[0])) for model in models)
+        raise BadInput(
+            f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
+            f"which rows the task {task} keeps hangs on it"
+        )
 
 
 def unused_because(key: str, config: Config) -> str | None:

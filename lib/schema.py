@@ -124,7 +124,8 @@ class Train(Strict):
     seed: Seed = 42
 
     eval_steps: Count | None = None  # steps between two validations; null: only at the end
-    keep: Literal["best", "last"] = "last"  # the weights of the best validation, or the last ones
+    # The weights of the best validation (pairs: by accuracy; answers: by loss), or the last ones.
+    keep: Literal["best", "last"] = "last"
     # Weights kept along the run, evenly; stage 3 keeps those that answer the validation rows best.
     sweep: Count | None = None
     diverge_norm: Positive | None = None  # a gradient norm above this …

@@ -16,7 +16,13 @@ from contextlib import nullcontext
 
 from lib.checkpoints import check_adapter, check_directory
 from lib.grid import digest
-from lib.prepared import encoded_pairs, encoded_training, split_size, train_identity
+from lib.prepared import (
+    encoded_held_out,
+    encoded_pairs,
+    encoded_training,
+    split_size,
+    train_identity,
+)
 from lib.provenance import provenance
 from lib.runs import (
     is_done,
@@ -111,7 +117,10 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         if steps:
             rows = encoded_pairs(study, "train") if on_pairs else encoded_training(study, point)
             pairs = pair_splits(study) if on_pairs else None
-            outcome = train_point(point, rows, directory, lambda: bool(request), pairs, say)
+            held_out = None if on_pairs else encoded_held_out(study, point)
+            outcome = train_point(
+                point, rows, directory, lambda: bool(request), pairs, say, held_out
+            )
         else:
             save_untrained(point)
             outcome = Outcome("done", 0, 0)

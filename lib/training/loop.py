@@ -22,8 +22,8 @@ from lib.study import Point
 from lib.training.pair_data import PairSplits, check_pairs, pair_references, training_rows
 from lib.training.saving import KeepSweep, keep_as_model, last_checkpoint, save_model
 from lib.training.scoring import Stopped
-from lib.training.steps import row_order, step_count, sweep_steps
-from lib.training.validating import Validation
+from lib.training.steps import check_eval_steps, row_order, step_count, sweep_steps
+from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
 
 BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
@@ -50,11 +50,13 @@ def train_point(
     stop: Callable[[], bool],
     pairs: PairSplits | None = None,
     say: Callable[[str], None] = print,
+    held_out: Any = None,
 ) -> Outcome:
     """Train a point on encoded rows (a datasets.Dataset); all files go to `directory`.
 
     Picks up the last complete checkpoint there. `stop()` is asked at every step boundary.
-    `pairs`: what objectives of kind "pairs" need beside their rows. `say` gets a line on adapters.
+    `pairs`: what objectives of kind "pairs" need beside their rows. `held_out`: encoded rows that
+    objectives on answers are validated on, None for no validation. `say` gets a line on adapters.
     """
     config = point.config
     train = config.train
@@ -70,7 +72,7 @@ def train_point(
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
     order = row_order(len(rows), steps * train.batch_size, train.seed)
-    validation = None
+    measure = None
     if on_pairs:
         ranks = arguments.process_index, arguments.world_size
         try:
@@ -78,12 +80,14 @@ def train_point(
         except Stopped:
             return Outcome("stopped", 0, steps)
         ordered = training_rows(rows, logps[pairs.train], order, train)
-        if (held_out := pairs.held_out) is not None:
-            validation = Validation(
-                held_out, logps[pairs.validation], train, steps, directory / BEST
-            )
+        if pairs.held_out is not None:
+            measure = pair_measure(pairs.held_out, logps[pairs.validation], train)
     else:
         ordered = rows.select(order)
+        if held_out is not None:
+            check_eval_steps(train, steps)
+            measure = answer_measure(held_out, train)
+    validation = Validation(measure, train, steps, directory / BEST) if measure else None
     watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)
     start = last_checkpoint(directory)
     sweep = KeepSweep(directory / "sweep", sweep_steps(train, steps), train, start is not None)
@@ -129,7 +133,7 @@ def _trainer(train: Train, pad: int, validation: Validation | None) -> Callable[
         from lib.training.causal import CausalTrainer, collate
 
         collator = partial(collate, pad=pad, weighted_class=train.weighted_class)
-        return partial(CausalTrainer, settings=train, data_collator=collator)
+        return partial(CausalTrainer, settings=train, data_collator=collator, validate=validation)
     if kind == "pairs":
         from lib.training.pairs import PairsTrainer, collate
 
