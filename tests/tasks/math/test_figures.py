@@ -2,9 +2,10 @@
 
 import pytest
 
+from lib.curves import curve, diverged_at
 from lib.tasks.math.evaluate import compare
 from lib.tasks.math.figures import comparison_figures
-from lib.tasks.math.point_figures import curve, diverged_at, point_figures
+from lib.tasks.math.point_figures import point_figures
 from tests.tasks.math.made import SETTINGS, point, row, study
 
 
