@@ -54,6 +54,7 @@ def trained(small_path, fake, tiny_model: Path) -> Callable[..., Study]:
             prepare(study)
             one, two = study.points()
             shutil.copytree(tiny_model, one.directory / "model")
+            two.directory.mkdir(parents=True)
             changed(tiny_model, two.directory / "model")
             for point in (one, two):
                 fake.trained(study, point)

@@ -47,7 +47,7 @@ def test_stage_3_writes_samples_with_their_seeds(trained, run_stage, engines):
         engine = start_engine(point.config.model, point.config.infer, point.directory / "model")
         made = read_jsonl(point.directory / "predictions.jsonl")
         prompts = encoded_test(study, point)
-        assert [one["id"] for one in made] == [row["id"] for row in rows] == prompts["id"]
+        assert [one["id"] for one in made] == [row["id"] for row in rows] == [*prompts["id"]]
         for one, row, prompt in zip(made, rows, prompts["input_ids"], strict=True):
             first = first_seed(row["id"])
             assert one["seeds"] == [first, first + 1, first + 2]

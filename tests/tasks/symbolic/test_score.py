@@ -9,6 +9,7 @@ from lib.errors import BadInput
 from lib.hf_engine import HfEngine
 from lib.rewards import RewardModel, open_reward
 from lib.runs import done_mark, read_jsonl, write_jsonl
+from lib.schema import Judge
 from lib.tasks.symbolic.score import score
 from lib.testsets import rows_of
 from tests.reward_models import put
@@ -108,9 +109,13 @@ def test_what_was_rewarded_is_kept_and_a_stop_leaves_what_is_whole(scored, seen,
 
 
 def test_an_answer_that_cannot_be_read_whole_has_no_reward(scored, reward_directory, tmp_path):
-    """The model reads so few tokens that the longer questions do not fit."""
+    """The model reads so few tokens that the longer half of the questions does not fit."""
+    _, _, study = scored(judge__model=None)
+    model = RewardModel(open_reward(Judge(kind="reward", model=str(reward_directory))), "fp32")
+    rows = rows_of(study, "symbolic")
+    lengths = sorted(len(model.encode(row["prompt"]["question"], "#### 1")) for row in rows)
     short = shutil.copytree(reward_directory, tmp_path / "short")
-    put(short / "config.json", max_position_embeddings=120)
+    put(short / "config.json", max_position_embeddings=lengths[len(lengths) // 2])
     done, said, study = scored(judge__model=str(short))
     found = [reward for one in judgments(study.point(0)) for reward in one["rewards"]]
     assert done
