@@ -11,7 +11,17 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
-from lib.runs import checksum, done_mark, is_done, read_json, read_jsonl, unchanged
+from lib.runs import (
+    checksum,
+    done_mark,
+    is_done,
+    read_json,
+    read_jsonl,
+    unchanged,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
 from lib.testsets import predict_identity
@@ -127,6 +137,20 @@ def _checksum(path: Path) -> str:
     if not path.exists():
         raise BadInput(f"{path}: missing, though stage 3 finished; run it again with --force")
     return checksum(path)[:12]
+
+
+def write_table(directory: Path, name: str, table: Any) -> None:
+    """Write a further table of a comparison; the ending of its name says how.
+
+    .csv and .jsonl: rows; .md: text; a name without such an ending gets .json.
+    """
+    writers = {".csv": lambda p, t: write_text(p, as_csv(t)), ".jsonl": write_jsonl,
+               ".md": write_text}  # fmt: skip
+    for ending, write in writers.items():
+        if name.endswith(ending):
+            write(directory / name, table)
+            return
+    write_json(directory / f"{name}.json", table)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

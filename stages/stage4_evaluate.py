@@ -18,7 +18,7 @@ from lib import tasks
 from lib.errors import BadInput, listed
 from lib.grid import digest
 from lib.progress import tracked
-from lib.results import as_csv, inputs_of, read_point, status
+from lib.results import as_csv, inputs_of, read_point, status, write_table
 from lib.runs import done_mark, mark_done, write_json, write_text
 from lib.study import Point, Study
 from lib.testsets import rows_of
@@ -85,7 +85,11 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
             elif not same or result.metrics is None:
                 part = tasks.part(task, "evaluate")
                 wanted = rows[task][: point.config.infer.rows]
-                result.metrics = part.evaluate(wanted, result.predictions, settings)
+                try:
+                    result.metrics = part.evaluate(wanted, result.predictions, settings)
+                except BadInput as error:
+                    path = point.directory / f"{study.named('predictions', task)}.jsonl"
+                    raise BadInput(f"{path}: {error}") from None
                 name = f"{study.named('metrics', task)}.json"
                 write_json(point.directory / name, result.metrics)
         first, *others = of_point
@@ -101,10 +105,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
     for name, table in made.files.items():
-        if name.endswith(".csv"):
-            write_text(comparison / name, as_csv(table))
-        else:
-            write_json(comparison / f"{name}.json", table)
+        write_table(comparison, name, table)
     write_text(comparison / "criteria.md", made.criteria)
     mark_done(comparison, "evaluate", inputs)
     say(f"comparison: {comparison / 'aggregated_metrics.csv'}")

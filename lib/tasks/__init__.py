@@ -135,7 +135,10 @@ class EvaluatePart(Protocol):
     """`lib/tasks/<task>/evaluate.py`: no torch."""
 
     def evaluate(self, rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
-        """metrics.json of one point. `settings`: the study's `evaluate` section."""
+        """metrics.json of one point. `settings`: the study's `evaluate` section.
+
+        Raises BadInput that names the row; stage 4 puts the file of predictions before it.
+        """
 
     def compare(self, points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
         """What the points say together. Points without metrics are in the list, and are shown."""
@@ -158,7 +161,7 @@ class Comparison:
     """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown.
 
     `files`: further tables, each a file of its name beside the comparison: rows under a name that
-    ends in .csv as CSV, all else as JSON.
+    ends in .csv or .jsonl, text under one that ends in .md, all else as JSON.
     """
 
     tables: dict[str, Any]

@@ -15,7 +15,7 @@ from lib.tasks.preference.cells import Line, Setting, cells, lines_of, settings_
 from lib.tasks.preference.criteria import signed
 from lib.tasks.preference.evaluate import compare, evaluate
 from lib.tasks.preference.measures import Measure, averages, paired
-from lib.tasks.preference.metrics import rate, wins
+from lib.tasks.preference.metrics import wins
 from tests.tasks.preference.made import SEEDS, SETTINGS, grid, log, prediction, ratings, study
 
 
@@ -154,9 +154,8 @@ def test_accuracy_by_source():
     assert evaluate(rows(4), predictions, SETTINGS)["by_source"] == {}
 
 
-def test_wins_and_their_rate():
+def test_wins():
     assert wins(np.array([[2, 1], [1, 2], [1, 1.0]])).tolist() == [1, 0, 0.5]
-    assert rate(np.array([]), np.empty((0, 0)), 0, 0.95)["value"] is None
 
 
 # -- measures --------------------------------------------------------------------------------------
