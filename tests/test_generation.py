@@ -116,6 +116,17 @@ class TestHuggingFace:
         engine = HfEngine(Model(name=str(tiny_model)), FP32, tmp_path / "ending")
         assert engine.generate([prompt], FP32) == [[tokenizer.decode(made[:place])]]
 
+    def test_what_a_models_authors_sample_with_changes_nothing(
+        self, engine, tiny_model, tokenizer, tmp_path
+    ):
+        """Qwen2.5 comes with a repetition penalty, which vLLM does not take up either."""
+        prompts, _ = token_ids(tokenizer)
+        habits = {"do_sample": True, "temperature": 0.7, "top_k": 1, "repetition_penalty": 9.0}
+        other = copied(tiny_model, tmp_path / "habits")
+        (other / "generation_config.json").write_text(json.dumps(habits))
+        found = HfEngine(Model(name=str(tiny_model)), FP32, other).generate(prompts, FP32)
+        assert found == engine.generate(prompts, FP32)
+
     def test_sampling_is_seeded(self, engine, tokenizer):
         prompts, _ = token_ids(tokenizer)
         hot = FP32.model_copy(update={"temperature": 1.5})
