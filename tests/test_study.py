@@ -457,6 +457,12 @@ def test_the_baseline_is_found_wherever_it_stands(write_study) -> None:
         assert study.baseline() == study.point(2)
 
 
+def test_a_threshold_of_no_variant(write_study) -> None:
+    given = {"evaluate.thresholds": {"acept": {"accuracy": 0.5}}}
+    with pytest.raises(BadInput, match=r"evaluate.thresholds: unknown variant 'acept'.*'accept'\?"):
+        load_study(write_study(given))
+
+
 def test_a_point_is_found_by_name(write_study) -> None:
     study = load_study(write_study())
     assert study.point_by_name("reject_gamma2").index == 2
