@@ -41,6 +41,25 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
     return tokenizer
 
 
+def context_length(model: Model, directory: str | None = None) -> int | None:
+    """Tokens that a model can read and write together; None where its config does not tell.
+
+    Raises BadInput where there is no config.
+    """
+    from transformers import AutoConfig
+
+    name = directory or model.name
+    check_directory(name)
+    try:
+        config = AutoConfig.from_pretrained(name, **_hub(model, name)).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        raise _not_loaded(name, error) from None
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") in ("linear", "dynamic"):  # positions go beyond those of training
+        return None
+    return getattr(config, "max_position_embeddings", None)
+
+
 def load_base(model: Model, dtype: torch.dtype, directory: str | None = None, **more: Any) -> Any:
     """A causal language model from a hub id or a directory of safetensors.
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -227,6 +229,23 @@ class TestWholeWeights:
         with whole_weights(model, tmp_path, "bf16") as directory:
             kinds = {w.dtype for w in load_file(directory / "model.safetensors").values()}
         assert kinds == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(("room", "asked"), [(600, 512), (500, 500), (None, 512)])
+def test_vllm_is_asked_for_no_more_than_the_models_context(
+    tiny_model, tokenizer, monkeypatch, room, asked
+):
+    """It would refuse to start; that is seen only once the training is done."""
+    given = {}
+
+    def start(**settings):
+        given.update(settings)
+        return SimpleNamespace(get_tokenizer=lambda: tokenizer)
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=start))
+    model = Model(name=str(tiny_model), max_length=512)
+    VllmEngine(model, FP32, tiny_model, room)
+    assert given["max_model_len"] == asked
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from lib.errors import BadInput
 from lib.models import (
+    context_length,
     described,
     load_base,
     load_for_training,
@@ -33,6 +34,15 @@ def loaded(tiny_model: Path, **train):
 
 def trainable(model) -> dict[str, torch.Tensor]:
     return {name: w for name, w in model.named_parameters() if w.requires_grad}
+
+
+@pytest.mark.parametrize(("kind", "known"), [("default", 512), ("yarn", 512), ("linear", None)])
+def test_the_context_is_that_of_the_config(tiny_model, tmp_path, kind, known):
+    config = read_json(tiny_model / "config.json")
+    config["rope_parameters"] = {"rope_type": kind, "factor": 2.0, "rope_theta": 10000.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").symlink_to(tiny_model / "model.safetensors")
+    assert context_length(Model(name=str(tmp_path))) == known
 
 
 class TestLoading:

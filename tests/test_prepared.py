@@ -445,6 +445,15 @@ def test_a_prompt_that_cannot_be_cut_is_named_with_its_length(write_study, tiny_
         prepare(study)
 
 
+def test_a_prompt_may_not_be_longer_than_the_models_context(write_study, tiny_model) -> None:
+    given = {"model.name": str(tiny_model)}
+    prepare(load_study(write_study(given | {"model.max_length": 512})))
+    message = f"model.max_length: found 513, expected at most 512, the context of {tiny_model}"
+    with pytest.raises(BadInput, match=message):
+        prepare(load_study(write_study(given | {"model.max_length": 513, "name": "longer"})))
+    assert not (Path(load_study(write_study()).results_dir) / "longer").exists()
+
+
 def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study: str) -> None:
     study = load_study(prepared_study, ["evaluate.full_test=true"])
     with pytest.raises(BadInput, match="data holds .*: evaluate.full_test was None, is True"):
