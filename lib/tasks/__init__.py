@@ -112,6 +112,14 @@ class DataPart(Protocol):
 class ScorePart(Protocol):
     """`lib/tasks/<task>/score.py`, where a second model scores what was predicted."""
 
+    def check(
+        self, study: Any, task: str, points: Sequence[Any], environ: Mapping[str, str]
+    ) -> None:
+        """Raise BadInput for a judge that could not be asked; called before anything is predicted.
+
+        `points`: those that will be predicted and scored.
+        """
+
     def score(
         self,
         study: Any,
