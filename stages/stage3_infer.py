@@ -43,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             trained.append(point)
     for task in study.tasks:
-        if tasks.has_part(task, "score"):  # told now, and not after hours of answers
-            tasks.part(task, "score").check(study, task, trained, os.environ)
+        part = tasks.part(task, "score") if tasks.has_part(task, "score") else None
+        if hasattr(part, "check"):  # told now, and not after hours of answers
+            part.check(study, task, trained, os.environ)
     from lib.training.stopping import stop_on_signal
 
     with stop_on_signal() as request:

@@ -395,10 +395,19 @@ def of_renderings(write_study, tiny_model, monkeypatch) -> str:
     monkeypatch.setattr(task, "prompting", lambda data: data.system or "", raising=False)
     changes = {
         "variants/accept/data.system": "once",
+        "variants/accept/train.epochs": 0,  # untrained models may be asked in any words
         "variants/reject/data.system": "once",
+        "variants/reject/train.epochs": 0,
         "model.name": str(tiny_model),
     }
     return write_study(changes)
+
+
+def test_no_point_is_trained_on_other_words_than_it_is_tested_on(of_renderings: str) -> None:
+    text = Path(of_renderings).read_text(encoding="utf-8")
+    Path(of_renderings).write_text(text.replace("train.epochs: 0", "train.epochs: 1"))
+    with pytest.raises(BadInput, match="the point accept_gamma2 words its training prompts unlike"):
+        prepare(load_study(of_renderings))
 
 
 def test_each_rendering_of_the_prompts_is_tokenised_once(of_renderings: str, tokenizer) -> None:

@@ -110,15 +110,11 @@ class DataPart(Protocol):
 
 
 class ScorePart(Protocol):
-    """`lib/tasks/<task>/score.py`, where a second model scores what was predicted."""
+    """`lib/tasks/<task>/score.py`, where a second model scores what was predicted.
 
-    def check(
-        self, study: Any, task: str, points: Sequence[Any], environ: Mapping[str, str]
-    ) -> None:
-        """Raise BadInput for a judge that could not be asked; called before anything is predicted.
-
-        `points`: those that will be predicted and scored.
-        """
+    It may also have check(study, task, points, environ), which raises BadInput for a model that
+    could not score these points; stage 3 calls it before anything is predicted.
+    """
 
     def score(
         self,
