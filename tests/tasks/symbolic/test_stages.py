@@ -19,8 +19,8 @@ def predict(study, rewards=True, spoil=None):
     for which, point in enumerate(study.points()):
         made, judged = [], []
         for place, row in enumerate(rows):
-            texts = ["So 1.", "So 1.", f"#### {row['final']}"]
-            texts = texts if place == 0 else texts[::-1]
+            right, wrong = f"#### {row['final']}", "So it is 0.5."
+            texts = [wrong, wrong, right] if place == 0 else [right, right, wrong]
             if spoil and which and spoil[0] in (None, place):
                 texts = texts[: spoil[1]]
             made.append({"id": row["id"], "prompt_hash": "0", "outputs": texts,
@@ -96,5 +96,6 @@ def test_samples_that_do_not_fit_are_one_line_that_names_the_file(
     path = list(study.points())[1].directory / "predictions.jsonl"
     assert f"{path}: " in ended.err
     assert message in ended.err
-    assert ended.err.count("\n") == 1
+    assert ended.err.count("error:") == 1
     assert not (study.directory / "comparison").exists()
+    assert not list(study.directory.glob("*/metrics.json"))
