@@ -112,6 +112,12 @@ def check(study: Study) -> None:
     _check_duplicates(study)
     _check_baseline(study)
     _check_models(study)
+    for variant in study.config.evaluate.thresholds:
+        if variant not in study.variants:
+            raise BadInput(
+                f"{study.path}: evaluate.thresholds: unknown variant {variant!r}, expected one of "
+                f"{listed(study.variants)}{nearest(variant, study.variants)}"
+            )
 
 
 def _check_keys(study: Study) -> None:

@@ -132,11 +132,15 @@ def _tokenised(
     study: Study, task: Any, splits: Mapping[str, list[tasks.Row]]
 ) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
     """(directory → what is tokenised for its model, rows, counts for the manifest)."""
-    from lib.models import load_tokenizer
+    from lib.models import context_length, load_tokenizer
 
     encoded, cut = {}, {}
     for model in study.model_sections():
         tokenizer, name = load_tokenizer(model), directory_of(study, model)
+        context = context_length(model)
+        if context is not None and model.max_length > context:
+            raise BadInput(f"model.max_length: found {model.max_length}, expected at most "
+                           f"{context}, the context of {model.name}")  # fmt: skip
         if hasattr(task, "encode"):  # of one model, see lib.checks
             made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
             return {name: made}, rows, counts

@@ -25,6 +25,7 @@ from lib.study_file import (
     axes_and_variants,
     bundle,
     expect,
+    name_keys,
     read_file,
     refuse_swept,
     without_model,
@@ -235,6 +236,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
     for key, value in own.items():
         put(raw, key, value, f"command line: {key}")
+    name_keys(raw, path)
     axes, variants = axes_and_variants(raw, path)
     raw["trial"] = bundle(raw.get("trial") or {}, f"{path}: trial")
     blocks = expect(raw, "grid", list, path)
