@@ -137,10 +137,10 @@ def _tokenised(
     encoded, cut = {}, {}
     for model in study.model_sections():
         tokenizer, name = load_tokenizer(model), directory_of(study, model)
-        most, context = model.max_length, context_length(model)
-        if context is not None and most > context:
-            raise BadInput(f"model.max_length: found {most}, expected at most {context}, the "
-                           f"context of {model.name}")  # fmt: skip
+        context = context_length(model)
+        if context is not None and model.max_length > context:
+            raise BadInput(f"model.max_length: found {model.max_length}, expected at most "
+                           f"{context}, the context of {model.name}")  # fmt: skip
         if hasattr(task, "encode"):  # of one model, see lib.checks
             made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
             return {name: made}, rows, counts

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from lib.grid import digest
-from lib.local_judge import Missing
 from lib.prepared import encoded_test
-from lib.rewards import open_reward
 from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
@@ -32,9 +30,6 @@ class Predictor:
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.served, self.rows = study, served, rows_of(study, task)
-        if study.config.judge.model is not None:
-            with suppress(Missing):  # `score` says so
-                open_reward(study.config.judge)  # refused now, and not after hours of answers
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:

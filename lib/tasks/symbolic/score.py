@@ -9,6 +9,7 @@ rewards: of the samples, in their order. Null: of an answer that the model canno
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from lib.local_judge import Local, Missing
@@ -21,6 +22,17 @@ from lib.tasks import Row
 from lib.testsets import rows_of
 
 Pair = tuple[str, str]  # question and answer
+
+
+def check(study: Study, task: str, points: Sequence[Point], environ: Mapping[str, str]) -> None:
+    """Raise BadInput for a model that gives no reward, where there are answers left to reward.
+
+    One that is not to be had is no error: `score` says so.
+    """
+    marks = (done_mark(point.directory, f"judge_{task}") for point in points)
+    if study.config.judge.model is not None and rows_of(study, task) and not all(marks):
+        with suppress(Missing):
+            open_reward(study.config.judge)
 
 
 def score(
