@@ -170,7 +170,7 @@ def encoded_training(study: Study, point: Point) -> Any:
     return rows.select(np.load(directory / f"{name}.npy"))
 
 
-def encoded_pairs(study: Study, name: str) -> Any:
+def encoded_split(study: Study, name: str) -> Any:
     """A split's pairs as a datasets.Dataset, see lib.encoding.encode_pair, and their `id`.
 
     Raises BadInput where the data of the study have no such split.

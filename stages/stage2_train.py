@@ -16,7 +16,7 @@ from contextlib import nullcontext
 
 from lib.checkpoints import check_adapter, check_directory
 from lib.grid import digest
-from lib.prepared import encoded_pairs, encoded_training, split_size, train_identity
+from lib.prepared import encoded_split, encoded_training, split_size, train_identity
 from lib.provenance import provenance
 from lib.runs import (
     is_done,
@@ -109,7 +109,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
-            rows = encoded_pairs(study, "train") if on_pairs else encoded_training(study, point)
+            rows = encoded_split(study, "train") if on_pairs else encoded_training(study, point)
             pairs = pair_splits(study) if on_pairs else None
             outcome = train_point(point, rows, directory, lambda: bool(request), pairs, say)
         else:

@@ -21,7 +21,7 @@ from lib.progress import tracked
 from lib.results import as_csv, inputs_of, read_point, status
 from lib.runs import done_mark, mark_done, write_json, write_text
 from lib.study import Point, Study
-from lib.testsets import rows_of
+from lib.testsets import own_rows, rows_of
 from stages.command import DONE, load, parser, run, say
 
 
@@ -84,7 +84,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
                 result.metrics = None
             elif not same or result.metrics is None:
                 part = tasks.part(task, "evaluate")
-                wanted = rows[task][: point.config.infer.rows]
+                wanted = own_rows(task, rows[task], point.config)[: point.config.infer.rows]
                 result.metrics = part.evaluate(wanted, result.predictions, settings)
                 name = f"{study.named('metrics', task)}.json"
                 write_json(point.directory / name, result.metrics)

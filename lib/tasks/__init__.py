@@ -58,6 +58,8 @@ class PointResult:
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
     others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
+    # What training left beside its log: `usage`, `importance`; None where a run leaves none.
+    records: dict[str, Any] = field(default_factory=dict)
 
 
 class DataPart(Protocol):
@@ -100,7 +102,11 @@ class DataPart(Protocol):
     # where `data` sections of one grid render prompts differently, such as "3shot": each rendering
     # of the splits `test` and `validation` is tokenised once; and
     #     correct(prediction) -> bool
-    # of a graded prediction, by which `train.sweep` chooses on the split `validation`.
+    # of a graded prediction, by which `train.sweep` chooses on the split `validation`; and
+    #     tested(row, data) -> bool
+    # where not every point predicts all rows of the splits `test` and `validation`; and
+    #     labels(data) -> list[str]
+    # where rows are classified: the classes, by number.
     # A task whose rows are not one prompt and one answer has
     #     encode(row, tokenizer, data, max_length) -> dict | None
     # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for

@@ -13,7 +13,7 @@ import torch
 
 from lib.errors import BadInput
 from lib.grid import digest
-from lib.prepared import encoded_pairs, read_manifest
+from lib.prepared import encoded_split, read_manifest
 from lib.schema import Train
 from lib.study import Point, Study
 from lib.training.pairs import pair_lengths
@@ -49,7 +49,7 @@ def pair_splits(study: Study) -> PairSplits:
     kept = manifest["splits"]
     return PairSplits(
         study.directory,
-        {name: encoded_pairs(study, name) for name in kept},
+        {name: encoded_split(study, name) for name in kept},
         {name: split["sha256"] for name, split in kept.items()}
         | {"settings": digest(manifest["identity"])},
     )
