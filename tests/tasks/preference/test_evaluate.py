@@ -8,12 +8,12 @@ import sys
 import numpy as np
 import pytest
 
+from lib.rates import rate
 from lib.statistics import wilson
 from lib.tasks.preference import measures, variance
 from lib.tasks.preference.cells import Line, Setting, cells, lines_of, settings_of
-from lib.tasks.preference.criteria import signed
 from lib.tasks.preference.evaluate import compare, evaluate
-from lib.tasks.preference.metrics import rate, wins
+from lib.tasks.preference.metrics import wins
 from tests.tasks.preference.made import (
     SEEDS,
     SETTINGS,
@@ -556,10 +556,6 @@ def test_validation_accuracy_is_that_of_the_kept_weights():
     assert validation_accuracy(point) == 0.6
     point.train_log = log(validation=False)
     assert validation_accuracy(point) is None
-
-
-def test_signed():
-    assert [signed(v) for v in (1.25, -0.31, -0.01, 0.04)] == ["+1.2", "−0.3", "0.0", "0.0"]
 
 
 def test_no_torch():
