@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from lib.paired import Measure, averages, paired, spread
 from lib.tasks import PointResult, Row
 from lib.tasks.preference import criteria, significance, variance
 from lib.tasks.preference.cells import (
@@ -22,14 +23,10 @@ from lib.tasks.preference.cells import (
 from lib.tasks.preference.measures import (
     ACCURACY,
     MT_BENCH,
-    Measure,
     accuracy,
-    averages,
     judged,
     measured,
     mt_bench,
-    paired,
-    spread,
 )
 from lib.tasks.preference.metrics import RATES
 from lib.wording import bounded
@@ -54,7 +51,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
                    "validation_accuracy": mean | null,
                    "against_baseline": {measure: a member of `significance`}}],
      "lines": [label, …],
-     "low_beta": {measure: TD-DPO at β 0.01, τ 0.5 against the best DPO, as `measures.paired`},
+     "low_beta": {measure: TD-DPO at β 0.01, τ 0.5 against the best DPO, as `lib.paired.paired`},
      "variance": {measure: `variance.over_beta`}, "significance": `significance.families`}
 
     `values` of a metric holds every seed, null where it has none; mean and sd are over the others.

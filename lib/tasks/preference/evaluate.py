@@ -12,16 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lib.rates import mean, rate, unknown
 from lib.statistics import resample_counts
 from lib.tasks import Comparison, PointResult, Row
 from lib.tasks.preference.metrics import (
     RATES,
     log_ratios,
-    mean,
     outcomes,
     quantiles,
-    rate,
-    unknown,
     wins,
 )
 from lib.wording import markdown
