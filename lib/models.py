@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from lib.checkpoints import check_directory
-from lib.errors import BadInput
+from lib.errors import BadInput, listed, nearest
 from lib.schema import Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
@@ -34,27 +34,31 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(name, **_hub(model, name))
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(name, error) from None
-    if tokenizer.eos_token_id is None:
+    # An encoder's ends its text with a separator, and writes nothing.
+    if tokenizer.eos_token_id is None and tokenizer.cls_token_id is None:
         raise BadInput(f"model.name: the tokenizer of {name} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def load_base(model: Model, dtype: torch.dtype, directory: str | None = None, **more: Any) -> Any:
+def load_base(
+    model: Model, dtype: torch.dtype, directory: str | None = None, kind: Any = None, **more: Any
+) -> Any:
     """A causal language model from a hub id or a directory of safetensors.
 
-    Raises BadInput where it cannot be had or has no weights.
+    `kind`: another class of transformers' automatic ones. Raises BadInput where it cannot be had or
+    has no weights.
     """
     from transformers import AutoModelForCausalLM
 
     name = directory or model.name
     check_directory(name)
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        return (kind or AutoModelForCausalLM).from_pretrained(
             name, dtype=dtype, use_safetensors=True, **_hub(model, name), **more
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, error) from None
 
 
@@ -123,10 +127,32 @@ def nf4_fault() -> str | None:
 
 def with_adapters(loaded: Any, lora: Lora) -> Any:
     """The model with fresh adapters. Raises BadInput where it has no such modules or layers."""
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
 
+    return adapted(loaded, lora_config(lora, LoraConfig))
+
+
+def adapted(loaded: Any, config: Any) -> Any:
+    """The model with the adapters of a PEFT config.
+
+    Raises BadInput where it has no such modules, with the nearest names of those it has.
+    """
+    from peft import get_peft_model
+
+    if not isinstance(config.target_modules, str):
+        left_out = config.exclude_modules or ()
+        modules = loaded.named_modules()
+        linear = [n for n, m in modules if isinstance(m, torch.nn.Linear) and n not in left_out]
+        there = sorted({name.rpartition(".")[2] for name in linear})
+        for target in sorted(config.target_modules or ()):
+            if not any(name == target or name.endswith(f".{target}") for name in linear):
+                raise BadInput(
+                    f"train.lora.target_modules: {target!r} matches no linear layer of "
+                    f"{loaded.config.name_or_path or 'the model'}, expected names among "
+                    f"{listed(there, 12)}{nearest(target, there)}"
+                )
     try:
-        return get_peft_model(loaded, lora_config(lora, LoraConfig))
+        return get_peft_model(loaded, config)
     except ValueError as error:
         raise BadInput(f"train.lora: {error}") from None
 

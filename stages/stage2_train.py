@@ -16,7 +16,13 @@ from contextlib import nullcontext
 
 from lib.checkpoints import check_adapter, check_directory
 from lib.grid import digest
-from lib.prepared import encoded_split, encoded_training, split_size, train_identity
+from lib.prepared import (
+    encoded_split,
+    encoded_training,
+    split_size,
+    train_identity,
+    train_split,
+)
 from lib.provenance import provenance
 from lib.runs import (
     is_done,
@@ -87,7 +93,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
     if (directory / "config.json").exists() and (directory / "checkpoints").exists():
         before = read_json(directory / "config.json")["identity"]
         refuse_change(directory, "a checkpoint", before, identity)
-    on_pairs = OBJECTIVE_KIND[point.config.train.objective] == "pairs"
+    kind = OBJECTIVE_KIND[point.config.train.objective]
+    from lib.training.class_data import classes_of
     from lib.training.loop import Outcome, remove_checkpoints, train_point
     from lib.training.pair_data import pair_splits
     from lib.training.ranks import device_name
@@ -109,9 +116,15 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
-            rows = encoded_split(study, "train") if on_pairs else encoded_training(study, point)
-            pairs = pair_splits(study) if on_pairs else None
-            outcome = train_point(point, rows, directory, lambda: bool(request), pairs, say)
+            if kind == "causal":
+                rows = encoded_training(study, point)
+            else:
+                rows = encoded_split(study, train_split(study, point))
+            pairs = pair_splits(study) if kind == "pairs" else None
+            classes = classes_of(study, point) if kind == "classify" else None
+            outcome = train_point(
+                point, rows, directory, lambda: bool(request), pairs, say, classes
+            )
         else:
             save_untrained(point)
             outcome = Outcome("done", 0, 0)
@@ -123,7 +136,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         return STOPPED
     if first:
         write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
-        if on_pairs:
+        if kind == "pairs":
             write_loss_curves(study)
         mark_done(directory, "train", identity, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory, diverged=outcome.status == "diverged")

@@ -1,7 +1,10 @@
-"""Validation on pairs that are held out, and the best weights of a run by it."""
+"""Validation on rows that are held out, and the best weights of a run by it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +23,25 @@ from lib.training.steps import validates
 class Validation:
     """Measures a trainer's model after the steps that `validates` names.
 
-    `rows`: encoded pairs; `reference`: their (n, 2) log-probabilities. With `keep: best` the
-    weights of the greatest accuracy, the first of equals, lie in `best`, among the checkpoints.
-    A run that goes on from a checkpoint before that step comes by the same weights again.
+    `measure`: a trainer → `validation_accuracy` and `validation_loss`, called on all ranks. With
+    `keep: best` the weights of the greatest accuracy, the first of equals, lie in `best`, among the
+    checkpoints. A run that goes on from a checkpoint before that step comes by them again.
     """
 
     def __init__(
-        self, rows: Any, reference: np.ndarray, train: Train, steps: int, best: Path
+        self, measure: Callable[[Any], dict[str, float]], train: Train, steps: int, best: Path
     ) -> None:
-        self.rows, self.train, self.steps, self.best = rows, train, steps, best
-        self.reference = reference
-        self.trainer: PairsTrainer | None = None
+        self.measure, self.train, self.steps, self.best = measure, train, steps, best
+        self.trainer: Any = None
+        self.saving: Callable[[], Any] = nullcontext
         self.record: dict[str, Any] | None = None
 
-    def start(self, trainer: PairsTrainer, resumed: bool) -> None:
-        """Bind the trainer. Weights of a run that was given up without a checkpoint don't count."""
-        self.trainer = trainer
+    def start(self, trainer: Any, resumed: bool, saving: Callable[[], Any] = nullcontext) -> None:
+        """Bind the trainer; `saving` gives a context in which its weights are saved.
+
+        Weights of a run that was given up without a checkpoint don't count.
+        """
+        self.trainer, self.saving = trainer, saving
         if resumed and (self.best / RECORD).exists():
             self.record = read_json(self.best / RECORD)
 
@@ -46,19 +52,7 @@ class Validation:
         """
         if not validates(self.train, step, self.steps):
             return {}
-        trainer = self.trainer
-        accelerator = trainer.accelerator
-        share = pair_logps(
-            trainer.model,
-            self.rows,
-            trainer.processing_class.pad_token_id,
-            2 * self.train.micro_batch,  # without gradients there is room for more
-            precision=self.train.precision,
-            score=trainer.score,
-            ranks=(accelerator.process_index, accelerator.num_processes),
-        )
-        scored = accelerator.reduce(torch.from_numpy(share).to(accelerator.device), "sum").cpu()
-        measured = measure(scored, self.reference, self.rows, self.train)
+        measured = self.measure(self.trainer)
         if self.train.keep == "best" and np.isfinite(list(measured.values())).all():
             self._keep(step, measured)
         return measured
@@ -67,9 +61,32 @@ class Validation:
         before = self.record["validation_accuracy"] if self.record else -1.0
         if measured["validation_accuracy"] > before:
             self.record = {"step": step, **measured}
-            save_model(
-                self.trainer, self.trainer.processing_class, self.best, self.train, self.record
-            )
+            with self.saving():
+                save_model(
+                    self.trainer, self.trainer.processing_class, self.best, self.train, self.record
+                )
+
+
+def pair_measure(rows: Any, reference: np.ndarray, train: Train) -> Callable[[PairsTrainer], dict]:
+    """What `Validation` asks of a trainer on encoded pairs, (n, 2) log-probabilities: `measure`."""
+    return partial(_measure_pairs, rows, reference, train)
+
+
+def _measure_pairs(
+    rows: Any, reference: np.ndarray, train: Train, trainer: PairsTrainer
+) -> dict[str, float]:
+    accelerator = trainer.accelerator
+    share = pair_logps(
+        trainer.model,
+        rows,
+        trainer.processing_class.pad_token_id,
+        2 * train.micro_batch,  # without gradients there is room for more
+        precision=train.precision,
+        score=trainer.score,
+        ranks=(accelerator.process_index, accelerator.num_processes),
+    )
+    scored = accelerator.reduce(torch.from_numpy(share).to(accelerator.device), "sum").cpu()
+    return measure(scored, reference, rows, train)
 
 
 def measure(
