@@ -18,20 +18,18 @@ from lib.tasks.glue.seeds import over_seeds
 NUMBERS = (
     "seconds",  # of training, start-up left out, calibration included
     "calibration_seconds",
-    "seconds_per_step",  # likewise, calibration left out
+    "step_seconds",  # median of the optimizer steps
     "peak_memory_bytes",
     "trainable_parameters",
 )
-Numbers = Mapping[str, float | None]
 
 
 def usage_of(point: PointResult) -> dict[str, float | None]:
     """NUMBERS of one point, None where its training has left no record of them."""
     usage = point.records.get("usage") or {}
     found = {name: usage.get(name) for name in NUMBERS}
-    seconds, steps = usage.get("seconds"), usage.get("steps")
-    if seconds is not None and steps:
-        found["seconds_per_step"] = (seconds - (usage.get("calibration_seconds") or 0)) / steps
+    if found["seconds"] is not None:
+        found["seconds"] += found["calibration_seconds"] or 0.0
     return found
 
 
@@ -69,7 +67,7 @@ def saving(
         logs[task] = {}
         for seed in (s for s in sides[0] if s in sides[1]):
             pair = [side[seed] for side in sides]
-            if not all(usage_of(p)["seconds_per_step"] for p in pair):
+            if not all(usage_of(p)["step_seconds"] for p in pair):
                 continue
             steps = [p.records["usage"]["steps"] for p in pair]
             if where(pair[0]) != where(pair[1]) or steps[0] != steps[1]:
@@ -77,7 +75,7 @@ def saving(
                 continue
             logs[task][seed] = tuple(
                 math.log(usage_of(pair[0])[name] / usage_of(pair[1])[name])
-                for name in ("seconds", "seconds_per_step")
+                for name in ("seconds", "step_seconds")
             )
     found: dict[str, Any] = {"value": None, "low": None, "high": None, "seeds": 0}
     found |= {

@@ -58,7 +58,8 @@ def _speed(tables: Mapping[str, Any]) -> Verdict:
     if found["value"] is None:
         return what, UNKNOWN, found["reason"]
     number = f"takes {_saved(found)} less training time than {_label(tables, 'adalora')}"
-    number += f" ({found['seeds']} seeds; {_by_task(found['tasks'])}; of a step alone "
+    seeds = f"{found['seeds']} seeds" if found["seeds"] > 1 else "one seed"
+    number += f" ({seeds}; {_by_task(found['tasks'])}; of a step alone "
     number += f"{_by_task(found['steps'])})"
     if found["low"] is None:
         number += "; one seed has no interval"
@@ -93,8 +94,8 @@ def _difference(tables: Mapping[str, Any], other: str) -> tuple[str, dict[str, A
         return reason, None
     found = tables["against"][other]
     if found is None:
-        return f"{_label(tables, 'iw_lora')} and {_label(tables, other)} are not both measured on " \
-               f"every task", None  # fmt: skip
+        both = listed(_label(tables, kind) for kind in ("iw_lora", other))
+        return f"no task mean of both: {both}", None
     number = f"{spread(found, 100, 'points', 2)} from {_label(tables, other)} over dev rows"
     seeds = found["seeds"]
     if seeds["low"] is None:
@@ -150,7 +151,7 @@ def _bare(value: float) -> dict[str, float | None]:
 
 
 def _saved(found: Mapping[str, Any]) -> str:
-    return spread(found, 100, "%")
+    return spread(found, 100, "%").replace("+", "")
 
 
 def _by_task(found: Mapping[str, float | None]) -> str:

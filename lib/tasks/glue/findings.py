@@ -77,12 +77,13 @@ def _chosen(tables: Mapping[str, Any]) -> str:
         if told["among"] > 1 and told["label"]:
             left = f", {told['reason']}" if told["reason"] else ""
             found.append(
-                f"{KINDS[kind]} is {told['label']}, the best of {told['among']} on the validation "
-                f"rows{left}"
+                f"of {told['among']} settings of {KINDS[kind]}, {told['label']} is the best on the "
+                f"validation rows{left}, and stands for it here"
             )
         elif told["label"] is None:
             found.append(told["reason"])
-    return f"{'; '.join(found)}." if found else ""
+    text = "; ".join(found)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
 def _tests(tables: Mapping[str, Any]) -> str:
