@@ -55,7 +55,7 @@ def comparison_figures(
         for key, (topic, title) in RANKS.items():
             if drawn := _ranks(view, task, key):
                 note = view.note(
-                    "ρ: Spearman's correlation with w",
+                    "correlations ρ with w are Spearman's",
                     "means over seeds" if view.seeds > 1 else "",
                     view.chosen(),
                 )
