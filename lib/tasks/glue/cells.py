@@ -10,7 +10,7 @@ from lib.tasks import PointResult
 from lib.tasks.glue.table import NAMES
 
 KINDS = {"full": "full", "lora": "LoRA", "adalora": "AdaLoRA", "iw_lora": "IW-LoRA"}
-SYMBOLS = {"alpha": "α", "beta": "β"}
+SYMBOLS = {"alpha": "α", "beta": "β", "normalise": "by"}
 
 
 class Method(NamedTuple):
