@@ -17,7 +17,6 @@ from lib.errors import BadInput
 from lib.schema import Config, Evaluate, Model, Train
 from lib.training.adapters import adapted_matrices
 
-
 TARGETS = {
     "bert": ["query", "key", "value", "dense"],
     "deberta": ["query_proj", "key_proj", "value_proj", "dense"],
@@ -105,8 +104,11 @@ def test_untouched_adapters_change_no_logit(tiny_encoders):
 
 
 def test_modules_that_are_not_there(tiny_encoders):
-    with pytest.raises(BadInput, match=r"'querry' matches no linear layer of .*bert.* expected "
-                       r"names among dense, key, query, value; did you mean 'query'\?"):  # fmt: skip
+    message = (
+        r"'querry' matches no linear layer of .*bert.* expected names among dense, key, query, "
+        r"value; did you mean 'query'\?"
+    )
+    with pytest.raises(BadInput, match=message):
         made(tiny_encoders, lora={"target_modules": ["key", "querry"]})
 
 
