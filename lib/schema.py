@@ -164,6 +164,7 @@ class Train(Strict):
     seed: Seed = 42
 
     eval_steps: Count | None = None  # steps between two validations; null: only at the end
+    validations: Count | None = None  # in place of eval_steps: so many, evenly over the run
     keep: Literal["best", "last"] = "last"  # the weights of the best validation, or the last ones
     # Weights kept along the run, evenly; stage 3 keeps those that answer the validation rows best.
     sweep: Count | None = None
@@ -175,6 +176,12 @@ class Train(Strict):
     processes: Count = 1  # ranks that train one point together
     fsdp: str | None = None  # launcher config for sharding over the ranks; null: plain DDP
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Train:
+        if self.eval_steps is not None and self.validations is not None:
+            raise ValueError("one of eval_steps and validations, found both")
+        return self
 
 
 class Infer(Strict):

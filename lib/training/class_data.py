@@ -17,7 +17,7 @@ from lib.schema import Train
 from lib.study import Point, Study
 from lib.testsets import own_rows
 from lib.training.classify import ClassifyTrainer, class_logps, lengths_of
-from lib.training.steps import check_eval_steps, grouped_steps
+from lib.training.steps import asks_validation, check_eval_steps, grouped_steps
 
 SPLIT = "validation"
 
@@ -49,10 +49,10 @@ def own_encoded(study: Study, point: Point, split: str) -> list[dict[str, Any]]:
 def check_classes(train: Train, steps: int, classes: Classes) -> None:
     """Raise BadInput, before a model is loaded, where the rows do not allow what is asked."""
     check_eval_steps(train, steps)
-    if classes.held_out is None and (train.keep == "best" or train.eval_steps is not None):
-        key = "keep" if train.keep == "best" else "eval_steps"
+    asked = asks_validation(train)
+    if classes.held_out is None and asked:
         raise BadInput(
-            f"train.{key}: found {getattr(train, key)!r}, but the study's data have no {SPLIT} "
+            f"train.{asked}: found {getattr(train, asked)!r}, but the study's data have no {SPLIT} "
             f"rows to measure it on"
         )
 

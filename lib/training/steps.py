@@ -55,8 +55,17 @@ def check_eval_steps(train: Train, steps: int) -> None:
         )
 
 
+def asks_validation(train: Train) -> str | None:
+    """The key of `train` that needs rows to validate on, if one does."""
+    if train.keep == "best":
+        return "keep"
+    return next((k for k in ("eval_steps", "validations") if getattr(train, k) is not None), None)
+
+
 def validates(train: Train, step: int, steps: int) -> bool:
     """Whether there is a validation after this step."""
+    if train.validations:
+        return step * train.validations // steps > (step - 1) * train.validations // steps
     return step == steps or bool(train.eval_steps and step % train.eval_steps == 0)
 
 

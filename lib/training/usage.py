@@ -15,6 +15,7 @@ import torch
 from transformers import TrainerCallback
 
 from lib.training.adapters import Matrix, rank_use
+from lib.training.ranks import device_name
 
 CLEAR = "/proc/self/clear_refs"
 
@@ -83,6 +84,7 @@ def usage_record(
     peak, kind = peak_memory()
     trained = [(name, p.numel()) for name, p in model.named_parameters() if p.requires_grad]
     return {
+        "device": device_name(),
         "seconds": seconds,
         "calibration_seconds": calibration,
         "step_seconds": statistics.median(step_times) if step_times else None,

@@ -29,6 +29,7 @@ from lib.tasks.preference.measures import (
     mt_bench,
 )
 from lib.tasks.preference.metrics import RATES
+from lib.train_log import validation_accuracy
 from lib.wording import bounded
 
 TURNS = ("mt_bench", "mt_bench_turn1", "mt_bench_turn2")
@@ -142,15 +143,6 @@ def numbers(point: PointResult) -> dict[str, dict[str, Any]]:
             low, high = intervals.get(key) or (None, None)
             found[name] = {"value": table.get(key), "low": low, "high": high, "method": "bootstrap"}
     return found
-
-
-def validation_accuracy(point: PointResult) -> float | None:
-    """Accuracy on the validation pairs of the weights that were kept, from train.jsonl."""
-    found = [row.get("validation_accuracy") for row in point.train_log or ()]
-    known = [value for value in found if value is not None]
-    if not known or point.status == "diverged":
-        return None
-    return max(known) if getattr(point.config.train, "keep", "last") == "best" else known[-1]
 
 
 def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, Any]]:

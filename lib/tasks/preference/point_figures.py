@@ -14,6 +14,7 @@ from lib.shapes import MUTED, Panel, Series, Style, category, thin
 from lib.tasks import PointResult
 from lib.tasks.preference.evaluate import read_scores
 from lib.tasks.preference.measures import measured
+from lib.train_log import curve, diverged_at
 
 LOSS = "loss (nats a pair)"
 SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn
@@ -28,24 +29,6 @@ def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figu
     scores = read_scores(point.predictions or ()) if measured(point) else None
     if scores is not None:
         yield "margins", _margins(point, scores.margins)
-
-
-def curve(point: PointResult, key: str) -> tuple[list[float], list[float]]:
-    """Steps and values of one column of train.jsonl, where it is a finite number."""
-    rows = [row for row in point.train_log or () if "step" in row and row.get(key) is not None]
-    finite = [row for row in rows if math.isfinite(row[key])]
-    return [row["step"] for row in finite], [row[key] for row in finite]
-
-
-def diverged_at(point: PointResult) -> float | None:
-    """The step at which a diverged run had its first loss that is none, or else ended."""
-    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
-    lost = [r["step"] for r in rows if r["loss"] is None or not math.isfinite(r["loss"])]
-    if lost:
-        return lost[0]
-    if point.status != "diverged":
-        return None
-    return rows[-1]["step"] if rows else 0
 
 
 def _learning_curve(point: PointResult) -> Figure:

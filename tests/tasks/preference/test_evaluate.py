@@ -545,7 +545,7 @@ def test_parse_failures_are_shown():
 
 
 def test_validation_accuracy_is_that_of_the_kept_weights():
-    from lib.tasks.preference.comparison import validation_accuracy
+    from lib.train_log import validation_accuracy
 
     _, (point, *_) = study(n=2, betas=(0.05,), taus=(1.0,), seeds=(42,))
     point.train_log = [
