@@ -6,23 +6,22 @@ Four β by DPO, DiscoPOP and TD-DPO, one seed; the same pairs in the same order,
 Every point is a process of its own, as in an array, start-up included. TRL has no TD-DPO: its
 sigmoid loss, whose cost is the same, stands in and is marked. TRL runs twice: computing the
 reference in every step, and in advance (precompute_ref_log_probs). Then one point without each of
-what makes the difference. `source sbatch/env.sh` first gives all the memory settings of jobs.
+what makes the difference. The peak is that of the GPU where there is one, else of the process.
+`source sbatch/env.sh` first gives all the memory settings of jobs.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bench.jobs import leave, measured, timed
 from lib.grid import aligned
 from lib.runs import read_jsonl
 from lib.study import Point, Study, load_study
@@ -43,6 +42,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=80, help="training pairs")
     parser.add_argument("--batch", type=int, default=8, help="pairs in a step")
     parser.add_argument("--points", type=int, default=12, help="of the twelve, the first so many")
+    parser.add_argument("--advance", type=int, default=12, help="of them by TRL in advance")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -61,11 +61,11 @@ def compare(args: argparse.Namespace, scratch: Path) -> None:
     points = list(study.points())[: args.points]
     found: dict[str, list[tuple[float, float]]] = {"lossgrid": []}
     for point in points:
-        words = ["-m", "stages.stage2_train", str(path), "--index", str(point.index)]
-        found["lossgrid"].append(timed([sys.executable, *words]))
+        found["lossgrid"].append(job(study, {"stage2": point.index}))
     for name, precompute in (("TRL", False), ("TRL, reference in advance", True)):
         found[name] = [
-            job(study, {"trl": point.index, "precompute": precompute}) for point in points
+            job(study, {"trl": point.index, "precompute": precompute})
+            for point in points[: args.advance if precompute else None]
         ]
     print(f"\n{len(points)} points, {args.rows} pairs, steps of {args.batch}, {args.precision}; "
           f"stage 1 once: {once:.1f} s; TRL's points of td_dpo train its sigmoid loss\n"
@@ -86,14 +86,15 @@ def compare(args: argparse.Namespace, scratch: Path) -> None:
 
 
 def table(found: dict[str, list[tuple[float, float]]]) -> list[list[str]]:
-    """Sum of seconds and greatest peak of each way, with ratios to the first."""
-    rows = [["", "seconds", "ratio", "peak (MiB)", "ratio"]]
+    """Points, seconds and greatest peak of each way, with ratios to the first's same points."""
+    rows = [["", "points", "seconds", "ratio", "peak (MiB)", "ratio"]]
     base = next(iter(found.values()))
-    total, most = sum(s for s, _ in base), max(m for _, m in base)
-    for name, measured in found.items():
-        seconds, peak = sum(s for s, _ in measured), max(m for _, m in measured)
-        ratios = f"{seconds / total:.2f}", f"{peak / most:.2f}"
-        rows.append([name, f"{seconds:.1f}", ratios[0], f"{peak:.0f}", ratios[1]])
+    for name, jobs in ((name, jobs) for name, jobs in found.items() if jobs):
+        seconds, peak = sum(s for s, _ in jobs), max(m for _, m in jobs)
+        plain = base[: len(jobs)]
+        ratios = [seconds / sum(s for s, _ in plain), peak / max(m for _, m in plain)]
+        rows.append([name, str(len(jobs)), f"{seconds:.1f}", f"{ratios[0]:.2f}", f"{peak:.0f}",
+                     f"{ratios[1]:.2f}"])  # fmt: skip
     return rows
 
 
@@ -137,29 +138,25 @@ def write_study(args: argparse.Namespace, scratch: Path) -> Path:
     return path
 
 
-def timed(command: list[str]) -> tuple[float, float]:
-    """Seconds and peak memory in MiB of a process; its words go to standard error."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=sys.stderr)
-    _, status, usage = os.wait4(process.pid, 0)
-    if code := os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{' '.join(command)} ended with {code}")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
-
-
 def job(study: Study, what: dict[str, Any]) -> tuple[float, float]:
-    """Measure a job of this module in a process of its own."""
-    text = json.dumps({"study": study.path, **what})
-    return timed([sys.executable, "-m", "bench.preference", "--job", text])
+    """Seconds and peak in MiB of a job of this module in a process of its own."""
+    found = measured("bench.preference", {"study": study.path, **what})
+    return found["seconds"], found["peak"]
 
 
 def run_job(what: dict[str, Any]) -> None:
-    """One point by TRL, or by lossgrid without something."""
+    """One point by stage 2, by TRL, or by lossgrid without something."""
     study = load_study(what["study"])
-    if "trl" in what:
+    if "stage2" in what:
+        from stages.stage2_train import main as stage2
+
+        if code := stage2([study.path, "--index", str(what["stage2"])]):
+            raise SystemExit(code)
+    elif "trl" in what:
         train_with_trl(study, study.point(what["trl"]), what["precompute"])
     else:
         train_without(study, study.point(what["point"]), what["without"])
+    leave(what)
 
 
 def train_without(study: Study, point: Point, without: str | None) -> None:
@@ -188,6 +185,7 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
 
 def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
     """A point by TRL: the same pairs, order, steps and adapter; its losses go to trl-INDEX.json."""
+    import torch
     from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
@@ -225,7 +223,7 @@ def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
                 max_grad_norm=train.clip,
                 bf16=train.precision == "bf16",
                 gradient_checkpointing=False,
-                use_cpu=True,
+                use_cpu=not torch.cuda.is_available(),
                 logging_steps=1,
                 save_strategy="no",
                 report_to="none",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers.utils import logging
 
+from lib.checkpoints import check_directory, is_adapter
 from lib.errors import BadInput, listed
 from lib.models import adapted, load_base
-from lib.schema import Model, Train
+from lib.runs import read_json
+from lib.schema import Config, Model, Train
 
 # A seed of the adapters' own, so that how many numbers they draw moves neither head nor dropout.
 ADAPTER_SEED = 2**32
@@ -80,10 +83,10 @@ def classifier_for_training(model: Model, train: Train, labels: Sequence[str], s
 
 def head_modules(model: Any) -> list[str]:
     """Names of the modules that are trained beside adapters: all behind the encoder, its pooler."""
-    head = [name for name, part in model.named_children()
-            if name != model.base_model_prefix and any(True for _ in part.parameters())]  # fmt: skip
-    encoder = getattr(model, model.base_model_prefix)
-    return head + (["pooler"] if getattr(encoder, "pooler", None) is not None else [])
+    base = model.base_model_prefix
+    head = [n for n, part in model.named_children() if n != base and list(part.parameters())]
+    has_pooler = getattr(getattr(model, base), "pooler", None) is not None
+    return [*head, "pooler"] if has_pooler else head
 
 
 def adapter_config(train: Train, head: Sequence[str], model: Any, steps: int) -> Any:
@@ -131,3 +134,28 @@ def schedule(train: Train, steps: int) -> tuple[int, int]:
             f"{first} + {last}, expected fewer together than the run has, so that ranks can be cut"
         )
     return first, last
+
+
+def load_trained(config: Config, labels: Sequence[str], directory: Path) -> Any:
+    """The classifier that a point has left in `directory`, on the GPU where there is one.
+
+    In eval mode. Raises BadInput where it has other labels: its numbers would be read as others.
+    """
+    from peft import PeftModel
+
+    check_directory(directory, "model")
+    if is_adapter(directory):
+        base = load_classifier(config.model, labels)
+        try:
+            loaded = PeftModel.from_pretrained(base, str(directory))
+        except RuntimeError as error:  # of other shapes
+            first = str(error).strip().splitlines()[0]
+            raise BadInput(f"{directory}: its adapter does not fit {config.model.name}: {first}"
+                           ) from None  # fmt: skip
+    else:
+        known = read_json(directory / "config.json").get("id2label", {})
+        if list(known.values()) != list(labels):
+            raise BadInput(f"{directory / 'config.json'}: id2label: found "
+                           f"{listed(known.values())}, expected {listed(labels)}")  # fmt: skip
+        loaded = load_classifier(config.model, labels, str(directory))
+    return loaded.to("cuda" if torch.cuda.is_available() else "cpu").eval()
