@@ -10,7 +10,7 @@ from lib.tasks.glue.evaluate import compare
 from lib.tasks.glue.figures import comparison_figures, point_figures
 from lib.tasks.glue.point_figures import confusion_table, matrix_table
 from tests.tasks.glue.made import SETTINGS, grid, study
-from tests.test_figures import assert_laid_out, legend_names, texts
+from tests.test_figures import assert_laid_out, legend_names
 
 RANKS = [f"{topic}_{task}" for task in ("mnli", "sst2", "rte")
          for topic in ("changes", "effective_ranks")]  # fmt: skip
@@ -60,7 +60,8 @@ def test_gaps_are_named_and_marked(whole):
 def test_where_one_of_several_settings_is_shown_the_note_says_so(whole):
     for topic in ("confusion", "accuracy_time", *RANKS):
         assert "the one chosen on the validation rows" in noted(whole[1][topic])
-        shown = " ".join(texts(whole[1][topic])) + " ".join(legend_names(whole[1][topic]))
+        titles = [ax.get_title() for ax in whole[1][topic].axes]
+        shown = " ".join([*titles, *legend_names(whole[1][topic])])
         assert "IW-LoRA α 0.0001" in shown
         assert "IW-LoRA α 0.001" not in shown.replace("α 0.0001", "")
 
