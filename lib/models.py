@@ -141,13 +141,13 @@ def adapted(loaded: Any, config: Any) -> Any:
 
     if not isinstance(config.target_modules, str):
         left_out = config.exclude_modules or ()
-        modules = loaded.named_modules()
-        linear = [n for n, m in modules if isinstance(m, torch.nn.Linear) and n not in left_out]
+        modules = {n: m for n, m in loaded.named_modules() if n not in left_out}
+        linear = [name for name, module in modules.items() if isinstance(module, torch.nn.Linear)]
         there = sorted({name.rpartition(".")[2] for name in linear})
         for target in sorted(config.target_modules or ()):
-            if not any(name == target or name.endswith(f".{target}") for name in linear):
+            if not any(name == target or name.endswith(f".{target}") for name in modules):
                 raise BadInput(
-                    f"train.lora.target_modules: {target!r} matches no linear layer of "
+                    f"train.lora.target_modules: {target!r} matches no module of "
                     f"{loaded.config.name_or_path or 'the model'}, expected names among "
                     f"{listed(there, 12)}{nearest(target, there)}"
                 )

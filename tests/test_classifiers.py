@@ -105,7 +105,7 @@ def test_untouched_adapters_change_no_logit(tiny_encoders):
 
 def test_modules_that_are_not_there(tiny_encoders):
     message = (
-        r"'querry' matches no linear layer of .*bert.* expected names among dense, key, query, "
+        r"'querry' matches no module of .*bert.* expected names among dense, key, query, "
         r"value; did you mean 'query'\?"
     )
     with pytest.raises(BadInput, match=message):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
 from lib.errors import BadInput
@@ -46,7 +47,7 @@ def adapted_matrices(model: Any) -> list[Matrix]:
     """
     found = []
     for path, module in model.named_modules():
-        if ADAPTER not in getattr(module, "lora_A", {}):
+        if not isinstance(module, LoraLayer):
             continue
         name = path.removeprefix("base_model.model.")
         if not isinstance(module.get_base_layer(), nn.Linear):

@@ -400,7 +400,7 @@ def test_two_ranks_start_as_one(train_classes, tmp_path, variant):
         ({"tuning": "adalora", "adalora": {"tinit": 0.5, "tfinal": 0.5}}, r"found tinit 0\.5"),
         ({"eval_steps": 9}, r"train\.eval_steps: found 9"),
         ({"held": 0, "keep": "best"}, r"train\.keep: found 'best', but .* no validation rows"),
-        ({"lora": {"target_modules": ["nothing"]}}, r"'nothing' matches no linear layer"),
+        ({"lora": {"target_modules": ["nothing"]}}, r"'nothing' matches no module"),
     ],
     ids=["batches", "schedule", "eval_steps", "keep", "targets"],
 )  # fmt: skip
