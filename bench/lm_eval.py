@@ -119,6 +119,7 @@ def write_task(
             "until": [],
             "do_sample": False,
             "max_gen_toks": infer.max_new_tokens,
+            "repetition_penalty": 1.0,  # not the one that a model may come with, such as Qwen2.5
         },
         "filter_list": [
             {"name": name, "filter": [{"function": "regex", **f}, {"function": "take_first"}]}

@@ -113,6 +113,12 @@ def check(study: Study) -> None:
         check_point(study, values, study.resolve(values))
     _check_duplicates(study)
     _check_baseline(study)
+    for variant in study.config.evaluate.thresholds:
+        if variant not in study.variants:
+            raise BadInput(
+                f"{study.path}: evaluate.thresholds: unknown variant {variant!r}, expected one of "
+                f"{listed(study.variants)}{nearest(variant, study.variants)}"
+            )
 
 
 def _check_keys(study: Study) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from lib import tasks
 from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
 from lib.errors import BadInput
+from lib.grid import point_name
 from lib.progress import tracked
 from lib.study import Study
 
@@ -25,6 +26,7 @@ def encode(
     answer_ids = answer_encoder(tokenizer)
     training = {name: rows for name, rows in splits.items() if name not in PROMPTS}
     distinct = {row["id"]: row for rows in training.values() for row in rows}
+    _check_training(study, task, distinct)
     encoded = [
         encode_row(tokenizer, task, row, data, room, answer_ids)
         for row in tracked(distinct.values(), len(distinct), "tokenise training rows")
@@ -39,6 +41,25 @@ def encode(
     position = {row_id: i for i, row_id in enumerate(distinct)}
     places = {name: [position[row["id"]] for row in rows] for name, rows in training.items()}
     return {"rows": encoded, **prompts, "places": places}
+
+
+def _check_training(study: Study, task: Any, rows: Mapping[str, tasks.Row]) -> None:
+    """Raise BadInput where a point would train on prompts in other words than the study's own.
+
+    Training rows are tokenised once, from the section `data` without a point: such a point would
+    be trained on one prompt and tested on another.
+    """
+    for row in list(rows.values())[:1]:
+        usual = task.messages(row, study.config.data)
+        for values in study.representatives():
+            config = study.resolve(values)
+            trained = config.train.epochs > 0 and config.model.adapter is None
+            if trained and task.messages(row, config.data) != usual:
+                raise BadInput(
+                    f"{study.path}: data: the point {point_name(values)} words its training "
+                    f"prompts unlike the study's `data` section, expected the same words: training "
+                    f"rows are tokenised once for all points"
+                )
 
 
 def rendering(task: Any, data: Any) -> str:

@@ -23,6 +23,7 @@ class HfEngine:
     def load(self, directory: Path) -> None:
         """Load the weights anew."""
         import torch
+        from transformers import GenerationConfig
 
         from lib.models import DTYPES, load_base, load_tokenizer
 
@@ -30,6 +31,9 @@ class HfEngine:
         self.model: Any = None  # never two of them
         self.model = load_base(self.model_settings, dtype, str(directory))
         self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        # What a model's authors like to sample with, such as Qwen2.5's repetition penalty, would be
+        # taken for whatever `generate` is not told; vLLM takes none of it.
+        self.model.generation_config = GenerationConfig()
         self.tokenizer = load_tokenizer(self.model_settings, str(directory))
 
     def close(self) -> None:

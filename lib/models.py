@@ -42,6 +42,25 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
     return tokenizer
 
 
+def context_length(model: Model, directory: str | None = None) -> int | None:
+    """Tokens that a model can read and write together; None where its config does not tell.
+
+    Raises BadInput where there is no config.
+    """
+    from transformers import AutoConfig
+
+    name = directory or model.name
+    check_directory(name)
+    try:
+        config = AutoConfig.from_pretrained(name, **_hub(model, name)).get_text_config()
+    except (OSError, ValueError, KeyError) as error:
+        raise _not_loaded(name, error) from None
+    rope = getattr(config, "rope_parameters", None) or {}
+    if rope.get("rope_type") in ("linear", "dynamic"):  # positions go beyond those of training
+        return None
+    return getattr(config, "max_position_embeddings", None)
+
+
 def load_base(
     model: Model, dtype: torch.dtype, directory: str | None = None, kind: Any = None, **more: Any
 ) -> Any:
@@ -190,15 +209,20 @@ def merge(model: Model, adapter: Path, dtype: torch.dtype, target: Path) -> None
     """Write base weights with the adapter folded in, as an ordinary checkpoint, to `target`.
 
     Merged weights serve several times faster than adapters on a CPU. Adapters trained over 4-bit
-    weights are folded into the unquantised base.
+    weights are folded into the unquantised base. Raises BadInput for a torn adapter, or one whose
+    modules or shapes the base does not have.
     """
     from peft import PeftModel
 
     check_directory(adapter, "model")
     # Folded in fp32: a product of two small matrices added in bf16 would lose most of its digits.
     base = load_base(model, torch.float32)
-    merged = PeftModel.from_pretrained(base, str(adapter)).merge_and_unload().to(dtype)
-    merged.save_pretrained(target)
+    try:
+        adapted = PeftModel.from_pretrained(base, str(adapter))
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"{adapter}: no adapter that fits {model.name}: {reason}") from None
+    adapted.merge_and_unload().to(dtype).save_pretrained(target)
     load_tokenizer(model, str(adapter)).save_pretrained(target)
 
 

@@ -84,9 +84,13 @@ def prepare(
     task = tasks.part(study.config.tasks[0], "data")
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
     splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
-    from lib.models import load_tokenizer
+    from lib.models import context_length, load_tokenizer
 
     tokenizer = load_tokenizer(study.config.model)
+    most, context = study.config.model.max_length, context_length(study.config.model)
+    if context is not None and most > context:
+        raise BadInput(f"model.max_length: found {most}, expected at most {context}, the context "
+                       f"of {study.config.model.name}")  # fmt: skip
     if hasattr(task, "encode"):
         encoded, rows, counts = encode_own(study, task, tokenizer, splits.rows)
     else:

@@ -20,7 +20,15 @@ from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid, Value, digest, parse_grid, point_name
 from lib.schema import INCIDENTAL, Config
 from lib.settings import flatten, get, parse_override, put
-from lib.study_file import SECTIONS, axes_and_variants, bundle, expect, read_file, refuse_swept
+from lib.study_file import (
+    SECTIONS,
+    axes_and_variants,
+    bundle,
+    expect,
+    name_keys,
+    read_file,
+    refuse_swept,
+)
 from lib.validation import spread, validate
 
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial")
@@ -220,6 +228,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
     for key, value in own.items():
         put(raw, key, value, f"command line: {key}")
+    name_keys(raw, path)
     axes, variants = axes_and_variants(raw, path)
     raw["trial"] = bundle(raw.get("trial") or {}, f"{path}: trial")
     blocks = expect(raw, "grid", list, path)

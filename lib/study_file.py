@@ -43,6 +43,29 @@ def expect(raw: Mapping[str, Any], key: str, kind: type, path: str) -> Any:
     return value
 
 
+def name_keys(raw: dict[str, Any], path: str) -> None:
+    """Make an axis of a key that stands in the grid itself: `train.seed` is the axis `seed`.
+
+    Raises BadInput where another key has that axis.
+    """
+    blocks, axes = raw.get("grid"), raw.get("axes") or {}
+    if not isinstance(blocks, list) or not isinstance(axes, dict):
+        return  # refused with the other sections
+    axes, named = dict(axes), {key: axis for axis, key in axes.items() if isinstance(key, str)}
+    for block in (block for block in blocks if isinstance(block, dict)):
+        for key in (key for key in block if isinstance(key, str) and "." in key):
+            axis = key.rpartition(".")[2]
+            if key not in named and axis in axes:
+                raise BadInput(f"{path}: grid: {key}: the axis {axis!r} is {axes[axis]} already; "
+                               f"give {key} a name of its own under axes")  # fmt: skip
+            axes.setdefault(named.setdefault(key, axis), key)
+            if named[key] in block:
+                raise BadInput(f"{path}: grid: {key} and {named[key]} are one axis, found both")
+    known = [{named.get(k, k): v for k, v in b.items()} if isinstance(b, dict) else b
+             for b in blocks]  # fmt: skip
+    raw |= {"axes": axes, "grid": known}
+
+
 def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], dict[str, dict]]:
     """Axis → key, and variant → overrides. Raises BadInput for what cannot be either."""
     axes = expect(raw, "axes", dict, path) if raw.get("axes") else {}

@@ -28,7 +28,11 @@ class VllmEngine:
     ) -> None:
         import torch
 
+        from lib.models import context_length
+
         room = room or model.max_length + settings.max_new_tokens
+        # vLLM refuses more than the model's own; an answer that would go beyond ends there.
+        room = min(room, context_length(model, str(directory)) or room)
         self.caching = caching
         self.cuda = cuda = torch.cuda.is_available()
         if not cuda:

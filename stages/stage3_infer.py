@@ -17,7 +17,6 @@ from contextlib import ExitStack, nullcontext
 from lib import tasks
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed
-from lib.judge import read_key
 from lib.prediction import files_of, predict, predictor
 from lib.prepared import train_identity
 from lib.runs import is_done, locked, set_aside
@@ -34,8 +33,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load(args)
     for task in study.tasks:
         manifest_of(study, task)
-        if tasks.has_part(task, "score") and study.config.judge.url:
-            read_key(study.config.judge, os.environ)  # missed now, and not after hours of answers
     trained, untrained = [], []
     for point in chosen_points(study, args):
         mark = is_done(point.directory, "train", train_identity(study, point))
@@ -45,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"{point.name}: diverged in training, nothing to predict")
         else:
             trained.append(point)
+    for task in study.tasks:
+        part = tasks.part(task, "score") if tasks.has_part(task, "score") else None
+        if hasattr(part, "check"):  # told now, and not after hours of answers
+            part.check(study, task, trained, os.environ)
     from lib.training.stopping import stop_on_signal
 
     with stop_on_signal() as request:

@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -116,6 +118,17 @@ class TestHuggingFace:
         engine = HfEngine(Model(name=str(tiny_model)), FP32, tmp_path / "ending")
         assert engine.generate([prompt], FP32) == [[tokenizer.decode(made[:place])]]
 
+    def test_what_a_models_authors_sample_with_changes_nothing(
+        self, engine, tiny_model, tokenizer, tmp_path
+    ):
+        """Qwen2.5 comes with a repetition penalty, which vLLM does not take up either."""
+        prompts, _ = token_ids(tokenizer)
+        habits = {"do_sample": True, "temperature": 0.7, "top_k": 1, "repetition_penalty": 9.0}
+        other = copied(tiny_model, tmp_path / "habits")
+        (other / "generation_config.json").write_text(json.dumps(habits))
+        found = HfEngine(Model(name=str(tiny_model)), FP32, other).generate(prompts, FP32)
+        assert found == engine.generate(prompts, FP32)
+
     def test_sampling_is_seeded(self, engine, tokenizer):
         prompts, _ = token_ids(tokenizer)
         hot = FP32.model_copy(update={"temperature": 1.5})
@@ -216,6 +229,23 @@ class TestWholeWeights:
         with whole_weights(model, tmp_path, "bf16") as directory:
             kinds = {w.dtype for w in load_file(directory / "model.safetensors").values()}
         assert kinds == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(("room", "asked"), [(600, 512), (500, 500), (None, 512)])
+def test_vllm_is_asked_for_no_more_than_the_models_context(
+    tiny_model, tokenizer, monkeypatch, room, asked
+):
+    """It would refuse to start; that is seen only once the training is done."""
+    given = {}
+
+    def start(**settings):
+        given.update(settings)
+        return SimpleNamespace(get_tokenizer=lambda: tokenizer)
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=start))
+    model = Model(name=str(tiny_model), max_length=512)
+    VllmEngine(model, FP32, tiny_model, room)
+    assert given["max_model_len"] == asked
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")

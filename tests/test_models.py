@@ -8,11 +8,12 @@ from pathlib import Path
 import bitsandbytes
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 from transformers import AutoModelForCausalLM
 
 from lib.errors import BadInput
 from lib.models import (
+    context_length,
     described,
     load_base,
     load_for_training,
@@ -33,6 +34,15 @@ def loaded(tiny_model: Path, **train):
 
 def trainable(model) -> dict[str, torch.Tensor]:
     return {name: w for name, w in model.named_parameters() if w.requires_grad}
+
+
+@pytest.mark.parametrize(("kind", "known"), [("default", 512), ("yarn", 512), ("linear", None)])
+def test_the_context_is_that_of_the_config(tiny_model, tmp_path, kind, known):
+    config = read_json(tiny_model / "config.json")
+    config["rope_parameters"] = {"rope_type": kind, "factor": 2.0, "rope_theta": 10000.0}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").symlink_to(tiny_model / "model.safetensors")
+    assert context_length(Model(name=str(tmp_path))) == known
 
 
 class TestLoading:
@@ -220,6 +230,19 @@ def test_adapters_of_4_bit_weights_are_merged_into_whole_ones(trained, tiny_mode
     wanted = base[f"{name}.weight"] + 16 / 8 * b @ a
     torch.testing.assert_close(merged[f"{name}.weight"], wanted)
     assert (wanted - base[f"{name}.weight"]).abs().max() > 0.01
+
+
+def test_an_adapter_that_does_not_fit_is_one_line(trained, tiny_model, tmp_path):
+    saved, _ = trained("lora")
+    weights = load_file(saved / "adapter_model.safetensors")
+    whole = (saved / "adapter_model.safetensors").read_bytes()
+    wide = {name: torch.cat([w, w]) for name, w in weights.items()}
+    for content in (save(wide), whole[: len(whole) // 2]):
+        (saved / "adapter_model.safetensors").write_bytes(content)
+        with pytest.raises(BadInput, match=f"{saved}: no adapter that fits {tiny_model}") as error:
+            merge(Model(name=str(tiny_model)), saved, torch.float32, tmp_path / "merged")
+        assert "\n" not in str(error.value)
+        assert not (tmp_path / "merged").exists()
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])

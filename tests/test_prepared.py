@@ -395,10 +395,19 @@ def of_renderings(write_study, tiny_model, monkeypatch) -> str:
     monkeypatch.setattr(task, "prompting", lambda data: data.system or "", raising=False)
     changes = {
         "variants/accept/data.system": "once",
+        "variants/accept/train.epochs": 0,  # untrained models may be asked in any words
         "variants/reject/data.system": "once",
+        "variants/reject/train.epochs": 0,
         "model.name": str(tiny_model),
     }
     return write_study(changes)
+
+
+def test_no_point_is_trained_on_other_words_than_it_is_tested_on(of_renderings: str) -> None:
+    text = Path(of_renderings).read_text(encoding="utf-8")
+    Path(of_renderings).write_text(text.replace("train.epochs: 0", "train.epochs: 1"))
+    with pytest.raises(BadInput, match="the point accept_gamma2 words its training prompts unlike"):
+        prepare(load_study(of_renderings))
 
 
 def test_each_rendering_of_the_prompts_is_tokenised_once(of_renderings: str, tokenizer) -> None:
@@ -443,6 +452,15 @@ def test_a_prompt_that_cannot_be_cut_is_named_with_its_length(write_study, tiny_
     )
     with pytest.raises(BadInput, match=message):
         prepare(study)
+
+
+def test_a_prompt_may_not_be_longer_than_the_models_context(write_study, tiny_model) -> None:
+    given = {"model.name": str(tiny_model)}
+    prepare(load_study(write_study(given | {"model.max_length": 512})))
+    message = f"model.max_length: found 513, expected at most 512, the context of {tiny_model}"
+    with pytest.raises(BadInput, match=message):
+        prepare(load_study(write_study(given | {"model.max_length": 513, "name": "longer"})))
+    assert not (Path(load_study(write_study()).results_dir) / "longer").exists()
 
 
 def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study: str) -> None:

@@ -457,6 +457,29 @@ def test_the_baseline_is_found_wherever_it_stands(write_study) -> None:
         assert study.baseline() == study.point(2)
 
 
+def test_a_key_in_the_grid_is_an_axis(write_study) -> None:
+    blocks = [{"variant": "baseline", "gamma": 1}, {"variant": "accept", "train.seed": [1, 2]}]
+    study = load_study(write_study({"grid": blocks}))
+    assert [point.name for point in study.points()] == [
+        "baseline_gamma1_seed42", "accept_gamma1_seed1", "accept_gamma1_seed2",
+    ]  # fmt: skip
+    assert [point.config.train.seed for point in study.points()] == [42, 1, 2]
+    blocks[1] = {"variant": "accept", "train.gamma": 2}  # by its key or by its name
+    assert load_study(write_study({"grid": blocks})).axes == {"gamma": "train.gamma"}
+    with pytest.raises(BadInput, match="grid: train.gamma and gamma are one axis, found both"):
+        load_study(write_study({"grid": [blocks[0], blocks[1] | {"gamma": 4}]}))
+    with pytest.raises(BadInput, match="axes.sed: found 'train.sed', expected a key .*seed"):
+        load_study(write_study({"grid": [*blocks, {"variant": "reject", "train.sed": 1}]}))
+    with pytest.raises(BadInput, match="grid: data.gamma: the axis 'gamma' is train.gamma already"):
+        load_study(write_study({"grid": [*blocks, {"variant": "reject", "data.gamma": 1}]}))
+
+
+def test_a_threshold_of_no_variant(write_study) -> None:
+    given = {"evaluate.thresholds": {"acept": {"accuracy": 0.5}}}
+    with pytest.raises(BadInput, match=r"evaluate.thresholds: unknown variant 'acept'.*'accept'\?"):
+        load_study(write_study(given))
+
+
 def test_a_point_is_found_by_name(write_study) -> None:
     study = load_study(write_study())
     assert study.point_by_name("reject_gamma2").index == 2

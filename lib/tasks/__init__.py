@@ -116,7 +116,11 @@ class DataPart(Protocol):
 
 
 class ScorePart(Protocol):
-    """`lib/tasks/<task>/score.py`, where a second model scores what was predicted."""
+    """`lib/tasks/<task>/score.py`, where a second model scores what was predicted.
+
+    It may also have check(study, task, points, environ), which raises BadInput for a model that
+    could not score these points; stage 3 calls it before anything is predicted.
+    """
 
     def score(
         self,

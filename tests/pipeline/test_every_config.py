@@ -2,13 +2,14 @@
 
 import csv
 import re
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from lib.grid import format_indices
-from lib.runs import done_mark, read_json, read_jsonl
+from lib.runs import done_mark, read_json, read_jsonl, write_json
 from lib.study import Point, Study, load_study
 from lib.testsets import own_rows
 from tests.conftest import REPOSITORY
@@ -96,12 +97,22 @@ def written(directory: Path) -> dict[str, int]:
     }
 
 
+@pytest.fixture(scope="module")
+def roomy_model(tiny_model, tmp_path_factory) -> Path:
+    """Return the directory of the tiny model with a context as long as a trial may ask for."""
+    directory = tmp_path_factory.mktemp("models") / "roomy"
+    shutil.copytree(tiny_model, directory)
+    config = read_json(directory / "config.json") | {"max_position_embeddings": 4096}
+    write_json(directory / "config.json", config)
+    return directory
+
+
 @studies
-def test_trial_of_all_five_stages(config, tiny_model, tmp_path, run_stage, monkeypatch):
+def test_trial_of_all_five_stages(config, roomy_model, tmp_path, run_stage, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     words = [
         f"results_dir={tmp_path}",
-        f"model.name={tiny_model}",
+        f"model.name={roomy_model}",
         "train.lora.layers=null",  # a study may choose among more than two
         "train.precision=fp32",
         "infer.precision=fp32",
@@ -110,7 +121,7 @@ def test_trial_of_all_five_stages(config, tiny_model, tmp_path, run_stage, monke
         "mode=trial",
     ]
     if "safety" in load_study(config).config.tasks:
-        words.append(f"judge.model={tiny_model}")
+        words.append(f"judge.model={roomy_model}")
     study = load_study(config, words)
     points = picked(study)
     some = [] if len(points) == len(study.grid) else ["--allow-missing"]

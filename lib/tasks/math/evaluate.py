@@ -8,6 +8,7 @@ from typing import Any
 from lib.statistics import wilson
 from lib.tasks import Comparison, PointResult, Row
 from lib.tasks.math.grading import MARK, number
+from lib.tasks.math.thresholds import check_thresholds
 from lib.wording import markdown
 
 EXTRACTIONS = {"accuracy": "correct", "accuracy_strict": "correct_strict"}
@@ -56,6 +57,7 @@ def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Compar
     """What the points say together, see `comparison.tabulate` and `final`."""
     from lib.tasks.math import comparison, final, findings
 
+    check_thresholds(settings.thresholds)  # may be others than when the data were built
     tables = comparison.tabulate(points, rows, settings)
     tables["final"] = final.final_rows(tables, settings)
     tables["criteria"] = final.criteria(tables)

@@ -22,7 +22,7 @@ DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)"
 # "5-3" holds 5 and 3. The dots of "18..." belong to what is found, so that it is no number.
 SIGN = r"(?:(?<![\w)\]$.,])-\$?|\$-?)?"
 NUMBER = re.compile(rf"{SIGN}(?:{DIGITS}(?:\.\d+)?|(?<!\d)\.\d+)(?:\.{{2,}})?")
-WHOLE = re.compile(rf"-?\$?-?(?:{DIGITS}(?:\.\d+)?|\.\d+)")
+WHOLE = re.compile(rf"(?:-\$?|\$-?)?(?:{DIGITS}(?:\.\d+)?|\.\d+)")
 ANNOTATION = re.compile(r"<<[^<>]*>>")
 
 

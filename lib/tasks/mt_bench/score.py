@@ -7,13 +7,19 @@ from itertools import islice
 from typing import Any
 
 from lib.errors import BadInput, listed
-from lib.judge import open_judge
+from lib.judge import open_judge, read_key
 from lib.prediction import answered
 from lib.runs import done_mark, mark_done, write_jsonl
 from lib.study import Point, Study
 from lib.tasks import Row
 from lib.tasks.mt_bench.judging import Prompts, identify, judge_messages, rating_of, read_prompts
 from lib.testsets import rows_of
+
+
+def check(study: Study, task: str, points: Sequence[Point], environ: Mapping[str, str]) -> None:
+    """Raise BadInput where the judge's key is named and not there."""
+    if study.config.judge.url:
+        read_key(study.config.judge, environ)
 
 
 def score(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from lib.prediction import answered
@@ -12,6 +13,17 @@ from lib.tasks import Row
 from lib.tasks.safety.asking import Asked, Missing, ask, open_judge, question, start
 from lib.tasks.safety.judging import read_guidelines
 from lib.testsets import rows_of
+
+
+def check(study: Study, task: str, points: Sequence[Point], environ: Mapping[str, str]) -> None:
+    """Raise BadInput for a judge that cannot be asked, where there are answers left to judge.
+
+    One that is not to be had is no error: `score` says so.
+    """
+    marks = (done_mark(point.directory, f"judge_{task}") for point in points)
+    if study.config.judge.model is not None and rows_of(study, task) and not all(marks):
+        with suppress(Missing):
+            open_judge(study.config.judge)
 
 
 def score(

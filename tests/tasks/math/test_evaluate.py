@@ -65,6 +65,10 @@ def test_unknown_rates_and_metrics():
     check_thresholds({"simple": {"accuracy": 0.2, "safety": 0.1, "accuracy_strict": 0.3}})
     with pytest.raises(BadInput, match="unknown metric 'safty', .*did you mean 'safety'"):
         check_thresholds({"simple": {"safty": 0.2}})
+    rows, points = study()
+    other = SETTINGS.model_copy(update={"thresholds": {"simple": {"safty": 0.2}}})
+    with pytest.raises(BadInput, match="unknown metric 'safty'"):
+        compare(points, rows, other)
 
 
 @pytest.fixture(scope="module")

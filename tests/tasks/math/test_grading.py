@@ -40,8 +40,9 @@ def test_one_number_however_it_is_written(text, value):
 
 @pytest.mark.parametrize(
     "text",
-    ["18...", "18..", "1,80", "1,8000", "5-3", "1.2.3", "eggs", "", None, "-", "$", ".", ","],
-)
+    ["18...", "18..", "1,80", "1,8000", "5-3", "1.2.3", "eggs", "", None, "-", "$", ".", ",",
+     "--5", "-$-5"],
+)  # fmt: skip
 def test_what_is_no_number(text):
     assert number(text) is None
 

@@ -6,13 +6,13 @@ import pytest
 
 from lib.errors import BadInput
 from lib.hf_engine import HfEngine
-from lib.runs import done_mark, read_json, read_jsonl, write_jsonl
+from lib.runs import done_mark, mark_done, read_json, read_jsonl, write_jsonl
 from lib.study import load_study
 from lib.tasks.safety.evaluate import evaluate
 from lib.tasks.safety.predict import encoded
 from lib.tasks.safety.sample import REQUESTS
 from lib.tasks.safety.schema import HAZARDS, Data
-from lib.tasks.safety.score import score
+from lib.tasks.safety.score import check, score
 from lib.testsets import prepare_test, rows_of
 
 POINTS = ["--index", "0-1"]
@@ -175,6 +175,25 @@ def test_bad_judges(judged, tiny_model, tmp_path):
                             ignore=shutil.ignore_patterns("*.jinja"))  # fmt: skip
     with pytest.raises(BadInput, match=f"judge.model: {plain} has no chat template, so that"):
         judged(model=str(plain))
+
+
+def test_a_judge_that_cannot_be_asked_is_told_before_any_answer(
+    study, run_stage, fake, tiny_model, tmp_path, engines
+):
+    shutil.copytree(tiny_model, tmp_path / "judge", ignore=shutil.ignore_patterns("*.jinja"))
+    path = study(model=str(tmp_path / "judge"))
+    point = load_study(path).point(0)
+    shutil.copytree(tiny_model, point.directory / "model")
+    fake.trained(load_study(path), point)
+    ended = run_stage("stage3_infer", path, "--index", "0")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: judge.model: {tmp_path}/judge has no chat template, so")
+    assert len(ended.err.splitlines()) == 1
+    assert engines == []
+    assert not (point.directory / "predictions.jsonl").exists()
+    # Nor is a judge asked for that has judged already.
+    mark_done(point.directory, "judge_safety", {})
+    check(load_study(path), "safety", [point], {})
 
 
 def test_a_request_that_does_not_fit_is_named_and_not_quoted(tokenizer):
