@@ -37,7 +37,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
      "sets": [{"task", "set", "rows", "groups", "majority", "labels"}],
      "points": {name: {"status", "values", "method", "task", "seed", "kind", "metrics":
                 {set: {metric: {value, low, high}}}, "confusion": {set: counts},
-                "validation_accuracy", "usage": `costs.usage_of`, "device"}},
+                "validation_accuracy", "usage": `costs.usage_of`, "device", "memory_kind"}},
      "settings": [{"label", "method", "task", "kind", "points", "seeds", "statuses", "diverged",
                    "sets": {set: {metric: `over_seeds`, and for accuracy "low", "high"}},
                    "validation_accuracy", "usage": {number: `over_seeds`}}],
@@ -145,7 +145,7 @@ def _of_point(point: PointResult, cell: Cell) -> dict[str, Any]:
         "confusion": {part: found["confusion"] for part, found in sets.items()},
         "validation_accuracy": validation_accuracy(point),
         "usage": costs.usage_of(point),
-        "device": (point.records.get("usage") or {}).get("device"),
+        **{key: (point.records.get("usage") or {}).get(key) for key in ("device", "memory_kind")},
     }
 
 
