@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -147,7 +148,9 @@ def load_trained(config: Config, labels: Sequence[str], directory: Path) -> Any:
     if is_adapter(directory):
         base = load_classifier(config.model, labels)
         try:
-            loaded = PeftModel.from_pretrained(base, str(directory))
+            with warnings.catch_warnings():  # PEFT looks for AdaLoRA's pattern among LoRA's names
+                warnings.filterwarnings("ignore", "The following rank_pattern keys")
+                loaded = PeftModel.from_pretrained(base, str(directory))
         except RuntimeError as error:  # of other shapes
             first = str(error).strip().splitlines()[0]
             raise BadInput(f"{directory}: its adapter does not fit {config.model.name}: {first}"

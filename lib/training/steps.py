@@ -93,7 +93,8 @@ def grouped_steps(
     """`order` with rows of like length in the same optimizer step, longest of a step first.
 
     The steps of an epoch are cut into spans of at most SPAN; within a span rows are sorted by
-    length, cut into steps, and these shuffled by the seed. A row stays in its epoch and its span.
+    length, cut into steps, and these shuffled by the seed. A row stays in its epoch and its span,
+    so that a longer run begins as a shorter one up to the last span of the shorter.
     order: (steps · batch_size,) row numbers, see `row_order`; lengths: (rows,).
     """
     import numpy as np
