@@ -108,9 +108,9 @@ def _counts(point: PointResult, samples: Samples, found: Sequence[Failure]) -> l
     if len(samples.chosen) > 1:
         both = sum(len(one.chosen) == len(samples.chosen) for one in found)
         lines.append(f"| both | {both} |")
-    lines += ["", "| set | questions listed |", "| --- | --- |"]
-    by_set = Counter(one.row["set"] for one in found)
-    lines += [f"| {name} | {count} |" for name, count in by_set.items()]
+    if by_set := Counter(one.row["set"] for one in found):
+        lines += ["", "| set | questions listed |", "| --- | --- |"]
+        lines += [f"| {name} | {count} |" for name, count in by_set.items()]
     return lines
 
 

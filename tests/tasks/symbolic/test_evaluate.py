@@ -134,6 +134,16 @@ def test_without_samples_there_is_the_greedy_answer_alone():
     assert whole["gain"]["majority"]["value"] is None
 
 
+def test_questions_that_are_alike_give_a_gain_no_interval():
+    """Every bootstrap resample of equal values is the same: an interval of no width says nothing."""
+    test = rows(4)
+    found = evaluate(test, [predicted(one, ["7"] * 8, "7") for one in test], SETTINGS)
+    gain = found["sets"]["all"]["gain"]["majority"]
+    assert gain == {"value": 0.0, "low": None, "high": None, "method": None}
+    votes = found["sets"]["all"]["votes"]["majority"]["subsets"]["8"]
+    assert votes["value"] == 1.0 > votes["low"]  # a rate has Wilson's interval there
+
+
 def test_no_rows_are_unknown():
     found = evaluate([], [], SETTINGS)
     assert found["metrics"]["accuracy"]["value"] is None

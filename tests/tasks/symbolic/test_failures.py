@@ -87,6 +87,7 @@ def test_nothing_failed():
     test, one = point([["7"] * 8])
     assert failures(one, test) == []
     assert "| majority | 0 |" in report(one, test)
+    assert "questions listed" not in report(one, test)
 
 
 def test_sample_rows_hold_every_sample():
