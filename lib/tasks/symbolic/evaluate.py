@@ -201,7 +201,7 @@ def _rewards(
 
 
 def _spread(values: np.ndarray, counts: np.ndarray, level: float) -> dict[str, Any]:
-    """See `lib.rates.mean`; without an interval where all values are one: it would have no width."""
+    """See `lib.rates.mean`; without an interval where all values are one, as it has no width."""
     found = mean(values, counts, level)
     if len(values) and np.ptp(values) == 0:
         found |= {"low": None, "high": None, "method": None}

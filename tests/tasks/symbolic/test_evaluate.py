@@ -135,7 +135,7 @@ def test_without_samples_there_is_the_greedy_answer_alone():
 
 
 def test_questions_that_are_alike_give_a_gain_no_interval():
-    """Every bootstrap resample of equal values is the same: an interval of no width says nothing."""
+    """Every resample of equal values is the same: an interval of no width says nothing."""
     test = rows(4)
     found = evaluate(test, [predicted(one, ["7"] * 8, "7") for one in test], SETTINGS)
     gain = found["sets"]["all"]["gain"]["majority"]
