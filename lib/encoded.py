@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,37 @@ from typing import Any
 from lib import tasks
 from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
 from lib.errors import BadInput
-from lib.grid import point_name
+from lib.grid import digest, point_name
 from lib.progress import tracked
+from lib.schema import Model
 from lib.study import Study
 
 PROMPTS = ("test", "validation")  # splits whose prompts are answered, and which nobody trains on
+HELD_OUT = "validation-rows"  # validation rows with their answers, as training rows are
+
+
+def directory_of(study: Study, model: Model) -> str:
+    """Name of the directory of what is tokenised for a point's model, below the study's data."""
+    models = study.model_sections()
+    if len(models) == 1:
+        return "encoded"
+    key = model.model_dump(exclude={"adapter"})
+    last = re.sub(r"[^\w.-]", "_", Path(model.name).name)
+    return f"encoded-{last}-{digest(key)[:6]}"
 
 
 def encode(
-    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
+    study: Study,
+    task: Any,
+    tokenizer: Any,
+    splits: Mapping[str, list[tasks.Row]],
+    room: int,
 ) -> dict[str, Any]:
     """Tokenised `rows` (every distinct training row), the prompts of each rendering of PROMPTS,
-    and in `places`, for each training split, where its rows stand in `rows`.
+    HELD_OUT where there are validation rows, and in `places`, for each training split, where its
+    rows stand in `rows`; of at most `room` tokens each.
     """
-    data, room = study.config.data, study.config.model.max_length
+    data = study.config.data
     answer_ids = answer_encoder(tokenizer)
     training = {name: rows for name, rows in splits.items() if name not in PROMPTS}
     distinct = {row["id"]: row for rows in training.values() for row in rows}
@@ -40,7 +58,12 @@ def encode(
     }
     position = {row_id: i for i, row_id in enumerate(distinct)}
     places = {name: [position[row["id"]] for row in rows] for name, rows in training.items()}
-    return {"rows": encoded, **prompts, "places": places}
+    held_out = [
+        encode_row(tokenizer, task, row, data, room, answer_ids)
+        for row in splits.get("validation", [])
+    ]
+    more = {HELD_OUT: held_out} if held_out else {}
+    return {"rows": encoded, **prompts, **more, "places": places}
 
 
 def _check_training(study: Study, task: Any, rows: Mapping[str, tasks.Row]) -> None:
@@ -96,14 +119,14 @@ def _encode_prompts(
 
 
 def encode_own(
-    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]]
+    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]], room: int
 ) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
     """(tokenised rows, rows, counts) of a task that encodes its own, each by split.
 
-    Rows of which `model.max_length` leaves nothing are in none of them, and are counted. Raises
-    BadInput where a split loses all its rows to that.
+    Rows of which `room`, model.max_length, leaves nothing are in none of them, and are counted.
+    Raises BadInput where a split loses all its rows to that.
     """
-    data, room = study.config.data, study.config.model.max_length
+    data = study.config.data
     encoded, kept, lost = {}, {}, {}
     for name, rows in splits.items():
         made = [
@@ -126,7 +149,7 @@ def shortened(encoded: Mapping[str, Any]) -> dict[str, int]:
     return {
         "train" if name == "rows" else name: sum(row["cut"] for row in rows)
         for name, rows in encoded.items()
-        if name != "places"
+        if name not in ("places", HELD_OUT)
     }
 
 

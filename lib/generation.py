@@ -12,12 +12,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from lib.checkpoints import check_directory, is_adapter
 from lib.schema import Infer, Model
 
 Ids = Sequence[int]
+Item = TypeVar("Item")
 
 
 class Engine(Protocol):
@@ -32,11 +33,13 @@ class Engine(Protocol):
         settings: Infer,
         temperatures: Sequence[float] | None = None,
         seeds: Sequence[int] | None = None,
+        counts: Sequence[int] | None = None,
     ) -> list[list[str]]:
-        """Raw text of one answer a prompt, as a list of one; special tokens left out.
+        """Raw texts of the answers to each prompt, in the order drawn; special tokens left out.
 
-        temperatures, seeds: one a prompt; None: the settings' temperature and seed 0 for all. What
-        is drawn for a prompt hangs on its own seed alone, not on the prompts beside it.
+        temperatures, seeds, counts: one a prompt; None: what `sampling` says. Answer i of a prompt
+        is drawn with its seed + i and hangs on that alone, not on what else is drawn. Equal
+        prompts beside each other are read once (vLLM: with `caching`, and but for their ends).
         """
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
@@ -98,13 +101,20 @@ def sampling(
     settings: Infer,
     temperatures: Sequence[float] | None,
     seeds: Sequence[int] | None,
-) -> list[tuple[float, int]]:
-    """(temperature, seed) of each prompt."""
-    hot = [settings.temperature] * len(prompts) if temperatures is None else temperatures
-    return list(zip(hot, [0] * len(prompts) if seeds is None else seeds, strict=True))
+    counts: Sequence[int] | None = None,
+) -> list[tuple[float, int, int]]:
+    """(temperature, first seed, answers) of each prompt.
+
+    Where nothing is given: one answer, seed 0, and the settings' temperature; greedy where that is
+    the temperature of `infer.samples`.
+    """
+    usual = 0.0 if settings.samples else settings.temperature
+    hot = [usual] * len(prompts) if temperatures is None else temperatures
+    first = [0] * len(prompts) if seeds is None else seeds
+    return list(zip(hot, first, [1] * len(prompts) if counts is None else counts, strict=True))
 
 
-def regroup(flat: list[float], like: Sequence[Sequence[Any]]) -> list[list[float]]:
+def regroup(flat: Sequence[Item], like: Sequence[Sequence[Any]]) -> list[list[Item]]:
     """The values in groups of the sizes of `like`'s."""
     values = iter(flat)
     return [[next(values) for _ in group] for group in like]

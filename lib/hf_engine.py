@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -47,19 +48,26 @@ class HfEngine:
         settings: Infer,
         temperatures: Sequence[float] | None = None,
         seeds: Sequence[int] | None = None,
+        counts: Sequence[int] | None = None,
     ) -> list[list[str]]:
         """See `Engine`."""
         import torch
 
-        texts = []
-        rows = list(zip(prompts, sampling(prompts, settings, temperatures, seeds), strict=True))
-        for batch in _batches(rows, self.BATCH):
+        asked = sampling(prompts, settings, temperatures, seeds, counts)
+        draws = [
+            (prompt, (temperature, seed + i))
+            for prompt, (temperature, seed, count) in zip(prompts, asked, strict=True)
+            for i in range(count)
+        ]
+        texts: list[str] = []
+        for batch in _whole_prompts(draws, self.BATCH):
             ids, mask = self._pad([prompt for prompt, _ in batch])
-            noise = GumbelNoise([sampling for _, sampling in batch], ids.device)
+            noise = GumbelNoise([drawn for _, drawn in batch], ids.device)
             with torch.inference_mode():
                 made = self.model.generate(
                     input_ids=ids,
                     attention_mask=mask,
+                    past_key_values=self._read_once([prompt for prompt, _ in batch]),
                     max_new_tokens=settings.max_new_tokens,
                     eos_token_id=sorted(end_tokens(self.tokenizer)),
                     pad_token_id=self.tokenizer.pad_token_id,
@@ -70,8 +78,8 @@ class HfEngine:
                     top_k=None,
                 )
             new = made[:, ids.shape[1] :]
-            texts += [[t] for t in self.tokenizer.batch_decode(new, skip_special_tokens=True)]
-        return texts
+            texts += self.tokenizer.batch_decode(new, skip_special_tokens=True)
+        return regroup(texts, [range(count) for _, _, count in asked])
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
         """See `Engine`; logits are made at the answers' positions alone."""
@@ -99,6 +107,34 @@ class HfEngine:
                 ).logits
             sums += (-token_nll(logits, labels).sum(1)).tolist()
         return regroup(sums, answers)
+
+    def _read_once(self, prompts: Sequence[Ids]) -> Any:
+        """Keys and values of all but the last token of each prompt, one row a prompt given.
+
+        Equal prompts beside each other are computed once and copied. None where no two are equal:
+        there is nothing to save.
+        """
+        import torch
+
+        distinct = [(list(prompt), len(list(same))) for prompt, same in groupby(prompts)]
+        if len(distinct) == len(prompts):
+            return None
+        ids, mask = self._pad([prompt for prompt, _ in distinct])
+        if ids.shape[1] == 1:
+            return None
+        ids, mask = ids[:, :-1], mask[:, :-1]
+        with torch.inference_mode():
+            cache = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                logits_to_keep=1,
+                use_cache=True,
+            ).past_key_values
+            copies = torch.tensor([count for _, count in distinct], device=ids.device)
+            rows = torch.arange(len(distinct), device=ids.device).repeat_interleave(copies)
+            cache.batch_select_indices(rows)
+        return cache
 
     def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
         """Token ids and mask, (B, L), padded on the left."""
@@ -136,6 +172,19 @@ class GumbelNoise:
             exponential = scores.new_empty(scores.shape[1]).exponential_(generator=generator)
             scores[row] -= temperature * exponential.clamp_min(1e-38).log()
         return scores
+
+
+def _whole_prompts(draws: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """Batches of (prompt, …), of about `size` and no prompt parted from its equal neighbours."""
+    batch: list[Any] = []
+    for _, group in groupby(draws, key=lambda draw: draw[0]):
+        same = list(group)
+        if batch and len(batch) + len(same) > size:
+            yield batch
+            batch = []
+        batch += same
+    if batch:
+        yield batch
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

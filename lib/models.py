@@ -66,19 +66,45 @@ def load_base(
 ) -> Any:
     """A causal language model from a hub id or a directory of safetensors.
 
-    `kind`: another class of transformers' automatic ones. Raises BadInput where it cannot be had or
-    has no weights.
+    `kind`: another class of transformers' automatic ones. Of a model that also sees images, such as
+    Gemma 3 from 4B on, its language model alone. Raises BadInput where it cannot be had or has no
+    weights.
     """
     from transformers import AutoModelForCausalLM
 
     name = directory or model.name
     check_directory(name)
     try:
-        return (kind or AutoModelForCausalLM).from_pretrained(
+        loaded = (kind or AutoModelForCausalLM).from_pretrained(
             name, dtype=dtype, use_safetensors=True, **_hub(model, name), **more
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, error) from None
+    return language_model(loaded) if kind is None else loaded
+
+
+def language_model(loaded: Any) -> Any:
+    """The text part of a model as a causal language model of its own, on the same weights.
+
+    So its adapters are the language model's, no parameter is without a gradient, and an engine
+    that serves it asks for no image processor. A model of text alone is returned as it is.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    whole, text = loaded.config, loaded.config.get_text_config()
+    if text is whole or type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return loaded
+    text.name_or_path, text.dtype = whole.name_or_path, loaded.dtype
+    if quantised := getattr(whole, "quantization_config", None):
+        text.quantization_config = quantised
+    with torch.device("meta"):
+        part = MODEL_FOR_CAUSAL_LM_MAPPING[type(text)](text)
+    part.model, part.lm_head = loaded.get_decoder(), loaded.get_output_embeddings()
+    part.generation_config = loaded.generation_config
+    for name in ("hf_quantizer", "is_quantized", "is_loaded_in_4bit", "quantization_method"):
+        if hasattr(loaded, name):
+            setattr(part, name, getattr(loaded, name))
+    return part.eval()
 
 
 def load_for_training(model: Model, train: Train) -> Any:

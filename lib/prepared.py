@@ -6,8 +6,11 @@ results/<study>/data/encoded/rows/       Arrow: every distinct training row, tok
 results/<study>/data/encoded/<split>.npy where each row of a training split stands in rows/
 results/<study>/data/encoded/test/       Arrow: prompts of the test rows and the answers to score
 results/<study>/data/encoded/validation/ the same of validation rows, where there are any
+results/<study>/data/encoded/validation-rows/  these with their answers, as training rows are
 
 Where points render prompts differently (k-shot), each rendering has its own test-<rendering>/.
+
+Where points have different models, each has its own encoded-<model>-<hash>/ in place of encoded/.
 
 A task that encodes its own rows (pairs of answers) has every split as Arrow instead:
 
@@ -23,7 +26,16 @@ from typing import Any
 
 from lib import tasks
 from lib.checkpoints import adapter_checksum
-from lib.encoded import encode, encode_own, named, rendering, shortened, write_encoded
+from lib.encoded import (
+    HELD_OUT,
+    directory_of,
+    encode,
+    encode_own,
+    named,
+    rendering,
+    shortened,
+    write_encoded,
+)
 from lib.errors import BadInput
 from lib.grid import digest
 from lib.runs import (
@@ -43,9 +55,14 @@ MANIFEST = "manifest.json"
 
 
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
-    """What the data of a study depend on: its `data` sections, tokenizer, and files' contents."""
-    found = identity(study.config, "model")
-    del found["model.adapter"]  # its base's tokenizer is what counts
+    """What the data of a study depend on: its `data` sections, tokenizers, and files' contents."""
+    found: dict[str, Any] = {"task": study.config.tasks[0]}
+    models = [flatten({"model": model.model_dump()}) for model in study.model_sections()]
+    for key in models[0]:
+        if key == "model.adapter":  # its base's tokenizer is what counts
+            continue
+        of_each = [model[key] for model in sorted(models, key=str)]
+        found[key] = of_each if len(models) > 1 else of_each[0]
     found["evaluate.full_test"] = study.config.evaluate.full_test or None
     sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
     for key in dict.fromkeys(key for section in sections for key in section):
@@ -84,25 +101,15 @@ def prepare(
     task = tasks.part(study.config.tasks[0], "data")
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
     splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
-    from lib.models import context_length, load_tokenizer
-
-    tokenizer = load_tokenizer(study.config.model)
-    most, context = study.config.model.max_length, context_length(study.config.model)
-    if context is not None and most > context:
-        raise BadInput(f"model.max_length: found {most}, expected at most {context}, the context "
-                       f"of {study.config.model.name}")  # fmt: skip
-    if hasattr(task, "encode"):
-        encoded, rows, counts = encode_own(study, task, tokenizer, splits.rows)
-    else:
-        encoded, rows = encode(study, task, tokenizer, splits.rows), splits.rows
-        counts = {"cut": shortened(encoded)}
+    encoded, rows, counts = _tokenised(study, task, splits.rows)
     directory = study.directory / "data"
     with locked(study.directory, who):
         if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
             return manifest
         with replacing(directory) as temporary:
             temporary.mkdir()
-            write_encoded(encoded, temporary / "encoded")
+            for name, made in encoded.items():
+                write_encoded(made, temporary / name)
             files = {}
             for name, kept in rows.items():
                 write_jsonl(temporary / f"{name}.jsonl", kept)
@@ -119,6 +126,27 @@ def prepare(
             if force:
                 set_aside(study.directory, ["data"])
     return manifest
+
+
+def _tokenised(
+    study: Study, task: Any, splits: Mapping[str, list[tasks.Row]]
+) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
+    """(directory → what is tokenised for its model, rows, counts for the manifest)."""
+    from lib.models import context_length, load_tokenizer
+
+    encoded, cut = {}, {}
+    for model in study.model_sections():
+        tokenizer, name = load_tokenizer(model), directory_of(study, model)
+        context = context_length(model)
+        if context is not None and model.max_length > context:
+            raise BadInput(f"model.max_length: found {model.max_length}, expected at most "
+                           f"{context}, the context of {model.name}")  # fmt: skip
+        if hasattr(task, "encode"):  # of one model, see lib.checks
+            made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
+            return {name: made}, rows, counts
+        encoded[name] = encode(study, task, tokenizer, splits, model.max_length)
+        cut[name] = shortened(encoded[name])
+    return encoded, dict(splits), {"cut": cut if len(cut) > 1 else cut[name]}
 
 
 def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -154,7 +182,8 @@ def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
 
     _check_split(study, split, point.name)
     rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
-    path = study.directory / "data" / "encoded" / named(split, rendered)
+    encoded = study.directory / "data" / directory_of(study, point.config.model)
+    path = encoded / named(split, rendered)
     if not path.exists():
         raise BadInput(f"{path}: no such prompts for {point.name}; run stage 1 again with --force")
     return load_from_disk(os.fspath(path))
@@ -168,10 +197,33 @@ def encoded_training(study: Study, point: Point) -> Any:
     import numpy as np
     from datasets import load_from_disk
 
-    directory = study.directory / "data" / "encoded"
+    directory = study.directory / "data" / directory_of(study, point.config.model)
     name = train_split(study, point)
     rows = load_from_disk(os.fspath(directory / "rows"))
     return rows.select(np.load(directory / f"{name}.npy"))
+
+
+def encoded_held_out(study: Study, point: Point) -> Any:
+    """The tokenised validation rows, answers included, by which a point's training is validated.
+
+    None where `train.keep` and `train.eval_steps` ask for no validation. Raises BadInput where they
+    do and the data of the study have no such rows.
+    """
+    from datasets import load_from_disk
+
+    train = point.config.train
+    if train.keep == "last" and train.eval_steps is None:
+        return None
+    path = study.directory / "data" / directory_of(study, point.config.model) / HELD_OUT
+    if not path.exists():
+        key = "keep" if train.keep == "best" else "eval_steps"
+        made = "validation" in read_manifest(study)["splits"]
+        hint = "; run stage 1 again with --force" if made else ""
+        raise BadInput(
+            f"train.{key}: found {getattr(train, key)!r}, but the study's data have no validation "
+            f"rows to measure it on{hint}"
+        )
+    return load_from_disk(os.fspath(path))
 
 
 def encoded_split(study: Study, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Rates and means of one point on one test set, each with its interval, as in metrics.json."""
+"""Means over test items with their intervals, where items come in clusters and may hold shares."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from lib.metrics import weighted_mean
 from lib.statistics import percentile_interval, wilson
 
 
-def rate(values: np.ndarray, counts: np.ndarray, prompts: int, level: float) -> dict[str, Any]:
-    """{"value", "low", "high", "method"} of the mean of wins (n,) on so many distinct prompts.
+def rate(values: np.ndarray, counts: np.ndarray, units: int, level: float) -> dict[str, Any]:
+    """{"value", "low", "high", "method"} of the mean of outcomes (n,) in [0, 1], of `units` units.
 
-    wins: 1 or 0, a tie ½; prompts: clusters of rows that are not independent of each other.
-
-    Wilson's interval where every row has a prompt of its own and no tie makes the wins other than 0
-    and 1; else the bootstrap with `counts` (R, n), which must be drawn by prompt. Where all prompts
-    win alike every resample does too, so Wilson's interval stands in, as of one row a prompt: wins
-    in {0, ½, 1} vary at most as much as 0 and 1 of the same mean, so it is not too narrow for ties.
+    units: how many things were drawn independently: the items, or the clusters that they come in.
+    Wilson's interval where every item is a unit and all outcomes are 0 or 1; else the bootstrap
+    with `counts` (R, n), which must be drawn by unit. Where that gives no width, since all units
+    are alike, Wilson's interval stands in, as of one item a unit: outcomes between 0 and 1 vary at
+    most as much as those of the same mean that are 0 and 1, so it is not too narrow for them.
     """
     if not len(values):
         return unknown()
     value = float(values.mean())
-    ties = bool((values == 0.5).any())
     interval, method = None, "bootstrap"
-    if ties or prompts < len(values):
+    if units < len(values) or not np.isin(values, (0, 1)).all():
         interval = percentile_interval(weighted_mean(values, counts), level)
     if interval is None or interval.low == interval.high:
-        won = float(values.sum()) * prompts / len(values)
-        interval, method = wilson(won, prompts, level), "wilson"
+        won = min(value, 1.0) * units
+        interval, method = wilson(won, units, level), "wilson"
     return {"value": value, **interval._asdict(), "method": method}
 
 

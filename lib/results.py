@@ -11,7 +11,17 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
-from lib.runs import checksum, done_mark, is_done, read_json, read_jsonl, unchanged
+from lib.runs import (
+    checksum,
+    done_mark,
+    is_done,
+    read_json,
+    read_jsonl,
+    unchanged,
+    write_json,
+    write_jsonl,
+    write_text,
+)
 from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
 from lib.testsets import own_rows, predict_identity
@@ -39,10 +49,17 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
         if ids:
             raise BadInput(f"{path}: {len(ids)} of {len(wanted)} test ids {what}: {listed(ids, 4)}")
     by_id = {prediction["id"]: prediction for prediction in found}
-    return [
-        {**by_id[r["id"]], **task.grade(r, by_id[r["id"]]["outputs"], by_id[r["id"]].get("scores"))}
-        for r in rows
-    ]
+    return [{**by_id[row["id"]], **_graded(task, row, by_id[row["id"]], path)} for row in rows]
+
+
+def _graded(task: Any, row: Row, prediction: Row, path: Path) -> Row:
+    if not hasattr(task, "regrade"):
+        return task.grade(row, prediction["outputs"], prediction.get("scores"))
+    try:
+        return task.regrade(row, prediction)
+    except KeyError as error:
+        raise BadInput(f"{path}: row {row['id']}: no {error}, which stage 3 writes; run it again "
+                       f"with --force") from None  # fmt: skip
 
 
 def status(study: Study, point: Point) -> str:
@@ -129,6 +146,20 @@ def _checksum(path: Path) -> str:
     if not path.exists():
         raise BadInput(f"{path}: missing, though stage 3 finished; run it again with --force")
     return checksum(path)[:12]
+
+
+def write_table(directory: Path, name: str, table: Any) -> None:
+    """Write a further table of a comparison; the ending of its name says how.
+
+    .csv and .jsonl: rows; .md: text; a name without such an ending gets .json.
+    """
+    writers = {".csv": lambda p, t: write_text(p, as_csv(t)), ".jsonl": write_jsonl,
+               ".md": write_text}  # fmt: skip
+    for ending, write in writers.items():
+        if name.endswith(ending):
+            write(directory / name, table)
+            return
+    write_json(directory / f"{name}.json", table)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -165,7 +165,8 @@ class Train(Strict):
 
     eval_steps: Count | None = None  # steps between two validations; null: only at the end
     validations: Count | None = None  # in place of eval_steps: so many, evenly over the run
-    keep: Literal["best", "last"] = "last"  # the weights of the best validation, or the last ones
+    # The weights of the best validation (answers: by loss; else by accuracy), or the last ones.
+    keep: Literal["best", "last"] = "last"
     # Weights kept along the run, evenly; stage 3 keeps those that answer the validation rows best.
     sweep: Count | None = None
     diverge_norm: Positive | None = None  # a gradient norm above this …
@@ -191,6 +192,8 @@ class Infer(Strict):
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
+    # Answers drawn a prompt at `temperature`, beside the greedy one; for tasks that vote on them.
+    samples: Annotated[int, Field(ge=0)] = 0
     rows: Count | None = None  # only the first so many rows of each test set; null: all
     # Prompts given to the engine at a time; predictions are saved after each batch.
     batch_size: Count = 512
@@ -201,10 +204,11 @@ class Infer(Strict):
 class Judge(Strict):
     """The model that judges answers: `rating` behind any OpenAI-compatible chat URL, others here.
 
-    Without a model, answers stay unjudged.
+    `reward` is a sequence classifier whose one logit is a score. Without a model, answers stay
+    unjudged.
     """
 
-    kind: Literal["rating", "safe_unsafe", "qwen3guard", "llama_guard"] = "rating"
+    kind: Literal["rating", "safe_unsafe", "qwen3guard", "llama_guard", "reward"] = "rating"
     url: str | None = None  # rating: such as http://localhost:8000/v1
     model: str | None = None  # rating: as the server names it; else a hub id or a directory
     revision: str | None = None  # recorded, and part of what makes a judgment the same
@@ -252,6 +256,7 @@ class Evaluate(Strict):
     resamples: Annotated[int, Field(ge=100)] = 1000  # of the bootstrap
     bins: Annotated[int, Field(ge=2)] = 15  # of the calibration error
     seed: Seed = 0
+    draws: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 8]  # samples a vote rests on
     full_test: bool = False  # the whole test set, where a task draws a sample of it by default
     thresholds: dict[str, dict[str, Share]] = {}  # variant → metric → the least it should reach
 

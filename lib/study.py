@@ -18,7 +18,7 @@ from typing import Any
 from lib.checks import check, check_point, unused_because
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid, Value, digest, parse_grid, point_name
-from lib.schema import INCIDENTAL, Config
+from lib.schema import INCIDENTAL, Config, Model
 from lib.settings import flatten, get, parse_override, put
 from lib.study_file import (
     SECTIONS,
@@ -28,6 +28,7 @@ from lib.study_file import (
     name_keys,
     read_file,
     refuse_swept,
+    without_model,
 )
 from lib.validation import spread, validate
 
@@ -153,15 +154,23 @@ class Study:
 
     def data_sections(self) -> list[Any]:
         """The different `data` sections of the grid: only axes that land in `data` are walked."""
+        return self._sections("data")
+
+    def model_sections(self) -> list[Model]:
+        """The different models of the grid, each as its tokens depend on it: without an adapter."""
+        found = [model.model_copy(update={"adapter": None}) for model in self._sections("model")]
+        return list({digest(model.model_dump()): model for model in found}.values())
+
+    def _sections(self, name: str) -> list[Any]:
         seen = {}
         for block in self.grid.blocks:
             walked = {
-                a: o if a == "variant" or self.axes[a].startswith("data.") else o[:1]
+                a: o if a == "variant" or self.axes[a].startswith(f"{name}.") else o[:1]
                 for a, o in block.items()
             }
             for values in Grid((walked,)):
-                data = self.resolve(values).data
-                seen.setdefault(digest(data.model_dump()), data)
+                section = getattr(self.resolve(values), name)
+                seen.setdefault(digest(section.model_dump()), section)
         return list(seen.values())
 
     def representatives(self) -> Iterator[dict[str, Value]]:
@@ -242,8 +251,10 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
                 f"{path}: grid: variant {variant!r} does not exist, expected one of "
                 f"{listed(variants)}{nearest(variant, variants)}"
             )
-    refuse_swept(given, axes, variants, grid)
     name, mode = raw.get("name", Path(path).stem), raw.get("mode", "full")
+    if mode == "trial":  # what a trial says of the model holds for every variant
+        variants = {v: without_model(given, raw["trial"]) for v, given in variants.items()}
+    refuse_swept(given, axes, variants, grid)
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
         raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'")
     if mode not in MODES:

@@ -7,7 +7,7 @@ import math
 from lib.tasks import PointResult
 
 
-def curve(point: PointResult, key: str) -> tuple[list[float], list[float]]:
+def curve(point: PointResult, key: str = "loss") -> tuple[list[float], list[float]]:
     """Steps and values of one column of train.jsonl, where it is a finite number."""
     rows = [row for row in point.train_log or () if "step" in row and row.get(key) is not None]
     finite = [row for row in rows if math.isfinite(row[key])]

@@ -17,6 +17,7 @@ from contextlib import nullcontext
 from lib.checkpoints import check_adapter, check_directory
 from lib.grid import digest
 from lib.prepared import (
+    encoded_held_out,
     encoded_split,
     encoded_training,
     split_size,
@@ -117,13 +118,13 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
     with stop_on_signal() as request:
         if steps:
             if kind == "causal":
-                rows = encoded_training(study, point)
+                rows, held_out = encoded_training(study, point), encoded_held_out(study, point)
             else:
-                rows = encoded_split(study, train_split(study, point))
+                rows, held_out = encoded_split(study, train_split(study, point)), None
             pairs = pair_splits(study) if kind == "pairs" else None
             classes = classes_of(study, point) if kind == "classify" else None
             outcome = train_point(
-                point, rows, directory, lambda: bool(request), pairs, say, classes
+                point, rows, directory, lambda: bool(request), pairs, say, held_out, classes
             )
         else:
             save_untrained(point)

@@ -13,12 +13,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
 from lib.grid import digest
 from lib.progress import tracked
-from lib.results import as_csv, inputs_of, read_point, status
+from lib.results import as_csv, inputs_of, read_point, status, write_table
 from lib.runs import done_mark, mark_done, write_json, write_text
 from lib.study import Point, Study
 from lib.testsets import own_rows, rows_of
@@ -72,24 +73,27 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     if mark and mark["hash"] == digest(inputs) and not force:
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
-    # All are read, and refused where they are not whole, before anything is written.
+    # All are read, measured, and refused where they are not whole, before anything is written.
     rows = {task: rows_of(study, task) for task in names}
     results = [[read_point(study, p, task, rows[task]) for task in names] for p in points]
+    measured: list[tuple[Point, dict[str, Any], bool]] = []
     for point, of_point in tracked(zip(points, results, strict=True), len(points), "evaluate",
                                    "point"):  # fmt: skip
         before = done_mark(point.directory, "evaluate")
         same = before is not None and before["hash"] == digest(inputs[point.name]) and not force
+        fresh = {}
         for task, result in zip(names, of_point, strict=True):
             if result.predictions is None:
                 result.metrics = None
             elif not same or result.metrics is None:
-                part = tasks.part(task, "evaluate")
                 wanted = own_rows(task, rows[task], point.config)[: point.config.infer.rows]
-                result.metrics = part.evaluate(wanted, result.predictions, settings)
-                name = f"{study.named('metrics', task)}.json"
-                write_json(point.directory / name, result.metrics)
+                result.metrics = fresh[task] = measure(study, point, task, wanted, result)
         first, *others = of_point
         first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}
+        measured.append((point, fresh, same))
+    for point, fresh, same in measured:
+        for task, metrics in fresh.items():
+            write_json(point.directory / f"{study.named('metrics', task)}.json", metrics)
         if inputs[point.name]["status"] == "done" and not same:
             mark_done(point.directory, "evaluate", inputs[point.name])
     if comparison is None:
@@ -101,14 +105,24 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
     for name, table in made.files.items():
-        if name.endswith(".csv"):
-            write_text(comparison / name, as_csv(table))
-        else:
-            write_json(comparison / f"{name}.json", table)
+        write_table(comparison, name, table)
     write_text(comparison / "criteria.md", made.criteria)
     mark_done(comparison, "evaluate", inputs)
     say(f"comparison: {comparison / 'aggregated_metrics.csv'}")
     say(f"criteria: {comparison / 'criteria.md'}")
+
+
+def measure(
+    study: Study, point: Point, task: str, rows: list[tasks.Row], result: tasks.PointResult
+) -> dict[str, Any]:
+    """The metrics of a point. Raises BadInput that names the file of its predictions."""
+    try:
+        return tasks.part(task, "evaluate").evaluate(
+            rows, result.predictions, study.config.evaluate
+        )
+    except BadInput as error:
+        path = point.directory / f"{study.named('predictions', task)}.jsonl"
+        raise BadInput(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -147,6 +147,61 @@ class TestHuggingFace:
         other = engine.generate(prompts, FP32, hot, [seed + 1 for seed in seeds])
         assert [a == b for a, b in zip(found, other, strict=True)] == [not t for t in hot]
 
+    def test_answer_i_of_a_prompt_is_drawn_with_its_seed_plus_i(self, engine, tokenizer):
+        prompts, _ = token_ids(tokenizer)
+        seeds, counts = [5, 60, 700, 8000, 9], [3, 1, 4, 2, 17]
+        hot = [1.5] * len(prompts)
+        found = engine.generate(prompts, FP32, hot, seeds, counts)
+        assert [len(texts) for texts in found] == counts
+        assert found == [
+            [engine.generate([prompt], FP32, [1.5], [seed + i])[0][0] for i in range(count)]
+            for prompt, seed, count in zip(prompts, seeds, counts, strict=True)
+        ]
+        assert len(set(found[4])) > 10
+
+    def test_equal_neighbours_are_read_once(self, engine, tokenizer, monkeypatch):
+        """A greedy answer and three samples each: the tokens that go through the embeddings."""
+        prompts, _ = token_ids(tokenizer)
+        seen = []
+        embedding = engine.model.get_input_embeddings()
+        hook = embedding.register_forward_hook(lambda _, given, __: seen.append(given[0].shape))
+        twice = [prompt for prompt in prompts for _ in range(2)]
+        monkeypatch.setattr(HfEngine, "BATCH", 8)
+        made = engine.generate(twice, FP32, [0.0, 1.5] * 5, [0, 3] * 5, [1, 3] * 5)
+        hook.remove()
+        longest = [max(map(len, prompts[i : i + 2])) for i in (0, 2, 4)]
+        read = [shape for shape in seen if shape[1] > 1]
+        assert read == [(2, longest[0] - 1), (2, longest[1] - 1), (1, longest[2] - 1)]
+        assert made[::2] == engine.generate(prompts, FP32)
+        assert made[1::2] == engine.generate(prompts, FP32, [1.5] * 5, [3] * 5, [3] * 5)
+
+    def test_heads_longer_than_a_sliding_window_are_read_once_too(self, tokenizer, tmp_path):
+        """As Gemma 3 has them: five layers that see a few tokens, and one that sees all."""
+        from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+        config = Gemma3TextConfig(
+            vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=6,
+            num_attention_heads=2, num_key_value_heads=1, head_dim=16, sliding_window=8,
+            max_position_embeddings=512, pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        )  # fmt: skip
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            Gemma3ForCausalLM(config).save_pretrained(tmp_path)
+        tokenizer.save_pretrained(tmp_path)
+        engine = HfEngine(Model(name=str(tmp_path)), FP32, tmp_path)
+        prompts, _ = token_ids(tokenizer)
+        found = engine.generate(prompts, FP32, [1.5] * 5, [0] * 5, [3] * 5)
+        for prompt, texts in zip(prompts, found, strict=True):
+            alone = [engine.generate([prompt], FP32, [1.5], [i])[0][0] for i in range(3)]
+            assert texts == alone
+        assert "sliding_attention" in engine.model.config.layer_types
+
+    def test_samples_do_not_make_the_answer_of_a_prompt_hot(self, engine, tokenizer):
+        prompts, _ = token_ids(tokenizer)
+        hot = FP32.model_copy(update={"temperature": 1.5, "samples": 4})
+        assert engine.generate(prompts, hot) == engine.generate(prompts, FP32)
+
     @pytest.mark.parametrize("temperature", [0.5, 2.0])
     def test_draws_follow_the_softmax(self, temperature):
         logits = torch.tensor([1.0, 0.0, -0.5, 2.0])
@@ -272,8 +327,29 @@ def test_vllm_keeps_heads_of_prompts_and_can_be_closed(tmp_path):
     assert swapped != first
     with pytest.raises(ValueError, match="prefix caching cannot score"):
         engine.score(ids, [[ids[0]]] * len(ids))
+    assert_read_once(engine, ids[1], settings.model_copy(update={"max_new_tokens": 1}))
     engine.close()
     assert not hasattr(engine, "llm")
+
+
+def assert_read_once(engine: VllmEngine, prompt: list[int], settings: Infer) -> None:
+    """Nine answers to a prompt, one of them greedy, compute its whole blocks of 32 tokens once."""
+    engine.llm.reset_prefix_cache()
+    scheduler = engine.llm.llm_engine.engine_core.engine_core.scheduler
+    plan, computed = scheduler.schedule, []
+
+    def counted(*given):
+        output = plan(*given)
+        computed.append(output.total_num_scheduled_tokens)
+        return output
+
+    scheduler.schedule = counted
+    found = engine.generate([prompt, prompt], settings, [0.0, 1.0], [0, 3], [1, 8])
+    scheduler.schedule = plan
+    assert [len(texts) for texts in found] == [1, 8]
+    tail = len(prompt) - (len(prompt) - 1) // 32 * 32
+    assert sum(computed) == len(prompt) + 8 * tail
+    assert tail < len(prompt) / 8
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
@@ -322,6 +398,16 @@ class TestVllm:
         assert found[1] != cold[1]
         again = engine.generate(prompts[::-1], self.SETTINGS, hot[::-1], seeds[::-1])
         assert again[::-1] == found
+
+    def test_answer_i_of_a_prompt_is_drawn_with_its_seed_plus_i(self, engine, ids):
+        prompts, seeds, counts = ids[0], [5, 60, 700, 8000, 9], [3, 1, 4, 1, 2]
+        found = engine.generate(prompts, self.SETTINGS, [1.0] * 5, seeds, counts)
+        flat_prompts = [p for p, count in zip(prompts, counts, strict=True) for _ in range(count)]
+        each = [s + i for s, count in zip(seeds, counts, strict=True) for i in range(count)]
+        alone = engine.generate(flat_prompts, self.SETTINGS, [1.0] * 11, each)
+        assert [text for texts in found for text in texts] == [text for [text] in alone]
+        assert [len(texts) for texts in found] == counts
+        assert len(set(found[2])) == 4
 
     def test_same_scores(self, engine, transformers, ids):
         found, wanted = engine.score(*ids), transformers.score(*ids)

@@ -415,7 +415,8 @@ def test_each_rendering_of_the_prompts_is_tokenised_once(of_renderings: str, tok
     manifest = prepare(study)
     encoded = study.directory / "data" / "encoded"
     prompts = {"test", "validation", "test-once", "validation-once"}
-    assert {path.name for path in encoded.iterdir()} == prompts | {"rows", "train_1-1.npy"}
+    answered = {"rows", "train_1-1.npy", "validation-rows"}
+    assert {path.name for path in encoded.iterdir()} == prompts | answered
     assert manifest["cut"] == dict.fromkeys(["train", *sorted(prompts)], 0)
     assert set(manifest["splits"]) == {"train_1-1", "test", "validation"}
     baseline, accept, reject = study.points()

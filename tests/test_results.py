@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from lib.errors import BadInput
-from lib.results import inputs_of, read_point, read_predictions, status
-from lib.runs import mark_done, write_json, write_jsonl
+from lib.results import inputs_of, read_point, read_predictions, status, write_table
+from lib.runs import mark_done, read_jsonl, write_json, write_jsonl
 from lib.study import load_study
 from lib.tasks.decision import data as task
 from lib.tasks.decision.data import ANSWERS
@@ -226,3 +226,15 @@ def test_predictions_that_went_missing_are_named(prepared_study: str, fake) -> N
     (point.directory / "predictions.jsonl").unlink()
     with pytest.raises(BadInput, match="predictions.jsonl: missing, though stage 3 finished"):
         inputs_of(study, point)
+
+
+def test_tables_of_a_comparison_are_written_as_their_names_say(tmp_path: Path) -> None:
+    rows = [{"id": "a", "rate": 0.5}, {"id": "b", "rate": None}]
+    write_table(tmp_path, "summary.csv", rows)
+    write_table(tmp_path, "samples_lr1e-05.jsonl", rows)
+    write_table(tmp_path, "failures_lr0.5.md", "# Failures\n")
+    write_table(tmp_path, "gamma0.5", {"rate": 0.5})
+    assert (tmp_path / "summary.csv").read_text() == "id,rate\na,0.5\nb,\n"
+    assert read_jsonl(tmp_path / "samples_lr1e-05.jsonl") == rows
+    assert (tmp_path / "failures_lr0.5.md").read_text() == "# Failures\n"
+    assert json.loads((tmp_path / "gamma0.5.json").read_text()) == {"rate": 0.5}

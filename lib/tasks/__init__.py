@@ -103,10 +103,14 @@ class DataPart(Protocol):
     # of the splits `test` and `validation` is tokenised once; and
     #     correct(prediction) -> bool
     # of a graded prediction, by which `train.sweep` chooses on the split `validation`; and
+    #     regrade(row, prediction) -> Row
+    # where `grade` needs more of a written prediction than its outputs and scores; and
     #     tested(row, data) -> bool
     # where not every point predicts all rows of the splits `test` and `validation`; and
     #     labels(data) -> list[str]
     # where rows are classified: the classes, by number.
+    # A task that uses several answers to a prompt (`infer.samples`) says SAMPLED = True in its
+    # schema part.
     # A task whose rows are not one prompt and one answer has
     #     encode(row, tokenizer, data, max_length) -> dict | None
     # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for
@@ -141,7 +145,10 @@ class EvaluatePart(Protocol):
     """`lib/tasks/<task>/evaluate.py`: no torch."""
 
     def evaluate(self, rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
-        """metrics.json of one point. `settings`: the study's `evaluate` section."""
+        """metrics.json of one point. `settings`: the study's `evaluate` section.
+
+        Raises BadInput that names the row; stage 4 puts the file of predictions before it.
+        """
 
     def compare(self, points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
         """What the points say together. Points without metrics are in the list, and are shown."""
@@ -164,7 +171,7 @@ class Comparison:
     """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown.
 
     `files`: further tables, each a file of its name beside the comparison: rows under a name that
-    ends in .csv as CSV, all else as JSON.
+    ends in .csv or .jsonl, text under one that ends in .md, all else as JSON.
     """
 
     tables: dict[str, Any]

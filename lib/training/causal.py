@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from transformers import Trainer
 
 from lib.losses import OBJECTIVES, token_nll
 from lib.schema import Train
+from lib.training.scoring import autocast, evaluating, length_batches
 
 
 def collate(
@@ -61,12 +62,62 @@ def last_positions(input_ids: Tensor, count: int) -> Tensor:
     return torch.arange(width - count, width, device=input_ids.device)
 
 
+def forward(model: Any, batch: Mapping[str, Tensor]) -> Any:
+    """The model's outputs at the positions of the labels, logits (B, T, V)."""
+    return model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        position_ids=batch["position_ids"],
+        logits_to_keep=last_positions(batch["input_ids"], batch["labels"].shape[1]),
+    )
+
+
+@torch.no_grad()
+def answer_nll(
+    model: Any,
+    rows: Any,
+    pad: int,
+    batch: int,
+    *,
+    precision: str = "fp32",
+    ranks: tuple[int, int] = (0, 1),
+) -> Tensor:
+    """(2,): summed loss of the answers' tokens of encoded rows, nats, and how many these are.
+
+    In eval mode, on the model's device; draws no random number. `batch`: rows in a forward;
+    `precision`: as in `train`. `ranks`: (rank, world): of several ranks each sums its share, with
+    as many forwards as the others.
+    """
+    rank, world = ranks
+    batches = length_batches([len(ids) for ids in rows["input_ids"]], batch)
+    device = next(model.parameters()).device
+    total = torch.zeros(2, device=device)
+    with evaluating(model), autocast(device, precision):
+        for first in range(0, len(batches), world):
+            # A sharded model runs on all ranks or on none: one without a share repeats a batch.
+            places = batches[min(first + rank, len(batches) - 1)]
+            some = collate([rows[int(i)] for i in places], pad, None)
+            some = {key: value.to(device) for key, value in some.items()}
+            nll = token_nll(forward(model, some).logits, some["labels"])
+            if first + rank < len(batches):
+                total += torch.stack([nll.sum(), (some["labels"] != -100).sum()])
+    return total
+
+
 class CausalTrainer(Trainer):
     """A Trainer whose loss is an objective on the answers, over the labels of the whole step."""
 
-    def __init__(self, *args: Any, settings: Train, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        settings: Train,
+        validate: Callable[[int], dict[str, float]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`validate`: asked at every logged step, on all ranks, what to log beside the loss."""
         super().__init__(*args, **kwargs)
         self.settings = settings
+        self.validate = validate
         # compute_loss has divided by the count of the whole step already.
         self.loss_is_scaled_for_ga = True
 
@@ -90,12 +141,7 @@ class CausalTrainer(Trainer):
         Times the world size, because data-parallel training averages gradients over the ranks.
         """
         labels = inputs["labels"]
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            position_ids=inputs["position_ids"],
-            logits_to_keep=last_positions(inputs["input_ids"], labels.shape[1]),
-        )
+        outputs = forward(model, inputs)
         nll = token_nll(outputs.logits, labels)
         per_row = OBJECTIVES[self.settings.objective](
             nll,
@@ -107,3 +153,9 @@ class CausalTrainer(Trainer):
         count = num_items_in_batch if num_items_in_batch is not None else (labels != -100).sum()
         loss = per_row.sum() / count * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the step with what its validation finds."""
+        if "loss" in logs and self.validate:
+            logs |= self.validate(self.state.global_step)
+        super().log(logs, start_time)

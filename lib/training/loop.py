@@ -26,8 +26,8 @@ from lib.training.class_run import ClassRun, check_run
 from lib.training.pair_data import PairSplits, check_pairs, pair_references, training_rows
 from lib.training.saving import KeepSweep, keep_as_model, last_checkpoint, save_model
 from lib.training.scoring import Stopped
-from lib.training.steps import row_order, step_count, sweep_steps
-from lib.training.validating import Validation, pair_measure
+from lib.training.steps import check_eval_steps, row_order, step_count, sweep_steps
+from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
 
 BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
@@ -54,12 +54,14 @@ def train_point(
     stop: Callable[[], bool],
     pairs: PairSplits | None = None,
     say: Callable[[str], None] = print,
+    held_out: Any = None,
     classes: Classes | None = None,
 ) -> Outcome:
     """Train a point on encoded rows (a datasets.Dataset); all files go to `directory`.
 
     Picks up the last complete checkpoint there. `stop()` is asked at every step boundary.
-    `pairs`, `classes`: what objectives on pairs and on classes need beside their rows. `say` gets a
+    `pairs`, `classes`: what objectives on pairs and on classes need beside their rows. `held_out`:
+    encoded rows that objectives on answers are validated on, None for no validation. `say` gets a
     line on adapters.
     """
     config = point.config
@@ -91,12 +93,15 @@ def train_point(
         except Stopped:
             return Outcome("stopped", 0, steps)
         ordered = training_rows(rows, logps[pairs.train], order, train)
-        if (held_out := pairs.held_out) is not None:
-            measure = pair_measure(held_out, logps[pairs.validation], train)
+        if pairs.held_out is not None:
+            measure = pair_measure(pairs.held_out, logps[pairs.validation], train)
     elif classes:
         ordered, measure = ordered_rows(rows, order, train), class_measure(classes, train)
     else:
         ordered = rows.select(order)
+        if held_out is not None:
+            check_eval_steps(train, steps)
+            measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
     watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)
     sweep = KeepSweep(directory / "sweep", sweep_steps(train, steps), train, start is not None)
@@ -156,7 +161,7 @@ def _trainer(train: Train, pad: int, validation: Validation | None) -> Callable[
         from lib.training.causal import CausalTrainer, collate
 
         collator = partial(collate, pad=pad, weighted_class=train.weighted_class)
-        return partial(CausalTrainer, settings=train, data_collator=collator)
+        return partial(CausalTrainer, settings=train, data_collator=collator, validate=validation)
     if kind == "pairs":
         from lib.training.pairs import PairsTrainer, collate
 

@@ -14,6 +14,7 @@ import torch
 from lib.losses import PairLogps
 from lib.runs import read_json
 from lib.schema import Train
+from lib.training.causal import CausalTrainer, answer_nll
 from lib.training.pairs import PairsTrainer, correct, pair_loss
 from lib.training.saving import RECORD, save_model
 from lib.training.scoring import pair_logps
@@ -23,9 +24,10 @@ from lib.training.steps import validates
 class Validation:
     """Measures a trainer's model after the steps that `validates` names.
 
-    `measure`: a trainer → `validation_accuracy` and `validation_loss`, called on all ranks. With
-    `keep: best` the weights of the greatest accuracy, the first of equals, lie in `best`, among the
-    checkpoints. A run that goes on from a checkpoint before that step comes by them again.
+    `measure`: a trainer → `validation_accuracy`, where there is one, and `validation_loss`, called
+    on all ranks. With `keep: best` the weights of the greatest accuracy, else of the least loss,
+    the first of equals, lie in `best`, among the checkpoints. A run that goes on from a checkpoint
+    before that step comes by them again.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Validation:
             self.record = read_json(self.best / RECORD)
 
     def __call__(self, step: int) -> dict[str, float]:
-        """`validation_accuracy` and `validation_loss` after a step, empty where none is due.
+        """What `measure` finds after a step, empty where nothing is due.
 
         To be called on all ranks. NaN where a log-probability is not finite.
         """
@@ -58,13 +60,17 @@ class Validation:
         return measured
 
     def _keep(self, step: int, measured: dict[str, float]) -> None:
-        before = self.record["validation_accuracy"] if self.record else -1.0
-        if measured["validation_accuracy"] > before:
+        if self.record is None or _score(measured) > _score(self.record):
             self.record = {"step": step, **measured}
             with self.saving():
                 save_model(
                     self.trainer, self.trainer.processing_class, self.best, self.train, self.record
                 )
+
+
+def _score(measured: dict[str, float]) -> float:
+    """What the best weights have most of."""
+    return measured.get("validation_accuracy", -measured["validation_loss"])
 
 
 def pair_measure(rows: Any, reference: np.ndarray, train: Train) -> Callable[[PairsTrainer], dict]:
@@ -101,3 +107,25 @@ def measure(
         "validation_accuracy": correct(pairs).mean().item(),
         "validation_loss": pair_loss(train, pairs).loss.mean().item(),
     }
+
+
+def answer_measure(rows: Any, train: Train) -> Callable[[CausalTrainer], dict]:
+    """What `Validation` asks of a trainer on encoded rows: the mean loss of an answer's token.
+
+    Without weights: `train.weighted_class` and γ are the training's own.
+    """
+    return partial(_measure_answers, rows, train)
+
+
+def _measure_answers(rows: Any, train: Train, trainer: CausalTrainer) -> dict[str, float]:
+    accelerator = trainer.accelerator
+    total = answer_nll(
+        trainer.model,
+        rows,
+        trainer.processing_class.pad_token_id,
+        2 * train.micro_batch,  # without gradients there is room for more
+        precision=train.precision,
+        ranks=(accelerator.process_index, accelerator.num_processes),
+    )
+    total = accelerator.reduce(total.to(accelerator.device), "sum")
+    return {"validation_loss": (total[0] / total[1]).item()}

@@ -37,7 +37,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
      "sets": [{"task", "set", "rows", "groups", "majority", "labels"}],
      "points": {name: {"status", "values", "method", "task", "seed", "kind", "metrics":
                 {set: {metric: {value, low, high}}}, "confusion": {set: counts},
-                "validation_accuracy", "usage": `costs.usage_of`, "device"}},
+                "validation_accuracy", "usage": `costs.usage_of`, "device", "memory_kind"}},
      "settings": [{"label", "method", "task", "kind", "points", "seeds", "statuses", "diverged",
                    "sets": {set: {metric: `over_seeds`, and for accuracy "low", "high"}},
                    "validation_accuracy", "usage": {number: `over_seeds`}}],
@@ -145,7 +145,7 @@ def _of_point(point: PointResult, cell: Cell) -> dict[str, Any]:
         "confusion": {part: found["confusion"] for part, found in sets.items()},
         "validation_accuracy": validation_accuracy(point),
         "usage": costs.usage_of(point),
-        "device": (point.records.get("usage") or {}).get("device"),
+        **{key: (point.records.get("usage") or {}).get(key) for key in ("device", "memory_kind")},
     }
 
 
@@ -205,12 +205,15 @@ def _of_method(
     seeds = list(dict.fromkeys(seed for entry in parts for seed in entry["seeds"]))
     values = [_mean_of_tasks([_of_seed(e, seed) for e in parts], whole) for seed in seeds]
     accuracy = over_seeds(values) | {"low": None, "high": None}
+    complete = {seed for seed, value in zip(seeds, values, strict=True) if value is not None}
     resampled = [
-        averages(sets[task, main_set(task)], members[of_task[task]])
-        for task in tasks
-        if task in of_task
+        averages(
+            sets[entry["task"], main_set(entry["task"])],
+            [n for n, s in zip(entry["points"], entry["seeds"], strict=True) if s in complete],
+        )
+        for entry in parts
     ]
-    if whole and all(resampled):
+    if complete and all(resampled):
         bounds = percentile_interval(np.mean([r for _, r in resampled], axis=0), level)
         accuracy["low"], accuracy["high"] = bounds or (None, None)
     validated = [entry["validation_accuracy"] for entry in parts]

@@ -57,7 +57,7 @@ def _speed(tables: Mapping[str, Any]) -> Verdict:
     found = tables["saving"]["adalora"]
     if found["value"] is None:
         return what, UNKNOWN, found["reason"]
-    number = f"takes {_saved(found)} less training time than {_label(tables, 'adalora')}"
+    number = f"saves {_saved(found)} of the training time of {_label(tables, 'adalora')}"
     seeds = f"{found['seeds']} seeds" if found["seeds"] > 1 else "one seed"
     number += f" ({seeds}; {_by_task(found['tasks'])}; of a step alone "
     number += f"{_by_task(found['steps'])})"

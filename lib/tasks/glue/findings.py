@@ -123,7 +123,13 @@ def _costs(tables: Mapping[str, Any]) -> str:
             text += f" ({signed(100 * (ratio - 1))} % of LoRA's time)"
         each.append(text)
     place = f" on {listed(sorted(devices), 3)}" if devices else ""
-    return f"Training of a task took{place}, in the mean over tasks and seeds: {listed(each)}."
+    text = f"Training of a task took{place}, in the mean over tasks and seeds: {listed(each)}."
+    if any(point["memory_kind"] == "rss" for point in tables["points"].values()):
+        text += (
+            " Memory is the most that the process held: where one process trained several points, "
+            "with what the points before had left."
+        )
+    return text
 
 
 def _ranks(tables: Mapping[str, Any]) -> str:

@@ -89,12 +89,13 @@ def matrix_table(title: str, matrices: Matrices, key: str) -> Table | None:
     layers = sorted({_layer(one) for one in matrices})
     modules = list(dict.fromkeys(one["module"] for one in matrices))
     by_place = {(_layer(one), one["module"]): one[key] for one in matrices}
-    digits = 0 if largest >= 100 else max(0, min(4, 2 - math.floor(math.log10(largest or 1))))
+    digits = 0 if largest >= 100 else max(0, 2 - math.floor(math.log10(largest or 1)))
+    form = f".{digits}f" if digits <= 4 else ".1e"  # narrow enough for a cell
     cells, texts = [], []
     for layer in layers:
         row = [by_place.get((layer, module)) for module in modules]
         cells.append([v if v is None else v / (largest or 1.0) for v in row])
-        texts.append(["" if v is None else f"{v:.{digits}f}" for v in row])
+        texts.append(["" if v is None else f"{v:{form}}" for v in row])
     names = ["–" if layer < 0 else str(layer) for layer in layers]
     return Table(title, names, [_short(module) for module in modules], cells, texts)
 

@@ -97,25 +97,33 @@ def mean_difference(
     b: Method,
     level: float,
 ) -> dict[str, Any] | None:
-    """Accuracy of `a` minus that of `b`, the plain mean over tasks; None where a task lacks one.
+    """Accuracy of `a` minus that of `b`, the plain mean over tasks, of seeds that have all of it.
 
     {"value", "low", "high": of other dev rows, by the paired bootstrap, tasks drawn apart,
-     "seeds": `over_seeds` of the differences of each seed that both have on every task,
-     "tasks": {task: difference}}
+     "seeds": `over_seeds` of the differences of each seed, "tasks": {task: difference}}
+
+    None where no seed has every task measured on both sides.
     """
     tasks = list(dict.fromkeys(setting.task for setting in settings))
-    values, resampled, by_seed = {}, [], {}
+    sides: dict[str, list[dict[int, str]]] = {}  # task → seed → point, of a and of b
     for task in tasks:
         measure = sets.get((task, main_set(task)))
-        sides = [_known(settings, measure, Setting(m, task)) for m in (a, b)]
-        if measure is None or not all(sides):
-            return None
-        (ours, parts), (theirs, others) = (averages(measure, names) for names in sides)
+        known = [_known(settings, measure, Setting(method, task)) for method in (a, b)]
+        sides[task] = [{all_cells[name].seed: name for name in names} for names in known]
+    every = [side for both in sides.values() for side in both]
+    shared = [seed for seed in every[0] if all(seed in side for side in every)] if every else []
+    if not shared:
+        return None
+    values, resampled, by_seed = {}, [], {}
+    for task, both in sides.items():
+        measure = sets[task, main_set(task)]
+        (ours, parts), (theirs, others) = (
+            averages(measure, [side[seed] for seed in shared]) for side in both
+        )
         values[task] = ours - theirs
         resampled.append(parts - others)
-        ours, theirs = (_by_seed(measure, all_cells, names) for names in sides)
-        by_seed[task] = {s: ours[s].mean() - theirs[s].mean() for s in ours if s in theirs}
-    shared = [s for s in by_seed[tasks[0]] if all(s in found for found in by_seed.values())]
+        means = [{seed: measure.values[side[seed]].mean() for seed in shared} for side in both]
+        by_seed[task] = {seed: means[0][seed] - means[1][seed] for seed in shared}
     differences = [float(np.mean([by_seed[task][s] for task in tasks])) for s in shared]
     low, high = percentile_interval(np.mean(resampled, axis=0), level) or (None, None)
     return {

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from lib.tasks.math.problems import Problem
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 LISTED = 50  # pairs in the report, the most alike first
 BLOCK = 256  # test questions compared at a time: bounds the memory
 
 
+class Asked(Protocol):
+    """What has a question: a problem of any task."""
+
+    id: str
+    question: str
+
+
 def near_duplicates(
-    train: Sequence[Problem], test: Sequence[Problem], threshold: float
+    train: Sequence[Asked], test: Sequence[Asked], threshold: float
 ) -> dict[str, Any]:
     """How many test questions have a training question that is at least so much alike.
 
@@ -24,22 +29,31 @@ def near_duplicates(
     pairs from 0.7 tell one story with other names and numbers.
     """
     report: dict[str, Any] = {"threshold": threshold, "train": len(train), "test": len(test)}
-    pairs = []
-    if train and test:
-        import numpy as np  # not above: stages answer --help without these
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
-        vectors = TfidfVectorizer(
-            analyzer="char_wb", ngram_range=(5, 5), sublinear_tf=True, dtype=np.float32
-        )
-        known = vectors.fit_transform([problem.question for problem in train]).T.tocsr()
-        asked = vectors.transform([problem.question for problem in test])
-        for start in range(0, len(test), BLOCK):
-            alike = (asked[start : start + BLOCK] @ known).tocsr()
-            best = np.asarray(alike.argmax(axis=1)).ravel()
-            for row, column in enumerate(best):
-                if (value := float(alike[row, column])) >= threshold:
-                    ids = {"test": test[start + row].id, "train": train[column].id}
-                    pairs.append({**ids, "similarity": round(value, 3)})
+    pairs = [
+        {"test": problem.id, "train": train[place].id, "similarity": round(value, 3)}
+        for problem, (place, value) in zip(test, nearest_questions(train, test), strict=False)
+        if value >= threshold
+    ]
     pairs.sort(key=lambda pair: -pair["similarity"])
     return {**report, "found": len(pairs), "pairs": pairs[:LISTED]}
+
+
+def nearest_questions(train: Sequence[Asked], test: Sequence[Asked]) -> Iterator[tuple[int, float]]:
+    """(place in `train`, similarity) of the most similar question, for each of `test`.
+
+    See `near_duplicates` for the similarity. Nothing where there is nothing to compare.
+    """
+    if not train or not test:
+        return
+    import numpy as np  # not above: stages answer --help without these
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectors = TfidfVectorizer(
+        analyzer="char_wb", ngram_range=(5, 5), sublinear_tf=True, dtype=np.float32
+    )
+    known = vectors.fit_transform([problem.question for problem in train]).T.tocsr()
+    asked = vectors.transform([problem.question for problem in test])
+    for start in range(0, len(test), BLOCK):
+        alike = (asked[start : start + BLOCK] @ known).tocsr()
+        best = np.asarray(alike.argmax(axis=1)).ravel()
+        yield from ((int(column), float(alike[row, column])) for row, column in enumerate(best))

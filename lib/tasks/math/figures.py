@@ -7,11 +7,12 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from lib.curves import learning_curves
 from lib.figures import heatmap, panels
 from lib.shapes import MUTED, Panel, Series, Style, Table, category
 from lib.tasks import PointResult
 from lib.tasks.math.findings import absent, whole
-from lib.tasks.math.point_figures import curves, point_figures
+from lib.tasks.math.point_figures import point_figures
 from lib.wording import percent
 
 __all__ = ["comparison_figures", "point_figures"]
@@ -38,7 +39,7 @@ def comparison_figures(
         yield "steps", _steps(found, shown, comparison)
     trained = [point for point in points if point.train_log and point.status != "partial"]
     if trained:
-        yield "learning_curves", curves(trained)
+        yield "learning_curves", learning_curves(trained)
 
 
 def _known(shown: Mapping[str, Any], metric: str) -> list[str]:

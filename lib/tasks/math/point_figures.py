@@ -1,81 +1,24 @@
-"""Figures of one point, and the learning curves that all points share."""
+"""Figures of one point: its training, and its accuracy by steps."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
+from lib.curves import learning_curve
 from lib.figures import panels
-from lib.shapes import Panel, Series, Style, category, thin
+from lib.shapes import Panel, Series
 from lib.tasks import PointResult
 from lib.wording import percent
-
-LOSS = "loss (nats a token)"
-FAINT = "#7fa8c9"
 
 
 def point_figures(point: PointResult, settings: object) -> Iterator[tuple[str, Figure]]:
     """learning_curve, steps: each where the point has what it shows."""
     if point.train_log:
-        yield "learning_curve", _learning_curve(point)
+        yield "learning_curve", learning_curve(point)
     if point.status == "done" and point.metrics and point.metrics["by_steps"]:
         yield "steps", _steps(point)
-
-
-def curve(point: PointResult) -> tuple[list[float], list[float]]:
-    """Steps and losses of train.jsonl, where the loss is a finite number."""
-    rows = [row for row in point.train_log or () if row.get("loss") is not None]
-    finite = [row for row in rows if math.isfinite(row["loss"])]
-    return [row["step"] for row in finite], [row["loss"] for row in finite]
-
-
-def diverged_at(point: PointResult) -> float | None:
-    """The step at which a diverged run had its first loss that is none, or else ended."""
-    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
-    lost = [r["step"] for r in rows if r["loss"] is None or not math.isfinite(r["loss"])]
-    if lost:
-        return lost[0]
-    return (rows[-1]["step"] if rows else 0) if point.status == "diverged" else None
-
-
-def curves(points: Sequence[PointResult]) -> Figure:
-    """One panel a variant, one line a point: losses of one objective, so on one scale."""
-    panels_: dict[str, list[Series]] = {}
-    for point in points:
-        steps, losses = curve(point)
-        broken = diverged_at(point)
-        if not steps and broken is None:
-            continue
-        series = panels_.setdefault(str(point.values.get("variant", "all points")), [])
-        own = ", ".join(f"{a} {v}" for a, v in point.values.items() if a != "variant")
-        series.append(
-            Series(
-                own or "training loss",
-                *thin(steps, losses, 40),
-                style=category(len(series)),
-                marked=len(steps) == 1,
-                absent=[] if broken is None else [(broken, "diverged")],
-            )
-        )
-    drawn = [Panel(name, "optimizer step", LOSS, series) for name, series in panels_.items()]
-    note = "Means over runs of logged steps, at most 40 a line; tokens of the answers alone."
-    return panels(drawn, "Training loss of every trained point", note)
-
-
-def _learning_curve(point: PointResult) -> Figure:
-    steps, losses = curve(point)
-    each = Series("each logged step", *thin(steps, losses, 1000), style=Style(FAINT))
-    each.marked = len(steps) == 1
-    series = [each]
-    if len(steps) > 30:
-        label = f"mean of {math.ceil(len(steps) / 25)} logged steps"
-        series.append(Series(label, *thin(steps, losses, 25), marked=False))
-    if (broken := diverged_at(point)) is not None:
-        each.absent = [(broken, "diverged")]
-    title = f"Training loss: {point.name}" + f" ({point.status})" * (point.status != "done")
-    return panels([Panel("", "optimizer step", LOSS, series)], title, size=(3.4, 2.1))
 
 
 def _steps(point: PointResult) -> Figure:

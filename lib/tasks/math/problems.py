@@ -52,7 +52,7 @@ def read_problems(data: Any, source: str, split: str, prefix: str, rows: int) ->
     problems = []
     for own, (where, row) in zip(ids, placed, strict=True):
         question, answer = _texts(row, where, names)
-        _check(where, question, answer)
+        check_problem(where, question, answer)
         key = normalised(question)
         problems.append(Problem(f"{prefix}-{own}", question.strip(), answer.strip(), key))
     return problems
@@ -107,7 +107,8 @@ def _texts(row: Mapping[str, Any], where: str, names: tuple[str, str] | None) ->
     return tuple(m.get("content") for m in said if m["role"] != "system")
 
 
-def _check(where: str, question: Any, answer: Any) -> None:
+def check_problem(where: str, question: Any, answer: Any) -> None:
+    """Raise BadInput, which begins with `where`, for what is no problem with a worked answer."""
     for name, text in (("question", question), ("answer", answer)):
         if not isinstance(text, str) or not text.strip():
             raise BadInput(f"{where}: {name}: found {text!r}, expected text")

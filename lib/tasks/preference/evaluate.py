@@ -15,13 +15,7 @@ import numpy as np
 from lib.rates import mean, rate, unknown
 from lib.statistics import resample_counts
 from lib.tasks import Comparison, PointResult, Row
-from lib.tasks.preference.metrics import (
-    RATES,
-    log_ratios,
-    outcomes,
-    quantiles,
-    wins,
-)
+from lib.tasks.preference.metrics import RATES, log_ratios, outcomes, quantiles, wins
 from lib.wording import markdown
 
 LENGTH = ("longer_wins", "shorter_wins")  # need no log-probability

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.encoding import encode_answer, harmless
+from lib.encoding import encode_answer
 from lib.errors import BadInput
+from lib.local_judge import THINKING, open_local, render
 from lib.schema import Infer, Judge, Model
-from lib.tasks import Message, Row
+from lib.tasks import Row
 from lib.tasks.safety.judging import (
     WORDS,
     Guidelines,
@@ -19,14 +20,6 @@ from lib.tasks.safety.judging import (
     read_guidelines,
     verdict_of,
 )
-
-# What a causal model is loaded from; not the same weights again in other formats.
-FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.py"]
-THINKING = {"enable_thinking": False}  # a variable of Qwen3's templates; others ignore it
-
-
-class Missing(Exception):
-    """The judge is not to be had: the hub is out of reach, or does not know or give it."""
 
 
 class Asked(NamedTuple):
@@ -58,75 +51,17 @@ def open_judge(settings: Judge) -> Asked:
     Raises Missing where it is not to be had, BadInput where it is no judge: a directory without
     weights, no chat template, or one that does not show the whole conversation.
     """
-    from transformers import AutoConfig
-
-    from lib.models import load_tokenizer
-
     guidelines = read_guidelines(settings.prompt) if settings.kind == "safe_unsafe" else None
-    directory, revision = find_judge(settings)
-    trusted = settings.trust_remote_code
-    try:
-        tokenizer = load_tokenizer(Model(name=str(directory), trust_remote_code=trusted))
-        config = AutoConfig.from_pretrained(directory, trust_remote_code=trusted)
-    except (BadInput, OSError, ValueError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise BadInput(f"judge.model: {settings.model} cannot be loaded: {reason[:300]}") from None
-    if not tokenizer.chat_template:
-        raise BadInput(f"judge.model: {settings.model} has no chat template, so that it cannot be "
-                       f"asked; expected an instruction-tuned model")  # fmt: skip
+    local = open_local(settings)
+    tokenizer = local.tokenizer
     probe = judge_messages(settings.kind, guidelines, "A request.", "An answer.")
     if render(tokenizer, probe) is None:
         raise BadInput(f"judge.model: the chat template of {settings.model} does not show the "
                        f"whole conversation, as judge.kind {settings.kind} needs it")  # fmt: skip
     words = [encode_answer(tokenizer, probe, word, **THINKING) for word in WORDS if guidelines]
-    context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    return Asked(settings, directory, revision, tokenizer, context, guidelines, words)
-
-
-def find_judge(settings: Judge) -> tuple[Path, str | None]:
-    """(directory, commit) of the judge, fetched from the hub where it is not a directory."""
-    from lib.checkpoints import check_directory
-
-    check_directory(settings.model, "judge.model")
-    path = Path(settings.model)
-    if path.is_dir():
-        return path, None
-    from huggingface_hub import snapshot_download
-
-    try:
-        fetched = snapshot_download(
-            settings.model, revision=settings.revision, allow_patterns=FILES
-        )
-    except (OSError, ValueError) as error:  # every refusal of the hub is one of them
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Missing(
-            f"{settings.model} is neither a directory here nor to be had from the hub "
-            f"(offline, misspelt, or gated without a token): {reason[:200]}"
-        ) from None
-    return Path(fetched), Path(fetched).name
-
-
-def render(tokenizer: Any, messages: list[Message]) -> str | None:
-    """The text that a judge reads, thinking switched off; None where it would not read it all.
-
-    Some templates take a message as text, others as a list of parts, and either kind leaves out
-    what has the other form. A judge that is not shown a part of the conversation would speak of
-    something else.
-    """
-    from jinja2 import TemplateError
-
-    messages = harmless(tokenizer, messages)
-    parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
-    for form in (messages, parts):
-        try:
-            text = tokenizer.apply_chat_template(
-                form, add_generation_prompt=True, tokenize=False, **THINKING
-            )
-        except (TypeError, TemplateError):  # the other form was expected
-            continue
-        if all(m["content"].strip() in text for m in messages):
-            return text
-    return None
+    return Asked(
+        settings, local.directory, local.revision, tokenizer, local.context, guidelines, words
+    )
 
 
 def question(judge: Asked, prompt: str, answer: str) -> tuple[list[int], str | None]:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from lib.local_judge import Missing
 from lib.prediction import answered
 from lib.runs import done_mark, mark_done, write_jsonl
 from lib.study import Point, Study
 from lib.tasks import Row
-from lib.tasks.safety.asking import Asked, Missing, ask, open_judge, question, start
+from lib.tasks.safety.asking import Asked, ask, open_judge, question, start
 from lib.tasks.safety.judging import read_guidelines
 from lib.testsets import rows_of
 

@@ -145,6 +145,23 @@ def test_means_over_tasks_need_every_task():
     assert None not in (method["accuracy"]["values"][0], method["accuracy"]["values"][2])
 
 
+def test_value_and_interval_of_a_mean_are_of_the_same_seeds():
+    """A seed that one task lacks is in neither, however far it lies from the others."""
+    rows, points = study(absent={"lora_rte_seed43": "missing"}, variants=("lora", "iw_lora"))
+    for point in points:
+        if point.name == "lora_sst2_seed43":
+            own = [row for row in rows if row["task"] == "sst2"]
+            point.predictions = predictions(own, 0.01, 0)
+            point.metrics = evaluate(own, point.predictions, SETTINGS)
+    tables = compare(points, rows, SETTINGS).tables
+    method = next(m for m in tables["methods"] if m["label"] == "LoRA")["accuracy"]
+    assert method["low"] < method["mean"] < method["high"]
+    gap = tables["against"]["lora"]
+    assert len(gap["seeds"]["values"]) == 2
+    assert gap["value"] == pytest.approx(gap["seeds"]["mean"])
+    assert gap["value"] == pytest.approx(sum(gap["tasks"].values()) / 3)
+
+
 # -- tests -----------------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from lib.tasks.math.evaluate import compare
 from lib.tasks.math.figures import comparison_figures
-from lib.tasks.math.point_figures import curve, diverged_at, point_figures
+from lib.tasks.math.point_figures import point_figures
 from tests.tasks.math.made import SETTINGS, point, row, study
 
 
@@ -92,15 +92,3 @@ def test_figures_of_a_point():
     assert list(found) == ["learning_curve", "steps"]
     assert "20 test problems" in texts(found["steps"])
     assert dict(point_figures(points[-1], SETTINGS)) == {}
-
-
-def test_a_diverged_run_is_marked():
-    log = [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}]
-    rows = [row(1)]
-    one = point("simple", "simple", 3, rows, status="diverged", log=log)
-    assert diverged_at(one) == 2
-    assert curve(one) == ([1], [2.0])
-    one.train_log = [{"step": 5, "loss": 2.0}]
-    assert diverged_at(one) == 5
-    one.status = "done"
-    assert diverged_at(one) is None

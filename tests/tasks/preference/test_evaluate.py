@@ -8,7 +8,6 @@ import sys
 import numpy as np
 import pytest
 
-from lib.rates import rate
 from lib.statistics import wilson
 from lib.tasks.preference import measures, variance
 from lib.tasks.preference.cells import Line, Setting, cells, lines_of, settings_of
@@ -161,9 +160,8 @@ def test_accuracy_by_source():
     assert evaluate(rows(4), predictions, SETTINGS)["by_source"] == {}
 
 
-def test_wins_and_their_rate():
+def test_wins():
     assert wins(np.array([[2, 1], [1, 2], [1, 1.0]])).tolist() == [1, 0, 0.5]
-    assert rate(np.array([]), np.empty((0, 0)), 0, 0.95)["value"] is None
 
 
 # -- measures --------------------------------------------------------------------------------------

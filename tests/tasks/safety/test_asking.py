@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from lib.errors import BadInput
+from lib.local_judge import Missing, render
 from lib.schema import Infer, Judge
-from lib.tasks.safety.asking import Missing, ask, open_judge, question, render, start
+from lib.tasks.safety.asking import ask, open_judge, question, start
 from lib.tasks.safety.judging import identify, judge_messages
 from tests.conftest import CHAT, REPOSITORY
 

@@ -1,0 +1,281 @@
+"""Templated problems: training, validation and test rows, and the prompt.
+
+Row of a split:
+
+    {"id": str, "template": str | None, "prompt": {"question": str},
+     "target": str,        the worked answer, `#### number` at its end
+     "final": str,         that number as it is written
+     "steps": int,         of the worked answer
+     "set": str}           in `test` alone: one of SETS
+
+    in_distribution  instances that are not trained on, of templates that are
+    same_templates   the problems that these templates were made from
+    new_templates    problems, or instances, of templates that nothing is trained on; `template` is
+                     null where it is not known, and those of one template share it
+
+Validation rows are instances of the training templates too: what a template held out for them
+would say of transfer, training would lose. A draw goes by a hash of seed and row, so that it
+depends on no order of a file, and goes round the templates: a smaller set is part of a larger one,
+and has as many instances of each template as the next, or one less.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from lib.errors import BadInput, listed
+from lib.grid import digest
+from lib.rows import evenly
+from lib.runs import checksum
+from lib.sources import is_file
+from lib.tasks import Message, Row, Splits
+from lib.tasks.math.duplicates import near_duplicates
+from lib.tasks.math.grading import final, plain, steps
+from lib.tasks.symbolic import gym, synthetic
+from lib.tasks.symbolic.grading import brief, correct, grade, regrade
+from lib.tasks.symbolic.instances import Instance, by_template, distinct, read_instances
+from lib.tasks.symbolic.originals import Original, candidates, listed_originals, read_originals
+from lib.tasks.symbolic.schema import SETS
+
+__all__ = ["brief", "correct", "grade", "regrade"]
+
+DEBUG_ROWS = 100
+SWEPT = ("train_rows", "system", "instruction")  # keys that points of a study may differ in
+
+
+def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
+    """`test`, `validation` unless data.validation_rows is 0, and each training set of `wanted`.
+
+    `debug`: at most 100 rows of each. Raises BadInput that names file and row of what cannot be
+    used, for a template on both sides of the split, for too few rows, and for a key of `data` that
+    points may not differ in. `evaluate` changes nothing.
+    """
+    wanted = list(wanted) or [data]
+    data = wanted[0]
+    _check_shared(wanted)
+    if data.test_ids is not None and data.test_source is None:
+        raise BadInput("data.test_source: found null, expected the problems that data.test_ids "
+                       "names")  # fmt: skip
+    read, report = read_instances(data)
+    known = distinct(read)
+    report |= _described(data.source) | {"read": len(read), "repeated": len(read) - len(known)}
+    trained, held = _hold_out(by_template(known), data)
+    originals: list[Original] = []
+    if data.test_source is not None:
+        originals = read_originals(data, known)
+        asked = {original.key for original in originals}
+        kept = {t: [i for i in group if i.key not in asked] for t, group in trained.items()}
+        report["dropped_as_in_test"] = sum(len(trained[t]) - len(kept[t]) for t in trained)
+        trained = {template: group for template, group in kept.items() if group}
+    rest = _rounds(trained, data.seed)
+    inside = _in_distribution(trained, rest, data)
+    taken = {instance.id for instance in inside}
+    rest = [instance for instance in rest if instance.id not in taken]
+    validation, rest = rest[: data.validation_rows], rest[data.validation_rows :]
+    _check_enough(wanted, trained, rest)
+
+    tests = {"in_distribution": inside, **_outside(data, originals, trained, held, report)}
+    limit = DEBUG_ROWS if debug else None
+    rows = [_row(p, data) | {"set": name} for name in SETS for p in tests.get(name, [])]
+    test = evenly(rows, data.test_rows, lambda row: row["set"])
+    splits = {"test": evenly(test, limit, lambda row: row["set"])}
+    if validation:
+        splits["validation"] = [_row(p, data) for p in validation[:limit]]
+    for one in wanted:
+        splits[train_split(one)] = [_row(p, data) for p in rest[: one.train_rows][:limit]]
+    _check_apart(splits)
+    sets = Counter(row["set"] for row in splits["test"])
+    report |= {
+        "templates": {"trained": len(trained), "held_out": sorted(held)},
+        "near_duplicates": near_duplicates(rest, tests["new_templates"], data.near_duplicates),
+        "splits": {
+            name: {"rows": len(rows), "templates": len({row["template"] for row in rows} - {None})}
+            for name, rows in splits.items()
+        },
+        "sets": {name: sets[name] for name in SETS},
+        "seed": data.seed,
+        "debug": debug,
+    }
+    if absent := [name for name in SETS if not sets[name]]:
+        why = ": data.test_source names no problems" if data.test_source is None else ""
+        report["missing"] = f"no rows in the test set {listed(absent)}{why}"
+    return Splits(splits, report)
+
+
+def train_split(data: Any) -> str:
+    """`train`, and `train_600` with data.train_rows."""
+    return "train" if data.train_rows is None else f"train_{data.train_rows}"
+
+
+def prompting(data: Any) -> str:
+    """A hash of the words around the question where they are not the usual ones, else nothing."""
+    usual = type(data).model_fields
+    words = [getattr(data, key) for key in ("system", "instruction")]
+    own = words != [usual[key].default for key in ("system", "instruction")]
+    return digest(words) if own else ""
+
+
+def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
+    """data.instruction and the question; nothing is left out, whatever `body` is."""
+    question = row["prompt"]["question"]
+    asked = f"{data.instruction}\n\n{question}" if data.instruction else question
+    said = [{"role": "user", "content": asked}]
+    return [{"role": "system", "content": data.system}, *said] if data.system else said
+
+
+def body_length(row: Row) -> int:
+    """No character of a problem can be left out."""
+    return 0
+
+
+def contrast(row: Row) -> None:
+    """There is no other answer to tell the right one from."""
+
+
+def group(row: Row) -> None:
+    """Problems have no class."""
+
+
+def answers(data: Any) -> None:
+    """Nothing is scored: answers are generated."""
+
+
+def _check_shared(wanted: Sequence[Any]) -> None:
+    for key in type(wanted[0]).model_fields:
+        if key not in SWEPT and any(getattr(o, key) != getattr(wanted[0], key) for o in wanted):
+            raise BadInput(f"data.{key}: found different values among the points, expected one: "
+                           f"all points of a study share their test set")  # fmt: skip
+
+
+def _described(source: str) -> Row:
+    generated = source in (gym.SOURCE, synthetic.SOURCE)
+    return {} if generated or not is_file(source) else {"sha256": checksum(source)}
+
+
+def _hold_out(
+    groups: dict[str, list[Instance]], data: Any
+) -> tuple[dict[str, list[Instance]], dict[str, list[Instance]]]:
+    """(templates to train on, templates held out), each with its instances."""
+    count = data.held_out_templates
+    if data.test_source is None and not count:
+        raise BadInput("data.held_out_templates: found 0, expected 1 or more, or data.test_source; "
+                       "else no problem is of a template that is not trained on")  # fmt: skip
+    if count >= len(groups):
+        raise BadInput(f"data.held_out_templates: found {count}, expected fewer than the "
+                       f"{len(groups)} templates of {data.source}")  # fmt: skip
+    order = sorted(groups, key=lambda template: digest([data.seed, "held out", template]))
+    held = set(order[:count])
+    return (
+        {template: group for template, group in groups.items() if template not in held},
+        {template: group for template, group in groups.items() if template in held},
+    )
+
+
+def _rounds(groups: dict[str, list[Instance]], seed: int) -> list[Instance]:
+    """All instances: one of each template, then a second of each, …; drawn within both."""
+    placed = []
+    for template, group in groups.items():
+        drawn = sorted(group, key=lambda instance: digest([seed, instance.id, instance.key]))
+        turn = digest([seed, "turn", template])
+        placed += [(rank, turn, instance) for rank, instance in enumerate(drawn)]
+    return [instance for *_, instance in sorted(placed, key=lambda one: one[:2])]
+
+
+def _in_distribution(
+    groups: dict[str, list[Instance]], order: Sequence[Instance], data: Any
+) -> list[Instance]:
+    """The first data.set_rows in the order; each template keeps an instance to train on."""
+    left = Counter({template: len(group) - 1 for template, group in groups.items()})
+    chosen = []
+    for instance in order:
+        if len(chosen) < data.set_rows and left[instance.template] > 0:
+            left[instance.template] -= 1
+            chosen.append(instance)
+    return chosen
+
+
+def _check_enough(
+    wanted: Sequence[Any], trained: dict[str, list[Instance]], rest: Sequence[Instance]
+) -> None:
+    """Raise BadInput where a training set cannot have its rows, or no row of some template."""
+    for one in wanted:
+        if not trained or len(rest) < (one.train_rows or len(trained)):
+            raise BadInput(
+                f"data.train_rows: found {one.train_rows}, but {len(rest):,} instances are left "
+                f"after {one.set_rows} test and {one.validation_rows} validation rows; expected "
+                f"at most so many, or more instances"
+            )
+        if one.train_rows is not None and one.train_rows < len(trained):
+            raise BadInput(
+                f"data.train_rows: found {one.train_rows}, expected at least {len(trained)}, one "
+                f"of each template that is trained on; or hold more of them out "
+                f"(data.held_out_templates)"
+            )
+        missing = trained.keys() - {instance.template for instance in rest[: one.train_rows]}
+        if missing:  # where templates have few instances, or some many more than others
+            template = min(missing)
+            raise BadInput(
+                f"{one.source}: template {template}: found {len(trained[template])} instances, of "
+                f"which test and validation rows leave none to train on; expected more"
+            )
+
+
+def _outside(
+    data: Any,
+    originals: Sequence[Original],
+    trained: dict[str, list[Instance]],
+    held: dict[str, list[Instance]],
+    report: Row,
+) -> dict[str, Sequence[Instance | Original]]:
+    """The rows of the sets that are not in distribution; the report gets how they were found."""
+    if data.test_source is None:
+        return {"new_templates": _rounds(held, data.seed)[: data.set_rows]}
+    named = all(any(i.original_id or i.original_key for i in g) for g in trained.values())
+    possible = candidates(originals, list(trained), named, data.near_duplicates)
+    report["test_source"] = {
+        "source": data.test_source,
+        **_described(data.test_source),
+        "read": len(originals),
+        "with_template": sum(original.template is not None for original in originals),
+        "originals_named": named,
+        "possible": {name: len(rows) for name, rows in possible.items()},
+    }
+    if data.test_ids is not None:
+        return listed_originals(data, originals, trained, named)
+    drawn = {
+        name: sorted(rows, key=lambda row: digest([data.seed, name, row.key, row.id]))
+        for name, rows in possible.items()
+    }
+    if not drawn["new_templates"]:
+        raise BadInput(f"{data.test_source}: no problem that belongs to none of the "
+                       f"{len(trained)} templates that are trained on, expected some")  # fmt: skip
+    return {name: rows[: data.set_rows] for name, rows in drawn.items()}
+
+
+def _check_apart(splits: dict[str, list[Row]]) -> None:
+    """Raise BadInput where rows that claim new templates are of one that is trained on."""
+    training: dict[str, str] = {
+        row["template"]: row["id"]
+        for name, rows in splits.items()
+        if name != "test"
+        for row in rows
+    }
+    for row in splits["test"]:
+        if row["set"] == "new_templates" and row["template"] in training:
+            raise BadInput(
+                f"template {row['template']}: on both sides of the split: row {row['id']} of "
+                f"new_templates and row {training[row['template']]} of the training set"
+            )
+
+
+def _row(problem: Instance | Original, data: Any) -> Row:
+    return {
+        "id": f"problem-{problem.id}" if isinstance(problem, Original) else problem.id,
+        "template": problem.template,
+        "prompt": {"question": problem.question},
+        "target": problem.answer if data.annotations else plain(problem.answer),
+        "final": final(problem.answer),
+        "steps": steps(problem.answer),
+    }

@@ -1,0 +1,142 @@
+"""What the answers of a point are as arrays: which numbers, which of them right, which rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from lib.errors import BadInput
+from lib.statistics import resample_counts
+from lib.tasks import Row
+from lib.tasks.symbolic.schema import SETS
+from lib.votes import best_place, classes, majority_place
+
+ALL = "all"  # the questions of every set together
+
+
+@dataclass
+class Samples:
+    """The answers to Q questions, N samples each."""
+
+    greedy: np.ndarray  # (Q,) bool: whether the greedy answer is right
+    codes: np.ndarray  # (Q, N) see `lib.votes.classes`
+    right: np.ndarray  # (Q, N) bool
+    # (Q, N), −inf where the reward model could not read an answer; None: not all have rewards.
+    rewards: np.ndarray | None
+
+    @property
+    def count(self) -> int:
+        """N, 0 where only greedy answers were generated."""
+        return self.codes.shape[1]
+
+    def first(self, n: int) -> Samples:
+        """The same questions as if only the first n samples had been drawn."""
+        rewards = None if self.rewards is None else self.rewards[:, :n]
+        return Samples(self.greedy, self.codes[:, :n], self.right[:, :n], rewards)
+
+    @cached_property
+    def chosen(self) -> dict[str, np.ndarray]:
+        """{"majority", "best": (Q,)}: the sample that each strategy chooses of all N, −1 for none.
+
+        Of equals the one seen first. "best" is missing without rewards, both without samples.
+        """
+        if not self.count:
+            return {}
+        found = {"majority": majority_place(self.codes)}
+        if self.rewards is not None:
+            found["best"] = best_place(self.rewards)
+        return found
+
+    def is_right(self, strategy: str) -> np.ndarray:
+        """(Q,) bool: whether the sample that a strategy chooses of all N is right."""
+        place = self.chosen[strategy]
+        return self.right[np.arange(len(place)), place] & (place >= 0)
+
+    @property
+    def solvable(self) -> np.ndarray:
+        """(Q,) bool: whether any sample is right."""
+        return self.right.any(axis=1)
+
+
+def read_samples(predictions: Sequence[Row], draws: Sequence[int] = ()) -> Samples:
+    """The graded predictions of a point as arrays.
+
+    draws: how many samples votes rest on; of no consequence where no sample was drawn. Raises
+    BadInput for rows with unequal n, and for a draw of more samples than there are.
+    """
+    counts = [len(p["answers"]) for p in predictions]
+    n = counts[0] if counts else 0
+    for prediction, found in zip(predictions, counts, strict=True):
+        if found != n:
+            raise BadInput(f"row {prediction['id']}: found {found} samples, expected {n}, as row "
+                           f"{predictions[0]['id']} has")  # fmt: skip
+    if n and max(draws, default=0) > n:
+        raise BadInput(
+            f"evaluate.draws: found {max(draws)}, expected at most {n}: so many samples each row "
+            f"has"
+        )
+    return Samples(
+        np.array([p["correct"] for p in predictions], dtype=bool),
+        classes([p["answers"] for p in predictions]),
+        np.array([p["right"] for p in predictions], dtype=bool).reshape(len(predictions), n),
+        _rewards(predictions, n),
+    )
+
+
+def _rewards(predictions: Sequence[Row], n: int) -> np.ndarray | None:
+    found = [rewards_of(p) for p in predictions]
+    if not n or any(rewards is None for rewards in found):
+        return None
+    for prediction, rewards in zip(predictions, found, strict=True):
+        if len(rewards) != n:
+            raise BadInput(f"row {prediction['id']}: found {len(rewards)} rewards in its judgments,"
+                           f" expected {n}, one a sample; run stage 3 again")  # fmt: skip
+    known = [[-np.inf if one is None else one for one in rewards] for rewards in found]
+    return np.array(known, dtype=float)
+
+
+def rewards_of(prediction: Row) -> list[float | None] | None:
+    """The rewards of a prediction's samples; None where nobody gave any."""
+    return (prediction.get("judgments") or {}).get("rewards")
+
+
+def judge_of(predictions: Sequence[Row] | None) -> str | None:
+    """The model that rewarded these, None where none did."""
+    return next(((p.get("judgments") or {}).get("judge") for p in predictions or ()), None)
+
+
+def templates(rows: Sequence[Row]) -> tuple[str, ...]:
+    """What questions share that are not independent: their template, else nothing but themselves.
+
+    A problem and the instances of the template made from it are one cluster.
+    """
+    return tuple(str(row.get("template") or f"row {row['id']}") for row in rows)
+
+
+def places(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+    """Set → places of its rows, in the order of SETS, those without a row left out; then ALL."""
+    sets = np.array([row["set"] for row in rows])
+    found = {name: np.flatnonzero(sets == name) for name in SETS}
+    known = {name: at for name, at in found.items() if len(at)}
+    return known | ({ALL: np.arange(len(rows))} if len(known) > 1 else {})
+
+
+def whole(sets: Mapping[str, Any]) -> Any:
+    """What a table by set says of all questions together; None of an empty one."""
+    return sets.get(ALL) or next(iter(sets.values()), None)
+
+
+def resamples(clusters: tuple[str, ...], settings: Any) -> np.ndarray:
+    """(R, Q) multiplicities drawn by template, the same for every point of a study."""
+    return _counts(clusters, settings.resamples, settings.seed)
+
+
+@lru_cache(maxsize=2)
+def _counts(clusters: tuple[str, ...], resamples: int, seed: int) -> np.ndarray:
+    counts = resample_counts(len(clusters), resamples, seed, clusters)
+    counts.flags.writeable = False  # shared by every point
+    return counts

@@ -1,0 +1,60 @@
+"""The `data:` keys of a study of templated word problems."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from lib.schema import Count, Seed, Share, Strict, known_columns
+from lib.tasks.math.schema import INSTRUCTION
+
+KIND = "causal"  # of batch that training is fed
+SAMPLED = True  # infer.samples answers are drawn beside the greedy one
+JUDGES = ("reward",)  # kinds of judge whose scores are read
+SETS = ("in_distribution", "same_templates", "new_templates")  # of the split `test`
+COLUMNS = ("template", "question", "answer", "instance", "original_id", "original_question")
+TEST_COLUMNS = ("id", "template", "question", "answer")
+
+
+class Data(Strict):
+    """Where the problems come from, how they are split, and how a prompt is made of one."""
+
+    # Instances of templates: a hub id, a file (.jsonl, .json, .csv, each also .gz), `reasoning_gym`
+    # (the package of that name makes them) or `synthetic` (a few templates of our own).
+    source: str
+    config: str | None = None  # of a hub data set: apple/GSM-Symbolic has `main`, `p1` and `p2`
+    split: str = "test"  # of a hub data set; apple/GSM-Symbolic has no other
+    columns: dict[str, str] = {}  # our name → the file's: {template: name, question: problem}
+    instances: Count = 100  # of each template, where they are generated
+    held_out_templates: Annotated[int, Field(ge=0)] = 0  # drawn; no instance is trained on
+
+    # The problems that the templates were made from, and others: GSM8K's test set, as hub id or
+    # file. Null: new_templates are instances of the held-out templates.
+    test_source: str | None = None
+    test_config: str | None = None  # of a hub data set: openai/gsm8k has `main` and `socratic`
+    test_split: str = "test"  # of a hub data set
+    test_columns: dict[str, str] = {}  # our name → the file's: {template: gsm_symbolic_template}
+    # JSON file {"same_templates": [ids], "new_templates": [ids]}, which names the rows to take.
+    test_ids: str | None = None
+
+    train_rows: Count | None = None  # evenly from the templates; null: all that there are
+    # Instances that are neither trained on nor tested, to choose weights by (train.keep, .sweep).
+    validation_rows: Annotated[int, Field(ge=0)] = 0
+    set_rows: Count = 100  # of each set of test rows
+    test_rows: Count | None = None  # of all sets together, evenly; null: set_rows of each
+    near_duplicates: Share = 0.7  # cosine from which a training question counts as like a test one
+    annotations: bool = False  # keep the calculator's <<48/2=24>> in the answers
+    system: str | None = None  # system message; null: the chat template's own, if it has one
+    instruction: str = INSTRUCTION  # before the question of a prompt; empty: none
+    seed: Seed = 42  # of every draw
+
+    @field_validator("columns")
+    @classmethod
+    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
+        return known_columns(value, COLUMNS)
+
+    @field_validator("test_columns")
+    @classmethod
+    def _test_columns(cls, value: dict[str, str]) -> dict[str, str]:
+        return known_columns(value, TEST_COLUMNS)

@@ -1,0 +1,177 @@
+"""Rewards of the answers of many points by one load of a reward model."""
+
+import shutil
+
+import pytest
+
+from lib import rewards
+from lib.errors import BadInput
+from lib.hf_engine import HfEngine
+from lib.rewards import RewardModel, open_reward
+from lib.runs import done_mark, read_jsonl, write_jsonl
+from lib.schema import Judge
+from lib.tasks.symbolic.score import score
+from lib.testsets import rows_of
+from tests.reward_models import put
+
+
+@pytest.fixture
+def seen(monkeypatch) -> list:
+    """Return a list of what was loaded, rewarded (how many texts) and closed, in order."""
+    seen: list = []
+    start, close, texts = RewardModel.__init__, RewardModel.close, RewardModel.score
+    monkeypatch.setattr(
+        RewardModel, "__init__", lambda self, *a: seen.append("load") or start(self, *a)
+    )
+    monkeypatch.setattr(RewardModel, "close", lambda self: seen.append("close") or close(self))
+    monkeypatch.setattr(
+        RewardModel, "score", lambda self, some: seen.append(len(some)) or texts(self, some)
+    )
+    return seen
+
+
+@pytest.fixture
+def scored(trained, reward_directory):
+    """Return a function that rewards made-up answers: (done, what was said, the study).
+
+    To the first question both points give the same answers, and the first point one of them twice.
+    """
+
+    def run(stop=lambda: False, **changes) -> tuple:
+        judge = {"judge__kind": "reward", "judge__model": str(reward_directory)}
+        study, said = trained(**judge | changes), []
+        points = list(study.points())
+        for point in points:
+            made = []
+            for i, row in enumerate(rows_of(study, "symbolic")):
+                own = "same" if i == 0 else point.name
+                texts = ["#### 1", f"{own} {i}. #### 2", f"{own} so #### 3"]
+                if (point, i) == (points[0], 0):
+                    texts[2] = texts[1]
+                made.append({"id": row["id"], "outputs": texts, "greedy": f"{own} 4"})
+            write_jsonl(point.directory / "predictions.jsonl", made)
+        return score(study, "symbolic", points, {}, said.append, stop), said, study
+
+    return run
+
+
+def judgments(point) -> list[dict]:
+    return [row["judgments"] for row in read_jsonl(point.directory / "judgments_symbolic.jsonl")]
+
+
+def test_each_answer_has_the_reward_that_the_model_gives_it_alone(scored, seen):
+    done, said, study = scored()
+    rows, points = rows_of(study, "symbolic"), list(study.points())
+    n = len(rows)
+    assert done
+    assert seen == ["load", 4 * n - 1, 3 * n - 2, "close"]  # what was rewarded before is not again
+    assert said == [f"{p.name}: symbolic: {4 * n} of {4 * n} answers rewarded" for p in points]
+    model = RewardModel(open_reward(study.config.judge), "fp32")
+    every = set()
+    for point in points:
+        made = read_jsonl(point.directory / "predictions.jsonl")
+        for row, one, judged in zip(rows, made, judgments(point), strict=True):
+            found = [*judged["rewards"], judged["greedy_reward"]]
+            for answer, reward in zip([*one["outputs"], one["greedy"]], found, strict=True):
+                [alone] = model.score([model.encode(row["prompt"]["question"], answer)])
+                assert reward == pytest.approx(alone[0], abs=1e-4)
+            every |= set(found)
+            assert judged["judge"] == study.config.judge.model
+            assert judged["revision"] is None
+        assert [row["id"] for row in read_jsonl(point.directory / "judgments_symbolic.jsonl")] == [
+            row["id"] for row in rows
+        ]
+    assert len(every) > 4 * n
+    first, again = judgments(points[0])[0], judgments(points[1])[0]
+    assert first["rewards"][1] == first["rewards"][2]
+    assert first["rewards"][:2] == again["rewards"][:2]
+    assert first["rewards"][2] != again["rewards"][2]
+
+
+def test_what_was_rewarded_is_kept_and_a_stop_leaves_what_is_whole(scored, seen, monkeypatch):
+    monkeypatch.setattr(rewards, "TOKENS", 1000)  # several batches a point
+    stops = iter([False])  # before the weights are loaded, and then in the first point
+    done, said, study = scored(lambda: next(stops, True))
+    one, two = study.points()
+    assert (done, said, seen[0], seen[-1]) == (False, [], "load", "close")
+    assert not (one.directory / "judgments_symbolic.jsonl").exists()
+    del seen[:]
+    assert scored()[0]
+    before = judgments(one)
+    assert done_mark(one.directory, "judge_symbolic")
+    assert scored()[:2] == (True, ["symbolic: rewarded already"])
+    (two.directory / "done" / "judge_symbolic.json").unlink()
+    del seen[:]
+    done, said, _ = scored()
+    assert [line.split(":")[0] for line in said] == [two.name]
+    assert seen[0] == "load"
+    assert judgments(one) == before
+
+
+def test_an_answer_that_cannot_be_read_whole_has_no_reward(scored, reward_directory, tmp_path):
+    """The model reads so few tokens that the longer half of the questions does not fit."""
+    _, _, study = scored(judge__model=None)
+    model = RewardModel(open_reward(Judge(kind="reward", model=str(reward_directory))), "fp32")
+    rows = rows_of(study, "symbolic")
+    lengths = sorted(len(model.encode(row["prompt"]["question"], "#### 1")) for row in rows)
+    short = shutil.copytree(reward_directory, tmp_path / "short")
+    put(short / "config.json", max_position_embeddings=lengths[len(lengths) // 2])
+    done, said, study = scored(judge__model=str(short))
+    found = [reward for one in judgments(study.point(0)) for reward in one["rewards"]]
+    assert done
+    assert None in found
+    known = sum(reward is not None for reward in found)
+    assert known > 0
+    known += sum(one["greedy_reward"] is not None for one in judgments(study.point(0)))
+    assert f"{known} of {4 * len(found) // 3} answers rewarded" in said[0]
+
+
+@pytest.mark.parametrize(("model", "said"), [
+    (None, "symbolic: judge.model is null, the answers stay without rewards"),
+    ("nobody/nothing", "symbolic: the reward model cannot be had, the answers stay without rewards:"
+     " nobody/nothing is neither a directory here nor to be had from the hub"),
+])  # fmt: skip
+def test_without_a_reward_model_there_are_no_rewards(scored, seen, model, said):
+    done, [line], study = scored(judge__model=model)
+    assert (done, line[: len(said)], seen) == (True, said, [])
+    assert not (study.point(0).directory / "judgments_symbolic.jsonl").exists()
+
+
+def test_a_model_without_a_single_logit_is_refused_and_nothing_written(scored, tiny_model, seen):
+    with pytest.raises(BadInput, match=f"judge.model: {tiny_model} is a reward model without a sing"
+                       "le logit: found LlamaForCausalLM with num_labels 2"):  # fmt: skip
+        scored(judge__model=str(tiny_model))
+    assert seen == []
+
+
+def test_such_a_model_is_refused_before_hours_of_answers(trained, tiny_model, run_stage, snapshot):
+    study = trained(judge__kind="reward", judge__model=str(tiny_model))
+
+    def there() -> dict:
+        files = snapshot(study.directory)
+        return {name: content for name, content in files.items() if not name.endswith(".lock")}
+
+    before = there()
+    ended = run_stage("stage3_infer", study.path, "--index", "0-1")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith(f"error: judge.model: {tiny_model} is a reward model without a sin")
+    assert ended.err.count("\n") == 1
+    assert there() == before
+
+
+def test_one_stage_answers_and_rewards_and_never_has_both_models(
+    trained, reward_directory, run_stage, seen, monkeypatch
+):
+    start, close = HfEngine.__init__, HfEngine.close
+    monkeypatch.setattr(
+        HfEngine, "__init__", lambda self, *a: seen.append("engine") or start(self, *a)
+    )
+    monkeypatch.setattr(HfEngine, "close", lambda self: seen.append("end") or close(self))
+    study = trained(judge__kind="reward", judge__model=str(reward_directory))
+    ended = run_stage("stage3_infer", study.path, "--index", "0-1")
+    assert ended.code == 0, ended.err
+    assert [one for one in seen if isinstance(one, str)] == ["engine", "end", "load", "close"]
+    for point in study.points():
+        assert all(len(one["rewards"]) == 3 for one in judgments(point))
+    again = run_stage("stage3_infer", study.path, "--index", "0-1")
+    assert (again.code, "symbolic: rewarded already" in again.out) == (0, True)
