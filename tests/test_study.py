@@ -779,3 +779,48 @@ def test_thresholds_are_shares_by_variant_and_metric(write_study):
     assert load_study(path).config.evaluate.thresholds == thresholds
     with pytest.raises(BadInput, match="evaluate.thresholds.accept.safety: found 26, expected"):
         load_study(path, ["evaluate.thresholds={accept: {safety: 26}}"])
+
+
+# -- samples and votes -----------------------------------------------------------------------------
+
+SAMPLED = {
+    "tasks": ["symbolic"],
+    "data": {"source": "synthetic", "held_out_templates": 5},
+    "axes": {},
+    "variants": {"one": {}},
+    "grid": [{"variant": "one"}],
+    "evaluate.baseline": {"variant": "one"},
+    "infer.samples": 8,
+    "infer.temperature": 0.7,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"infer.temperature": 0.0}, r"infer.temperature: found 0, expected a number above 0: inf"),
+        ({"evaluate.draws": [1, 16]}, "evaluate.draws: found 16, expected at most infer.samples ="),
+        ({"infer.samples": 4}, "evaluate.draws: found 8, expected at most infer.samples = 4"),
+        ({"evaluate.draws": [2, 2]}, r"evaluate.draws: found \[2, 2\], expected each number once"),
+        ({"evaluate.draws": []}, r"evaluate.draws: found \[\], expected List should have at le"),
+        ({"judge": {"kind": "qwen3guard", "model": "m"}},
+         "judge.kind: found 'qwen3guard', expected one of reward, by which the task symbolic is"),
+        ({"judge": {"kind": "reward", "url": "http://localhost:8000/v1"}}, "no url: a judge of th"),
+    ],
+)  # fmt: skip
+def test_votes_that_cannot_be_are_refused(write_study, changes, said):
+    load_study(write_study(SAMPLED, drop=["trial"]))
+    with pytest.raises(BadInput, match=said):
+        load_study(write_study(SAMPLED | changes, drop=["trial"]))
+
+
+def test_samples_that_no_task_uses_are_refused(write_study):
+    with pytest.raises(BadInput, match="infer.samples: found 2, expected 0: no task of decision"):
+        load_study(write_study({"infer.samples": 2, "infer.temperature": 1.0}))
+
+
+def test_samples_are_part_of_what_predictions_hang_on_and_none_are_as_before(write_study):
+    path = write_study(SAMPLED, drop=["trial"])
+    some, none = (load_study(path, words).point(0).config for words in ([], ["infer.samples=0"]))
+    assert identity(some, "infer")["infer.samples"] == 8
+    assert "infer.samples" not in identity(none, "infer")

@@ -213,6 +213,13 @@ def _check_enough(
                 f"of each template that is trained on; or hold more of them out "
                 f"(data.held_out_templates)"
             )
+        missing = trained.keys() - {instance.template for instance in rest[: one.train_rows]}
+        if missing:  # where templates have few instances, or some many more than others
+            template = min(missing)
+            raise BadInput(
+                f"{one.source}: template {template}: found {len(trained[template])} instances, of "
+                f"which test and validation rows leave none to train on; expected more"
+            )
 
 
 def _outside(
