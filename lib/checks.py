@@ -15,6 +15,11 @@ from lib.settings import flatten
 if TYPE_CHECKING:
     from lib.study import Study
 
+TUNING_OF = {
+    "importance": "lora",
+    "adalora": "adalora",
+}  # section of `train` → the one that it is of
+
 
 def check_point(study: Study, values: Mapping[str, Value], config: Config) -> None:
     """Every check across the fields of one point."""
@@ -62,6 +67,18 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"weights itself"
         )
     _check_samples(study, config)
+    if kind == "classify":
+        _check_classification(study, config)
+    elif train.tuning == "adalora":
+        raise BadInput(
+            f"{study.path}: train.tuning: found 'adalora', expected full, lora or qlora: it is for "
+            f"tasks that classify, and {config.tasks[0]} trains on {kind}"
+        )
+    if train.importance.alpha and (reason := unused_because("train.importance.alpha", config)):
+        raise BadInput(
+            f"{study.path}: train.importance.alpha: found {train.importance.alpha:g}, expected 0: "
+            f"there is nothing to penalise ({reason})"
+        )
     _check_judge(study, config)
     if config.skip != study.config.skip:
         raise BadInput(f"{study.path}: skip: expected one list for the study, none of a variant")
@@ -91,6 +108,21 @@ def _check_samples(study: Study, config: Config) -> None:
         )
     if len(set(draws)) < len(draws):
         raise BadInput(f"{study.path}: evaluate.draws: found {draws}, expected each number once")
+
+
+def _check_classification(study: Study, config: Config) -> None:
+    """What classifiers are trained without."""
+    train = config.train
+    for key, found, expected in (
+        ("train.tuning", train.tuning, "full, lora or adalora" if train.tuning == "qlora" else ""),
+        ("train.fsdp", train.fsdp, "null" if train.fsdp else ""),
+        ("train.epochs", train.epochs, "a number above 0" if train.epochs == 0 else ""),
+    ):
+        if expected:
+            raise BadInput(
+                f"{study.path}: {key}: found {found!r}, expected {expected}: the task "
+                f"{config.tasks[0]} trains a classifier"
+            )
 
 
 def _check_judge(study: Study, config: Config) -> None:
@@ -183,7 +215,8 @@ def _check_models(study: Study) -> None:
 
 def unused_because(key: str, config: Config) -> str | None:
     """Why a point with this config ignores `key` of its config, or None where it does not."""
-    section, _, name = key.partition(".")
+    section, _, rest = key.partition(".")
+    name, _, inner = rest.partition(".")
     train = config.train
     if key == "infer.samples" and not config.infer.samples:
         return "no answer is drawn"
@@ -196,6 +229,10 @@ def unused_because(key: str, config: Config) -> str | None:
         return "train.weighted_class is null"
     if name == "beta" and train.objective == "td_dpo" and train.regulariser == "none":
         return "train.regulariser is none"
+    if train.tuning != TUNING_OF.get(name, train.tuning):
+        return f"train.tuning is {train.tuning}"
+    if name == "importance" and inner != "alpha" and train.importance.alpha == 0:
+        return "train.importance.alpha is 0"
     return None
 
 

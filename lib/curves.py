@@ -10,25 +10,10 @@ from matplotlib.figure import Figure
 from lib.figures import panels
 from lib.shapes import Panel, Series, Style, category, thin
 from lib.tasks import PointResult
+from lib.train_log import curve, diverged_at
 
 LOSS = "loss (nats a token)"
 FAINT = "#7fa8c9"
-
-
-def curve(point: PointResult, key: str = "loss") -> tuple[list[float], list[float]]:
-    """Steps and values of one column of train.jsonl, where it is a finite number."""
-    rows = [row for row in point.train_log or () if "step" in row and row.get(key) is not None]
-    finite = [row for row in rows if math.isfinite(row[key])]
-    return [row["step"] for row in finite], [row[key] for row in finite]
-
-
-def diverged_at(point: PointResult) -> float | None:
-    """The step at which a diverged run had its first loss that is none, or else ended."""
-    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
-    lost = [r["step"] for r in rows if r["loss"] is None or not math.isfinite(r["loss"])]
-    if lost:
-        return lost[0]
-    return (rows[-1]["step"] if rows else 0) if point.status == "diverged" else None
 
 
 def learning_curves(points: Sequence[PointResult]) -> Figure:

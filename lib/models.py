@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from transformers.utils.logging import disable_progress_bar
 
 from lib.checkpoints import check_directory
-from lib.errors import BadInput
+from lib.errors import BadInput, listed, nearest
 from lib.schema import Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
@@ -34,7 +34,8 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(name, **_hub(model, name))
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(name, error) from None
-    if tokenizer.eos_token_id is None:
+    # An encoder's ends its text with a separator, and writes nothing.
+    if tokenizer.eos_token_id is None and tokenizer.cls_token_id is None:
         raise BadInput(f"model.name: the tokenizer of {name} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -60,23 +61,26 @@ def context_length(model: Model, directory: str | None = None) -> int | None:
     return getattr(config, "max_position_embeddings", None)
 
 
-def load_base(model: Model, dtype: torch.dtype, directory: str | None = None, **more: Any) -> Any:
+def load_base(
+    model: Model, dtype: torch.dtype, directory: str | None = None, kind: Any = None, **more: Any
+) -> Any:
     """A causal language model from a hub id or a directory of safetensors.
 
-    Of a model that also sees images, such as Gemma 3 from 4B on, its language model alone. Raises
-    BadInput where it cannot be had or has no weights.
+    `kind`: another class of transformers' automatic ones. Of a model that also sees images, such as
+    Gemma 3 from 4B on, its language model alone. Raises BadInput where it cannot be had or has no
+    weights.
     """
     from transformers import AutoModelForCausalLM
 
     name = directory or model.name
     check_directory(name)
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded = (kind or AutoModelForCausalLM).from_pretrained(
             name, dtype=dtype, use_safetensors=True, **_hub(model, name), **more
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, error) from None
-    return language_model(loaded)
+    return language_model(loaded) if kind is None else loaded
 
 
 def language_model(loaded: Any) -> Any:
@@ -168,10 +172,32 @@ def nf4_fault() -> str | None:
 
 def with_adapters(loaded: Any, lora: Lora) -> Any:
     """The model with fresh adapters. Raises BadInput where it has no such modules or layers."""
-    from peft import LoraConfig, get_peft_model
+    from peft import LoraConfig
 
+    return adapted(loaded, lora_config(lora, LoraConfig))
+
+
+def adapted(loaded: Any, config: Any) -> Any:
+    """The model with the adapters of a PEFT config.
+
+    Raises BadInput where it has no such modules, with the nearest names of those it has.
+    """
+    from peft import get_peft_model
+
+    if not isinstance(config.target_modules, str):
+        left_out = config.exclude_modules or ()
+        modules = {n: m for n, m in loaded.named_modules() if n not in left_out}
+        linear = [name for name, module in modules.items() if isinstance(module, torch.nn.Linear)]
+        there = sorted({name.rpartition(".")[2] for name in linear})
+        for target in sorted(config.target_modules or ()):
+            if not any(name == target or name.endswith(f".{target}") for name in modules):
+                raise BadInput(
+                    f"train.lora.target_modules: {target!r} matches no module of "
+                    f"{loaded.config.name_or_path or 'the model'}, expected names among "
+                    f"{listed(there, 12)}{nearest(target, there)}"
+                )
     try:
-        return get_peft_model(loaded, lora_config(lora, LoraConfig))
+        return get_peft_model(loaded, config)
     except ValueError as error:
         raise BadInput(f"train.lora: {error}") from None
 

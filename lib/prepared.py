@@ -226,7 +226,7 @@ def encoded_held_out(study: Study, point: Point) -> Any:
     return load_from_disk(os.fspath(path))
 
 
-def encoded_pairs(study: Study, name: str) -> Any:
+def encoded_split(study: Study, name: str) -> Any:
     """A split's pairs as a datasets.Dataset, see lib.encoding.encode_pair, and their `id`.
 
     Raises BadInput where the data of the study have no such split.

@@ -24,7 +24,9 @@ from lib.runs import (
 )
 from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
-from lib.testsets import predict_identity
+from lib.testsets import own_rows, predict_identity
+
+RECORDS = ("usage", "importance")  # files that training may leave beside its log
 
 
 def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
@@ -89,12 +91,16 @@ def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> Po
     Its status is the study's; where that is "done", it is "skipped" if a skipped task has nothing
     to show, and "partial" if infer.rows leaves out test rows: it is compared with nothing.
     """
-    wanted = rows[: point.config.infer.rows]
+    own = own_rows(task, rows, point.config)
+    wanted = own[: point.config.infer.rows]
     result = PointResult(point.name, point.values, point.config, status(study, point))
     log = point.directory / "train.jsonl"
     metrics = point.directory / f"{study.named('metrics', task)}.json"
     if log.exists():
         result.train_log = read_jsonl(log, torn_tail=True)
+    for name in RECORDS:
+        path = point.directory / f"{name}.json"
+        result.records[name] = read_json(path) if path.exists() else None
     if result.status == "done" and not counts(study, point, task):
         result.status = "skipped"
     if result.status == "done":
@@ -106,7 +112,7 @@ def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> Po
                 row["judgments"] = by_id.get(row["id"])
         if metrics.exists():
             result.metrics = read_json(metrics)
-        if len(wanted) < len(rows):
+        if len(wanted) < len(own):
             result.status = "partial"
     return result
 
@@ -130,6 +136,9 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
                 found[judged.stem] = _checksum(judged)
     if (log := point.directory / "train.jsonl").exists():
         found["log"] = _checksum(log)
+    for name in RECORDS:
+        if (record := point.directory / f"{name}.json").exists():
+            found[name] = _checksum(record)
     return found
 
 

@@ -33,12 +33,14 @@ OBJECTIVE_KEYS: dict[str, frozenset[str]] = {
     "dpo": frozenset({"beta"}),
     "discopop": frozenset({"beta", "modulation"}),
     "td_dpo": frozenset({"beta", "tau", "margin", "reduce", "regulariser"}),
+    "classification": frozenset({"importance", "adalora"}),
 }
 OBJECTIVE_KIND: dict[str, str] = {
     "weighted_nll": "causal",
     "dpo": "pairs",
     "discopop": "pairs",
     "td_dpo": "pairs",
+    "classification": "classify",
 }
 
 # Keys that change how a stage runs and not what it computes: no part of a result's identity.
@@ -92,10 +94,46 @@ class Lora(Strict):
     layers: list[int] | None = None  # only these decoder layers; null: every one
 
 
+class Importance(Strict):
+    """A penalty on adapters, the heavier the less the loss leans on the matrix that they adapt.
+
+    α Σ (1 − w)^β ‖Δ‖²_F, w from the norms of the base matrices' gradients before training.
+    """
+
+    alpha: NotNegative = 0.0  # 0: no penalty, and no calibration
+    beta: NotNegative = 1.0
+    batches: Count = 150  # of the calibration
+    batch_size: Count | None = None  # rows of each, taken in one pass; null: train.batch_size
+    normalise: Literal["sum", "max"] = "sum"  # what w = s / … divides by
+    freeze_lora_during_warmup: bool = True  # false: adapters take small steps while s is measured
+    warmup_learning_rate: Positive = 1e-6  # of those steps
+
+
+class Adalora(Strict):
+    """Adapters whose ranks are cut to where they count (AdaLoRA, arXiv 2303.10512)."""
+
+    init_r: Count = 12  # rank of each matrix at the start
+    target_r: Count = 8  # mean rank over the matrices at the end
+    tinit: Share = 0.1  # share of all steps before the first cut
+    tfinal: Share = 0.3  # share of all steps after the last one
+    delta_t: Count = 10  # steps from one cut to the next
+    beta1: Annotated[float, Field(gt=0, lt=1)] = 0.85  # smoothing of the importance
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.85  # smoothing of its uncertainty
+    orth_reg_weight: NotNegative = 0.5  # of the term that keeps the factors orthogonal
+
+    @model_validator(mode="after")
+    def _has_cuts(self) -> Adalora:
+        if self.init_r <= self.target_r:
+            raise ValueError("init_r above target_r: there would be no rank to cut")
+        return self
+
+
 class Train(Strict):
     """How a point is trained."""
 
-    objective: Literal["weighted_nll", "dpo", "discopop", "td_dpo"] = "weighted_nll"
+    objective: Literal["weighted_nll", "dpo", "discopop", "td_dpo", "classification"] = (
+        "weighted_nll"
+    )
     weighting: Literal["decision", "row"] = "decision"  # γ on the tokens that differ, or on all
     weighted_class: str | None = None  # the class whose loss γ multiplies; null: none
     gamma: Positive = 1.0
@@ -107,8 +145,10 @@ class Train(Strict):
     reduce: Literal["sum", "mean"] = "sum"  # td_dpo: a response's log-probability from its tokens'
     regulariser: Literal["squared_logratio", "none"] = "squared_logratio"
 
-    tuning: Literal["full", "lora", "qlora"] = "full"
+    tuning: Literal["full", "lora", "qlora", "adalora"] = "full"  # adalora: classification alone
     lora: Lora = Lora()
+    adalora: Adalora = Adalora()  # its α, dropout and modules are those of `lora`
+    importance: Importance = Importance()
 
     epochs: NotNegative = 1.0  # 0: no training, the model as it is
     max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
@@ -124,7 +164,8 @@ class Train(Strict):
     seed: Seed = 42
 
     eval_steps: Count | None = None  # steps between two validations; null: only at the end
-    # The weights of the best validation (pairs: by accuracy; answers: by loss), or the last ones.
+    validations: Count | None = None  # in place of eval_steps: so many, evenly over the run
+    # The weights of the best validation (answers: by loss; else by accuracy), or the last ones.
     keep: Literal["best", "last"] = "last"
     # Weights kept along the run, evenly; stage 3 keeps those that answer the validation rows best.
     sweep: Count | None = None
@@ -136,6 +177,12 @@ class Train(Strict):
     processes: Count = 1  # ranks that train one point together
     fsdp: str | None = None  # launcher config for sharding over the ranks; null: plain DDP
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Train:
+        if self.eval_steps is not None and self.validations is not None:
+            raise ValueError("one of eval_steps and validations, found both")
+        return self
 
 
 class Infer(Strict):

@@ -1,6 +1,6 @@
 """Rows as they lie in a file or on the hub, each with the place it came from.
 
-    JSONL (one object a line), JSON (one list of objects), CSV, each also .gz
+    JSONL (one object a line), JSON (one list of objects), CSV, TSV, each also .gz
     a data set of the hub, one of its splits
 
 What the columns mean is each task's own business.
@@ -23,7 +23,7 @@ from lib.errors import BadInput, listed, nearest
 
 Placed = list[tuple[str, dict[str, Any]]]  # (where: "file:line" or "hub id: row n", row)
 
-SUFFIXES = (".jsonl", ".json", ".csv")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
 
 csv.field_size_limit(2**31 - 1)  # a cell may hold a whole paper; the default is 128 KiB
 
@@ -64,7 +64,7 @@ def is_file(source: str) -> bool:
     if path.is_file():
         return True
     # A folder, like a hub id, is left to load_dataset.
-    looks = path.name.removesuffix(".gz").endswith((*SUFFIXES, ".tsv", ".txt", ".parquet"))
+    looks = path.name.removesuffix(".gz").endswith((*SUFFIXES, ".txt", ".parquet"))
     if not path.is_dir() and (looks or source[:1] in "./~" or source.count("/") > 1):
         raise BadInput(f"{source}: no such file{_nearest_file(path)}")
     return False
@@ -141,7 +141,7 @@ def _read_file(path: Path, source: str) -> Iterator[tuple[str, Any]]:
     if suffix not in SUFFIXES:
         raise BadInput(f"{source}: found a {suffix or 'nameless'} file, expected "
                        f"{listed(SUFFIXES)}, each also with .gz")  # fmt: skip
-    parse = _parse_csv if suffix == ".csv" else _parse_json
+    parse = {".csv": _parse_csv, ".tsv": _parse_tsv}.get(suffix, _parse_json)
     try:
         # utf-8-sig: spreadsheets put a mark before the first column's name.
         with (gzip.open if zipped else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
@@ -185,16 +185,37 @@ def _parse_csv(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
             if not cells:
                 continue
             if not header:
-                header = [cell.strip() for cell in cells]
-                if twice := [name for name in header if header.count(name) > 1]:
-                    raise BadInput(f"{where}: column {twice[0]!r} is there twice")
-            elif len(cells) != len(header):
-                raise BadInput(f"{where}: found {len(cells)} fields, expected {len(header)} as in "
-                               f"the first line")  # fmt: skip
+                header = _header([cell.strip() for cell in cells], where)
             else:
-                yield where, dict(zip(header, cells, strict=True))
+                yield _fields(header, cells, where)
     except csv.Error as error:
         raise BadInput(f"{source}:{start}: malformed CSV: {error}") from None
+
+
+def _parse_tsv(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
+    """Fields between tabs, as GLUE has them: a quotation mark is a letter like any other."""
+    header: list[str] = []
+    for number, line in enumerate(text, 1):
+        cells = line.rstrip("\r\n").split("\t")
+        if cells == [""]:
+            continue
+        if not header:
+            header = _header([cell.strip() for cell in cells], f"{source}:{number}")
+        else:
+            yield _fields(header, cells, f"{source}:{number}")
+
+
+def _header(names: list[str], where: str) -> list[str]:
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise BadInput(f"{where}: column {twice[0]!r} is there twice")
+    return names
+
+
+def _fields(header: list[str], cells: list[str], where: str) -> tuple[str, dict[str, str]]:
+    if len(cells) != len(header):
+        raise BadInput(f"{where}: found {len(cells)} fields, expected {len(header)} as in the "
+                       f"first line")  # fmt: skip
+    return where, dict(zip(header, cells, strict=True))
 
 
 def _kind(value: Any) -> str:

@@ -84,7 +84,10 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval | None:
 
 
 def resample_counts(
-    n: int, resamples: int = 2000, seed: int = 0, clusters: Sequence | np.ndarray | None = None
+    n: int,
+    resamples: int = 2000,
+    seed: int | Sequence[int] = 0,
+    clusters: Sequence | np.ndarray | None = None,
 ) -> np.ndarray:
     """(R, n) float32: how often each of `n` rows occurs in each bootstrap resample.
 

@@ -37,6 +37,7 @@ MODES = ("full", "trial")
 TRIAL_LIMITS = {
     "train.epochs": 1.0,
     "train.max_steps": 2,
+    "train.importance.batches": 2,
     "data.test_rows": 8,
     "infer.max_new_tokens": 16,
 }

@@ -6,6 +6,7 @@ results/<study>/data_<task>/test.jsonl      of a further task, with a manifest.j
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from lib.runs import (
     write_json,
     write_jsonl,
 )
+from lib.schema import Config
 from lib.settings import flatten
 from lib.study import Point, Study, identity
 
@@ -93,7 +95,16 @@ def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.R
     """The rows of a task's test split, in order; of a point those that it predicts."""
     manifest_of(study, task)
     rows = read_jsonl(directory(study, task) / "test.jsonl")
-    return rows[: point.config.infer.rows] if point else rows
+    return own_rows(task, rows, point.config)[: point.config.infer.rows] if point else rows
+
+
+def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks.Row]:
+    """Of a task's test or validation rows those that concern a point, see `tested` in lib.tasks."""
+    part = tasks.part(task, "data")
+    if not hasattr(part, "tested"):
+        return list(rows)
+    section = config.data if task == config.tasks[0] else getattr(config, task)
+    return [row for row in rows if part.tested(row, section)]
 
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from lib.errors import listed
 
 PASS, FAIL, UNDECIDED, UNKNOWN = "pass", "fail", "undecided", "not measurable"
 FINAL = ("done", "partial", "diverged")  # results, all of them; anything else may still come
@@ -34,7 +36,7 @@ def over_seeds(text: str, spreads: Iterable[float | None]) -> str:
 
     spreads: standard deviation of accuracy over the seeds of each setting, None where it has one.
     """
-    known = [spread for spread in spreads if spread is not None]
+    known = [sd for sd in spreads if sd is not None]
     if not known:
         return f"{text}, of which one seed a setting tells nothing."
     return (
@@ -51,3 +53,36 @@ def bounded(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
         f"{name}_low": found.get("low"),
         f"{name}_high": found.get("high"),
     }
+
+
+def spread(found: Mapping[str, Any], scale: float = 1, unit: str = "", digits: int = 1) -> str:
+    """`+1.2 [−0.3, +2.7] points`: a difference with its interval."""
+    text = signed(scale * found["value"], digits)
+    if found["low"] is not None:
+        low, high = (signed(scale * found[key], digits) for key in ("low", "high"))
+        text += f" [{low}, {high}]"
+    return text + (f" {unit}" if unit else "")
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """+1.2, −0.3 or 0.0."""
+    text = f"{value:+.{digits}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
+
+
+def above(found: Mapping[str, Any], bound: float) -> str:
+    """Whether a value with an interval reaches a bound."""
+    if found["low"] is None:
+        return UNDECIDED
+    if found["low"] >= bound:
+        return PASS
+    return FAIL if found["high"] < bound else UNDECIDED
+
+
+def absent(tables: Mapping[str, Any], but: Sequence[str] = ("done",)) -> str:
+    """`missing: a, b; diverged: c`: points by status, those of the statuses `but` left out."""
+    by_status: dict[str, list[str]] = {}
+    for name, point in tables["points"].items():
+        if point["status"] not in but:
+            by_status.setdefault(point["status"], []).append(name)
+    return "; ".join(f"{status}: {listed(by_status[status], 6)}" for status in sorted(by_status))

@@ -18,10 +18,11 @@ from lib.checkpoints import check_adapter, check_directory
 from lib.grid import digest
 from lib.prepared import (
     encoded_held_out,
-    encoded_pairs,
+    encoded_split,
     encoded_training,
     split_size,
     train_identity,
+    train_split,
 )
 from lib.provenance import provenance
 from lib.runs import (
@@ -93,7 +94,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
     if (directory / "config.json").exists() and (directory / "checkpoints").exists():
         before = read_json(directory / "config.json")["identity"]
         refuse_change(directory, "a checkpoint", before, identity)
-    on_pairs = OBJECTIVE_KIND[point.config.train.objective] == "pairs"
+    kind = OBJECTIVE_KIND[point.config.train.objective]
+    from lib.training.class_data import classes_of
     from lib.training.loop import Outcome, remove_checkpoints, train_point
     from lib.training.pair_data import pair_splits
     from lib.training.ranks import device_name
@@ -115,11 +117,14 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
-            rows = encoded_pairs(study, "train") if on_pairs else encoded_training(study, point)
-            pairs = pair_splits(study) if on_pairs else None
-            held_out = None if on_pairs else encoded_held_out(study, point)
+            if kind == "causal":
+                rows, held_out = encoded_training(study, point), encoded_held_out(study, point)
+            else:
+                rows, held_out = encoded_split(study, train_split(study, point)), None
+            pairs = pair_splits(study) if kind == "pairs" else None
+            classes = classes_of(study, point) if kind == "classify" else None
             outcome = train_point(
-                point, rows, directory, lambda: bool(request), pairs, say, held_out
+                point, rows, directory, lambda: bool(request), pairs, say, held_out, classes
             )
         else:
             save_untrained(point)
@@ -132,7 +137,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         return STOPPED
     if first:
         write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
-        if on_pairs:
+        if kind == "pairs":
             write_loss_curves(study)
         mark_done(directory, "train", identity, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory, diverged=outcome.status == "diverged")

@@ -22,7 +22,7 @@ from lib.progress import tracked
 from lib.results import as_csv, inputs_of, read_point, status, write_table
 from lib.runs import done_mark, mark_done, write_json, write_text
 from lib.study import Point, Study
-from lib.testsets import rows_of
+from lib.testsets import own_rows, rows_of
 from stages.command import DONE, load, parser, run, say
 
 
@@ -86,7 +86,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
             if result.predictions is None:
                 result.metrics = None
             elif not same or result.metrics is None:
-                wanted = rows[task][: point.config.infer.rows]
+                wanted = own_rows(task, rows[task], point.config)[: point.config.infer.rows]
                 result.metrics = fresh[task] = measure(study, point, task, wanted, result)
         first, *others = of_point
         first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}

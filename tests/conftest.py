@@ -125,6 +125,71 @@ def tokenizer(tiny_model: Path) -> Any:
     return AutoTokenizer.from_pretrained(tiny_model)
 
 
+@pytest.fixture(scope="session")
+def tiny_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return directories of a two-layer BERT and a two-layer DeBERTaV3, neither with a classifier.
+
+    The DeBERTa uses its query and key projections twice in a layer, as DeBERTaV3-base does.
+    """
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+    from transformers import (
+        BertConfig,
+        BertModel,
+        DebertaV2Config,
+        DebertaV2Model,
+        PreTrainedTokenizerFast,
+    )
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    made = Tokenizer(models.BPE(unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator(SENTENCES * 2, trainer)
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+    size = {
+        "vocab_size": len(tokenizer),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 128,
+        "pad_token_id": 0,
+    }
+    deberta = {
+        "relative_attention": True,
+        "position_buckets": 8,
+        "norm_rel_ebd": "layer_norm",
+        "share_att_key": True,
+        "pos_att_type": ["p2c", "c2p"],
+        "position_biased_input": False,
+        "type_vocab_size": 0,
+        "pooler_hidden_size": 32,
+    }
+    root, found = tmp_path_factory.mktemp("encoders"), {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for name, model in (
+            ("bert", BertModel(BertConfig(**size))),
+            ("deberta", DebertaV2Model(DebertaV2Config(**size, **deberta))),
+        ):
+            found[name] = root / name
+            model.save_pretrained(found[name])
+            tokenizer.save_pretrained(found[name])
+    return found
+
+
 def study_text(changes: Mapping[str, Any], drop: Sequence[str]) -> str:
     """Return STUDY as YAML, with the values at dotted keys changed or dropped."""
     content = copy.deepcopy(STUDY)

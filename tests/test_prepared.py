@@ -19,7 +19,7 @@ from lib.encoding import (
 from lib.errors import BadInput
 from lib.prepared import (
     data_identity,
-    encoded_pairs,
+    encoded_split,
     encoded_test,
     encoded_training,
     prepare,
@@ -327,7 +327,7 @@ def test_every_split_of_pairs_is_tokenised_in_its_order(of_pairs: str, tokenizer
     assert sorted(p.name for p in (directory / "encoded").iterdir()) == sorted(sizes)
     for name in sizes:
         rows = read_jsonl(directory / f"{name}.jsonl")
-        assert encoded_pairs(study, name).to_list() == [
+        assert encoded_split(study, name).to_list() == [
             {"id": row["id"]}
             | encode_pair(tokenizer, row["prompt"]["messages"], row["chosen"], row["rejected"], 128)
             for row in rows
@@ -360,7 +360,7 @@ def test_pairs_of_which_nothing_is_left_are_in_no_file(of_pairs: str, tmp_path: 
     for name, split in manifest["splits"].items():
         rows = read_jsonl(study.directory / "data" / f"{name}.jsonl")
         assert split["rows"] == len(rows)
-        assert [row["id"] for row in rows] == encoded_pairs(study, name)["id"]
+        assert [row["id"] for row in rows] == encoded_split(study, name)["id"]
         assert all(int(row["id"]) % 2 == 0 for row in rows)
 
 
@@ -375,7 +375,7 @@ def test_a_split_of_pairs_that_is_not_there_is_named(of_pairs: str) -> None:
     study = load_study(of_pairs, ["data.validation=0"])
     prepare(study)
     with pytest.raises(BadInput, match="no split 'validation' for its pairs; run stage 1 again"):
-        encoded_pairs(study, "validation")
+        encoded_split(study, "validation")
 
 
 # -- prompts that differ between points ------------------------------------------------------------
@@ -415,7 +415,8 @@ def test_each_rendering_of_the_prompts_is_tokenised_once(of_renderings: str, tok
     manifest = prepare(study)
     encoded = study.directory / "data" / "encoded"
     prompts = {"test", "validation", "test-once", "validation-once"}
-    assert {path.name for path in encoded.iterdir()} == prompts | {"rows", "train_1-1.npy"}
+    answered = {"rows", "train_1-1.npy", "validation-rows"}
+    assert {path.name for path in encoded.iterdir()} == prompts | answered
     assert manifest["cut"] == dict.fromkeys(["train", *sorted(prompts)], 0)
     assert set(manifest["splits"]) == {"train_1-1", "test", "validation"}
     baseline, accept, reject = study.points()

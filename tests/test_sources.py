@@ -102,6 +102,28 @@ def test_bad_json(tmp_path, text, expected):
     assert expected in refused(str(path))
 
 
+def test_tsv_takes_quotation_marks_for_letters(tmp_path):
+    """As in GLUE's own files, where a quote may open and never close."""
+    path = tmp_path / "p.tsv"
+    path.write_text('sentence\tlabel\r\n"a film, he said\t1\r\n\r\nb " c\t0\n', newline="")
+    assert read(path) == [
+        (f"{path}:2", {"sentence": '"a film, he said', "label": "1"}),
+        (f"{path}:4", {"sentence": 'b " c', "label": "0"}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", "p.tsv: no rows"),
+     ("sentence\tlabel\na\n", "p.tsv:2: found 1 fields, expected 2"),
+     ("label\tlabel\na\t1\n", "p.tsv:1: column 'label' is there twice")],
+)  # fmt: skip
+def test_bad_tsv(tmp_path, text, expected):
+    path = tmp_path / "p.tsv"
+    path.write_text(text)
+    assert f"{tmp_path}/{expected}" in refused(str(path))
+
+
 def test_broken_gzip(tmp_path):
     path = tmp_path / "p.jsonl.gz"
     whole = gzip.compress("".join(json.dumps(p) + "\n" for p in rows_of(100)).encode())

@@ -58,6 +58,8 @@ class PointResult:
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
     others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
+    # What training left beside its log: `usage`, `importance`; None where a run leaves none.
+    records: dict[str, Any] = field(default_factory=dict)
 
 
 class DataPart(Protocol):
@@ -102,7 +104,11 @@ class DataPart(Protocol):
     #     correct(prediction) -> bool
     # of a graded prediction, by which `train.sweep` chooses on the split `validation`; and
     #     regrade(row, prediction) -> Row
-    # where `grade` needs more of a written prediction than its outputs and scores.
+    # where `grade` needs more of a written prediction than its outputs and scores; and
+    #     tested(row, data) -> bool
+    # where not every point predicts all rows of the splits `test` and `validation`; and
+    #     labels(data) -> list[str]
+    # where rows are classified: the classes, by number.
     # A task that uses several answers to a prompt (`infer.samples`) says SAMPLED = True in its
     # schema part.
     # A task whose rows are not one prompt and one answer has

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,11 +15,14 @@ import torch
 import transformers
 from transformers import TrainingArguments
 
+from lib.classifiers import classifier_for_training
 from lib.errors import BadInput, listed, nearest
 from lib.models import described, load_for_training, load_tokenizer
 from lib.schema import OBJECTIVE_KIND, Train
 from lib.settings import read_yaml
 from lib.study import Point
+from lib.training.class_data import Classes, check_classes, class_measure, ordered_rows
+from lib.training.class_run import ClassRun, check_run
 from lib.training.pair_data import PairSplits, check_pairs, pair_references, training_rows
 from lib.training.saving import KeepSweep, keep_as_model, last_checkpoint, save_model
 from lib.training.scoring import Stopped
@@ -51,28 +55,37 @@ def train_point(
     pairs: PairSplits | None = None,
     say: Callable[[str], None] = print,
     held_out: Any = None,
+    classes: Classes | None = None,
 ) -> Outcome:
     """Train a point on encoded rows (a datasets.Dataset); all files go to `directory`.
 
     Picks up the last complete checkpoint there. `stop()` is asked at every step boundary.
-    `pairs`: what objectives of kind "pairs" need beside their rows. `held_out`: encoded rows that
-    objectives on answers are validated on, None for no validation. `say` gets a line on adapters.
+    `pairs`, `classes`: what objectives on pairs and on classes need beside their rows. `held_out`:
+    encoded rows that objectives on answers are validated on, None for no validation. `say` gets a
+    line on adapters.
     """
     config = point.config
     train = config.train
     steps = step_count(train, len(rows))
     if on_pairs := OBJECTIVE_KIND[train.objective] == "pairs":
         check_pairs(train, steps, pairs)
+    if classes:
+        check_classes(train, steps, classes)
+        check_run(train, steps, len(rows))
     arguments = training_arguments(train, directory, steps)
     _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
-    model = load_for_training(config.model, train)
+    if classes:
+        model = classifier_for_training(config.model, train, classes.labels, steps)
+    else:
+        model = load_for_training(config.model, train)
     loaded = described(model, train)
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
     order = row_order(len(rows), steps * train.batch_size, train.seed)
-    measure = None
+    measure, start = None, last_checkpoint(directory)
+    run = ClassRun(model, train, directory, start) if classes else None
     if on_pairs:
         ranks = arguments.process_index, arguments.world_size
         try:
@@ -82,6 +95,8 @@ def train_point(
         ordered = training_rows(rows, logps[pairs.train], order, train)
         if pairs.held_out is not None:
             measure = pair_measure(pairs.held_out, logps[pairs.validation], train)
+    elif classes:
+        ordered, measure = ordered_rows(rows, order, train), class_measure(classes, train)
     else:
         ordered = rows.select(order)
         if held_out is not None:
@@ -89,41 +104,54 @@ def train_point(
             measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
     watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)
-    start = last_checkpoint(directory)
     sweep = KeepSweep(directory / "sweep", sweep_steps(train, steps), train, start is not None)
     trainer = _trainer(train, tokenizer.pad_token_id, validation)(
         model=model,
         args=arguments,
         train_dataset=ordered,
         processing_class=tokenizer,
-        callbacks=[watch, sweep],
+        callbacks=[*(run.callbacks if run else ()), watch, sweep],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.remove_callback(transformers.ProgressCallback)
     sweep.trainer = trainer
     watch.open_log(start, trainer.is_world_process_zero())
+    saving = run.saving if run else nullcontext
     if validation:
-        validation.start(trainer, resumed=start is not None)
+        validation.start(trainer, start is not None, saving)
+    if run:
+        heard = say if trainer.is_world_process_zero() else lambda line: None
+        try:
+            run.start(trainer, rows, stop, heard)
+        except Stopped:
+            return Outcome("stopped", 0, steps)
     trainer.train(resume_from_checkpoint=str(start) if start else None)
     step = trainer.state.global_step
     if watch.diverged:
         return Outcome("diverged", step, steps, watch.reason, loaded)
     if step < steps:
         return Outcome("stopped", step, steps)
+    if run:
+        run.finish(trainer, watch.seconds())
     if train.keep == "best" and validation:
         keep_as_model(trainer, directory / BEST, directory / "model")
     else:
-        save_model(trainer, tokenizer, directory / "model", train)
+        with saving():
+            save_model(trainer, tokenizer, directory / "model", train)
     return Outcome("done", step, steps, loaded=loaded)
 
 
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
     """One line on what `described` found: base, dtype and targets of the adapters."""
-    base = "NF4 weights" if loaded["quantised"] else f"{train.precision} weights"
+    # Classifiers are kept in fp32, see lib.classifiers.
+    dtype = "fp32" if OBJECTIVE_KIND[train.objective] == "classify" else train.precision
+    base = "NF4 weights" if loaded["quantised"] else f"{dtype} weights"
     if loaded["quantised"] is False:
         base = f"unquantised {base}, for want of an NF4 kernel ({loaded['quantised_reason']})"
     targets = ", ".join(f"{name} × {count}" for name, count in loaded["adapter"]["targets"].items())
-    return f"adapters of r {train.lora.r} in {loaded['adapter']['dtype']} over {base}: {targets}"
+    cut = train.adalora
+    rank = f"{cut.init_r} to {cut.target_r}" if train.tuning == "adalora" else train.lora.r
+    return f"adapters of r {rank} in {loaded['adapter']['dtype']} over {base}: {targets}"
 
 
 def _trainer(train: Train, pad: int, validation: Validation | None) -> Callable[..., Any]:
@@ -139,6 +167,11 @@ def _trainer(train: Train, pad: int, validation: Validation | None) -> Callable[
 
         collator = partial(collate, pad=pad)
         return partial(PairsTrainer, settings=train, data_collator=collator, validate=validation)
+    if kind == "classify":
+        from lib.training.classify import ClassifyTrainer, collate
+
+        collator = partial(collate, pad=pad)
+        return partial(ClassifyTrainer, data_collator=collator, validate=validation)
     raise ValueError(f"no trainer for objective {train.objective}")
 
 

@@ -13,13 +13,13 @@ import torch
 
 from lib.errors import BadInput
 from lib.grid import digest
-from lib.prepared import encoded_pairs, read_manifest
+from lib.prepared import encoded_split, read_manifest
 from lib.schema import Train
 from lib.study import Point, Study
 from lib.training.pairs import pair_lengths
 from lib.training.reference import Waiting, reference, reference_key, reference_logps
 from lib.training.scoring import Stopped
-from lib.training.steps import check_eval_steps, grouped_by_length
+from lib.training.steps import asks_validation, check_eval_steps, grouped_by_length
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def pair_splits(study: Study) -> PairSplits:
     kept = manifest["splits"]
     return PairSplits(
         study.directory,
-        {name: encoded_pairs(study, name) for name in kept},
+        {name: encoded_split(study, name) for name in kept},
         {name: split["sha256"] for name, split in kept.items()}
         | {"settings": digest(manifest["identity"])},
     )
@@ -58,10 +58,10 @@ def pair_splits(study: Study) -> PairSplits:
 def check_pairs(train: Train, steps: int, pairs: PairSplits) -> None:
     """Raise BadInput, before a model is loaded, where these pairs do not allow what is asked."""
     check_eval_steps(train, steps)
-    if pairs.held_out is None and (train.keep == "best" or train.eval_steps is not None):
-        key = "train.keep" if train.keep == "best" else "train.eval_steps"
+    asked = asks_validation(train)
+    if pairs.held_out is None and asked:
         raise BadInput(
-            f"{key}: found {getattr(train, key[6:])!r}, but the study's data have no "
+            f"train.{asked}: found {getattr(train, asked)!r}, but the study's data have no "
             f"{pairs.validation} rows to measure it on"
         )
 

@@ -51,12 +51,15 @@ def save_model(
 @contextmanager
 def _as_used(config: Any) -> Iterator[None]:
     """A model's config as a user of the saved weights wants it; training's own afterwards."""
-    before = config.use_cache, config.dtype
-    config.use_cache = True
+    cached, dtype = getattr(config, "use_cache", None), config.dtype
+    if cached is not None:  # an encoder may have none
+        config.use_cache = True
     try:
         yield
     finally:
-        config.use_cache, config.dtype = before
+        config.dtype = dtype
+        if cached is not None:
+            config.use_cache = cached
 
 
 class KeepSweep(TrainerCallback):

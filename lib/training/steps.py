@@ -11,6 +11,8 @@ from lib.schema import Train
 if TYPE_CHECKING:
     import numpy as np
 
+SPAN = 50  # steps among which rows of like length are put together
+
 
 def step_count(train: Train, rows: int) -> int:
     """Optimizer steps of a run. Rows beyond the last full batch of the last epoch are left out.
@@ -53,8 +55,17 @@ def check_eval_steps(train: Train, steps: int) -> None:
         )
 
 
+def asks_validation(train: Train) -> str | None:
+    """The key of `train` that needs rows to validate on, if one does."""
+    if train.keep == "best":
+        return "keep"
+    return next((k for k in ("eval_steps", "validations") if getattr(train, k) is not None), None)
+
+
 def validates(train: Train, step: int, steps: int) -> bool:
     """Whether there is a validation after this step."""
+    if train.validations:
+        return step * train.validations // steps > (step - 1) * train.validations // steps
     return step == steps or bool(train.eval_steps and step % train.eval_steps == 0)
 
 
@@ -74,3 +85,31 @@ def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int) -
     steps = order.reshape(-1, batch_size)
     places = np.argsort(-lengths[steps], axis=1, kind="stable")
     return np.take_along_axis(steps, places, axis=1).ravel()
+
+
+def grouped_steps(
+    order: np.ndarray, lengths: np.ndarray, rows: int, batch_size: int, seed: int
+) -> np.ndarray:
+    """`order` with rows of like length in the same optimizer step, longest of a step first.
+
+    The steps of an epoch are cut into spans of at most SPAN; within a span rows are sorted by
+    length, cut into steps, and these shuffled by the seed. A row stays in its epoch and its span,
+    so that a longer run begins as a shorter one up to the last span of the shorter.
+    order: (steps · batch_size,) row numbers, see `row_order`; lengths: (rows,).
+    """
+    import numpy as np
+
+    steps = len(order) // batch_size
+    # A step over the border of two epochs stands alone: it could hold a row twice.
+    first = np.arange(steps) * batch_size // rows
+    last = (np.arange(1, steps + 1) * batch_size - 1) // rows
+    found, start = [], 0
+    while start < steps:
+        end = start + 1
+        while end < min(steps, start + SPAN) and first[start] == last[end]:
+            end += 1
+        span = order[start * batch_size : end * batch_size]
+        span = span[np.argsort(-lengths[span], kind="stable")].reshape(-1, batch_size)
+        found.append(np.random.default_rng([seed, 1, start]).permutation(span))
+        start = end
+    return np.concatenate(found).ravel()

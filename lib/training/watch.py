@@ -22,6 +22,8 @@ from lib.training.steps import validates
 MORE_KEYS = (
     "margin_loss",
     "regulariser",
+    "penalty",
+    "orthogonality",
     "train_accuracy",
     "validation_accuracy",
     "validation_loss",
@@ -77,6 +79,14 @@ class Watch(TrainerCallback):
         self.seconds_before = kept[-1]["seconds"] if kept else 0.0
         self.progress = Progress(self.steps, f"train {self.name}", "step", done=step)
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """The clock of the log starts with the first step, whatever came before it."""
+        self.started = time.monotonic()
+
+    def seconds(self) -> float:
+        """Since the run's first step, pauses between its processes left out."""
+        return self.seconds_before + time.monotonic() - self.started
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """At a step boundary: stop where any rank was asked to, after a checkpoint."""
         stop = torch.tensor(float(self.stop()), device=args.device)
@@ -120,7 +130,7 @@ class Watch(TrainerCallback):
             "step": state.global_step,
             "epoch": state.global_step * self.train.batch_size / self.rows,
             **{key: _finite(logs.get(key)) for key in ("loss", "grad_norm", "learning_rate")},
-            "seconds": round(self.seconds_before + time.monotonic() - self.started, 3),
+            "seconds": round(self.seconds(), 3),
             **{key: _finite(logs[key]) for key in MORE_KEYS if key in logs},
         }
         self.log.write(json.dumps(row, allow_nan=False) + "\n")

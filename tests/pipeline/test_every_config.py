@@ -11,6 +11,7 @@ import pytest
 from lib.grid import format_indices
 from lib.runs import done_mark, read_json, read_jsonl, write_json
 from lib.study import Point, Study, load_study
+from lib.testsets import own_rows
 from tests.conftest import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
@@ -67,7 +68,9 @@ def check_trained(point: Point) -> None:
 
 def check_predicted(point: Point, tests: Sequence[dict]) -> None:
     rows = read_jsonl(point.directory / "predictions.jsonl")
-    wanted = tests[: point.config.infer.rows]
+    own = own_rows(point.config.tasks[0], tests, point.config)
+    assert 1 <= len(own) <= 8
+    wanted = own[: point.config.infer.rows]
     assert [row["id"] for row in rows] == [row["id"] for row in wanted]
     assert done_mark(point.directory, "infer")["rows"] == len(wanted)
     assert done_mark(point.directory, "evaluate")
@@ -141,7 +144,6 @@ def test_trial_of_all_five_stages(config, roomy_model, tmp_path, run_stage, monk
         listed = [(int(row["index"]), row["name"]) for row in csv.DictReader(file)]
     assert listed == [(point.index, point.name) for point in study.points()]
     tests = read_jsonl(study.directory / "data" / "test.jsonl")
-    assert 1 <= len(tests) <= 8
     for point in points:
         check_trained(point)
         check_predicted(point, tests)

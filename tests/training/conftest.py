@@ -10,6 +10,7 @@ from datasets import Dataset
 
 from lib.schema import Config, Evaluate, Model, Train
 from lib.study import Point
+from lib.training.class_data import Classes
 from lib.training.loop import train_point
 from lib.training.pair_data import PairSplits
 
@@ -66,6 +67,72 @@ def train_on(
     directory.mkdir(parents=True, exist_ok=True)
     point = Point(0, {}, "point", config, directory)
     return train_point(point, pairs.splits["train"], directory, stop, pairs)
+
+
+def made_classes(count: int, seed: int = 0, vocabulary: int = 300) -> list[dict[str, Any]]:
+    """Encoded rows of many lengths; most tokens of label 1 are of high ids, so there is a rule."""
+    draw, found = random.Random(seed), []
+    for i in range(count):
+        low = 4 + i % 2 * (vocabulary // 2)
+        ids = [draw.randrange(low, low + vocabulary // 2) for _ in range(draw.randint(2, 20))]
+        found.append(
+            {
+                "id": str(i),
+                "input_ids": [2, *ids, 3],
+                "token_type_ids": [0] * (len(ids) + 2),
+                "label": i % 2,
+                "cut": False,
+                "prompt_hash": "0",
+            }
+        )
+    return found
+
+
+@pytest.fixture
+def class_rows():
+    return made_classes
+
+
+TARGETS = {
+    "bert": ["query", "key", "value", "dense"],
+    "deberta": ["query_proj", "key_proj", "value_proj", "dense"],
+}
+
+
+def train_on_classes(
+    models: dict[str, Path], directory: Path, stop=bool, kind="bert", count=32, held=8, **changes
+) -> Any:
+    """Train a point on `made_classes` into a directory; at module level, to be spawned."""
+    settings = {
+        "objective": "classification", "tuning": "lora", "batch_size": 8, "micro_batch": 4,
+        "learning_rate": 0.01, "precision": "fp32", "warmup": 0.0, "gradient_checkpointing": False,
+        "lora": {"r": 2, "alpha": 4, "dropout": 0.1, "target_modules": TARGETS[kind]},
+        "adalora": {"init_r": 4, "target_r": 2, "tinit": 0.25, "tfinal": 0.25, "delta_t": 1},
+        **changes,
+    }  # fmt: skip
+    alpha = settings.pop("alpha", 0.0)
+    settings["importance"] = {"alpha": alpha, "batches": 3, **settings.get("importance", {})}
+    config = Config(
+        tasks=["glue"],
+        model=Model(name=str(models[kind]), max_length=32),
+        data=None,
+        train=Train(**settings),
+        evaluate=Evaluate(baseline={}),
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    point = Point(0, {}, "point", config, directory)
+    classes = Classes(["low", "high"], made_classes(held, seed=1) if held else None)
+    rows = Dataset.from_list(made_classes(count))
+    said: list[str] = []
+    outcome = train_point(point, rows, directory, stop, None, said.append, classes)
+    (directory / "said.txt").write_text("\n".join(said))
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def train_classes(tiny_encoders: dict[str, Path]):
+    """Return a function that trains a classifier point into a directory."""
+    return partial(train_on_classes, tiny_encoders)
 
 
 @pytest.fixture(scope="session")

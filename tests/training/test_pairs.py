@@ -52,6 +52,11 @@ def test_longest_first_within_each_step():
 def test_steps_of_validation():
     assert [s for s in range(1, 8) if validates(Train(eval_steps=3), s, 7)] == [3, 6, 7]
     assert [s for s in range(1, 8) if validates(Train(), s, 7)] == [7]
+    evenly = Train(validations=3)
+    assert [s for s in range(1, 8) if validates(evenly, s, 7)] == [3, 5, 7]
+    assert [s for s in range(1, 3) if validates(evenly, s, 2)] == [1, 2]
+    with pytest.raises(ValueError, match="one of eval_steps and validations"):
+        Train(eval_steps=3, validations=3)
 
 
 def test_ties_are_half_correct():

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from lib.paired import Measure, averages, paired, spread
 from lib.tasks import PointResult, Row
 from lib.tasks.preference import criteria, significance, variance
 from lib.tasks.preference.cells import (
@@ -22,16 +23,13 @@ from lib.tasks.preference.cells import (
 from lib.tasks.preference.measures import (
     ACCURACY,
     MT_BENCH,
-    Measure,
     accuracy,
-    averages,
     judged,
     measured,
     mt_bench,
-    paired,
-    spread,
 )
 from lib.tasks.preference.metrics import RATES
+from lib.train_log import validation_accuracy
 from lib.wording import bounded
 
 TURNS = ("mt_bench", "mt_bench_turn1", "mt_bench_turn2")
@@ -54,7 +52,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
                    "validation_accuracy": mean | null,
                    "against_baseline": {measure: a member of `significance`}}],
      "lines": [label, …],
-     "low_beta": {measure: TD-DPO at β 0.01, τ 0.5 against the best DPO, as `measures.paired`},
+     "low_beta": {measure: TD-DPO at β 0.01, τ 0.5 against the best DPO, as `lib.paired.paired`},
      "variance": {measure: `variance.over_beta`}, "significance": `significance.families`}
 
     `values` of a metric holds every seed, null where it has none; mean and sd are over the others.
@@ -145,15 +143,6 @@ def numbers(point: PointResult) -> dict[str, dict[str, Any]]:
             low, high = intervals.get(key) or (None, None)
             found[name] = {"value": table.get(key), "low": low, "high": high, "method": "bootstrap"}
     return found
-
-
-def validation_accuracy(point: PointResult) -> float | None:
-    """Accuracy on the validation pairs of the weights that were kept, from train.jsonl."""
-    found = [row.get("validation_accuracy") for row in point.train_log or ()]
-    known = [value for value in found if value is not None]
-    if not known or point.status == "diverged":
-        return None
-    return max(known) if getattr(point.config.train, "keep", "last") == "best" else known[-1]
 
 
 def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lib.errors import listed
-from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNDECIDED, UNKNOWN, percent
+from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNDECIDED, UNKNOWN, above, percent, spread
 
 MATCH = 0.02  # accuracies this close match; the authors name no bound
 PARITY = 0.1  # MT-Bench points that the authors call equal
@@ -83,21 +83,6 @@ def waiting(found: Mapping[str, Any]) -> bool:
     return any(status not in FINAL for status in found["statuses"])
 
 
-def spread(found: Mapping[str, Any], scale: float = 1, unit: str = "", digits: int = 1) -> str:
-    """`+1.2 [−0.3, +2.7] points`: a difference with its interval."""
-    text = signed(scale * found["value"], digits)
-    if found["low"] is not None:
-        low, high = (signed(scale * found[key], digits) for key in ("low", "high"))
-        text += f" [{low}, {high}]"
-    return text + (f" {unit}" if unit else "")
-
-
-def signed(value: float, digits: int = 1) -> str:
-    """+1.2, −0.3 or 0.0."""
-    text = f"{value:+.{digits}f}"
-    return text.replace("-", "−") if float(text) else text[1:]
-
-
 def _of_objective(tables: Mapping[str, Any], objective: str) -> list[dict[str, Any]]:
     """Settings of the variant that stands for the objective: see `cells.variant_of`."""
     having = [s for s in tables["settings"] if s["objective"] == objective]
@@ -130,7 +115,7 @@ def _low_beta(tables: Mapping[str, Any]) -> Verdict:
         number += f"; MT-Bench {spread(rated['difference'], 1, 'points', 2)}"
     if ours["diverged"]:
         return what, FAIL, number
-    verdict = _above(difference, -MATCH)
+    verdict = above(difference, -MATCH)
     others = [s for s in _of_objective(tables, "dpo") if waiting(s)]
     if verdict == PASS and (others or waiting(ours)):
         return what, UNDECIDED, f"{number}; points may still come"
@@ -155,7 +140,7 @@ def _high_beta(tables: Mapping[str, Any]) -> Verdict:
     number += f"; gain {spread(test['difference'], 1, 'points', 2)}"
     if waiting(ours) or waiting(other):
         return what, UNDECIDED, f"{number}; points may still come"
-    verdict = _above(test["difference"], GAIN)
+    verdict = above(test["difference"], GAIN)
     if other["diverged"] and verdict != PASS:
         return what, UNDECIDED, f"{number}; {other['label']} is rated without its diverged seeds"
     return what, verdict, number
@@ -220,7 +205,7 @@ def _variance(tables: Mapping[str, Any], measure: str) -> Verdict:
         return what, UNDECIDED, number
     if whole["left_out"] or any(waiting(s) for s in having):
         return what, UNDECIDED, f"{number}; points may still come"
-    return what, _above(whole, REDUCTION), number
+    return what, above(whole, REDUCTION), number
 
 
 def _reduced(found: Mapping[str, Any]) -> str:
@@ -232,12 +217,3 @@ def _reduced(found: Mapping[str, Any]) -> str:
 
 def _no_ratings(tables: Mapping[str, Any]) -> str:
     return f"no MT-Bench ratings of both ({tables['mt_bench']['reason'] or 'a point has none'})"
-
-
-def _above(found: Mapping[str, Any], bound: float) -> str:
-    """Whether a value with an interval reaches a bound."""
-    if found["low"] is None:
-        return UNDECIDED
-    if found["low"] >= bound:
-        return PASS
-    return FAIL if found["high"] < bound else UNDECIDED

@@ -11,13 +11,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.curves import curve, diverged_at
 from lib.figures import heatmap, intervals, panels
 from lib.shapes import Panel, Series, Style, Table, ordinal, thin
 from lib.tasks import PointResult
 from lib.tasks.preference.loss_figures import loss_figure
 from lib.tasks.preference.point_figures import LOSS, point_figures
 from lib.tasks.preference.view import View
+from lib.train_log import curve, diverged_at
 
 __all__ = ["comparison_figures", "loss_figure", "point_figures"]
 

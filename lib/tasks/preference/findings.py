@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from lib.errors import listed
-from lib.tasks.preference.criteria import spread
-from lib.wording import over_seeds, percent
+from lib.wording import absent, over_seeds, percent, spread
 
 
 def sentences(tables: Mapping[str, Any]) -> list[str]:
@@ -20,15 +19,6 @@ def sentences(tables: Mapping[str, Any]) -> list[str]:
         found += [_baseline(tables), _variance(tables, "accuracy"), _judge(tables), _seeds(tables)]
     found.append(_absent(tables))
     return [sentence for sentence in found if sentence]
-
-
-def absent(tables: Mapping[str, Any], but: Sequence[str] = ("done",)) -> str:
-    """`missing: a, b; diverged: c`: points by status, those of the statuses `but` left out."""
-    by_status: dict[str, list[str]] = {}
-    for name, point in tables["points"].items():
-        if point["status"] not in but:
-            by_status.setdefault(point["status"], []).append(name)
-    return "; ".join(f"{status}: {listed(by_status[status], 6)}" for status in sorted(by_status))
 
 
 def _known(tables: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lib.curves import curve, diverged_at
 from lib.figures import panels
 from lib.shapes import MUTED, Panel, Series, Style, category, thin
 from lib.tasks import PointResult
 from lib.tasks.preference.evaluate import read_scores
 from lib.tasks.preference.measures import measured
+from lib.train_log import curve, diverged_at
 
 LOSS = "loss (nats a pair)"
 SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lib.prepared import encoded_pairs
+from lib.prepared import encoded_split
 from lib.schema import Train
 from lib.serving import Served
 from lib.study import Point, Study
@@ -23,7 +23,7 @@ class Predictor:
     """See `lib.prediction.Predictor`: one base model in memory, whose adapters are swapped."""
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
-        self.study, self.rows = study, encoded_pairs(study, "test")
+        self.study, self.rows = study, encoded_split(study, "test")
         self.model: Any = None
         self.made_for: Any = None
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lib.paired import Measure, averages, spread
 from lib.tasks.preference.cells import Line, Setting
-from lib.tasks.preference.measures import Measure, averages, spread
 
 NONE = 1e-15  # variance that is rounding alone
 Found = dict[Setting, tuple[float, np.ndarray]]

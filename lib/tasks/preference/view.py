@@ -10,7 +10,7 @@ from typing import Any
 from lib.shapes import DASHES, MARKERS, Style, category, ordinal
 from lib.tasks import PointResult
 from lib.tasks.preference.cells import cells
-from lib.tasks.preference.findings import absent
+from lib.wording import absent
 
 
 class View:

@@ -4,7 +4,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from lib.paired import Measure
 from lib.schema import Evaluate
+from lib.statistics import resample_counts
 from lib.tasks import PointResult
 from lib.tasks.preference.evaluate import evaluate
 
@@ -127,3 +129,11 @@ def study(n=120, absent=None, rated=False, settings=SETTINGS, **axes):
                 point.others = {"mt_bench": ratings(5 + margin, i)}
         points.append(point)
     return rows, points
+
+
+def measure(values, resamples=500, unit=0.5, clusters=None):
+    """One number an item of each named point."""
+    n = len(next(iter(values.values())))
+    counts = resample_counts(n, resamples, 0, clusters)
+    clusters = clusters or tuple(map(str, range(n)))
+    return Measure({k: np.array(v, float) for k, v in values.items()}, counts, clusters, unit)

@@ -3,7 +3,7 @@
 import pytest
 
 from lib.errors import BadInput
-from lib.prepared import encoded_pairs, prepare
+from lib.prepared import encoded_split, prepare
 from lib.serving import Served
 from lib.study import load_study
 from lib.tasks.preference.predict import Predictor
@@ -39,7 +39,7 @@ def study(write_study, tiny_model):
 
 
 def train(study, point):
-    rows = encoded_pairs(study, "train")
+    rows = encoded_split(study, "train")
     train_point(point, rows, point.directory, bool, pair_splits(study))
 
 
@@ -65,7 +65,7 @@ def test_what_has_learnt_nothing_is_its_reference_however_rows_are_cut(study, mo
         "collate",
         lambda rows, pad: batches.append([r["id"] for r in rows]) or collate(rows, pad),
     )
-    still, test = study.point(0), encoded_pairs(study, "test")
+    still, test = study.point(0), encoded_split(study, "test")
     train(study, still)
     of_test = [ids for ids in batches if set(ids) <= set(test["id"])]
     assert [len(ids) for ids in of_test] == [4, 4, 3]

@@ -1,0 +1,1 @@
+"""GLUE: a label for a sentence or a pair, scored on the published dev sets."""

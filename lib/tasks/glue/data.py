@@ -1,0 +1,198 @@
+"""GLUE tasks: training rows of each, one test split of the published dev rows of all, tokens.
+
+Row of a split:
+
+    {"id": "mnli-matched-17",  task, set and the row's number in its source
+     "task": "mnli" | "sst2" | "rte",
+     "set": "train" | "dev" | "matched" | "mismatched",
+     "prompt": {"a": str, "b": str | None},
+     "label": int, "target": str}     the label's number, as GLUE has it, and its name
+
+Every task that the grid asks for has a training split, `train_<task>`. `test` and `validation` hold
+rows of all these tasks; a point takes those of its own (`tested`). GLUE's own test splits have no
+labels: what is scored is the published dev sets. Validation rows are cut off the training rows, so
+that nothing is chosen on the rows that are scored. Training rows whose sentences are in a dev set
+go; a sentence that training has several times stays, as published results have it, and is on one
+side of the cut only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from heapq import nsmallest
+from math import ceil
+from typing import Any
+
+from lib.errors import BadInput
+from lib.grid import digest
+from lib.rows import evenly
+from lib.sources import is_file
+from lib.tasks import Row, Splits
+from lib.tasks.glue import synthetic
+from lib.tasks.glue.rows import described, read_set, same_text
+from lib.tasks.glue.table import GLUE
+
+DEBUG_ROWS = 100
+
+
+def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
+    """Every task's training split, `test` and, unless data.validation is 0, `validation`.
+
+    `debug`: at most 100 rows of each task; `evaluate` changes nothing. Raises BadInput that names
+    file and row of what cannot be used, and for a swept key of `data` other than `task`.
+    """
+    wanted = list(wanted) or [data]
+    for other in wanted:
+        swept = [key for key in type(data).model_fields
+                 if key != "task" and getattr(other, key) != getattr(wanted[0], key)]  # fmt: skip
+        if swept:
+            raise BadInput(
+                f"data.{swept[0]}: found different values among the points, expected one: only "
+                f"data.task may be swept"
+            )
+    data = wanted[0]
+    if data.source != synthetic.SOURCE and is_file(data.source):
+        raise BadInput(
+            f"data.source: found the file {data.source}, expected a hub id or {synthetic.SOURCE!r};"
+            f" name files with data.files, as in data.files={{rte: {{train: FILE, dev: FILE}}}}"
+        )
+    splits: dict[str, list[Row]] = {}
+    shared: dict[str, list[Row]] = {"validation": [], "test": []}
+    report: Row = {"seed": data.seed, "debug": debug, "tasks": {}}
+    for task in dict.fromkeys(one.task for one in wanted):
+        made, told = _of_task(data, task, DEBUG_ROWS if debug else None)
+        splits[f"train_{task}"] = made["train"]
+        for name, rows in shared.items():
+            rows += made[name]
+        report["tasks"][task] = told
+    return Splits(splits | {name: rows for name, rows in shared.items() if rows}, report)
+
+
+def train_split(data: Any) -> str:
+    """`train_rte`."""
+    return f"train_{data.task}"
+
+
+def tested(row: Row, data: Any) -> bool:
+    """Whether a row of `test` or `validation` is one of a point with this `data` section."""
+    return row["task"] == data.task
+
+
+def labels(data: Any) -> list[str]:
+    """Names of the labels, in the order of their numbers."""
+    return list(GLUE[data.task].labels)
+
+
+def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+    """`predicted` and `label` as numbers, and whether they agree.
+
+    Raises BadInput, with the row, for an output that is no label of the row's task.
+    """
+    names = GLUE[row["task"]].labels
+    if len(outputs) != 1 or outputs[0] not in names:
+        raise BadInput(f"predictions: row {row['id']}: outputs: found {outputs!r}, expected one of "
+                       f"{', '.join(names)}")  # fmt: skip
+    predicted = names.index(outputs[0])
+    return {
+        "predicted": predicted,
+        "label": row["label"],
+        "correct": predicted == row["label"],
+    }
+
+
+def brief(predictions: list[Row]) -> str:
+    """Share of rows with the right label."""
+    right = sum(prediction["correct"] for prediction in predictions)
+    return f"right {100 * right / len(predictions):.1f} %"
+
+
+def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row:
+    """A row as the encoder reads it.
+
+    {"id", "input_ids", "token_type_ids" where the tokenizer has them, "label",
+     "cut": whether `max_length` tokens were too few, "prompt_hash"}
+
+    Of a pair that is too long the longer sentence loses its end first. Rows are not padded here.
+    """
+    from lib.encoding import prompt_hash
+
+    texts = [text for text in (row["prompt"]["a"], row["prompt"]["b"]) if text is not None]
+    made = tokenizer(*texts, verbose=False)  # it would warn of the model's own length
+    cut = len(made["input_ids"]) > max_length
+    if cut:
+        made = tokenizer(*texts, truncation="longest_first", max_length=max_length)
+    ids = made["input_ids"]
+    kinds = {"token_type_ids": made["token_type_ids"]} if "token_type_ids" in made else {}
+    return {
+        "id": row["id"],
+        "input_ids": ids,
+        **kinds,
+        "label": row["label"],
+        "cut": cut,
+        "prompt_hash": prompt_hash(ids),
+    }
+
+
+def _of_task(data: Any, task: str, most: int | None) -> tuple[dict[str, list[Row]], Row]:
+    """Rows of one task by split, and what became of those that were read. most: rows of each."""
+    limits = {name: _least(getattr(data, f"{name}_rows"), most)
+              for name in ("train", "validation", "test")}  # fmt: skip
+    test, told = [], {}
+    for part in GLUE[task].dev:
+        rows, told[part] = read_set(data, task, part, limits["test"] or synthetic.DEV_ROWS)
+        test += rows
+    seen = {same_text(row) for row in test}
+    room = ceil((limits["train"] or synthetic.TRAIN_ROWS) / (1 - data.validation))
+    train, told["train"] = read_set(data, task, "train", room)
+    kept = [row for row in train if same_text(row) not in seen]
+    told["train"]["dropped_as_in_dev"] = len(train) - len(kept)
+    told["train"]["repeated"] = len(kept) - len(Counter(map(same_text, kept)))
+    cut = _validation(kept, data, task, limits["validation"])
+    ids = {row["id"] for row in cut}
+    rest = [row for row in kept if row["id"] not in ids]
+    if not rest:
+        raise BadInput(
+            f"{told['train']['source']}: no row of {task} is left for training: of {len(train)} "
+            f"read, {len(train) - len(kept)} are in a dev set and {len(cut)} are for validation"
+        )
+    made = {
+        "train": _drawn(rest, limits["train"], data.seed),
+        "validation": cut,
+        "test": _evenly_drawn(test, limits["test"], data.seed),
+    }
+    told["splits"] = {name: described(rows) for name, rows in made.items()}
+    return made, told
+
+
+def _validation(rows: list[Row], data: Any, task: str, most: int) -> list[Row]:
+    """The rows of seeded sentences, `data.validation` of all but at most `most`, in order."""
+    wanted = min(round(data.validation * len(rows)), most)
+    times = Counter(map(same_text, rows))
+    taken, count = set(), 0
+    for text in sorted(times, key=lambda text: digest([data.seed, "validation", task, text])):
+        if count >= wanted:
+            break
+        if count + times[text] <= wanted:
+            taken.add(text)
+            count += times[text]
+    return [row for row in rows if same_text(row) in taken]
+
+
+def _drawn(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
+    """At most `limit` seeded rows, in order."""
+    if limit is None or limit >= len(rows):
+        return rows
+    ids = {row["id"] for row in nsmallest(limit, rows, key=lambda row: digest([seed, row["id"]]))}
+    return [row for row in rows if row["id"] in ids]
+
+
+def _evenly_drawn(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
+    """At most `limit` seeded rows, as many of each set as there are of the others, in order."""
+    shuffled = sorted(rows, key=lambda row: digest([seed, row["id"]])) if limit else rows
+    ids = {row["id"] for row in evenly(shuffled, limit, lambda row: row["set"])}
+    return [row for row in rows if row["id"] in ids]
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)

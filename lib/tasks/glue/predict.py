@@ -1,0 +1,68 @@
+"""The label of each test row by the classifier that a point has trained: no engine, no text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lib import tasks
+from lib.serving import Served
+from lib.study import Point, Study
+from lib.tasks import Row
+from lib.testsets import rows_of
+
+
+class Predictor:
+    """See `lib.prediction.Predictor`: of each point base, adapters and head are loaded anew."""
+
+    def __init__(self, study: Study, task: str, served: Served) -> None:
+        self.study, self.task = study, task
+        self.model: Any = None
+
+    @contextmanager
+    def serving(self, point: Point) -> Iterator[None]:
+        """See `lib.prediction.Predictor`. The model's memory is free behind the block."""
+        from lib.classifiers import load_trained
+        from lib.generation import free
+        from lib.models import load_tokenizer
+        from lib.training.class_data import own_encoded
+
+        part = tasks.part(self.task, "data")
+        self.point, self.rows = point, rows_of(self.study, self.task, point)
+        self.labels = part.labels(point.config.data)
+        self.encoded = own_encoded(self.study, point, "test")
+        self.pad = load_tokenizer(point.config.model).pad_token_id
+        self.model = load_trained(point.config, self.labels, point.directory / "model")
+        try:
+            yield
+        finally:
+            self.model = None
+            free()
+
+    def predict(self, start: int, end: int) -> list[Row]:
+        """See `lib.prediction.Predictor`. `scores`: log-probabilities of the labels, in order."""
+        from lib.training.classify import class_logps
+
+        config, part = self.point.config, tasks.part(self.task, "data")
+        rows, encoded = self.rows[start:end], self.encoded[start : min(end, len(self.rows))]
+        logps = class_logps(
+            self.model,
+            encoded,
+            self.pad,
+            2 * config.train.micro_batch,  # without gradients there is room for more
+            precision=config.infer.precision,
+        )
+        made = []
+        for row, tokens, scores in zip(rows, encoded, logps.tolist(), strict=True):
+            outputs = [self.labels[max(range(len(scores)), key=scores.__getitem__)]]
+            made.append(
+                {
+                    "id": row["id"],
+                    "prompt_hash": tokens["prompt_hash"],
+                    "outputs": outputs,
+                    "scores": scores,
+                    **part.grade(row, outputs, scores),
+                }
+            )
+        return made

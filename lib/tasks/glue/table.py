@@ -1,0 +1,54 @@
+"""The GLUE tasks that a study may train on: one table, which everything else reads.
+
+Labels stand in the order in which the data set nyu-mll/glue on the hub numbers them. GLUE's metric
+of all three is accuracy (Wang et al., arXiv 1804.07461, table 1); F1 is reported beside it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Glue(NamedTuple):
+    """One task."""
+
+    labels: tuple[str, ...]
+    a: tuple[str, ...]  # columns that may hold the first sentence, the usual one first
+    b: tuple[str, ...]  # likewise the second; empty where there is one sentence
+    dev: dict[str, str]  # set that is scored → its split on the hub; the first counts in means
+    noun: str  # what figures call a row
+
+
+PREMISE = ("premise", "sentence1", "text_a")
+HYPOTHESIS = ("hypothesis", "sentence2", "text_b")
+
+GLUE = {
+    "mnli": Glue(
+        ("entailment", "neutral", "contradiction"),
+        PREMISE,
+        HYPOTHESIS,
+        {"matched": "validation_matched", "mismatched": "validation_mismatched"},
+        "sentence pairs",
+    ),
+    "sst2": Glue(
+        ("negative", "positive"), ("sentence", "text"), (), {"dev": "validation"}, "sentences"
+    ),
+    "rte": Glue(
+        ("entailment", "not_entailment"),
+        ("sentence1", "premise", "text_a"),
+        ("sentence2", "hypothesis", "text_b"),
+        {"dev": "validation"},
+        "sentence pairs",
+    ),
+}
+NAMES = {"mnli": "MNLI", "sst2": "SST-2", "rte": "RTE"}
+
+
+def main_set(task: str) -> str:
+    """The dev set whose accuracy is the task's: MNLI's matched one, else the only one."""
+    return next(iter(GLUE[task].dev))
+
+
+def set_name(task: str, part: str) -> str:
+    """`MNLI mismatched`, `RTE`: how tables and figures name a dev set."""
+    return NAMES[task] if len(GLUE[task].dev) == 1 else f"{NAMES[task]} {part}"

@@ -1,0 +1,34 @@
+"""What train.jsonl says of a point."""
+
+from __future__ import annotations
+
+import math
+
+from lib.tasks import PointResult
+
+
+def curve(point: PointResult, key: str = "loss") -> tuple[list[float], list[float]]:
+    """Steps and values of one column of train.jsonl, where it is a finite number."""
+    rows = [row for row in point.train_log or () if "step" in row and row.get(key) is not None]
+    finite = [row for row in rows if math.isfinite(row[key])]
+    return [row["step"] for row in finite], [row[key] for row in finite]
+
+
+def diverged_at(point: PointResult) -> float | None:
+    """The step at which a diverged run had its first loss that is none, or else ended."""
+    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
+    lost = [r["step"] for r in rows if r["loss"] is None or not math.isfinite(r["loss"])]
+    if lost:
+        return lost[0]
+    if point.status != "diverged":
+        return None
+    return rows[-1]["step"] if rows else 0
+
+
+def validation_accuracy(point: PointResult) -> float | None:
+    """Accuracy on the validation rows of the weights that were kept, from train.jsonl."""
+    found = [row.get("validation_accuracy") for row in point.train_log or ()]
+    known = [value for value in found if value is not None]
+    if not known or point.status == "diverged":
+        return None
+    return max(known) if getattr(point.config.train, "keep", "last") == "best" else known[-1]
