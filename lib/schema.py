@@ -6,26 +6,13 @@ The `data:` keys belong to the task (`lib/tasks/<task>/schema.py`); all the othe
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lib.errors import listed, nearest
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+from lib.strict import Count, NotNegative, Positive, Seed, Share, Strict
 
 # Objective → the keys of `train` that only some objectives use, and the kind of batch it is fed.
 OBJECTIVE_KEYS: dict[str, frozenset[str]] = {
@@ -57,21 +44,6 @@ INCIDENTAL: frozenset[str] = frozenset(
         "infer.gpu_memory",
     }
 )
-
-
-class Strict(BaseModel):
-    """A section of a study: unknown keys and other types are refused; nothing changes later."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def known_columns(value: dict[str, str], names: Sequence[str]) -> dict[str, str]:
-    """A task's `columns`, our name → the source's, whose names must be among these."""
-    for name in value:
-        if name not in names:
-            raise ValueError(f"names among {listed(names)}, each with the source's column"
-                             f"{nearest(name, names)}")  # fmt: skip
-    return value
 
 
 class Model(Strict):

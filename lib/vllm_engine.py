@@ -13,6 +13,9 @@ from lib.schema import Infer, Model
 
 # Room for some hundred short rows at a time; vLLM would otherwise ask for nearly all of the memory.
 CPU_MEMORY = {"gpu_memory_utilization": 0.2, "kv_cache_memory_bytes": 1 << 30}
+# A prompt goes through in one piece: vLLM takes back what it draws after a part of one, which the
+# generator of a seeded request cannot do on a CPU ("CPU Generator does not use offset").
+CPU_WHOLE = {"enable_chunked_prefill": False}
 # Whole blocks alone are shared between prompts: of 128 tokens, a CPU's default, a question of
 # arithmetic fills one at most. 32 is the least that the CPU's kernels take, 16 a GPU's default.
 CPU_SHARING = {"block_size": 32}
@@ -57,6 +60,7 @@ class VllmEngine:
             seed=0,
             disable_log_stats=True,
             **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
+            **({} if cuda else CPU_WHOLE),
             **(CPU_SHARING if caching and not cuda else {}),
         )
         self.ends = sorted(end_tokens(self.llm.get_tokenizer()))

@@ -20,7 +20,7 @@ from lib.errors import BadInput, listed
 from lib.grid import digest
 from lib.progress import tracked
 from lib.results import as_csv, inputs_of, read_point, status, write_table
-from lib.runs import done_mark, mark_done, write_json, write_text
+from lib.runs import check_writable, done_mark, mark_done, write_json, write_text
 from lib.study import Point, Study
 from lib.testsets import own_rows, rows_of
 from stages.command import DONE, load, parser, run, say
@@ -73,6 +73,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     if mark and mark["hash"] == digest(inputs) and not force:
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
+    check_writable(study.directory)
     # All are read, measured, and refused where they are not whole, before anything is written.
     rows = {task: rows_of(study, task) for task in names}
     results = [[read_point(study, p, task, rows[task]) for task in names] for p in points]

@@ -409,6 +409,16 @@ class TestVllm:
         assert [len(texts) for texts in found] == counts
         assert len(set(found[2])) == 4
 
+    def test_more_prompts_than_go_through_at_once_are_drawn_as_alone(self, engine, ids):
+        """vLLM would part the prompt at the end of a batch, and its seeded draw would fail."""
+        prompts = ids[0] * 20
+        assert sum(map(len, prompts)) > 2048
+        few = self.SETTINGS.model_copy(update={"max_new_tokens": 4})
+        found = engine.generate(prompts, few, [1.0] * 100, list(range(100)))
+        for start in (0, 45, 95):
+            seeds = list(range(start, start + 5))
+            assert engine.generate(ids[0], few, [1.0] * 5, seeds) == found[start : start + 5]
+
     def test_same_scores(self, engine, transformers, ids):
         found, wanted = engine.score(*ids), transformers.score(*ids)
         assert [len(group) for group in found] == [len(group) for group in wanted]

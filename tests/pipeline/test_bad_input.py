@@ -375,7 +375,8 @@ def test_a_read_only_disk(refuses, on_disk, small_disk) -> None:
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     said = f"{small_disk}/fresh: cannot be written: {small_disk} is read-only"
     refuses(DATA, *on_disk, "name=fresh", said=said)
-    refuses(EVALUATE, *on_disk, said="metrics.json: cannot be written: Read-only file system")
+    said = f"{small_disk}/small: cannot be written: {small_disk}/small is read-only"
+    refuses(EVALUATE, *on_disk, said=said)
     refuses(TRAIN, *on_disk, "--index", "0", "--force", said="cannot be written: Read-only file")
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from lib.schema import Count, Seed, Strict, known_columns
+from lib.strict import Count, Seed, Strict, known_columns
 
 KIND = "causal"  # of batch that training is fed
 COLUMNS = ("id", "title", "abstract", "text", "decision", "year")

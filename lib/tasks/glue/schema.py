@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from lib.errors import listed, nearest
-from lib.schema import Count, Seed, Strict, known_columns
+from lib.strict import Count, Seed, Strict, known_columns
 from lib.tasks.glue.table import GLUE
 
 KIND = "classify"  # of batch that training is fed

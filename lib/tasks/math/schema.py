@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from lib.errors import listed, nearest
-from lib.schema import Count, Seed, Share, Strict
+from lib.strict import Count, Seed, Share, Strict
 
 KIND = "causal"  # of batch that training is fed
 COLUMNS = ("id", "question", "answer")

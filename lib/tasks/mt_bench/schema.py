@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.schema import Count, Strict
+from lib.strict import Count, Strict
 
 KIND = None  # nothing to train on
 JUDGES = ("rating",)  # the kinds of judge that can score answers

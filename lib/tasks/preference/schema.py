@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from lib.schema import Count, Seed, Strict, known_columns
+from lib.strict import Count, Seed, Strict, known_columns
 
 KIND = "pairs"  # of batch that training is fed
 DIRECT = ("chosen", "rejected")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from lib.errors import listed, nearest
-from lib.schema import Count, Strict
+from lib.strict import Count, Strict
 
 KIND = None  # nothing to train on
 JUDGES = ("safe_unsafe", "qwen3guard", "llama_guard")  # kinds whose verdicts are read

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from lib.schema import Count, Seed, Share, Strict, known_columns
+from lib.strict import Count, Seed, Share, Strict, known_columns
 from lib.tasks.math.schema import INSTRUCTION
 
 KIND = "causal"  # of batch that training is fed
