@@ -40,12 +40,14 @@ def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.gemma", description=__doc__.split("\n")[0])
     parser.add_argument("wheels", type=Path, metavar="DIR")
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--model", type=Path, metavar="DIR", help="keeps the converted model")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        model = Path(scratch) / "model"
+        model = args.model or Path(scratch) / "model"
         started = time.monotonic()
-        convert(args.wheels, Path(scratch), model)
-        print(f"converted and loaded: {time.monotonic() - started:.0f} s")
+        if not (model / "config.json").exists():
+            convert(args.wheels, Path(scratch), model)
+            print(f"converted: {time.monotonic() - started:.0f} s")
         show_bos(model)
         through_the_stages(Path(scratch), model, args.steps)
 
@@ -111,7 +113,7 @@ def through_the_stages(scratch: Path, model: Path, steps: int) -> None:
         "model": {"name": str(model), "max_length": 256},
         "data": {"source": "synthetic", "held_out_templates": 5, "set_rows": 4,
                  "train_rows": 4 * max(steps, 8)},
-        "train": {"tuning": "lora", "batch_size": 4, "micro_batch": 4, "learning_rate": 5e-4,
+        "train": {"tuning": "lora", "batch_size": 4, "micro_batch": 1, "learning_rate": 5e-4,
                   "max_steps": steps, "precision": "fp32", "gradient_checkpointing": False},
         "infer": {"engine": "hf", "precision": "fp32", "max_new_tokens": LIMIT, "samples": 4,
                   "temperature": 0.7},
