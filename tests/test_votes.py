@@ -221,10 +221,8 @@ def test_many_samples_agree_with_exact_fractions(n):
 
 
 def test_a_thousand_samples_are_still_finite():
-    codes = np.arange(1000)[None] % 3  # 334, 333 and 333 times
-    shares = [majority(codes, codes == k, 500)[0] for k in range(3)]
-    assert sum(shares) == pytest.approx(1, abs=1e-12)
-    assert shares[0] > shares[1] == pytest.approx(shares[2], rel=1e-12)
+    codes = np.arange(1000)[None] % 2  # two answers of 500 samples each
+    assert majority(codes, codes == 0, 500)[0] == pytest.approx(0.5, rel=1e-12)
     assert passed(codes == 0, 500)[0] == 1.0
     with pytest.raises(ValueError, match="1001 samples, expected at most 1000"):
         passed(np.zeros((1, 1001), dtype=bool), 2)
