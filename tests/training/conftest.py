@@ -124,7 +124,7 @@ def train_on_classes(
     classes = Classes(["low", "high"], made_classes(held, seed=1) if held else None)
     rows = Dataset.from_list(made_classes(count))
     said: list[str] = []
-    outcome = train_point(point, rows, directory, stop, None, said.append, classes)
+    outcome = train_point(point, rows, directory, stop, None, said.append, classes=classes)
     (directory / "said.txt").write_text("\n".join(said))
     return outcome
 
