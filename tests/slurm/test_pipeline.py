@@ -83,7 +83,7 @@ def ended(
     broken = write(
         "broken",
         {
-            "variants/accept/model.name": str(hollow),
+            "variants/accept/model.adapter": str(hollow),
             "variants/reject/data.ratio": "1:3",  # for which stage 1 made no split
         },
     )
@@ -215,7 +215,7 @@ class TestFailures:
     @pytest.mark.parametrize(
         "task, said",
         [
-            (1, r"model\.name: model directory \S+ has no weights \(\*\.safetensors\)"),
+            (1, r"model\.adapter: \S+: no adapter: it has no adapter_config\.json"),
             (2, r"no split '\S+' for reject_\S+; run stage 1 again"),
             (3, r"3.*(range|0.?-.?2|0 to 2)"),
         ],
