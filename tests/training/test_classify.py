@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -323,9 +322,17 @@ def test_a_calibration_that_is_gone(train_classes, tmp_path):
         train_classes(tmp_path / "run", **words)
 
 
-def alone(train, directory, words):
+def killed(train, directory, words):
+    """Train until step 18 is logged, and die as by kill -9."""
     torch.set_num_threads(1)
-    train(directory, **words)
+    log = directory / "train.jsonl"
+
+    def stop():
+        if '"step": 18,' in log.read_text():
+            os.kill(os.getpid(), signal.SIGKILL)
+        return False
+
+    train(directory, stop, **words)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -336,16 +343,11 @@ def test_kill_in_the_middle(train_classes, tmp_path, variant):
     train_classes(tmp_path / "whole", **words)
     # Spawned: torch's threads do not come along where a process is forked.
     process = get_context("spawn").Process(
-        target=alone, args=(train_classes, tmp_path / "killed", words)
+        target=killed, args=(train_classes, tmp_path / "killed", words)
     )
     process.start()
-    deadline = time.monotonic() + 300
-    path = tmp_path / "killed" / "train.jsonl"
-    while not (path.exists() and '"step": 18,' in path.read_text()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
     process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model").exists()
     train_classes(tmp_path / "killed", **words)
     assert_same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
