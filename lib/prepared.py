@@ -192,13 +192,16 @@ def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
 def encoded_training(study: Study, point: Point) -> Any:
     """The tokenised training rows of a point as a datasets.Dataset.
 
-    Raises BadInput where the data of the study lack the split that the point needs.
+    Raises BadInput where the data of the study lack the split that the point needs, or its tokens.
     """
     import numpy as np
     from datasets import load_from_disk
 
     directory = study.directory / "data" / directory_of(study, point.config.model)
     name = train_split(study, point)
+    if not (directory / "rows").exists():
+        raise BadInput(f"{directory}: no tokens for {point.name}, whose model is "
+                       f"{point.config.model.name}; run stage 1 again with --force")  # fmt: skip
     rows = load_from_disk(os.fspath(directory / "rows"))
     return rows.select(np.load(directory / f"{name}.npy"))
 

@@ -81,3 +81,12 @@ def test_a_trial_has_one_model_whatever_the_variants_name(write_study) -> None:
     assert given.point(1).config.model.name == "given"
     with pytest.raises(BadInput, match="model.name is set by the grid's variant 'baseline'"):
         load_study(path, ["model.name=given"])
+
+
+def test_a_model_that_came_after_the_data_is_one_line(
+    write_study, tiny_model: Path, tmp_path: Path
+) -> None:
+    prepare(load_study(write_study({"model.name": str(tiny_model)})))
+    later = write_study({"model.name": str(tiny_model), **two_models(str(tmp_path / "other"))})
+    with pytest.raises(BadInput, match=r"no tokens for baseline_\S+, whose model is .*; run stage"):
+        encoded_training(load_study(later), load_study(later).point(0))
