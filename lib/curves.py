@@ -13,7 +13,7 @@ from lib.tasks import PointResult
 from lib.train_log import curve, diverged_at
 
 LOSS = "loss (nats a token)"
-FAINT = "#7fa8c9"
+FAINT = "#9cc0da"
 
 
 def learning_curves(points: Sequence[PointResult]) -> Figure:
@@ -53,3 +53,26 @@ def learning_curve(point: PointResult) -> Figure:
         each.absent = [(broken, "diverged")]
     title = f"Training loss: {point.name}" + f" ({point.status})" * (point.status != "done")
     return panels([Panel("", "optimizer step", LOSS, series)], title, size=(3.4, 2.1))
+
+
+def trained(point: PointResult, key: str) -> list[Series]:
+    """One column of a point's log: every logged step faintly, and means where there are many.
+
+    Empty where the column is not there; of the loss an empty series, which may be marked.
+    """
+    steps, values = curve(point, key)
+    if not steps and key != "loss":
+        return []
+    each = Series("training, each logged step", *thin(steps, values, 1000), style=category(0))
+    each.marked = len(steps) == 1
+    if len(steps) <= 30:
+        return [each]
+    each.style = Style(FAINT)
+    mean = f"training, mean of {math.ceil(len(steps) / 25)} logged steps"
+    return [each, Series(mean, *thin(steps, values, 25), style=category(0), marked=False)]
+
+
+def validated(point: PointResult, key: str, what: str) -> list[Series]:
+    """One column of a point's log that was measured on validation rows, of which it is `what`."""
+    steps, values = curve(point, key)
+    return [Series(f"validation {what}", steps, values, style=category(1))] if steps else []

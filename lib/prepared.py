@@ -209,17 +209,19 @@ def encoded_training(study: Study, point: Point) -> Any:
 def encoded_held_out(study: Study, point: Point) -> Any:
     """The tokenised validation rows, answers included, by which a point's training is validated.
 
-    None where `train.keep` and `train.eval_steps` ask for no validation. Raises BadInput where they
-    do and the data of the study have no such rows.
+    None where `train` asks for no validation. Raises BadInput where it does and the data of the
+    study have no such rows.
     """
     from datasets import load_from_disk
 
+    from lib.training.steps import asks_validation
+
     train = point.config.train
-    if train.keep == "last" and train.eval_steps is None:
+    key = asks_validation(train)
+    if key is None:
         return None
     path = study.directory / "data" / directory_of(study, point.config.model) / HELD_OUT
     if not path.exists():
-        key = "keep" if train.keep == "best" else "eval_steps"
         made = "validation" in read_manifest(study)["splits"]
         hint = "; run stage 1 again with --force" if made else ""
         raise BadInput(

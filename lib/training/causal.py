@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer
 
 from lib.losses import OBJECTIVES, token_nll
 from lib.schema import Train
 from lib.training.scoring import autocast, evaluating, length_batches
+from lib.training.step_trainer import StepTrainer
 
 
 def collate(
@@ -104,30 +104,16 @@ def answer_nll(
     return total
 
 
-class CausalTrainer(Trainer):
+class CausalTrainer(StepTrainer):
     """A Trainer whose loss is an objective on the answers, over the labels of the whole step."""
 
-    def __init__(
-        self,
-        *args: Any,
-        settings: Train,
-        validate: Callable[[int], dict[str, float]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """`validate`: asked at every logged step, on all ranks, what to log beside the loss."""
+    def __init__(self, *args: Any, settings: Train, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.settings = settings
-        self.validate = validate
-        # compute_loss has divided by the count of the whole step already.
-        self.loss_is_scaled_for_ga = True
 
-    def get_batch_samples(
-        self, epoch_iterator: Any, num_batches: int, device: torch.device
-    ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimizer step, and its labelled tokens over all ranks."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.stack([(b["labels"] != -100).sum() for b in batches]).sum().to(device)
-        return batches, self.accelerator.reduce(count, "sum")
+    def counted(self, batch: dict[str, Tensor]) -> int:
+        """Labelled tokens."""
+        return int((batch["labels"] != -100).sum())
 
     def compute_loss(
         self,

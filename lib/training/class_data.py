@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from lib import tasks
-from lib.errors import BadInput
 from lib.prepared import encoded_split, read_manifest
 from lib.runs import read_jsonl
 from lib.schema import Train
 from lib.study import Point, Study
 from lib.testsets import own_rows
 from lib.training.classify import ClassifyTrainer, class_logps, lengths_of
-from lib.training.steps import asks_validation, check_eval_steps, grouped_steps
+from lib.training.scoring import in_training
+from lib.training.steps import grouped_steps
 
 SPLIT = "validation"
 
@@ -46,17 +46,6 @@ def own_encoded(study: Study, point: Point, split: str) -> list[dict[str, Any]]:
     return [row for row in encoded_split(study, split).to_list() if row["id"] in own]
 
 
-def check_classes(train: Train, steps: int, classes: Classes) -> None:
-    """Raise BadInput, before a model is loaded, where the rows do not allow what is asked."""
-    check_eval_steps(train, steps)
-    asked = asks_validation(train)
-    if classes.held_out is None and asked:
-        raise BadInput(
-            f"train.{asked}: found {getattr(train, asked)!r}, but the study's data have no {SPLIT} "
-            f"rows to measure it on"
-        )
-
-
 def ordered_rows(rows: Any, order: np.ndarray, train: Train) -> Any:
     """The rows of a run in the order of training, with rows of like length in a step.
 
@@ -73,18 +62,10 @@ def class_measure(classes: Classes, train: Train) -> Any:
 
 
 def _measure(rows: list[dict[str, Any]], train: Train, trainer: ClassifyTrainer) -> dict:
-    accelerator = trainer.accelerator
-    share = class_logps(
-        trainer.model,
-        rows,
-        trainer.processing_class.pad_token_id,
-        2 * train.micro_batch,  # without gradients there is room for more
-        precision=train.precision,
-        ranks=(accelerator.process_index, accelerator.num_processes),
-    )
+    share = class_logps(rows=rows, **in_training(trainer, train))
     # Reduced as fp32: not every accelerator has fp64.
-    found = torch.from_numpy(share).float().to(accelerator.device)
-    logps = accelerator.reduce(found, "sum").cpu()
+    found = torch.from_numpy(share).float().to(trainer.accelerator.device)
+    logps = trainer.accelerator.reduce(found, "sum").cpu()
     labels = torch.tensor([row["label"] for row in rows])
     return {
         "validation_accuracy": (logps.argmax(dim=1) == labels).float().mean().item(),

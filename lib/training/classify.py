@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import Trainer
 
 from lib.losses import class_nll
 from lib.training.scoring import autocast, evaluating, length_batches
+from lib.training.step_trainer import StepTrainer
 
 Row = dict[str, Any]
 LOGGED = ("loss", "train_accuracy")
@@ -43,36 +43,19 @@ def lengths_of(rows: Any) -> np.ndarray:
     return np.array([len(ids) for ids in rows["input_ids"]])
 
 
-class ClassifyTrainer(Trainer):
+class ClassifyTrainer(StepTrainer):
     """A Trainer whose loss is the mean cross-entropy over a step's rows, and a term of its weights.
 
     `term`: (name in TERMS, function of no argument), added to the loss once an optimizer step, and
-    logged apart; set it once the model is on its device. `validate`: asked at every logged step, on
-    all ranks, what to log beside the loss.
+    logged apart; set it once the model is on its device.
     """
 
-    def __init__(
-        self,
-        *args: Any,
-        validate: Callable[[int], dict[str, float]] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.validate = validate
         self.term: tuple[str, Callable[[], Tensor]] | None = None
         device = self.args.device
         self.sums = torch.zeros(len(LOGGED) + 1, device=device)  # since the last log
         self.term_sum, self.term_steps = torch.zeros((), device=device), 0
-        # compute_loss has divided by the count of the whole step already.
-        self.loss_is_scaled_for_ga = True
-
-    def get_batch_samples(
-        self, epoch_iterator: Any, num_batches: int, device: torch.device
-    ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimizer step, and its rows over all ranks."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.tensor(sum(len(batch["labels"]) for batch in batches), device=device)
-        return batches, self.accelerator.reduce(count, "sum")
 
     def compute_loss(
         self,

@@ -21,12 +21,12 @@ from lib.models import described, load_for_training, load_tokenizer
 from lib.schema import OBJECTIVE_KIND, Train
 from lib.settings import read_yaml
 from lib.study import Point
-from lib.training.class_data import Classes, check_classes, class_measure, ordered_rows
+from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
-from lib.training.pair_data import PairSplits, check_pairs, pair_references, training_rows
+from lib.training.pair_data import PairSplits, pair_references, training_rows
 from lib.training.saving import KeepSweep, keep_as_model, last_checkpoint, save_model
 from lib.training.scoring import Stopped
-from lib.training.steps import check_eval_steps, row_order, step_count, sweep_steps
+from lib.training.steps import check_validation, row_order, step_count, sweep_steps
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
 
@@ -68,10 +68,12 @@ def train_point(
     train = config.train
     steps = step_count(train, len(rows))
     if on_pairs := OBJECTIVE_KIND[train.objective] == "pairs":
-        check_pairs(train, steps, pairs)
-    if classes:
-        check_classes(train, steps, classes)
+        check_validation(train, steps, pairs.held_out is not None, pairs.validation)
+    elif classes:
+        check_validation(train, steps, classes.held_out is not None)
         check_run(train, steps, len(rows))
+    else:
+        check_validation(train, steps, held_out is not None)
     arguments = training_arguments(train, directory, steps)
     _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
     transformers.set_seed(train.seed)
@@ -100,7 +102,6 @@ def train_point(
     else:
         ordered = rows.select(order)
         if held_out is not None:
-            check_eval_steps(train, steps)
             measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
     watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)

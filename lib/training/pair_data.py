@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.errors import BadInput
 from lib.grid import digest
 from lib.prepared import encoded_split, read_manifest
 from lib.schema import Train
@@ -19,7 +18,7 @@ from lib.study import Point, Study
 from lib.training.pairs import pair_lengths
 from lib.training.reference import Waiting, reference, reference_key, reference_logps
 from lib.training.scoring import Stopped
-from lib.training.steps import asks_validation, check_eval_steps, grouped_by_length
+from lib.training.steps import grouped_by_length
 
 
 @dataclass(frozen=True)
@@ -53,17 +52,6 @@ def pair_splits(study: Study) -> PairSplits:
         {name: split["sha256"] for name, split in kept.items()}
         | {"settings": digest(manifest["identity"])},
     )
-
-
-def check_pairs(train: Train, steps: int, pairs: PairSplits) -> None:
-    """Raise BadInput, before a model is loaded, where these pairs do not allow what is asked."""
-    check_eval_steps(train, steps)
-    asked = asks_validation(train)
-    if pairs.held_out is None and asked:
-        raise BadInput(
-            f"train.{asked}: found {getattr(train, asked)!r}, but the study's data have no "
-            f"{pairs.validation} rows to measure it on"
-        )
 
 
 def pair_references(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import Trainer
 
 from lib.losses import PAIR_OBJECTIVES, PairLogps, PairLoss
 from lib.schema import OBJECTIVE_KEYS, Train
 from lib.training.responses import Responses
+from lib.training.step_trainer import StepTrainer
 
 Row = dict[str, Any]
 LOGGED = ("margin_loss", "regulariser", "train_accuracy")
@@ -70,32 +70,18 @@ def correct(pairs: PairLogps) -> Tensor:
     return 0.5 + 0.5 * torch.sign(gained[:, 0] - gained[:, 1])
 
 
-class PairsTrainer(Trainer):
+class PairsTrainer(StepTrainer):
     """A Trainer whose loss is an objective on pairs, over the pairs of the whole step."""
 
-    def __init__(
-        self,
-        *args: Any,
-        settings: Train,
-        validate: Callable[[int], dict[str, float | None]] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """`validate`: asked at every logged step, on all ranks, what to log beside the loss."""
+    def __init__(self, *args: Any, settings: Train, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.settings = settings
-        self.validate = validate
         self.score = Responses(self.model)
         self.sums = torch.zeros(len(LOGGED) + 1, device=self.args.device)  # since the last log
-        # compute_loss has divided by the count of the whole step already.
-        self.loss_is_scaled_for_ga = True
 
-    def get_batch_samples(
-        self, epoch_iterator: Any, num_batches: int, device: torch.device
-    ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimizer step, and its pairs over all ranks."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.tensor(sum(len(batch["lengths"]) for batch in batches), device=device)
-        return batches, self.accelerator.reduce(count, "sum")
+    def counted(self, batch: dict[str, Tensor]) -> int:
+        """Pairs."""
+        return len(batch["lengths"])
 
     def compute_loss(
         self,

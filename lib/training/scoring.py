@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lib.progress import Progress
+from lib.schema import Train
 from lib.training.pairs import collate, pair_lengths
 from lib.training.responses import Responses
 
@@ -24,6 +25,18 @@ def length_batches(lengths: Sequence[int], size: int) -> list[np.ndarray]:
     """
     order = np.argsort(-np.asarray(lengths), kind="stable")
     return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def in_training(trainer: Any, train: Train) -> dict[str, Any]:
+    """What those that score rows ask for beside them, to score with a model in its training."""
+    accelerator = trainer.accelerator
+    return {
+        "model": trainer.model,
+        "pad": trainer.processing_class.pad_token_id,
+        "batch": 2 * train.micro_batch,  # without gradients there is room for more
+        "precision": train.precision,
+        "ranks": (accelerator.process_index, accelerator.num_processes),
+    }
 
 
 @torch.no_grad()

@@ -62,6 +62,20 @@ def asks_validation(train: Train) -> str | None:
     return next((k for k in ("eval_steps", "validations") if getattr(train, k) is not None), None)
 
 
+def check_validation(train: Train, steps: int, there: bool, split: str = "validation") -> None:
+    """Raise BadInput, before a model is loaded, where what `train` asks of validation cannot be.
+
+    there: whether the study's data have the rows; split: what they are called.
+    """
+    check_eval_steps(train, steps)
+    asked = asks_validation(train)
+    if asked and not there:
+        raise BadInput(
+            f"train.{asked}: found {getattr(train, asked)!r}, but the study's data have no {split} "
+            f"rows to measure it on"
+        )
+
+
 def validates(train: Train, step: int, steps: int) -> bool:
     """Whether there is a validation after this step."""
     if train.validations:

@@ -17,7 +17,7 @@ from lib.schema import Train
 from lib.training.causal import CausalTrainer, answer_nll
 from lib.training.pairs import PairsTrainer, correct, pair_loss
 from lib.training.saving import RECORD, save_model
-from lib.training.scoring import pair_logps
+from lib.training.scoring import in_training, pair_logps
 from lib.training.steps import validates
 
 
@@ -81,16 +81,8 @@ def pair_measure(rows: Any, reference: np.ndarray, train: Train) -> Callable[[Pa
 def _measure_pairs(
     rows: Any, reference: np.ndarray, train: Train, trainer: PairsTrainer
 ) -> dict[str, float]:
+    share = pair_logps(rows=rows, score=trainer.score, **in_training(trainer, train))
     accelerator = trainer.accelerator
-    share = pair_logps(
-        trainer.model,
-        rows,
-        trainer.processing_class.pad_token_id,
-        2 * train.micro_batch,  # without gradients there is room for more
-        precision=train.precision,
-        score=trainer.score,
-        ranks=(accelerator.process_index, accelerator.num_processes),
-    )
     scored = accelerator.reduce(torch.from_numpy(share).to(accelerator.device), "sum").cpu()
     return measure(scored, reference, rows, train)
 
@@ -118,14 +110,7 @@ def answer_measure(rows: Any, train: Train) -> Callable[[CausalTrainer], dict]:
 
 
 def _measure_answers(rows: Any, train: Train, trainer: CausalTrainer) -> dict[str, float]:
+    total = answer_nll(rows=rows, **in_training(trainer, train))
     accelerator = trainer.accelerator
-    total = answer_nll(
-        trainer.model,
-        rows,
-        trainer.processing_class.pad_token_id,
-        2 * train.micro_batch,  # without gradients there is room for more
-        precision=train.precision,
-        ranks=(accelerator.process_index, accelerator.num_processes),
-    )
     total = accelerator.reduce(total.to(accelerator.device), "sum")
     return {"validation_loss": (total[0] / total[1]).item()}

@@ -121,7 +121,8 @@ def test_without_validation_rows_nothing_is_best(prepared_study: str) -> None:
     study = load_study(prepared_study)
     assert encoded_held_out(study, study.point(0)) is None
     for word, said in (("train.keep=best", "keep: found 'best'"),
-                       ("train.eval_steps=2", "eval_steps: found 2")):  # fmt: skip
+                       ("train.eval_steps=2", "eval_steps: found 2"),
+                       ("train.validations=2", "validations: found 2")):  # fmt: skip
         asked = load_study(prepared_study, [word])
         with pytest.raises(BadInput, match=f"train.{said}, but the study's data have no valida"):
             encoded_held_out(asked, asked.point(0))

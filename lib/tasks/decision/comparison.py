@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.baseline import find_baseline
 from lib.metrics import auc, decision_rates, threshold_at_rate, weighted_mean
 from lib.statistics import (
     holm,
@@ -54,7 +55,13 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
         if measured(p) and p.predictions is not None
     }
     truth = theory.true_log_odds(rows)
-    name, reason = find_baseline(points, settings, answers)
+
+    def fault(point: PointResult) -> str | None:
+        if point.name in answers:
+            return None
+        return "has no predictions" if measured(point) else f"is {point.status}"
+
+    name, reason = find_baseline(points, settings, fault)
     tables = {p.name: _of_point(p, cells[p.name]) for p in points}
     shifts: dict[str, np.ndarray] = {}
     if reason is None:
@@ -100,20 +107,6 @@ def entries(tables: Mapping[str, Any], key: str, others: bool = False) -> dict[s
         for name, table in tables["points"].items()
         if table[key] is not None and name != skipped
     }
-
-
-def find_baseline(
-    points: Sequence[PointResult], settings: Any, answers: Mapping[str, Answers]
-) -> tuple[str | None, str | None]:
-    """Name of the point that `settings.baseline` singles out, and why it cannot serve, if so."""
-    wanted = settings.baseline
-    fits = [p for p in points if all(p.values.get(a) == v for a, v in wanted.items())]
-    if len(fits) != 1:
-        return None, f"evaluate.baseline fits {len(fits)} points, expected one"
-    if fits[0].name not in answers:
-        why = "has no predictions" if measured(fits[0]) else f"is {fits[0].status}"
-        return fits[0].name, f"the baseline {fits[0].name} {why}"
-    return fits[0].name, None
 
 
 def _of_point(point: PointResult, cell: Cell) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lib.cells import grouped, told
 from lib.tasks import PointResult
 from lib.tasks.glue.table import NAMES
 
@@ -62,12 +63,7 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
     The axes of task and seed are recognised by their values, not by their names. An axis that has
     one value in all points of a variant tells no two of its methods apart, and is left out.
     """
-    told = {"variant"}
-    for axis in {axis for point in points for axis in point.values}:
-        having = [p for p in points if axis in p.values]
-        for read in (lambda c: c.data.task, lambda c: c.train.seed):
-            if all(p.values[axis] == read(p.config) for p in having):
-                told.add(axis)
+    known = told(points, (lambda c: c.data.task, lambda c: c.train.seed))
     found, values = {}, defaultdict(set)
     for point in points:
         for axis, value in point.values.items():
@@ -77,7 +73,7 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
         rest = tuple(
             (axis, value)
             for axis, value in point.values.items()
-            if axis not in told and len(values[variant, axis]) > 1
+            if axis not in known and len(values[variant, axis]) > 1
         )
         setting = Setting(Method(variant, rest), point.config.data.task)
         train = point.config.train
@@ -87,10 +83,7 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
 
 def settings_of(all_cells: Mapping[str, Cell]) -> dict[Setting, list[str]]:
     """Names of the points of each setting, both in grid order."""
-    found = defaultdict(list)
-    for name, cell in all_cells.items():
-        found[cell.setting].append(name)
-    return dict(found)
+    return grouped({name: cell.setting for name, cell in all_cells.items()})
 
 
 def methods_of(settings: Mapping[Setting, Any]) -> dict[Method, dict[str, Setting]]:

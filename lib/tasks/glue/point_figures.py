@@ -8,15 +8,15 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from lib.curves import trained, validated
 from lib.figures import heatmap, panels
-from lib.shapes import Panel, Series, Style, Table, category, thin
+from lib.shapes import Panel, Series, Table, category, thin
 from lib.tasks import PointResult
 from lib.tasks.glue.significance import measured
 from lib.tasks.glue.table import set_name
 from lib.train_log import curve, diverged_at
 
 LOSS = "cross-entropy (nats a row)"
-PALE = "#9cc0da"
 TERMS = {"penalty": "penalty, α included", "orthogonality": "orthogonality term"}
 Matrices = Sequence[Mapping[str, Any]]
 
@@ -137,9 +137,9 @@ def _rates(point: PointResult) -> str:
 
 def _learning_curve(point: PointResult) -> Figure:
     """Loss, accuracy, and what adapters add to the loss; validation where it was taken."""
-    loss = [*_trained(point, "loss"), *_validated(point, "validation_loss")]
+    loss = [*trained(point, "loss"), *validated(point, "validation_loss", "rows")]
     drawn = [Panel("loss", "optimizer step", LOSS, loss)]
-    right = [*_trained(point, "train_accuracy"), *_validated(point, "validation_accuracy")]
+    right = [*trained(point, "train_accuracy"), *validated(point, "validation_accuracy", "rows")]
     if right:
         drawn.append(Panel("accuracy", "optimizer step", "accuracy (%)", right, percent="y"))
     for i, (key, name) in enumerate(TERMS.items()):
@@ -153,22 +153,3 @@ def _learning_curve(point: PointResult) -> Figure:
             panel.series[0].absent = [(broken, "diverged")]
     title = f"Training: {point.name}" + f" ({point.status})" * (point.status != "done")
     return panels(drawn, title, "", (2.5, 2.0))
-
-
-def _trained(point: PointResult, key: str) -> list[Series]:
-    """Every logged step faintly, and means over runs of steps where there are many."""
-    steps, values = curve(point, key)
-    if not steps and key != "loss":
-        return []
-    each = Series("training, each logged step", *thin(steps, values, 1000), style=category(0))
-    each.marked = len(steps) == 1
-    if len(steps) <= 30:
-        return [each]
-    each.style = Style(PALE)
-    mean = f"training, mean of {math.ceil(len(steps) / 25)} logged steps"
-    return [each, Series(mean, *thin(steps, values, 25), style=category(0), marked=False)]
-
-
-def _validated(point: PointResult, key: str) -> list[Series]:
-    steps, values = curve(point, key)
-    return [Series("validation rows", steps, values, style=category(1))] if steps else []

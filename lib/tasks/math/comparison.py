@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.baseline import find_baseline
 from lib.metrics import weighted_mean
 from lib.statistics import holm, mcnemar, paired_bootstrap_difference, resample_counts
 from lib.tasks import PointResult, Row
@@ -49,7 +50,9 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     Points of that variant with other prompts than the baseline's are there for that alone.
     A partial point (of fewer test rows) has its rates, and is compared with nothing.
     """
-    name, reason = find_baseline(points, settings)
+    name, reason = find_baseline(
+        points, settings, lambda p: None if measured(p) or p.others else f"is {p.status}"
+    )
     tables = {point.name: _of_point(point) for point in points}
     by_name = {point.name: point for point in points}
     items = {p.name: {"accuracy": _right(p), "safety": _safe(p)} for p in points}
@@ -72,18 +75,6 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
         "families": _adjust(tables),
         "points": tables,
     }
-
-
-def find_baseline(points: Sequence[PointResult], settings: Any) -> tuple[str | None, str | None]:
-    """Name of the point that `settings.baseline` singles out, and why it cannot serve, if so."""
-    wanted = settings.baseline
-    fits = [p for p in points if all(p.values.get(a) == v for a, v in wanted.items())]
-    if len(fits) != 1:
-        return None, f"evaluate.baseline fits {len(fits)} of these points, expected one"
-    (one,) = fits
-    if not measured(one) and not one.others:
-        return one.name, f"the baseline {one.name} is {one.status}"
-    return one.name, None
 
 
 def reference_of(

@@ -8,8 +8,7 @@ from typing import Any
 
 from lib.errors import BadInput, listed
 from lib.judge import open_judge, read_key
-from lib.prediction import answered
-from lib.runs import done_mark, mark_done, write_jsonl
+from lib.judged import unjudged, write_judged, write_judgments
 from lib.study import Point, Study
 from lib.tasks import Row
 from lib.tasks.mt_bench.judging import Prompts, identify, judge_messages, rating_of, read_prompts
@@ -44,36 +43,34 @@ def score(
         say(f"{task}: judge.url is null, the answers stay unrated")
         return True
     prompts = read_prompts(getattr(study.config, task).judge_prompts)
-    ready, answers = [], []
-    for point in points:
-        made, checksum = answered(study, task, point)
-        identity = {
-            "answers": checksum,
+    ready = unjudged(
+        study,
+        task,
+        points,
+        lambda answers: {
+            "answers": answers,
             "judge": settings.model,
             "revision": settings.revision,
             "max_tokens": settings.max_tokens,
             "prompts": prompts.hash,
-        }
-        mark = done_mark(point.directory, f"judge_{task}")
-        there = (point.directory / f"judgments_{task}.jsonl").exists()
-        if mark is None or mark["identity"] != identity or not there:
-            ready.append((point, identity))
-            answers.append(made)
+        },
+    )
     if not ready:
         say(f"{task}: judged already")
         return True
     client = open_judge(settings, environ, study.directory / "judge.jsonl")
-    asked = [row for made in answers for row in rows[: len(made)]]
-    judged = iter(rated(asked, [row for made in answers for row in made], prompts, client, stop))
-    for (point, identity), made in zip(ready, answers, strict=True):
+    asked = [row for *_, made in ready for row in rows[: len(made)]]
+    answers = [row for *_, made in ready for row in made]
+    judged = iter(rated(asked, answers, prompts, client, stop))
+    for point, identity, made in ready:
         own = list(islice(judged, len(made)))
-        write_jsonl(point.directory / f"judgments_{task}.jsonl", own)
         reasons = [j["error"] for row in own for j in row["judgments"] if j["raw"] is None]
         if reasons:
+            write_judgments(point, task, own)
             why = listed(dict.fromkeys(reasons), 3)
             say(f"{point.name}: {task}: {len(reasons)} of {2 * len(own)} turns unrated ({why})")
         else:
-            mark_done(point.directory, f"judge_{task}", identity)
+            write_judged(point, task, identity, own)
             unread = sum(not j["parsed"] for row in own for j in row["judgments"])
             more = f", {unread} of them without a rating in 1 to 10" if unread else ""
             say(f"{point.name}: {task}: {2 * len(own)} turns judged{more}")

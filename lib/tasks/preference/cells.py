@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lib.cells import grouped, told
 from lib.tasks import PointResult
 
 NAMES = {"dpo": "DPO", "discopop": "DiscoPOP", "td_dpo": "TD-DPO"}
@@ -52,19 +53,16 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
 
     An axis is recognised by its values (β, τ or seed of each point's config), not by its name.
     """
-    told = {"variant"}
-    for axis in {axis for point in points for axis in point.values}:
-        having = [p for p in points if axis in p.values]
-        for key in ("beta", "tau", "seed"):
-            if all(p.values[axis] == getattr(p.config.train, key) for p in having):
-                told.add(axis)
+    known = told(
+        points, [lambda c, key=key: getattr(c.train, key) for key in ("beta", "tau", "seed")]
+    )
     found = {}
     for point in points:
         train = point.config.train
         line = Line(
             variant=str(point.values.get("variant", train.objective)),
             tau=float(train.tau) if train.objective in WITH_TAU else None,
-            rest=tuple((a, v) for a, v in point.values.items() if a not in told),
+            rest=tuple((a, v) for a, v in point.values.items() if a not in known),
         )
         setting = Setting(line, float(train.beta))
         found[point.name] = Cell(setting, train.objective, int(train.seed))
@@ -73,10 +71,7 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
 
 def settings_of(all_cells: Mapping[str, Cell]) -> dict[Setting, list[str]]:
     """Names of the points of each setting, both in grid order."""
-    found = defaultdict(list)
-    for name, cell in all_cells.items():
-        found[cell.setting].append(name)
-    return dict(found)
+    return grouped({name: cell.setting for name, cell in all_cells.items()})
 
 
 def lines_of(settings: Mapping[Setting, Any]) -> dict[Line, list[Setting]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from lib.curves import trained, validated
 from lib.figures import panels
 from lib.shapes import MUTED, Panel, Series, Style, category, thin
 from lib.tasks import PointResult
@@ -18,7 +18,6 @@ from lib.train_log import curve, diverged_at
 
 LOSS = "loss (nats a pair)"
 SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn
-PALE = "#9cc0da"
 ZERO = Style(MUTED, dash=(0, (4, 2)))
 
 
@@ -33,7 +32,7 @@ def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figu
 
 def _learning_curve(point: PointResult) -> Figure:
     """Loss, its two terms where there are two, and accuracy; validation where it was taken."""
-    loss = [*_trained(point, "loss", "training"), *_validated(point, "validation_loss")]
+    loss = [*trained(point, "loss"), *validated(point, "validation_loss", "pairs")]
     drawn = [Panel("loss", "optimizer step", LOSS, loss)]
     terms = [
         Series(label, *thin(*curve(point, key), 60), style=category(i), marked=False)
@@ -45,8 +44,8 @@ def _learning_curve(point: PointResult) -> Figure:
     ]
     if len(terms) > 1:
         drawn.append(Panel("terms of the loss", "optimizer step", "mean (a pair)", terms))
-    right = _trained(point, "train_accuracy", "training")
-    right += _validated(point, "validation_accuracy")
+    right = trained(point, "train_accuracy")
+    right += validated(point, "validation_accuracy", "pairs")
     if right:
         frame = {"percent": "y", "levels": {"chance": [0.5]}}
         drawn.append(Panel("accuracy", "optimizer step", "accuracy (%)", right, **frame))
@@ -55,25 +54,6 @@ def _learning_curve(point: PointResult) -> Figure:
             panel.series[0].absent = [(broken, "diverged")]
     title = f"Training: {point.name}" + f" ({point.status})" * (point.status != "done")
     return panels(drawn, title, "Accuracy: share of pairs with ℓ⁺ > ℓ⁻, ties ½.", (2.5, 2.0))
-
-
-def _trained(point: PointResult, key: str, label: str) -> list[Series]:
-    """Every logged step faintly, and means over runs of steps where there are many."""
-    steps, values = curve(point, key)
-    if not steps and key != "loss":
-        return []
-    each = Series(f"{label}, each logged step", *thin(steps, values, 1000), style=category(0))
-    each.marked = len(steps) == 1
-    if len(steps) <= 30:
-        return [each]
-    each.style = Style(PALE)
-    mean = f"{label}, mean of {math.ceil(len(steps) / 25)} logged steps"
-    return [each, Series(mean, *thin(steps, values, 25), style=category(0), marked=False)]
-
-
-def _validated(point: PointResult, key: str) -> list[Series]:
-    steps, values = curve(point, key)
-    return [Series("validation pairs", steps, values, style=category(1))] if steps else []
 
 
 def _margins(point: PointResult, margins: np.ndarray) -> Figure:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing
 from typing import Any
 
+from lib.judged import Unjudged, check_local, unjudged, write_judged
 from lib.local_judge import Missing
-from lib.prediction import answered
-from lib.runs import done_mark, mark_done, write_jsonl
+from lib.progress import progress
 from lib.study import Point, Study
 from lib.tasks import Row
 from lib.tasks.safety.asking import Asked, ask, open_judge, question, start
@@ -21,10 +21,7 @@ def check(study: Study, task: str, points: Sequence[Point], environ: Mapping[str
 
     One that is not to be had is no error: `score` says so.
     """
-    marks = (done_mark(point.directory, f"judge_{task}") for point in points)
-    if study.config.judge.model is not None and rows_of(study, task) and not all(marks):
-        with suppress(Missing):
-            open_judge(study.config.judge)
+    check_local(study, task, points, open_judge)
 
 
 def score(
@@ -50,13 +47,7 @@ def score(
     if settings.model is None:
         say(f"{task}: judge.model is null, the answers stay unscored")
         return True
-    ready = []
-    for point in points:
-        made, checksum = answered(study, task, point)
-        identity = identity_of(settings, checksum)
-        mark = done_mark(point.directory, f"judge_{task}")
-        if mark is None or mark["identity"] != identity:
-            ready.append((point, identity, made))
+    ready = unjudged(study, task, points, lambda answers: identity_of(settings, answers))
     if not ready:
         say(f"{task}: judged already")
         return True
@@ -85,7 +76,7 @@ def _judge_all(
     study: Study,
     task: str,
     rows: Sequence[Row],
-    ready: Sequence[tuple[Point, Row, list[Row]]],
+    ready: Sequence[Unjudged],
     judge: Asked,
     say: Callable[[str], None],
     stop: Callable[[], bool],
@@ -98,9 +89,11 @@ def _judge_all(
                   default=1)  # fmt: skip
     if stop():
         return False
-    say(f"{task}: {sum(map(len, asked))} answers for the judge {judge.settings.model}")
+    total = sum(map(len, asked))
+    say(f"{task}: {total} answers for the judge {judge.settings.model}")
     engine, infer = start(judge, study.config.infer, longest)
-    try:
+    with closing(engine), progress(total, f"judge {task}", "answer") as shown:
+        done = 0
         for (point, identity, made), questions in zip(ready, asked, strict=True):
             judged: list[Row] = []
             while len(judged) < len(made):
@@ -113,10 +106,9 @@ def _judge_all(
                     {"id": row["id"], "judgments": [one]}
                     for row, one in zip(made[part], found, strict=True)
                 ]
-            write_jsonl(point.directory / f"judgments_{task}.jsonl", judged)
-            mark_done(point.directory, f"judge_{task}", identity)
+                done += len(found)
+                shown.update(done)
+            write_judged(point, task, identity, judged)
             lost = sum(row["judgments"][0]["verdict"] is None for row in judged)
             say(f"{point.name}: {task}: {len(judged) - lost} of {len(judged)} answers judged")
-    finally:
-        engine.close()
     return True

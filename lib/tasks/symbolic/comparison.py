@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.baseline import find_baseline
 from lib.metrics import weighted_mean
 from lib.permutation import sign_flip
 from lib.statistics import holm, paired_bootstrap_difference
@@ -57,7 +58,9 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     as one. Intervals are bootstraps, null where no question tells the two apart. A partial point
     (of fewer test rows) has its numbers, and is compared with nothing.
     """
-    name, reason = find_baseline(points, settings)
+    name, reason = find_baseline(
+        points, settings, lambda p: None if answered(p) else f"is {p.status}"
+    )
     tables = {point.name: _of_point(point) for point in points}
     found = {p.name: read_samples(p.predictions or ()) for p in points if p.status == "done"}
     clusters = templates(rows)
@@ -87,16 +90,6 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
         "families": _adjust(tables),
         "points": tables,
     }
-
-
-def find_baseline(points: Sequence[PointResult], settings: Any) -> tuple[str | None, str | None]:
-    """Name of the point that `settings.baseline` singles out, and why it cannot serve, if so."""
-    wanted = settings.baseline
-    fits = [p for p in points if all(p.values.get(a) == v for a, v in wanted.items())]
-    if len(fits) != 1:
-        return None, f"evaluate.baseline fits {len(fits)} of these points, expected one"
-    (one,) = fits
-    return one.name, None if answered(one) else f"the baseline {one.name} is {one.status}"
 
 
 def is_tuned(point: PointResult) -> bool:

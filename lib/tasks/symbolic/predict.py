@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
-
 from lib.grid import digest
-from lib.prepared import encoded_test
-from lib.serving import Served
-from lib.study import Point, Study
+from lib.prediction import Answers
 from lib.tasks import Row
 from lib.tasks.symbolic.grading import regrade
-from lib.testsets import rows_of
 
 SEEDS = 2**31  # the first seed of a question is below this
 
 
-class Predictor:
+class Predictor(Answers):
     """See `lib.prediction.Predictor`. A prediction is
 
         {"id", "prompt_hash", "outputs": [str, …], "seeds": [int, …], "greedy": str,
@@ -27,17 +20,6 @@ class Predictor:
     `lib.tasks.symbolic.grading`. Seeds hang on the question alone: neither batches nor what an
     earlier run had done move them, and all points draw with the same.
     """
-
-    def __init__(self, study: Study, task: str, served: Served) -> None:
-        self.study, self.served, self.rows = study, served, rows_of(study, task)
-
-    @contextmanager
-    def serving(self, point: Point) -> Iterator[None]:
-        """See `lib.prediction.Predictor`."""
-        self.settings, self.test = point.config.infer, encoded_test(self.study, point)
-        with self.served.engine(point) as engine:
-            self.engine: Any = engine
-            yield
 
     def predict(self, start: int, end: int) -> list[Row]:
         """See `lib.prediction.Predictor`."""

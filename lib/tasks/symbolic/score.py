@@ -9,16 +9,13 @@ rewards: of the samples, in their order. Null: of an answer that the model canno
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
+from lib.judged import Unjudged, check_local, unjudged, write_judged
 from lib.local_judge import Local, Missing
-from lib.prediction import answered
 from lib.progress import progress
 from lib.rewards import RewardModel, open_reward
-from lib.runs import done_mark, mark_done, write_jsonl
 from lib.study import Point, Study
-from lib.tasks import Row
 from lib.testsets import rows_of
 
 Pair = tuple[str, str]  # question and answer
@@ -29,10 +26,7 @@ def check(study: Study, task: str, points: Sequence[Point], environ: Mapping[str
 
     One that is not to be had is no error: `score` says so.
     """
-    marks = (done_mark(point.directory, f"judge_{task}") for point in points)
-    if study.config.judge.model is not None and rows_of(study, task) and not all(marks):
-        with suppress(Missing):
-            open_reward(study.config.judge)
+    check_local(study, task, points, open_reward)
 
 
 def score(
@@ -56,18 +50,17 @@ def score(
     if settings.model is None:
         say(f"{task}: judge.model is null, the answers stay without rewards")
         return True
-    ready = []
-    for point in points:
-        made, checksum = answered(study, task, point)
-        identity = {
-            "answers": checksum,
+    ready = unjudged(
+        study,
+        task,
+        points,
+        lambda answers: {
+            "answers": answers,
             "judge": settings.model,
             "revision": settings.revision,
             "kind": settings.kind,
-        }
-        mark = done_mark(point.directory, f"judge_{task}")
-        if mark is None or mark["identity"] != identity:
-            ready.append((point, identity, made))
+        },
+    )
     if not ready:
         say(f"{task}: rewarded already")
         return True
@@ -85,7 +78,7 @@ def score(
 def _reward_all(
     task: str,
     questions: Mapping[str, str],
-    ready: Sequence[tuple[Point, Row, list[Row]]],
+    ready: Sequence[Unjudged],
     local: Local,
     precision: str,
     say: Callable[[str], None],
@@ -113,8 +106,7 @@ def _reward_all(
                 }
                 for m in made
             ]
-            write_jsonl(point.directory / f"judgments_{task}.jsonl", judged)
-            mark_done(point.directory, f"judge_{task}", identity)
+            write_judged(point, task, identity, judged)
             lost = sum(known[pair] is None for pair in pairs)
             say(f"{point.name}: {task}: {len(pairs) - lost} of {len(pairs)} answers rewarded")
     finally:

@@ -480,7 +480,10 @@ def test_a_baseline_that_fits_several_points_is_named_as_such():
     rows, points = study_points(n=20)
     settings = SETTINGS.model_copy(update={"baseline": {"ratio": "1:2"}})
     made = compare(points, rows, settings)
-    assert made.tables["baseline"]["reason"] == "evaluate.baseline fits 7 points, expected one"
+    assert (
+        made.tables["baseline"]["reason"]
+        == "evaluate.baseline fits 7 of these points, expected one"
+    )
 
 
 def test_without_scores_decisions_are_still_compared():

@@ -128,7 +128,7 @@ def test_finished_judgments_are_kept_and_another_judge_begins_anew(judged, engin
     assert all(isinstance(one["raw"], str) for one in after)
 
 
-def test_a_stop_leaves_what_is_whole(judged, engines):
+def test_a_stop_leaves_what_is_whole(judged, engines, capsys):
     asked = iter([False, False, True])
     done, _, points = judged(lambda: next(asked))
     assert not done
@@ -137,6 +137,7 @@ def test_a_stop_leaves_what_is_whole(judged, engines):
     assert not (points[1].directory / "judgments_safety.jsonl").exists()
     done, said, _ = judged()
     assert said[0].startswith("safety: 12 answers for the judge")
+    assert "judge safety: 12/12 answers (100 %)" in capsys.readouterr().err
     assert done_mark(points[1].directory, "judge_safety")
 
 

@@ -1,0 +1,41 @@
+"""The Trainer of every kind of batch: a loss over all that an optimizer step holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer
+
+
+class StepTrainer(Trainer):
+    """A Trainer whose `compute_loss` divides by the `counted` of the whole step, over all ranks.
+
+    So the loss does not hang on how a step is cut into passes and ranks.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        validate: Callable[[int], dict[str, float | None]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`validate`: asked at every logged step, on all ranks, what to log beside the loss."""
+        super().__init__(*args, **kwargs)
+        self.validate = validate
+        # compute_loss has divided by the count of the whole step already.
+        self.loss_is_scaled_for_ga = True
+
+    def counted(self, batch: dict[str, Tensor]) -> int:
+        """How much of what the loss is a mean over is in a micro-batch."""
+        return len(batch["labels"])
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list, Tensor]:
+        """The micro-batches of one optimizer step, and what they count together on all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = torch.tensor(sum(map(self.counted, batches)), device=device)
+        return batches, self.accelerator.reduce(count, "sum")
