@@ -381,6 +381,16 @@ def test_an_axis_that_the_variant_does_not_use(write_study) -> None:
         load_study(path)
 
 
+def test_a_point_that_trains_nothing_has_no_axis_of_training(write_study) -> None:
+    untrained = {"variants/baseline/train.epochs": 0}
+    grid = [{"variant": "baseline"}, {"variant": "accept", "gamma": [2, 4]}]
+    path = write_study({**untrained, "evaluate/baseline": {"variant": "baseline"}, "grid": grid})
+    assert load_study(path).point(0).name == "baseline"
+    path = write_study({**untrained, "grid": [{"variant": "baseline", "train.seed": [1, 2]}]})
+    with pytest.raises(BadInput, match=r"does not use axis 'seed' \(train.epochs is 0\)"):
+        load_study(path)
+
+
 def test_a_gamma_of_one_may_be_listed_for_the_baseline(write_study) -> None:
     assert load_study(write_study()).point(0).name == "baseline_gamma1"
 
