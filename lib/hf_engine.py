@@ -9,6 +9,7 @@ from typing import Any
 
 from lib.encoding import end_tokens
 from lib.generation import Ids, free, regroup, sampling
+from lib.progress import progress
 from lib.schema import Infer, Model
 
 
@@ -60,25 +61,27 @@ class HfEngine:
             for i in range(count)
         ]
         texts: list[str] = []
-        for batch in _whole_prompts(draws, self.BATCH):
-            ids, mask = self._pad([prompt for prompt, _ in batch])
-            noise = GumbelNoise([drawn for _, drawn in batch], ids.device)
-            with torch.inference_mode():
-                made = self.model.generate(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    past_key_values=self._read_once([prompt for prompt, _ in batch]),
-                    max_new_tokens=settings.max_new_tokens,
-                    eos_token_id=sorted(end_tokens(self.tokenizer)),
-                    pad_token_id=self.tokenizer.pad_token_id,
-                    logits_processor=[noise] if noise.drawn else [],
-                    do_sample=False,
-                    temperature=None,
-                    top_p=None,
-                    top_k=None,
-                )
-            new = made[:, ids.shape[1] :]
-            texts += self.tokenizer.batch_decode(new, skip_special_tokens=True)
+        with progress(len(draws), "generate", "answer", passing=True) as shown:
+            for batch in _whole_prompts(draws, self.BATCH):
+                ids, mask = self._pad([prompt for prompt, _ in batch])
+                noise = GumbelNoise([drawn for _, drawn in batch], ids.device)
+                with torch.inference_mode():
+                    made = self.model.generate(
+                        input_ids=ids,
+                        attention_mask=mask,
+                        past_key_values=self._read_once([prompt for prompt, _ in batch]),
+                        max_new_tokens=settings.max_new_tokens,
+                        eos_token_id=sorted(end_tokens(self.tokenizer)),
+                        pad_token_id=self.tokenizer.pad_token_id,
+                        logits_processor=[noise] if noise.drawn else [],
+                        do_sample=False,
+                        temperature=None,
+                        top_p=None,
+                        top_k=None,
+                    )
+                new = made[:, ids.shape[1] :]
+                texts += self.tokenizer.batch_decode(new, skip_special_tokens=True)
+                shown.update(len(texts))
         return regroup(texts, [range(count) for _, _, count in asked])
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:

@@ -15,21 +15,29 @@ class Progress:
     """Counts up to `total`; says so at most every `every` seconds in a log file.
 
     `done`: what an earlier run had already done, so that the time left is that of the rest.
+    `passing`: of a part of something that is shown itself; what is quick is not shown at all.
     """
 
     def __init__(
-        self, total: int, label: str, unit: str = "row", done: int = 0, every: float = 15.0
+        self,
+        total: int,
+        label: str,
+        unit: str = "row",
+        done: int = 0,
+        every: float = 15.0,
+        passing: bool = False,
     ) -> None:
         self.total, self.label, self.unit = total, label, unit
         self.first = self.count = done
-        self.every = every
+        self.every, self.passing = every, passing
         self.start = time.monotonic()
-        self.said = float("-inf")
+        self.said = self.start if passing else float("-inf")
         self.bar = None
         if sys.stderr.isatty():
             from tqdm import tqdm
 
-            self.bar = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True)
+            self.bar = tqdm(total=total, initial=done, desc=label, unit=unit, dynamic_ncols=True,
+                            leave=not passing, delay=every if passing else 0)  # fmt: skip
 
     def update(self, count: int, note: str = "") -> None:
         """Set how many are done; `note` is shown behind, such as the loss."""
@@ -38,7 +46,7 @@ class Progress:
             self.bar.update(count - self.count)
         self.count = count
         moment = time.monotonic()
-        finished = count >= self.total
+        finished = count >= self.total and not self.passing
         if self.bar is None and (finished or moment - self.said >= self.every):
             self.said = moment
             print(self.line(moment - self.start, note), file=sys.stderr, flush=True)
@@ -64,9 +72,11 @@ class Progress:
 
 
 @contextmanager
-def progress(total: int, label: str, unit: str = "row", done: int = 0) -> Iterator[Progress]:
+def progress(
+    total: int, label: str, unit: str = "row", done: int = 0, passing: bool = False
+) -> Iterator[Progress]:
     """A Progress that is closed at the end of the block."""
-    shown = Progress(total, label, unit, done)
+    shown = Progress(total, label, unit, done, passing=passing)
     try:
         yield shown
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from lib.encoding import end_tokens
 from lib.generation import Ids, free, regroup, sampling
+from lib.progress import Progress, progress
 from lib.schema import Infer, Model
 
 # Room for some hundred short rows at a time; vLLM would otherwise ask for nearly all of the memory.
@@ -110,7 +112,8 @@ class VllmEngine:
             )
             for temperature, seed, count in sampling(prompts, settings, temperatures, seeds, counts)
         ]
-        outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=False)
+        with progress(len(prompts), "generate", "prompt", passing=True) as shown:
+            outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=_bars(shown))
         return [[one.text for one in output.outputs] for output in outputs]
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
@@ -128,6 +131,24 @@ class VllmEngine:
             scored = output.prompt_logprobs[len(prompt) :]
             sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
         return regroup(sums, answers)
+
+
+def _bars(shown: Progress) -> Any:
+    """Makes the bars that vLLM asks for: none is seen, and that of finished prompts feeds ours."""
+    from tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **{**named, "file": io.StringIO()})
+            self.finished = 0
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.iterable is None:  # else a bar of prompts that are handed over
+                self.finished += 1
+                shown.update(self.finished)
+            return super().update(n)
+
+    return Bar
 
 
 def _repack(model: Any) -> None:

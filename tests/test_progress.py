@@ -46,6 +46,18 @@ def test_the_time_left_is_that_of_the_rest(time, capsys) -> None:
     assert capsys.readouterr().err == "infer: 90/100 rows (90 %), 0:00 gone\n"
 
 
+def test_what_passes_is_told_only_while_it_lasts(time, capsys) -> None:
+    with progress(40, "generate", "answer", passing=True) as shown:
+        for count in (10, 20, 30, 40):
+            time[0] += 8.0
+            shown.update(count)
+    said = "generate: 20/40 answers (50 %), 0:16 gone, 0:16 left\n"
+    assert capsys.readouterr().err == f"{said}generate: 40/40 answers (100 %), 0:32 gone\n"
+    with progress(2, "generate", passing=True) as shown:
+        shown.update(2)
+    assert capsys.readouterr().err == ""
+
+
 def test_one_thing_is_singular_and_nothing_is_no_error(time, capsys) -> None:
     Progress(1, "draw", "figure").update(1)
     assert capsys.readouterr().err == "draw: 1/1 figure (100 %), 0:00 gone\n"
