@@ -71,7 +71,7 @@ def _monotonic(points: Sequence[PointResult], tables: Mapping[str, Any]) -> tupl
     total = pairs["in_order"] + pairs["equal"] + pairs["reversed"]
     number = [
         f"{pairs['in_order']} of {total} neighbouring pairs of γ in order, {pairs['equal']} equal, "
-        f"{pairs['reversed']} reversed ({pairs['reversed_clearly']} significantly), "
+        f"{pairs['reversed']} reversed ({pairs['reversed_significantly']} significantly), "
         f"in {len(trends)} of {len(tables['trends'])} lines"
     ]
     tested = [trend for trend in trends if trend["page"]["p_value"] is not None]

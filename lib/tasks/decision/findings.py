@@ -100,7 +100,7 @@ def _control(tables: Mapping[str, Any]) -> str:
     text = (
         f"Against the baseline with its threshold moved to the same acceptance rate, accuracy "
         f"differs by {_signed(smallest)} to {_signed(largest)} points, {len(better)} points of the "
-        f"grid clearly more accurate and {len(worse)} less"
+        f"grid significantly more accurate and {len(worse)} less"
     )
     if better:
         return f"{text}: weighting did more than a moved threshold at {listed(better, 4)}."

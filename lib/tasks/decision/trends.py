@@ -19,14 +19,15 @@ def over_gamma(
     """Each line over γ: its acceptance rates in order, and Page's test on the papers' log-odds.
 
     `pairs`: neighbouring γ levels whose acceptance rates go the expected way, are equal, or go the
-    other way; `reversed_clearly`: the last, with a paired interval of the difference without 0.
+    other way; `reversed_significantly`: the last, with a paired interval of the difference
+    without 0.
     """
     found = []
     for line, names in theory.lines(cells).items():
         variant, weighted_class, ratio, seed, rest = line
         present = [name for name in names if name in answers]
         accepted = [(answers[name].pred == 1).astype(float) for name in present]
-        pairs = {"in_order": 0, "equal": 0, "reversed": 0, "reversed_clearly": 0}
+        pairs = {"in_order": 0, "equal": 0, "reversed": 0, "reversed_significantly": 0}
         for lower, higher in zip(accepted, accepted[1:], strict=False):
             step = estimate(SIGN[weighted_class] * (higher - lower), counts, level)
             if step["value"] is None or abs(step["value"]) < 1e-12:
@@ -35,7 +36,7 @@ def over_gamma(
                 pairs["in_order"] += 1
             else:
                 pairs["reversed"] += 1
-                pairs["reversed_clearly"] += step["high"] is not None and step["high"] < 0
+                pairs["reversed_significantly"] += step["high"] is not None and step["high"] < 0
         scored = [n for n in present if answers[n].z is not None]
         levels = np.reshape([answers[n].z for n in scored], (len(scored), counts.shape[1]))
         page = page_trend(SIGN[weighted_class] * levels.T)._asdict()

@@ -85,7 +85,8 @@ def _tuned(made: Mapping[str, Any], family: str) -> str:
         each.append(f"{told} on {TITLES[place]}")
     return (
         f"Tuned minus base, by {NAMES[family]}: {'; '.join(each)}. Of {len(tests)} paired tests, "
-        f"Holm-adjusted, {better} are clearly better and {len(clear) - better} clearly worse."
+        f"Holm-adjusted, {better} are significantly better and {len(clear) - better} significantly "
+        f"worse."
     )
 
 

@@ -396,7 +396,7 @@ def test_a_better_ranking_beats_the_moved_threshold():
         for name, table in made.tables["points"].items()
         if not name.startswith("baseline")
     )
-    assert "18 points of the grid clearly more accurate and 0 less" in made.criteria
+    assert "18 points of the grid significantly more accurate and 0 less" in made.criteria
     assert "weighting did more than a moved threshold at accept_gamma2" in made.criteria
 
 
@@ -420,7 +420,12 @@ def test_trends(grid):
     trends = {(t["variant"], t["ratio"]): t for t in made.tables["trends"]}
     accept, reject = trends["accept", "1:2"], trends["reject", "1:2"]
     assert accept["gammas"] == reject["gammas"] == [1, 2, 4, 8]
-    assert accept["pairs"] == {"in_order": 3, "equal": 0, "reversed": 0, "reversed_clearly": 0}
+    assert accept["pairs"] == {
+        "in_order": 3,
+        "equal": 0,
+        "reversed": 0,
+        "reversed_significantly": 0,
+    }
     assert accept["monotonic"]
     z = {p.name: [r["log_odds"] for r in p.predictions] for p in points if p.predictions}
     for trend, sign in ((accept, 1), (reject, -1)):
@@ -444,7 +449,7 @@ def test_a_reversed_pair_fails_the_criterion():
     two.metrics, eight.metrics = eight.metrics, two.metrics
     made = compare(points, rows, SETTINGS)
     trend = made.tables["trends"][0]
-    assert trend["pairs"] == {"in_order": 1, "equal": 0, "reversed": 2, "reversed_clearly": 2}
+    assert trend["pairs"] == {"in_order": 1, "equal": 0, "reversed": 2, "reversed_significantly": 2}
     assert not trend["monotonic"]
     word, number = verdict(made, "effect of γ")
     assert word == "fail"
