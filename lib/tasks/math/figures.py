@@ -140,18 +140,18 @@ def _steps(
     if len(found) > MOST:
         cells = [[(t.get(s) or {}).get("value") for s in order] for t in tables.values()]
         return heatmap([Table("", list(tables), names, cells)], "Accuracy by number of steps", what,
-                       "point", RATES["accuracy"], _note(comparison))  # fmt: skip
-    series = []
+                       "point", RATES["accuracy"], _note(comparison, judged=False))  # fmt: skip
+    series, every = [], list(shown)
     for i, (name, table) in enumerate(tables.items()):
         beside = 0.6 * ((i + 0.5) / len(tables) - 0.5)
         rates = [table.get(label) or {} for label in order]
         columns = [[rate.get(key) for rate in rates] for key in ("value", "low", "high")]
         at = [place + beside for place in range(len(order))]
-        series.append(Series(name, at, *columns, style=category(i)))
+        series.append(Series(name, at, *columns, style=category(every.index(name))))
     panel = Panel("", what, RATES["accuracy"], series, percent="y", ylim=WHOLE,
                   xticks=dict(enumerate(names)), xlim=(-0.5, len(order) - 0.5))  # fmt: skip
     bars = f"bars: {_level(comparison)} Wilson intervals; points are set side by side"
-    note, size = _note(comparison, bars), (max(3.2, 0.75 * len(order)), 2.5)
+    note, size = _note(comparison, bars, judged=False), (max(3.2, 0.75 * len(order)), 2.5)
     return panels([panel], "Accuracy by number of steps", note, size)
 
 
@@ -163,12 +163,12 @@ def _level(comparison: Mapping[str, Any]) -> str:
     return percent(comparison["level"]).replace(".0", "")
 
 
-def _note(comparison: Mapping[str, Any], *parts: str) -> str:
-    """What the numbers are, who judged, and which points are not shown."""
+def _note(comparison: Mapping[str, Any], *parts: str, judged: bool = True) -> str:
+    """What the numbers are, who judged where that matters, and which points are not shown."""
     safety: Sequence[Any] = [t["safety"] for t in comparison["points"].values() if t["safety"]]
     judges = dict.fromkeys(s["judge"] for s in safety if s.get("judge"))
     told = [f"{comparison['rows']:,} test problems", *parts]
-    told += [f"judge: {' and '.join(judges)}"] if judges else []
+    told += [f"judge: {' and '.join(judges)}"] if judges and judged else []
     text = "; ".join(told) + ". Local rates, not official grades."
     rest = absent(comparison)
     return f"{text}\nWithout a value: {rest}." if rest else text

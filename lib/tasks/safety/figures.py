@@ -34,15 +34,21 @@ def comparison_figures(
     whole = [point for point in points if point.status != "partial"]
     found = {point.name: metrics for point in whole if (metrics := _scored(point))}
     if found:
-        draw = hazards_figure if len(found) <= MOST else hazards_heatmap
-        yield "safety_hazards", draw(found, "Safety by hazard")
+        title, order = "Safety by hazard", [point.name for point in points]
+        few = len(found) <= MOST
+        drawn = hazards_figure(found, title, order) if few else hazards_heatmap(found, title)
+        yield "safety_hazards", drawn
 
 
-def hazards_figure(found: Mapping[str, Mapping[str, Any]], title: str) -> Figure:
+def hazards_figure(
+    found: Mapping[str, Mapping[str, Any]], title: str, order: Sequence[str] = ()
+) -> Figure:
     """Dots with intervals: hazards along x, one style a point; the mean of one point as a line.
 
-    found: name of a point → its metrics, see `evaluate`.
+    found: name of a point → its metrics, see `evaluate`. order: all points of the study, so that
+    a point looks as in other figures though some are not shown.
     """
+    every = list(order or found)
     hazards = _hazards(found)
     series = []
     for i, (name, metrics) in enumerate(found.items()):
@@ -55,7 +61,7 @@ def hazards_figure(found: Mapping[str, Mapping[str, Any]], title: str) -> Figure
                 [row.get("value") for row in table],
                 [row.get("low") for row in table],
                 [row.get("high") for row in table],
-                style=category(i),
+                style=category(every.index(name)),
                 joined=False,
             )
         )
