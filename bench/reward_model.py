@@ -3,11 +3,11 @@
     python -m bench.reward_model configs/gsm_symbolic.yaml --index 0 --to DIR [--questions 100]
 
 Draws `infer.samples` answers to problems of the point's training split with its trained model,
-pairs right and wrong ones of a question, trains a sequence classifier on the study's base model
-with TRL's RewardTrainer and saves it to DIR: `judge.model=DIR` rewards with it. It stands in where
-Skywork's cannot be had, and is as good as the last line says: how often, of questions that it was
-not trained on, it prefers a right answer to a wrong one. Wants both kinds of answers: a point of
-some skill.
+pairs right and wrong ones of a question, trains a sequence classifier on the study's base model (or
+--base) with TRL's RewardTrainer and saves it to DIR: `judge.model=DIR` rewards with it. It stands
+in where Skywork's cannot be had, and is as good as the last line says: how often, of questions that
+it was not trained on, it prefers a right answer to a wrong one. Wants both kinds of answers: a
+point of some skill.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True, metavar="DIR")
     parser.add_argument("--questions", type=int, default=100, help="training problems asked")
     parser.add_argument("--pairs", type=int, default=4, help="of one question, at most")
+    parser.add_argument("--base", metavar="MODEL", help="to begin with; else the study's")
     parser.add_argument("--epochs", type=float, default=1.0)
     parser.add_argument("--learning-rate", type=float, default=2e-5)
     args = parser.parse_intermixed_args()
@@ -110,15 +111,17 @@ def fit(point: Point, pairs: list[Row], args: argparse.Namespace) -> None:
 
     from lib.models import load_tokenizer
     from lib.rewards import conversation
+    from lib.schema import Model
 
     rows = [
         {side: conversation(pair["question"], pair[side]) for side in ("chosen", "rejected")}
         for pair in pairs
     ]
+    base = point.config.model if args.base is None else Model(name=args.base)
     model = AutoModelForSequenceClassification.from_pretrained(
-        point.config.model.name, num_labels=1, dtype=torch.float32
+        base.name, num_labels=1, dtype=torch.float32
     )
-    tokenizer = load_tokenizer(point.config.model)
+    tokenizer = load_tokenizer(base)
     config = RewardConfig(
         output_dir=str(args.to),
         per_device_train_batch_size=8,
