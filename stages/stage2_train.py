@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from lib.checkpoints import check_adapter, check_directory
+from lib.errors import BadInput
 from lib.grid import digest
 from lib.prepared import (
     encoded_held_out,
@@ -91,7 +92,12 @@ def _launch(study: Study, point: Point, force: bool) -> int:
 
 def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) -> int:
     directory = point.directory
-    if (directory / "config.json").exists() and (directory / "checkpoints").exists():
+    if (directory / "checkpoints").exists():
+        if not (directory / "config.json").exists():
+            raise BadInput(
+                f"{directory / 'checkpoints'}: found without the run's config.json, expected both: "
+                f"no run can go on from there; --force sets them aside"
+            )
         before = read_json(directory / "config.json")["identity"]
         refuse_change(directory, "a checkpoint", before, identity)
     kind = OBJECTIVE_KIND[point.config.train.objective]

@@ -304,6 +304,14 @@ def test_a_checkpoint_of_another_config_is_not_resumed(refuses, prepared_study) 
     refuses(TRAIN, prepared_study, "train.seed=1", "--index", "0", said=said)
 
 
+def test_a_checkpoint_of_no_known_config_is_not_resumed(refuses, prepared_study) -> None:
+    point = load_study(prepared_study).point(0)
+    (point.directory / "checkpoints").mkdir(parents=True)
+    (point.directory / ".lock").touch()
+    said = "checkpoints: found without the run's config.json, expected both: no run can go on"
+    refuses(TRAIN, prepared_study, "--index", "0", said=said)
+
+
 def test_figures_of_another_evaluation_are_not_drawn(refuses, predicted, run_stage, fake) -> None:
     assert run_stage(EVALUATE, predicted).code == 0
     said = "changed since stage 4: baseline_gamma1.evaluate.level, accept_gamma2.evaluate.level"
