@@ -167,7 +167,7 @@ def served(
     from vllm.lora.request import LoRARequest
 
     from lib.encoding import end_tokens
-    from lib.vllm_engine import CPU_MEMORY
+    from lib.vllm_engine import CPU_MEMORY, CPU_SHARING, CPU_WHOLE
 
     begun = time.perf_counter()
     llm = LLM(
@@ -181,7 +181,7 @@ def served(
         max_loras=1,
         enforce_eager=not torch.cuda.is_available(),
         seed=0,
-        **({} if torch.cuda.is_available() else CPU_MEMORY),
+        **({} if torch.cuda.is_available() else {**CPU_MEMORY, **CPU_WHOLE, **CPU_SHARING}),
     )
     start, begun, texts = time.perf_counter() - begun, time.perf_counter(), []
     params = SamplingParams(
