@@ -51,6 +51,8 @@ def measure(args: argparse.Namespace, targets: list[str]) -> dict[str, Any]:
         }
         for _ in range(args.batches)
     ]
+    with torch.no_grad():  # weights are read from the file where they are first used
+        model.eval()(batches[0]["input_ids"][:1, :8].to(device))
     reset_peak()
     loaded = peak_memory()[0] or 0
     if args.way in STEP_WAYS:

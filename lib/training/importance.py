@@ -99,11 +99,12 @@ class GradientNorms:
         def on_forward(layer: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor | None:
             if not torch.is_grad_enabled():
                 return None
-            x = inputs[0].detach()
-            # Below the first adapted layer nothing takes a gradient, and the graph begins here.
-            output = output if output.requires_grad else output.requires_grad_()
+            # Let go once it is used: the graph keeps its hooks until the whole backward is done.
+            kept = [inputs[0].detach()]
+            if not output.requires_grad:  # nothing before it takes a gradient: the graph begins
+                output.requires_grad_().register_post_accumulate_grad_hook(_forget)
             self._calls[name] += 1
-            output.register_hook(lambda gradient: self._passed(name, x, gradient))
+            output.register_hook(lambda gradient: self._passed(name, kept.pop(), gradient))
             return output
 
         return on_forward
@@ -118,6 +119,10 @@ class GradientNorms:
             self._sums[name] = product
         else:
             self.norms[name] = torch.linalg.matrix_norm(product.float())
+
+
+def _forget(leaf: Tensor) -> None:
+    leaf.grad = None  # else it would stay until the whole backward is done
 
 
 def calibrate(
