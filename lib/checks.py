@@ -19,7 +19,6 @@ TUNING_OF = {
     "importance": "lora",
     "adalora": "adalora",
 }  # section of `train` → the one that it is of
-UNTRAINED_KEYS = ("epochs", "objective", "tuning", "precision")  # of `train`, without a step
 
 
 def check_point(study: Study, values: Mapping[str, Value], config: Config) -> None:
@@ -221,12 +220,8 @@ def unused_because(key: str, config: Config) -> str | None:
     train = config.train
     if key == "infer.samples" and not config.infer.samples:
         return "no answer is drawn"
-    if section != "train":
-        return None
-    if train.epochs == 0 and name not in UNTRAINED_KEYS:
-        return "train.epochs is 0"
     owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
-    if not owners:
+    if section != "train" or not owners:
         return None
     if train.objective not in owners:
         return f"train.objective is {train.objective}"

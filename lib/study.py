@@ -215,9 +215,10 @@ class Study:
         """The values that name a point: those listed, and those it uses though not listed."""
         named = {"variant": values["variant"]} if "variant" in values else {}
         for axis, key in self.axes.items():
+            untrained = config.train.epochs == 0 and key.startswith("train.")
             if axis in values:
                 named[axis] = values[axis]
-            elif unused_because(key, config) is None:
+            elif not untrained and unused_because(key, config) is None:
                 named[axis] = get(config.model_dump(), key)
         return named
 

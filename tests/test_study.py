@@ -381,14 +381,14 @@ def test_an_axis_that_the_variant_does_not_use(write_study) -> None:
         load_study(path)
 
 
-def test_a_point_that_trains_nothing_has_no_axis_of_training(write_study) -> None:
-    untrained = {"variants/baseline/train.epochs": 0}
-    grid = [{"variant": "baseline"}, {"variant": "accept", "gamma": [2, 4]}]
-    path = write_study({**untrained, "evaluate/baseline": {"variant": "baseline"}, "grid": grid})
-    assert load_study(path).point(0).name == "baseline"
-    path = write_study({**untrained, "grid": [{"variant": "baseline", "train.seed": [1, 2]}]})
-    with pytest.raises(BadInput, match=r"does not use axis 'seed' \(train.epochs is 0\)"):
-        load_study(path)
+def test_a_point_that_trains_nothing_names_no_training_but_what_is_listed(write_study) -> None:
+    untrained = {"variants/accept/train.epochs": 0}
+    grid = [BASELINE, {"variant": "accept"}]
+    path = write_study({**untrained, "grid": grid})
+    assert load_study(path).point(1).name == "accept"
+    path = write_study({**untrained, "grid": [BASELINE, {"variant": "accept", "gamma": [2, 4]}]})
+    names = [point.name for point in load_study(path).points()]
+    assert names[1:] == ["accept_gamma2", "accept_gamma4"]
 
 
 def test_a_gamma_of_one_may_be_listed_for_the_baseline(write_study) -> None:
