@@ -88,7 +88,7 @@ def _rates(shown: Mapping[str, Any], comparison: Mapping[str, Any]) -> Figure:
         drawn.append(Panel("", "", label, series, percent="y", xticks=ticks,
                            xlim=(-0.6, len(names) - 0.4), ylim=WHOLE))  # fmt: skip
     bars = f"bars: {_level(comparison)} intervals (accuracy: Wilson's, safety: exact)"
-    width = max(2.4, 0.55 * len(names))
+    width = max(2.4, 0.7 * len(names))
     title = "Accuracy and safety of every point"
     return panels(drawn, title, _note(comparison, bars), (width, 2.3), columns=2)
 
