@@ -30,14 +30,18 @@ def check_local(
             opened(study.config.judge)
 
 
-def unjudged(
-    study: Study, task: str, points: Sequence[Point], identity_of: Callable[[str], Row]
-) -> list[Unjudged]:
-    """The points whose answers are not judged whole; identity_of: of the answers' checksum."""
-    found = []
+def unjudged(study: Study, task: str, points: Sequence[Point], **settings: Any) -> list[Unjudged]:
+    """The points whose answers are not judged whole by the study's judge with these settings."""
+    judge, found = study.config.judge, []
     for point in points:
         made, checksum = answered(study, task, point)
-        identity, mark = identity_of(checksum), done_mark(point.directory, mark_of(task))
+        identity = {
+            "answers": checksum,
+            "judge": judge.model,
+            "revision": judge.revision,
+            **settings,
+        }
+        mark = done_mark(point.directory, mark_of(task))
         there = (point.directory / f"judgments_{task}.jsonl").exists()
         if mark is None or mark["identity"] != identity or not there:
             found.append((point, identity, made))

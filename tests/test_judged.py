@@ -7,6 +7,7 @@ from lib.judged import check_local, unjudged, write_judged, write_judgments
 from lib.local_judge import Missing
 
 ROWS = [{"id": "a", "judgments": []}]
+JUDGE = {"judge": "j", "revision": "r"}
 
 
 @pytest.fixture
@@ -19,8 +20,11 @@ def points(tmp_path, monkeypatch):
     return found
 
 
-def left(points, judge="j"):
-    found = unjudged(None, "task", points, lambda answers: {"answers": answers, "judge": judge})
+def left(points, judge="j", **settings):
+    study = SimpleNamespace(
+        config=SimpleNamespace(judge=SimpleNamespace(model=judge, revision="r"))
+    )
+    found = unjudged(study, "task", points, **settings)
     assert all(identity["answers"] == point.name for point, identity, _ in found)
     assert all(made == [point.name] for point, _, made in found)
     return [point.name for point, *_ in found]
@@ -28,14 +32,15 @@ def left(points, judge="j"):
 
 def test_whole_judgments_of_the_same_judge_are_not_asked_again(points) -> None:
     assert left(points) == ["p", "q"]
-    write_judged(points[0], "task", {"answers": "p", "judge": "j"}, ROWS)
+    write_judged(points[0], "task", {"answers": "p", **JUDGE}, ROWS)
     assert left(points) == ["q"]
     assert left(points, "another judge") == ["p", "q"]
+    assert left(points, kind="another") == ["p", "q"]
 
 
 def test_judgments_in_part_or_lost_are_asked_again(points) -> None:
     write_judgments(points[0], "task", ROWS)
-    write_judged(points[1], "task", {"answers": "q", "judge": "j"}, ROWS)
+    write_judged(points[1], "task", {"answers": "q", **JUDGE}, ROWS)
     assert left(points) == ["p"]
     (points[1].directory / "judgments_task.jsonl").unlink()
     assert left(points) == ["p", "q"]

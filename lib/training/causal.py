@@ -111,9 +111,9 @@ class CausalTrainer(StepTrainer):
         super().__init__(*args, **kwargs)
         self.settings = settings
 
-    def counted(self, batch: dict[str, Tensor]) -> int:
+    def counted(self, batch: dict[str, Tensor]) -> Tensor:
         """Labelled tokens."""
-        return int((batch["labels"] != -100).sum())
+        return (batch["labels"] != -100).sum()
 
     def compute_loss(
         self,

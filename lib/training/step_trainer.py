@@ -28,7 +28,7 @@ class StepTrainer(Trainer):
         # compute_loss has divided by the count of the whole step already.
         self.loss_is_scaled_for_ga = True
 
-    def counted(self, batch: dict[str, Tensor]) -> int:
+    def counted(self, batch: dict[str, Tensor]) -> int | Tensor:
         """How much of what the loss is a mean over is in a micro-batch."""
         return len(batch["labels"])
 
@@ -37,5 +37,6 @@ class StepTrainer(Trainer):
     ) -> tuple[list, Tensor]:
         """The micro-batches of one optimizer step, and what they count together on all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.tensor(sum(map(self.counted, batches)), device=device)
+        # A sum of tensors is not waited for, as one of their values would be.
+        count = torch.as_tensor(sum(map(self.counted, batches)), device=device)
         return batches, self.accelerator.reduce(count, "sum")

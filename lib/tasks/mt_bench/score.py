@@ -43,18 +43,8 @@ def score(
         say(f"{task}: judge.url is null, the answers stay unrated")
         return True
     prompts = read_prompts(getattr(study.config, task).judge_prompts)
-    ready = unjudged(
-        study,
-        task,
-        points,
-        lambda answers: {
-            "answers": answers,
-            "judge": settings.model,
-            "revision": settings.revision,
-            "max_tokens": settings.max_tokens,
-            "prompts": prompts.hash,
-        },
-    )
+    asked_as = {"max_tokens": settings.max_tokens, "prompts": prompts.hash}
+    ready = unjudged(study, task, points, **asked_as)
     if not ready:
         say(f"{task}: judged already")
         return True

@@ -47,7 +47,7 @@ def score(
     if settings.model is None:
         say(f"{task}: judge.model is null, the answers stay unscored")
         return True
-    ready = unjudged(study, task, points, lambda answers: identity_of(settings, answers))
+    ready = unjudged(study, task, points, **asked_as(settings))
     if not ready:
         say(f"{task}: judged already")
         return True
@@ -59,13 +59,10 @@ def score(
     return _judge_all(study, task, rows, ready, judge, say, stop)
 
 
-def identity_of(settings: Any, answers: str) -> Row:
-    """What the judgments of a point depend on; `answers`: the checksum of what is judged."""
+def asked_as(settings: Any) -> Row:
+    """What the judgments depend on, beside the answers and the model that judges."""
     own = settings.kind == "safe_unsafe"  # a guard's words are in its chat template
     return {
-        "answers": answers,
-        "judge": settings.model,
-        "revision": settings.revision,
         "kind": settings.kind,
         "prompt": read_guidelines(settings.prompt).hash if own else None,
         "max_tokens": None if own else settings.max_tokens,

@@ -50,17 +50,7 @@ def score(
     if settings.model is None:
         say(f"{task}: judge.model is null, the answers stay without rewards")
         return True
-    ready = unjudged(
-        study,
-        task,
-        points,
-        lambda answers: {
-            "answers": answers,
-            "judge": settings.model,
-            "revision": settings.revision,
-            "kind": settings.kind,
-        },
-    )
+    ready = unjudged(study, task, points, kind=settings.kind)
     if not ready:
         say(f"{task}: rewarded already")
         return True
