@@ -24,8 +24,8 @@ import yaml
 
 from lib import tasks
 from lib.grid import aligned
-from lib.prepared import MANIFEST, train_identity
-from lib.runs import checksum, mark_done, write_json, write_jsonl
+from lib.prepared import MANIFEST, model_key, recorded_splits, train_identity
+from lib.runs import mark_done, write_jsonl, write_sealed
 from lib.settings import read_yaml
 from lib.study import Point, Study, load_study
 from lib.testsets import predict_identity
@@ -127,11 +127,12 @@ def write_data(study: Study) -> list[tasks.Row]:
     """Write test rows and manifest; nothing is tokenised. Returns the test rows."""
     task = tasks.part(study.config.tasks[0], "data")
     splits = task.build(study.config.data, study.data_sections(), None, False).rows
-    data, files = study.directory / "data", {}
+    data = study.directory / "data"
     for name, rows in splits.items():
         write_jsonl(data / f"{name}.jsonl", rows)
-        files[name] = {"rows": len(rows), "sha256": checksum(data / f"{name}.jsonl")}
-    write_json(data / MANIFEST, {"splits": files})
+    models = {model_key(m): {"name": m.name, "digest": None} for m in study.model_sections()}
+    manifest = {"identity": {}, **recorded_splits(data, splits), "models": models}
+    write_sealed(data / MANIFEST, manifest)
     return splits["test"]
 
 
@@ -140,7 +141,8 @@ def write_point(study: Study, point: Point, test: list[tasks.Row]) -> None:
     draw, config = random.Random(point.name), point.config
     log = ({"step": n, "loss": math.exp(-n / 40) + draw.random() / 9} for n in range(1, STEPS + 1))
     write_jsonl(point.directory / "train.jsonl", log)
-    mark_done(point.directory, "train", train_identity(study, point), status="done", step=STEPS)
+    mark_done(point.directory, "train", train_identity(study, point), ["train.jsonl"],
+              status="done", step=STEPS)  # fmt: skip
     offset = SIGN[config.train.weighted_class] * math.log(config.train.gamma)
     offset -= math.log(config.data.rejects_per_accept)
     answers = tasks.part(config.tasks[0], "data").answers(config.data)
@@ -160,6 +162,7 @@ def write_point(study: Study, point: Point, test: list[tasks.Row]) -> None:
         point.directory,
         "infer",
         predict_identity(study, point, study.config.tasks[0]),
+        ["predictions.jsonl"],
         rows=len(made),
     )
 

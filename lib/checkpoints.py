@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from lib.errors import BadInput, listed, nearest
 from lib.grid import digest
-from lib.runs import checksum, read_json
+from lib.integrity import checksum, digest_of, record, verify
+from lib.progress import progress
+from lib.runs import read_json, verify_done
 from lib.schema import Model
 
+# What of a model's directory decides on weights, tokens and prompts; a README, say, does not.
+MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py",
+               "additional_chat_templates/*.jinja")  # fmt: skip
+CHANGED = ("the study's points would not be of one model; restore it, or give the study another "
+           "name=…, or run stage 1 again with --force")  # fmt: skip
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # the files of an adapter
 
 
@@ -66,3 +75,63 @@ def adapter_checksum(model: Model, copied: Path) -> str:
     gone = copied.is_dir() and not Path(model.adapter).expanduser().is_dir()
     there = copied if gone else check_adapter(model)
     return digest([checksum(there / name) for name in ADAPTER])
+
+
+def record_base(model: Model) -> dict[str, Any]:
+    """What a base model is, for a manifest: `digest`, and the checksums of its `files`.
+
+    Weights, configuration, tokenizer and chat template of a directory; of a hub model its commit,
+    which stands for its content. Raises BadInput where the directory is no model.
+    """
+    check_directory(model.name)
+    directory = Path(model.name)
+    if not directory.is_dir():
+        return {"name": model.name, "digest": hub_commit(model), "files": {}}
+    with progress(1, f"checksums of {directory.name}", "model"):
+        files = record(directory, _model_files(directory))
+    return {"name": model.name, "digest": digest_of(files), "files": files}
+
+
+def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
+    """Raise BadInput where a base model is not what `record_base` recorded of it.
+
+    A model that is gone is none of its business: whether one is needed, who loads it knows.
+    """
+    if recorded is None:
+        raise BadInput(f"model.name: the study's data know nothing of {model.name}; run stage 1 "
+                       f"again with --force")  # fmt: skip
+    directory = Path(model.name)
+    if directory.is_dir():
+        verify(directory, recorded["files"], CHANGED)
+        if added := sorted(set(_model_files(directory)) - set(recorded["files"])):
+            raise BadInput(f"{directory / added[0]}: new since stage 1; {CHANGED}")
+    elif (commit := hub_commit(model)) and commit != (recorded["digest"] or commit):
+        raise BadInput(
+            f"model.name: {model.name} is at commit {commit}, but was at {recorded['digest']} in "
+            f"stage 1; set model.revision, or give the study another name=…"
+        )
+
+
+def verify_model(directory: Path) -> None:
+    """Raise BadInput where `model/` of a run is not as stage 2 left it.
+
+    Or stage 3, where it has chosen among several weights; until then these vouch for themselves.
+    """
+    if not (directory / "sweep").exists():
+        chosen = (directory / "done" / "sweep.json").exists()
+        verify_done(directory, "sweep" if chosen else "train", ["model"])
+
+
+def hub_commit(model: Model) -> str | None:
+    """The commit of a hub model in the local cache, None where it is not there."""
+    if Path(model.name).is_dir():
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model.name, "config.json", revision=model.revision)
+    return Path(cached).parent.name if isinstance(cached, str) else None
+
+
+def _model_files(directory: Path) -> list[str]:
+    found = (path for pattern in MODEL_FILES for path in directory.glob(pattern))
+    return sorted(path.relative_to(directory).as_posix() for path in found)

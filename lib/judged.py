@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from lib.errors import BadInput
 from lib.local_judge import Missing
 from lib.prediction import answered
-from lib.runs import done_mark, mark_done, write_jsonl
+from lib.runs import done_mark, mark_done, verify_done, write_jsonl
 from lib.schema import Judge
 from lib.study import Point, Study
 from lib.tasks import Row
@@ -41,24 +42,46 @@ def unjudged(study: Study, task: str, points: Sequence[Point], **settings: Any) 
             "revision": judge.revision,
             **settings,
         }
-        mark = done_mark(point.directory, mark_of(task))
-        there = (point.directory / f"judgments_{task}.jsonl").exists()
-        if mark is None or mark["identity"] != identity or not there:
+        if not _is_judged(point, task, identity):
             found.append((point, identity, made))
     return found
 
 
-def write_judgments(point: Point, task: str, judged: Iterable[Row]) -> None:
-    """Write the judgments of a point, which another call is to complete."""
-    write_jsonl(point.directory / f"judgments_{task}.jsonl", judged)
+def _is_judged(point: Point, task: str, identity: Row) -> bool:
+    mark = done_mark(point.directory, mark_of(task))
+    if mark is None or mark["identity"] != identity:
+        return False
+    try:  # what a judge said is in its cache: judgments that were changed are written anew from it
+        verify_done(point.directory, mark_of(task))
+    except BadInput:
+        return False
+    return True
 
 
-def write_judged(point: Point, task: str, identity: Row, judged: Iterable[Row]) -> None:
-    """Write the whole judgments of a point, and that they are."""
-    write_judgments(point, task, judged)
-    mark_done(point.directory, mark_of(task), identity)
+def write_judgments(
+    point: Point, task: str, identity: Row, judged: Iterable[Row], whole: bool = True
+) -> None:
+    """Write the judgments of a point, and what they are of.
+
+    whole: whether they are complete; else another call is to complete them.
+    """
+    name = f"judgments_{task}.jsonl"
+    write_jsonl(point.directory / name, judged)
+    mark_done(point.directory, _mark(task, whole), identity, [name])
+    with suppress(FileNotFoundError):
+        (point.directory / "done" / f"{_mark(task, not whole)}.json").unlink()
+
+
+def judge_mark(point: Point, task: str) -> dict[str, Any] | None:
+    """What vouches for the judgments of a point, whole or not; None where there are none."""
+    marks = (done_mark(point.directory, _mark(task, whole)) for whole in (True, False))
+    return next((mark for mark in marks if mark is not None), None)
 
 
 def mark_of(task: str) -> str:
-    """Name of the done mark."""
-    return f"judge_{task}"
+    """Name of the done mark of whole judgments."""
+    return _mark(task, whole=True)
+
+
+def _mark(task: str, whole: bool) -> str:
+    return f"judge_{task}" if whole else f"judging_{task}"

@@ -6,13 +6,16 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 from lib import tasks
+from lib.errors import BadInput
 from lib.grid import digest
+from lib.integrity import checksum, seal, unseal
 from lib.prepared import encoded_test
 from lib.progress import progress
-from lib.runs import checksum, mark_done, read_jsonl, write_jsonl
+from lib.runs import mark_done, read_jsonl, replacing, verify_done, write_jsonl
 from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
@@ -69,9 +72,16 @@ def predictor(study: Study, task: str, served: Served) -> Predictor:
     return (tasks.part(task, "predict").Predictor if own else Answers)(study, task, served)
 
 
+def read_answers(study: Study, task: str, point: Point) -> Path:
+    """The file of a point's finished predictions. Raises BadInput where it has been changed."""
+    name = f"{study.named('predictions', task)}.jsonl"
+    verify_done(point.directory, study.named("infer", task), [name])
+    return point.directory / name
+
+
 def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
-    """The finished predictions of a point, and their checksum."""
-    path = point.directory / f"{study.named('predictions', task)}.jsonl"
+    """The finished predictions of a point, and the first 12 hex digits of their SHA-256."""
+    path = read_answers(study, task, point)
     return read_jsonl(path), checksum(path)[:12]
 
 
@@ -93,8 +103,7 @@ def predict(
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
     total = len(rows_of(study, task, point))
     part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
-    made = read_jsonl(part, torn_tail=True) if part.exists() else []
-    write_jsonl(part, made)  # a torn last line goes
+    made = _finished_batches(part, point.config.infer.batch_size, total)
     label = f"infer {point.name}" if name == "predictions" else f"infer {task} {point.name}"
     with progress(total, label, done=len(made)) as shown:
         while len(made) < total:
@@ -102,14 +111,49 @@ def predict(
                 return None
             end = min(total, len(made) + point.config.infer.batch_size)
             fresh = predictor.predict(len(made), end)
-            with part.open("a", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in fresh)
-                file.flush()
-                os.fsync(file.fileno())
+            _append(part, fresh)
             made += fresh
             shown.update(len(made))
     write_jsonl(point.directory / f"{name}.jsonl", made)
-    mark_done(point.directory, study.named("infer", task), identity, rows=total)
+    mark_done(point.directory, study.named("infer", task), identity, [f"{name}.jsonl"], rows=total)
     with suppress(FileNotFoundError):
         part.unlink()
     return total
+
+
+def _append(part: Path, rows: list[Row]) -> None:
+    """Add a batch to a part file as one sealed line, on the disk when this returns.
+
+    Raises BadInput where the disk says no; the batches before stay whole.
+    """
+    line = json.dumps(seal({"rows": rows}), ensure_ascii=False) + "\n"
+    try:
+        with part.open("a", encoding="utf-8") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise BadInput(f"{part}: cannot be written: {error.strerror}; the rows before are kept, "
+                       f"run the stage again to resume") from None  # fmt: skip
+
+
+def _finished_batches(part: Path, batch_size: int, total: int) -> list[Row]:
+    """The rows of a part file up to its first batch that is torn, changed or of another size.
+
+    Only whole batches count: the rows of a batch are computed together, and others in it change
+    the last digits of their scores. The file is cut behind them.
+    """
+    made: list[Row] = []
+    kept = []
+    for line in part.read_bytes().split(b"\n") if part.exists() else ():
+        try:
+            rows = unseal(json.loads(line))["rows"]
+        except (ValueError, KeyError):
+            break
+        if len(rows) != min(batch_size, total - len(made)):
+            break
+        made += rows
+        kept.append(line + b"\n")
+    with replacing(part) as temporary:
+        temporary.write_bytes(b"".join(kept))
+    return made

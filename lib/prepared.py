@@ -1,6 +1,7 @@
 """The data of a study: built, tokenised and written once, then only read.
 
-results/<study>/data/manifest.json       counts, ratios, checksums, source, identity
+results/<study>/data/manifest.json       counts, ratios, source, identity, and the checksums of all
+                                         other files and of the base models (see lib.integrity)
 results/<study>/data/<split>.jsonl       rows of every split
 results/<study>/data/encoded/rows/       Arrow: every distinct training row, tokenised
 results/<study>/data/encoded/<split>.npy where each row of a training split stands in rows/
@@ -20,12 +21,12 @@ results/<study>/data/encoded/<split>/    its rows, tokenised, in the order of <s
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from lib import tasks
-from lib.checkpoints import adapter_checksum
+from lib.checkpoints import adapter_checksum, record_base, verify_base
 from lib.encoded import (
     HELD_OUT,
     directory_of,
@@ -38,20 +39,24 @@ from lib.encoded import (
 )
 from lib.errors import BadInput
 from lib.grid import digest
+from lib.integrity import checksum, record, verify
 from lib.runs import (
     check_writable,
-    checksum,
     locked,
-    read_json,
+    read_jsonl,
+    read_sealed,
     refuse_change,
     replacing,
     set_aside,
-    write_json,
     write_jsonl,
+    write_sealed,
 )
+from lib.schema import Model
 from lib.study import Point, Study, flatten, identity
 
 MANIFEST = "manifest.json"
+KEYS = ("identity", "splits", "files")  # what every manifest has
+REMEDY = "run stage 1 again with --force"
 
 
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
@@ -102,6 +107,7 @@ def prepare(
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
     splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
     encoded, rows, counts = _tokenised(study, task, splits.rows)
+    models = {model_key(model): record_base(model) for model in study.model_sections()}
     directory = study.directory / "data"
     with locked(study.directory, who):
         if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
@@ -110,22 +116,39 @@ def prepare(
             temporary.mkdir()
             for name, made in encoded.items():
                 write_encoded(made, temporary / name)
-            files = {}
             for name, kept in rows.items():
                 write_jsonl(temporary / f"{name}.jsonl", kept)
-                sha = checksum(temporary / f"{name}.jsonl")
-                files[name] = {"file": f"{name}.jsonl", "rows": len(kept), "sha256": sha}
             manifest = {
                 "study": study.name,
                 "identity": now,
-                "splits": files,
+                **recorded_splits(temporary, rows),
+                "models": models,
                 **counts,
                 "report": splits.report,
             }
-            write_json(temporary / MANIFEST, manifest)
+            write_sealed(temporary / MANIFEST, manifest)
             if force:
                 set_aside(study.directory, ["data"])
     return manifest
+
+
+def recorded_splits(directory: Path, rows: Mapping[str, list[tasks.Row]]) -> dict[str, Any]:
+    """`splits` and `files` of a manifest, over all that has been written to `directory`."""
+    files = record(directory, [path.name for path in directory.iterdir()])
+    splits = {
+        name: {
+            "file": f"{name}.jsonl",
+            "rows": len(kept),
+            "sha256": files[f"{name}.jsonl"]["sha256"],
+        }
+        for name, kept in rows.items()
+    }
+    return {"splits": splits, "files": files}
+
+
+def model_key(model: Model) -> str:
+    """Identifies a base model among those of a study, with or without an adapter."""
+    return digest(model.model_dump(exclude={"adapter"}))
 
 
 def _tokenised(
@@ -159,6 +182,8 @@ def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
     manifest = read_manifest(study)
     gone = {k: v for k, v in manifest["identity"].items() if k.endswith(" sha256") and k not in now}
     refuse_change(study.directory / "data", "data", manifest["identity"], {**now, **gone})
+    for model in study.model_sections():
+        verify_base(model, manifest["models"].get(model_key(model)))
     return manifest
 
 
@@ -169,7 +194,31 @@ def read_manifest(study: Study) -> dict[str, Any]:
         raise BadInput(
             f"{path}: no data yet; run python -m stages.stage1_generate_datasets {study.path}"
         )
-    return read_json(path)
+    return read_sealed(path, REMEDY, (*KEYS, "models"))
+
+
+def verify_models(study: Study, points: Iterable[Point]) -> None:
+    """Raise BadInput where a point's base model is not the one that the data were made for.
+
+    Weights, tokenizer and chat template count. Where they all are as they were, this costs a stat
+    of each file.
+    """
+    models = read_manifest(study)["models"]
+    for model in {model_key(p.config.model): p.config.model for p in points}.values():
+        verify_base(model, models.get(model_key(model)))
+
+
+def data_path(study: Study, name: str) -> Path:
+    """A file or directory of the study's data. Raises BadInput where it has been changed."""
+    directory = study.directory / "data"
+    verify(directory, read_manifest(study)["files"], REMEDY, [name])
+    return directory / name
+
+
+def read_split(study: Study, name: str) -> list[tasks.Row]:
+    """The rows of a split. Raises BadInput where there is none, or where it has been changed."""
+    _check_split(study, name, "its rows")
+    return read_jsonl(data_path(study, f"{name}.jsonl"))
 
 
 def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
@@ -182,11 +231,8 @@ def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
 
     _check_split(study, split, point.name)
     rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
-    encoded = study.directory / "data" / directory_of(study, point.config.model)
-    path = encoded / named(split, rendered)
-    if not path.exists():
-        raise BadInput(f"{path}: no such prompts for {point.name}; run stage 1 again with --force")
-    return load_from_disk(os.fspath(path))
+    name = f"{directory_of(study, point.config.model)}/{named(split, rendered)}"
+    return load_from_disk(os.fspath(data_path(study, name)))
 
 
 def encoded_training(study: Study, point: Point) -> Any:
@@ -197,13 +243,9 @@ def encoded_training(study: Study, point: Point) -> Any:
     import numpy as np
     from datasets import load_from_disk
 
-    directory = study.directory / "data" / directory_of(study, point.config.model)
-    name = train_split(study, point)
-    if not (directory / "rows").exists():
-        raise BadInput(f"{directory}: no tokens for {point.name}, whose model is "
-                       f"{point.config.model.name}; run stage 1 again with --force")  # fmt: skip
-    rows = load_from_disk(os.fspath(directory / "rows"))
-    return rows.select(np.load(directory / f"{name}.npy"))
+    encoded, name = directory_of(study, point.config.model), train_split(study, point)
+    rows = load_from_disk(os.fspath(data_path(study, f"{encoded}/rows")))
+    return rows.select(np.load(data_path(study, f"{encoded}/{name}.npy")))
 
 
 def encoded_held_out(study: Study, point: Point) -> Any:
@@ -220,15 +262,13 @@ def encoded_held_out(study: Study, point: Point) -> Any:
     key = asks_validation(train)
     if key is None:
         return None
-    path = study.directory / "data" / directory_of(study, point.config.model) / HELD_OUT
-    if not path.exists():
-        made = "validation" in read_manifest(study)["splits"]
-        hint = "; run stage 1 again with --force" if made else ""
+    if "validation" not in read_manifest(study)["splits"]:
         raise BadInput(
             f"train.{key}: found {getattr(train, key)!r}, but the study's data have no validation "
-            f"rows to measure it on{hint}"
+            f"rows to measure it on"
         )
-    return load_from_disk(os.fspath(path))
+    name = f"{directory_of(study, point.config.model)}/{HELD_OUT}"
+    return load_from_disk(os.fspath(data_path(study, name)))
 
 
 def encoded_split(study: Study, name: str) -> Any:
@@ -239,7 +279,7 @@ def encoded_split(study: Study, name: str) -> Any:
     from datasets import load_from_disk
 
     _check_split(study, name, "its pairs")
-    return load_from_disk(os.fspath(study.directory / "data" / "encoded" / name))
+    return load_from_disk(os.fspath(data_path(study, f"encoded/{name}")))
 
 
 def train_split(study: Study, point: Point) -> str:
@@ -251,10 +291,7 @@ def train_split(study: Study, point: Point) -> str:
 
 def _check_split(study: Study, name: str, what: str) -> None:
     if name not in read_manifest(study)["splits"]:
-        raise BadInput(
-            f"{study.directory / 'data'}: no split {name!r} for {what}; run "
-            f"stage 1 again with --force"
-        )
+        raise BadInput(f"{study.directory / 'data'}: no split {name!r} for {what}; {REMEDY}")
 
 
 def split_size(study: Study, point: Point) -> int:
@@ -263,12 +300,17 @@ def split_size(study: Study, point: Point) -> int:
 
 
 def train_identity(study: Study, point: Point) -> dict[str, Any]:
-    """What a trained point depends on: its config and the content of its training split.
+    """What a trained point depends on: its config, the content of its training split and its model.
 
     And of the validation split, where there is one: the checkpoint may be chosen by it.
     """
-    splits = read_manifest(study)["splits"]
-    content = {"split sha256": splits[train_split(study, point)]["sha256"][:12]}
+    manifest = read_manifest(study)
+    splits = manifest["splits"]
+    base = manifest["models"].get(model_key(point.config.model))
+    content = {
+        "split sha256": splits[train_split(study, point)]["sha256"][:12],
+        "model sha256": base and base["digest"],
+    }
     if "validation" in splits:
         content["validation sha256"] = splits["validation"]["sha256"][:12]
     if point.config.model.adapter:

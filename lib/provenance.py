@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ PACKAGES = (
     "scipy",
     "matplotlib",
 )
+ANALYSIS_PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
+NOT_ANALYSIS = ("training", "models", "hf_engine", "vllm_engine")  # of lib: needs a GPU or torch
 SLURM_IDS = (
     "SLURM_JOB_ID",
     "SLURM_ARRAY_JOB_ID",
@@ -47,9 +51,24 @@ def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
+@cache
+def analysis_version() -> str:
+    """12 hex digits of the code that measures and draws: lib's sources and its packages' versions.
+
+    No number that somebody has to raise: any change of the code measures anew, in seconds.
+    """
+    seen = hashlib.sha256(repr(_versions(ANALYSIS_PACKAGES)).encode())
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        place = path.relative_to(root)
+        if place.with_suffix("").parts[0] not in NOT_ANALYSIS:
+            seen.update(f"{place.as_posix()}\n".encode() + path.read_bytes())
+    return seen.hexdigest()[:12]
+
+
+def _versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

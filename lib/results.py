@@ -11,12 +11,16 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
+from lib.integrity import verify
+from lib.judged import judge_mark
+from lib.prediction import read_answers
+from lib.provenance import analysis_version
 from lib.runs import (
-    checksum,
     done_mark,
     is_done,
     read_json,
     read_jsonl,
+    remedy,
     unchanged,
     write_json,
     write_jsonl,
@@ -26,6 +30,7 @@ from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
 from lib.testsets import own_rows, predict_identity
 
+LOG = "train.jsonl"
 RECORDS = ("usage", "importance")  # files that training may leave beside its log
 
 
@@ -85,81 +90,126 @@ def counts(study: Study, point: Point, task: str) -> bool:
     return mark is not None and unchanged(mark["identity"], now)
 
 
-def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> PointResult:
+def read_point(
+    study: Study, point: Point, task: str, rows: Sequence[Row], metrics: bool = True
+) -> PointResult:
     """A point with what it has of a task: log, predictions, metrics.
 
     Its status is the study's; where that is "done", it is "skipped" if a skipped task has nothing
     to show, and "partial" if infer.rows leaves out test rows: it is compared with nothing.
+    metrics: whether to read them. Raises BadInput for a file that is not what its stage wrote.
     """
     own = own_rows(task, rows, point.config)
     wanted = own[: point.config.infer.rows]
     result = PointResult(point.name, point.values, point.config, status(study, point))
-    log = point.directory / "train.jsonl"
-    metrics = point.directory / f"{study.named('metrics', task)}.json"
-    if log.exists():
-        result.train_log = read_jsonl(log, torn_tail=True)
+    trained = verify_trained(point)
+    if (log := point.directory / LOG).exists():
+        result.train_log = read_jsonl(log, torn_tail=not trained)
     for name in RECORDS:
         path = point.directory / f"{name}.json"
         result.records[name] = read_json(path) if path.exists() else None
     if result.status == "done" and not counts(study, point, task):
         result.status = "skipped"
     if result.status == "done":
-        path = point.directory / f"{study.named('predictions', task)}.jsonl"
+        path = read_answers(study, task, point)
         result.predictions = read_predictions(path, wanted, tasks.part(task, "data"))
-        if (judged := point.directory / f"judgments_{task}.jsonl").exists():
-            by_id = {row["id"]: row["judgments"] for row in read_jsonl(judged)}
+        if judged := read_judgments(study, point, task):
             for row in result.predictions:
-                row["judgments"] = by_id.get(row["id"])
-        if metrics.exists():
-            result.metrics = read_json(metrics)
+                row["judgments"] = judged.get(row["id"])
+        if metrics:
+            result.metrics = read_metrics(study, point, task)
         if len(wanted) < len(own):
             result.status = "partial"
     return result
 
 
+def read_judgments(study: Study, point: Point, task: str) -> dict[str, Any]:
+    """Row id → what a judge said of the point's answers; empty where none was asked.
+
+    Raises BadInput where they are of other answers than the point's.
+    """
+    name, mark = f"judgments_{task}.jsonl", judge_mark(point, task)
+    path, answers = point.directory / name, answers_checksum(study, point, task)
+    if mark is None and not path.exists():
+        return {}
+    if mark is None:
+        raise BadInput(f"{path}: no done mark vouches for it; remove it and run stage 3 again")
+    verify(point.directory, mark["files"], "remove it and run stage 3 again", [name])
+    if mark["identity"]["answers"] != answers:
+        raise BadInput(f"{path}: of other answers: found {mark['identity']['answers']}, expected "
+                       f"{answers}; run stage 3 again")  # fmt: skip
+    return {row["id"]: row["judgments"] for row in read_jsonl(path)}
+
+
+def read_metrics(study: Study, point: Point, task: str) -> dict[str, Any] | None:
+    """What stage 4 measured of a task, None where it has not. Raises BadInput where it changed."""
+    name, mark = f"{study.named('metrics', task)}.json", done_mark(point.directory, "evaluate")
+    if mark is None or name not in mark["files"]:
+        return None
+    verify(point.directory, mark["files"], "run stage 4 again", [name])
+    return read_json(point.directory / name)
+
+
+def verify_trained(point: Point) -> dict[str, str]:
+    """Name → SHA-256 of the log and records of a trained point; empty where it is not trained.
+
+    Raises BadInput where one has been changed, or has come since.
+    """
+    mark = done_mark(point.directory, "train")
+    if mark is None:
+        return {}
+    names = [LOG, *(f"{name}.json" for name in RECORDS)]
+    there = [n for n in names if n in mark["files"] or (point.directory / n).exists()]
+    verify(point.directory, mark["files"], remedy("train"), there)
+    return {name: mark["files"][name]["sha256"][:12] for name in there}
+
+
 def inputs_of(study: Study, point: Point) -> dict[str, Any]:
     """What the metrics of a point depend on: its predictions, their config, and how to measure.
 
-    Raises BadInput where the predictions come from another config than the study's now.
+    The code that measures is part of how. Raises BadInput where the predictions come from another
+    config than the study's now.
     """
     found: dict[str, Any] = {
         "status": status(study, point),
+        "analysis": analysis_version(),
         **identity(study.config, "evaluate", *study.config.tasks[1:]),
     }
     if found["status"] == "done":
         for task in study.config.tasks:
             if not counts(study, point, task):
                 continue
-            name = f"{study.named('predictions', task)}.jsonl"
-            found[name.removesuffix(".jsonl")] = _checksum(point.directory / name)
-            if (judged := point.directory / f"judgments_{task}.jsonl").exists():
-                found[judged.stem] = _checksum(judged)
-    if (log := point.directory / "train.jsonl").exists():
-        found["log"] = _checksum(log)
-    for name in RECORDS:
-        if (record := point.directory / f"{name}.json").exists():
-            found[name] = _checksum(record)
-    return found
+            found[study.named("predictions", task)] = answers_checksum(study, point, task)
+            if read_judgments(study, point, task):
+                files = judge_mark(point, task)["files"]
+                found[f"judgments_{task}"] = files[f"judgments_{task}.jsonl"]["sha256"][:12]
+    return found | verify_trained(point)
 
 
-def _checksum(path: Path) -> str:
-    if not path.exists():
-        raise BadInput(f"{path}: missing, though stage 3 finished; run it again with --force")
-    return checksum(path)[:12]
+def answers_checksum(study: Study, point: Point, task: str) -> str:
+    """The first 12 hex digits of the SHA-256 of a task's predictions.
+
+    Raises BadInput where they are not those that stage 3 wrote.
+    """
+    name = read_answers(study, task, point).name
+    mark = done_mark(point.directory, study.named("infer", task))
+    return mark["files"][name]["sha256"][:12]
+
+
+def table_file(name: str) -> str:
+    """The file of a further table of a comparison: a name without a known ending gets .json."""
+    return name if name.endswith((".csv", ".jsonl", ".md")) else f"{name}.json"
 
 
 def write_table(directory: Path, name: str, table: Any) -> None:
     """Write a further table of a comparison; the ending of its name says how.
 
-    .csv and .jsonl: rows; .md: text; a name without such an ending gets .json.
+    .csv and .jsonl: rows; .md: text; all else as JSON.
     """
     writers = {".csv": lambda p, t: write_text(p, as_csv(t)), ".jsonl": write_jsonl,
-               ".md": write_text}  # fmt: skip
-    for ending, write in writers.items():
-        if name.endswith(ending):
-            write(directory / name, table)
-            return
-    write_json(directory / f"{name}.json", table)
+               ".md": write_text, ".json": write_json}  # fmt: skip
+    path = directory / table_file(name)
+    writers[path.suffix](path, table)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

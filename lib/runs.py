@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
-import platform
+import re
+import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 from lib.errors import BadInput
 from lib.grid import digest
+from lib.integrity import record, seal, unseal, verify
 
 # What the disk answers when the user has to act; any other error is ours.
 REFUSALS = (
@@ -39,6 +41,11 @@ REFUSALS = (
 )
 
 
+TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.(tmp|old)$")  # ends the names that `replacing` makes up
+WRITTEN_UNDER_LOCK = ("checkpoints", "sweep")  # subdirectories that the lock's holder alone writes
+STALE_SECONDS = 3600.0
+
+
 class Busy(Exception):
     """Another task is at work on the same directory."""
 
@@ -48,15 +55,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """A temporary sibling of `path` that takes its place when the block ends well.
 
     The block may make it a file or a directory. When anything fails, `path` is as it was before.
-    Raises BadInput, with the path and the system's reason, where the disk says no.
+    Its name is random: host names and process numbers repeat among containers and nodes. Raises
+    BadInput, with the path and the system's reason, where the disk says no.
     """
-    temporary = path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     old = temporary.with_suffix(".old")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)  # left by a killed process that had this number, as in containers
         yield temporary
-        _sync(temporary)
+        apply_umask(temporary)
+        flush_to_disk(temporary)
         if temporary.is_dir() and path.is_dir():  # a rename replaces no directory that holds files
             os.replace(path, old)
         os.replace(temporary, path)
@@ -72,6 +80,30 @@ def replacing(path: Path) -> Iterator[Path]:
             os.replace(old, path)
         _remove(temporary)
         _remove(old)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what killed processes left of `replacing` in a directory that the caller has locked.
+
+    Directories at once: only who holds the lock writes them, and each may be a whole model. Files
+    after `STALE_SECONDS`: stage 4 writes small ones without the lock. A directory that was moved
+    out of the way of its successor, which then never came, goes back.
+    """
+    for place in (directory, *(directory / name for name in WRITTEN_UNDER_LOCK)):
+        for old in place.glob(".*.old"):
+            path = place / TEMPORARY.sub("", old.name)
+            if TEMPORARY.search(old.name) and not path.exists():
+                os.replace(old, path)
+        for path in place.glob(".*"):
+            if TEMPORARY.search(path.name) and (path.is_dir() or _age(path) > STALE_SECONDS):
+                _remove(path)
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def refusal(error: Exception) -> str | None:
@@ -91,14 +123,31 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _sync(path: Path) -> None:
-    """Flush to the disk, so that the rename never overtakes the content."""
+def flush_to_disk(path: Path) -> None:
+    """fsync a file, or a directory and all in it, so that a rename never overtakes the content."""
     for file in [path, *(path.rglob("*") if path.is_dir() else ())]:
         descriptor = os.open(file, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def apply_umask(path: Path) -> None:
+    """Give files the mode that the umask asks for; safetensors makes its own readable by one user.
+
+    path: a file, or a directory with all in it.
+    """
+    for file in [path, *(path.rglob("*") if path.is_dir() else ())]:
+        mode = (0o777 if file.is_dir() else 0o666) & ~_umask()
+        if file.stat().st_mode & mode != mode:
+            file.chmod(file.stat().st_mode | mode)
+
+
+def _umask() -> int:
+    """This process's umask, read without setting it: other threads may be making files."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in status if line.startswith("Umask:")), 8)
 
 
 def check_writable(directory: Path) -> None:
@@ -162,14 +211,8 @@ def read_jsonl(path: Path, torn_tail: bool = False) -> list[dict[str, Any]]:
     return rows
 
 
-def checksum(path: str | Path) -> str:
-    """SHA-256 of a file."""
-    with Path(path).expanduser().open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
-def locked(directory: Path, who: str) -> Iterator[None]:
+def locked(directory: Path, who: str) -> Iterator[BinaryIO]:
     """Hold a directory for one task; the kernel lets go when the task dies, however it dies.
 
     Raises Busy where another task holds it, BadInput where the directory cannot be made.
@@ -190,13 +233,43 @@ def locked(directory: Path, who: str) -> Iterator[None]:
         with suppress(OSError):  # a full disk leaves the lock without a name
             file.truncate(0)
             file.write(who.encode())
-        yield
+        remove_leftovers(directory)
+        yield file
+
+
+def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object together with the checksum of its content."""
+    write_json(path, seal(content))
+
+
+def read_sealed(path: Path, remedy: str, keys: Iterable[str] = ()) -> dict[str, Any]:
+    """What `write_sealed` wrote. Raises BadInput, ending in `remedy`, for anything else.
+
+    keys: those that it must have.
+    """
+    try:
+        content = unseal(read_json(path))
+        if missing := [key for key in keys if key not in content]:
+            raise ValueError(f"no key {missing[0]!r}")
+    except ValueError as error:
+        raise BadInput(f"{path}: changed since it was written: {error}; {remedy}") from None
+    return content
 
 
 def done_mark(directory: Path, stage: str) -> dict[str, Any] | None:
-    """The done mark of a stage, None where it has not finished."""
+    """The done mark of a stage, None where it has not finished.
+
+    Raises BadInput where the mark is not what the stage wrote.
+    """
     path = directory / "done" / f"{stage}.json"
-    return read_json(path) if path.exists() else None
+    if not path.exists():
+        return None
+    return read_sealed(path, remedy(stage), ("stage", "identity", "hash", "files"))
+
+
+def remedy(stage: str) -> str:
+    """What to do about a result of a stage that cannot be used."""
+    return f"remove it, or run its stage ({stage}) again with --force"
 
 
 def is_done(directory: Path, stage: str, identity: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -208,6 +281,16 @@ def is_done(directory: Path, stage: str, identity: Mapping[str, Any]) -> dict[st
     if mark is not None:
         refuse_change(directory, stage, mark["identity"], identity)
     return mark
+
+
+def verify_done(directory: Path, stage: str, names: Iterable[str] | None = None) -> None:
+    """Raise BadInput where files that a stage finished are not as it left them.
+
+    names: those to look at, as in `lib.integrity.verify`.
+    """
+    mark = done_mark(directory, stage)
+    if mark is not None:
+        verify(directory, mark["files"], remedy(stage), names)
 
 
 def unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
@@ -235,16 +318,22 @@ def refuse_change(
     )
 
 
-def mark_done(directory: Path, stage: str, identity: Mapping[str, Any], **more: Any) -> None:
-    """Write the done mark: the last thing that a stage does."""
+def mark_done(
+    directory: Path, stage: str, identity: Mapping[str, Any], files: Iterable[str], **more: Any
+) -> None:
+    """Write the done mark: the last thing that a stage does.
+
+    files: names of the files and directories, below `directory`, that the mark vouches for.
+    """
     mark = {
         "stage": stage,
         "identity": dict(identity),
         "hash": digest(identity),
         "end": now(),
+        "files": record(directory, files),
         **more,
     }
-    write_json(directory / "done" / f"{stage}.json", mark)
+    write_sealed(directory / "done" / f"{stage}.json", mark)
 
 
 def set_aside(directory: Path, names: Iterable[str] | None = None) -> Path | None:
@@ -253,7 +342,8 @@ def set_aside(directory: Path, names: Iterable[str] | None = None) -> Path | Non
     None: everything that there is, but the lock and what was set aside before.
     """
     if names is None:
-        names = {path.name for path in directory.glob("*")} - {".lock", "previous"}
+        names = {p.name for p in directory.glob("*") if not TEMPORARY.search(p.name)}
+        names -= {".lock", "previous"}
     existing = [name for name in names if (directory / name).exists()]
     if not existing:
         return None
@@ -261,6 +351,32 @@ def set_aside(directory: Path, names: Iterable[str] | None = None) -> Path | Non
     for name in existing:
         (aside / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(directory / name, aside / name)
+    return aside
+
+
+class Submission(NamedTuple):
+    """A SLURM submission of a task, and how often the task has been requeued since."""
+
+    id: str
+    restarts: int
+
+
+def archive_once(
+    directory: Path, stage: str, submission: Submission | None, names: Iterable[str] | None = None
+) -> Path | None:
+    """`set_aside` for --force, once for all restarts of a submission; returns where to, or None.
+
+    A restarted task finds in `done/` which points its first run set aside: it resumes these, and
+    sets the others aside. Without a submission each call does.
+    """
+    marker = directory / "done" / f"force_{stage}.json"
+    if submission and submission.restarts and marker.exists():
+        before = read_sealed(marker, "remove it", ["submission"])["submission"]
+        if before == submission.id:
+            return None
+    aside = set_aside(directory, names)
+    if submission:
+        write_sealed(marker, {"submission": submission.id})
     return aside
 
 

@@ -12,18 +12,26 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput
-from lib.prepared import MANIFEST, file_of, read_manifest, train_identity
+from lib.integrity import checksum, verify
+from lib.prepared import (
+    KEYS,
+    MANIFEST,
+    REMEDY,
+    file_of,
+    read_manifest,
+    recorded_splits,
+    train_identity,
+)
 from lib.runs import (
     check_writable,
-    checksum,
     locked,
-    read_json,
     read_jsonl,
+    read_sealed,
     refuse_change,
     replacing,
     set_aside,
-    write_json,
     write_jsonl,
+    write_sealed,
 )
 from lib.schema import Config
 from lib.settings import flatten
@@ -53,7 +61,7 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
         if isinstance(value, str) and (file := file_of(value)):
             now[f"{value} sha256"] = checksum(file)[:12]
     if (target / MANIFEST).exists() and not force:
-        manifest = read_json(target / MANIFEST)
+        manifest = read_sealed(target / MANIFEST, REMEDY, KEYS)
         refuse_change(target, "data", manifest["identity"], now)
         return manifest
     check_writable(study.directory)
@@ -61,19 +69,14 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
     with locked(study.directory, who), replacing(target) as temporary:
         temporary.mkdir()
         write_jsonl(temporary / "test.jsonl", made.rows["test"])
-        split = {
-            "file": "test.jsonl",
-            "rows": len(made.rows["test"]),
-            "sha256": checksum(temporary / "test.jsonl"),
-        }
         manifest = {
             "study": study.name,
             "task": task,
             "identity": now,
-            "splits": {"test": split},
+            **recorded_splits(temporary, {"test": made.rows["test"]}),
             "report": made.report,
         }
-        write_json(temporary / MANIFEST, manifest)
+        write_sealed(temporary / MANIFEST, manifest)
         if force:
             set_aside(study.directory, [target.name])
     return manifest
@@ -88,13 +91,17 @@ def manifest_of(study: Study, task: str) -> dict[str, Any]:
         raise BadInput(
             f"{path}: no data yet; run python -m stages.stage1_generate_datasets {study.path}"
         )
-    return read_json(path)
+    return read_sealed(path, REMEDY, KEYS)
 
 
 def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.Row]:
-    """The rows of a task's test split, in order; of a point those that it predicts."""
-    manifest_of(study, task)
-    rows = read_jsonl(directory(study, task) / "test.jsonl")
+    """The rows of a task's test split, in order; of a point those that it predicts.
+
+    Raises BadInput where they are not those that stage 1 wrote.
+    """
+    manifest, place = manifest_of(study, task), directory(study, task)
+    verify(place, manifest["files"], REMEDY, ["test.jsonl"])
+    rows = read_jsonl(place / "test.jsonl")
     return own_rows(task, rows, point.config)[: point.config.infer.rows] if point else rows
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lib.errors import BadInput
 from lib.grid import parse_indices
-from lib.runs import Busy, read_json, refusal, write_json
+from lib.runs import Busy, Submission, read_json, refusal, write_json
 from lib.study import Point, Study, load_study
 
 DEFAULT_STUDY = "configs/weighted_loss.yaml"
@@ -189,6 +189,15 @@ def who() -> str:
     """Who holds a lock: host, process and SLURM job."""
     job = os.environ.get("SLURM_JOB_ID")
     return f"{os.uname().nodename}, process {os.getpid()}" + (f", job {job}" if job else "")
+
+
+def submission() -> Submission | None:
+    """The SLURM submission that this task belongs to, the same after each requeue."""
+    job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID")
+    if not job:
+        return None
+    element = os.environ.get("SLURM_ARRAY_TASK_ID", "")
+    return Submission(f"{job}_{element}", int(os.environ.get("SLURM_RESTART_COUNT") or 0))
 
 
 def say(message: str) -> None:

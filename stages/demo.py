@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return code
     comparison = study.directory / "comparison"
     say("\n" + (comparison / "criteria.md").read_text(encoding="utf-8"))
-    names = read_json(comparison / "done" / "visualize.json")["identity"]["figures"]
+    names = read_json(comparison / "done" / "visualize.json")["figures"]
     say(f"done in {clock(time.monotonic() - start)}; figures in {comparison}/:")
     for name in names:
         say(f"  {name}.png")

@@ -13,8 +13,9 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
-from lib.checkpoints import check_adapter, check_directory
+from lib.checkpoints import check_adapter, check_directory, verify_model
 from lib.errors import BadInput
 from lib.grid import digest
 from lib.prepared import (
@@ -24,23 +25,41 @@ from lib.prepared import (
     split_size,
     train_identity,
     train_split,
+    verify_models,
 )
 from lib.provenance import provenance
+from lib.results import LOG, RECORDS, status
 from lib.runs import (
+    Busy,
+    archive_once,
     is_done,
     locked,
     mark_done,
     now,
     read_json,
     refuse_change,
-    set_aside,
     write_json,
+    write_sealed,
 )
 from lib.schema import OBJECTIVE_KIND
 from lib.study import Point, Study
 from lib.sweep import check_sweep
 from lib.training.steps import step_count
-from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say, who
+from stages.command import (
+    DONE,
+    STOPPED,
+    chosen_points,
+    each,
+    load,
+    parser,
+    run,
+    say,
+    submission,
+    who,
+)
+
+LOCKED = "LOSSGRID_LOCKED"  # set for ranks whose point is locked by the process that started them
+FILES = (LOG, *(f"{name}.json" for name in RECORDS), "config.json", "model")  # of a trained point
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,11 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(study: Study, point: Point, force: bool) -> int:
     """Train one point unless that is done; returns the exit code."""
     identity = train_identity(study, point)
-    if not force and (mark := is_done(point.directory, "train", identity)):
-        say(f"{point.name}: trained already ({mark['status']})")
+    if not force and is_trained(study, point, identity):
         return DONE
     settings, model = point.config.train, point.config.model
     check_directory(model.name)
+    verify_models(study, [point])
     if model.adapter:
         check_adapter(model)
     steps = 0 if model.adapter else step_count(settings, split_size(study, point))
@@ -65,29 +84,48 @@ def train(study: Study, point: Point, force: bool) -> int:
         check_sweep(study, point)
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
-    if settings.processes > 1 and rank is None and steps:
-        return _launch(study, point, force)
-    from lib.training.ranks import check_devices, leave
+    ranks = steps > 0 and settings.processes > 1 and rank is None
+    if not ranks:
+        from lib.training.ranks import check_devices, leave
 
-    if steps:
-        check_devices(settings, world)
-    with locked(point.directory, who()) if first else nullcontext():
-        if force and first and (aside := set_aside(point.directory)):
-            say(f"{point.name}: old results set aside in {aside}")
+        if steps:
+            check_devices(settings, world)
+    takes_lock = first and LOCKED not in os.environ
+    with locked(point.directory, who()) if takes_lock else nullcontext() as lock:
+        if lock:  # another task may have finished the point since it was looked at
+            if force and (aside := archive_once(point.directory, "train", submission())):
+                say(f"{point.name}: old results set aside in {aside}")
+            if is_trained(study, point, identity):
+                if rank is not None:  # the other ranks of torchrun wait for this one
+                    raise Busy(f"{point.name}: trained by another task just now")
+                return DONE
+        if ranks:
+            return _launch(study, point, lock)
         code = _train(study, point, identity, first, steps)
     leave()
     return code
 
 
-def _launch(study: Study, point: Point, force: bool) -> int:
-    """Start the ranks of a point as processes of their own."""
+def is_trained(study: Study, point: Point, identity: dict) -> bool:
+    """Whether the point is trained, which is then said. Raises BadInput where its model changed."""
+    mark = is_done(point.directory, "train", identity)
+    if mark is None:
+        return False
+    kept = (point.directory / "model").exists()
+    if mark["status"] == "done" and (kept or status(study, point) != "done"):
+        verify_model(point.directory)
+    removed = "" if kept or mark["status"] != "done" else "; model/ was removed since"
+    say(f"{point.name}: trained already ({mark['status']}{removed})")
+    return True
+
+
+def _launch(study: Study, point: Point, lock: Any) -> int:
+    """Start the ranks of a point as processes of their own, which keep its lock while they live."""
     from lib.training.launch import launch
 
-    if force:  # once, before there are ranks to do it twice
-        with locked(point.directory, who()):
-            set_aside(point.directory)
     words = ["-m", "stages.stage2_train", study.path, *study.words, "--index", str(point.index)]
-    return launch([sys.executable, *words], point.config.train.processes, os.environ, STOPPED)
+    environ = {**os.environ, LOCKED: "1"}
+    return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
 
 
 def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) -> int:
@@ -98,8 +136,13 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
                 f"{directory / 'checkpoints'}: found without the run's config.json, expected both: "
                 f"no run can go on from there; --force sets them aside"
             )
-        before = read_json(directory / "config.json")["identity"]
-        refuse_change(directory, "a checkpoint", before, identity)
+        before = read_json(directory / "config.json")
+        if not isinstance(before, dict) or not isinstance(before.get("identity"), dict):
+            raise BadInput(
+                f"{directory / 'config.json'}: no identity of a run, expected that of its "
+                f"checkpoints; --force sets both aside"
+            )
+        refuse_change(directory, "a checkpoint", before["identity"], identity)
     kind = OBJECTIVE_KIND[point.config.train.objective]
     from lib.training.class_data import classes_of
     from lib.training.loop import Outcome, remove_checkpoints, train_point
@@ -145,7 +188,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
         if kind == "pairs":
             write_loss_curves(study)
-        mark_done(directory, "train", identity, status=outcome.status, step=outcome.step)
+        mark_done(directory, "train", identity, FILES, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory, diverged=outcome.status == "diverged")
         why = f": {outcome.reason}" if outcome.reason else ""
         say(f"{point.name}: {outcome.status} after {outcome.step} steps{why}")
@@ -161,7 +204,7 @@ def write_loss_curves(study: Study) -> None:
         train, variant = point.config.train, point.values.get("variant", study.name)
         of_margin = "tau" if train.objective == "td_dpo" else "beta"
         trains[f"{variant} {of_margin}={getattr(train, of_margin):g}"] = train
-    write_json(study.directory / "tables" / "loss_curves.json", loss_curves(trains))
+    write_sealed(study.directory / "tables" / "loss_curves.json", loss_curves(trains))
 
 
 if __name__ == "__main__":

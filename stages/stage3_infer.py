@@ -15,16 +15,26 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 
 from lib import tasks
-from lib.checkpoints import check_directory
+from lib.checkpoints import check_directory, verify_model
 from lib.errors import BadInput, listed
-from lib.prediction import files_of, predict, predictor
-from lib.prepared import train_identity
-from lib.runs import is_done, locked, set_aside
+from lib.prediction import files_of, predict, predictor, read_answers
+from lib.prepared import train_identity, verify_models
+from lib.runs import archive_once, is_done, locked
 from lib.serving import Served
 from lib.study import Point, Study
 from lib.sweep import choose, is_due
 from lib.testsets import manifest_of, predict_identity, rows_of
-from stages.command import DONE, STOPPED, chosen_points, load, parser, run, say, who
+from stages.command import (
+    DONE,
+    STOPPED,
+    chosen_points,
+    load,
+    parser,
+    run,
+    say,
+    submission,
+    who,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,7 +71,10 @@ def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[],
     """Predict every task for each point, then score what there is to score; False where stopped."""
     served = Served(study)
     for point in filter(is_due, points):
+        verify_models(study, [point])
         with locked(point.directory, who()):
+            if not is_due(point):  # another task has chosen meanwhile
+                continue
             step = choose(study, point, served, stop)
         if step is None:
             return False
@@ -90,29 +103,43 @@ def predict_task(
     stop: Callable[[], bool],
 ) -> bool:
     """Predict one task for each point with one model in memory; False where `stop()` ended it."""
-    kind = "" if task == study.config.tasks[0] else f"{task}: "
-    ready = []
-    for point in points:
-        mark = study.named("infer", task)
-        if not force and is_done(point.directory, mark, predict_identity(study, point, task)):
-            say(f"{point.name}: {kind}predicted already")
-        else:
-            check_directory(point.directory / "model", f"{point.name}: model")
-            ready.append(point)
+    ready = [p for p in points if force or not is_predicted(study, task, p)]
+    for point in ready:
+        check_directory(point.directory / "model", f"{point.name}: model")
+        verify_model(point.directory)
+    verify_models(study, ready)
     # Without rows there is nothing to load a model for.
     model = predictor(study, task, served) if ready and rows_of(study, task) else None
+    mark = study.named("infer", task)
     for point in ready:
-        serving = model.serving(point) if model else nullcontext()
-        with locked(point.directory, who()), serving:
+        with locked(point.directory, who()):
             if force:
-                marks = (study.named("infer", task), f"judge_{task}", "evaluate")
-                old = [*files_of(study, task, point), *(f"done/{mark}.json" for mark in marks)]
-                set_aside(point.directory, old)
-            rows = predict(study, task, point, model, stop)
+                marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
+                old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]
+                archive_once(point.directory, mark, submission(), old)
+            if is_predicted(study, task, point):  # by another task, or before a restart
+                continue
+            with model.serving(point) if model else nullcontext():
+                rows = predict(study, task, point, model, stop)
         if rows is None:
             return False
-        say(f"{point.name}: {kind}{rows} rows predicted")
+        say(f"{point.name}: {label(study, task)}{rows} rows predicted")
     return True
+
+
+def is_predicted(study: Study, task: str, point: Point) -> bool:
+    """Whether a task's predictions are there, which is then said; BadInput where they changed."""
+    mark = study.named("infer", task)
+    if not is_done(point.directory, mark, predict_identity(study, point, task)):
+        return False
+    read_answers(study, task, point)
+    say(f"{point.name}: {label(study, task)}predicted already")
+    return True
+
+
+def label(study: Study, task: str) -> str:
+    """How lines about a task begin; the first task needs no name."""
+    return "" if task == study.config.tasks[0] else f"{task}: "
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ predictions is refused by name unless --allow-missing is given; a diverged point
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,16 @@ from lib import tasks
 from lib.errors import BadInput, listed
 from lib.grid import digest
 from lib.progress import tracked
-from lib.results import as_csv, inputs_of, read_point, status, write_table
-from lib.runs import check_writable, done_mark, mark_done, write_json, write_text
+from lib.results import (
+    as_csv,
+    inputs_of,
+    read_metrics,
+    read_point,
+    status,
+    table_file,
+    write_table,
+)
+from lib.runs import check_writable, done_mark, mark_done, verify_done, write_json, write_text
 from lib.study import Point, Study
 from lib.testsets import own_rows, rows_of
 from stages.command import DONE, load, parser, run, say
@@ -69,34 +77,37 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     """Write the metrics of the points, and to `comparison` what they say together."""
     names, settings = study.config.tasks, study.config.evaluate
     inputs = {point.name: inputs_of(study, point) for point in points}
-    mark = done_mark(comparison, "evaluate") if comparison else None
-    if mark and mark["hash"] == digest(inputs) and not force:
+    if comparison and not force and is_whole(comparison, inputs):
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     check_writable(study.directory)
     # All are read, measured, and refused where they are not whole, before anything is written.
     rows = {task: rows_of(study, task) for task in names}
-    results = [[read_point(study, p, task, rows[task]) for task in names] for p in points]
-    measured: list[tuple[Point, dict[str, Any], bool]] = []
+    results = [
+        [read_point(study, point, task, rows[task], metrics=False) for task in names]
+        for point in points
+    ]
+    measured: list[tuple[Point, dict[str, Any]]] = []
     for point, of_point in tracked(zip(points, results, strict=True), len(points), "evaluate",
                                    "point"):  # fmt: skip
-        before = done_mark(point.directory, "evaluate")
-        same = before is not None and before["hash"] == digest(inputs[point.name]) and not force
+        same = not force and is_whole(point.directory, inputs[point.name])
         fresh = {}
         for task, result in zip(names, of_point, strict=True):
             if result.predictions is None:
-                result.metrics = None
-            elif not same or result.metrics is None:
+                continue
+            result.metrics = read_metrics(study, point, task) if same else None
+            if result.metrics is None:
                 wanted = own_rows(task, rows[task], point.config)[: point.config.infer.rows]
                 result.metrics = fresh[task] = measure(study, point, task, wanted, result)
         first, *others = of_point
         first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}
-        measured.append((point, fresh, same))
-    for point, fresh, same in measured:
+        measured.append((point, fresh))
+    for point, fresh in measured:
+        files = {task: f"{study.named('metrics', task)}.json" for task in names}
         for task, metrics in fresh.items():
-            write_json(point.directory / f"{study.named('metrics', task)}.json", metrics)
-        if inputs[point.name]["status"] == "done" and not same:
-            mark_done(point.directory, "evaluate", inputs[point.name])
+            write_json(point.directory / files[task], metrics)
+        if inputs[point.name]["status"] == "done" and fresh:
+            mark_done(point.directory, "evaluate", inputs[point.name], files.values())
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
@@ -108,9 +119,26 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     for name, table in made.files.items():
         write_table(comparison, name, table)
     write_text(comparison / "criteria.md", made.criteria)
-    mark_done(comparison, "evaluate", inputs)
+    written = ["aggregated_metrics.json", "aggregated_metrics.csv", "criteria.md"]
+    mark_done(comparison, "evaluate", inputs, [*written, *map(table_file, made.files)])
     say(f"comparison: {comparison / 'aggregated_metrics.csv'}")
     say(f"criteria: {comparison / 'criteria.md'}")
+
+
+def is_whole(directory: Path, inputs: Mapping[str, Any]) -> bool:
+    """Whether stage 4 has measured these inputs and its files are as it wrote them.
+
+    Where they are not it measures anew: nothing is lost by that but seconds.
+    """
+    try:
+        mark = done_mark(directory, "evaluate")
+        if mark is None or mark["hash"] != digest(inputs):
+            return False
+        verify_done(directory, "evaluate")
+    except BadInput as error:
+        say(f"measured again: {error}")
+        return False
+    return True
 
 
 def measure(

@@ -10,13 +10,16 @@ all of it. Reads what stage 4 wrote.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
+from lib.grid import digest
+from lib.integrity import verify
 from lib.progress import progress
 from lib.results import inputs_of, read_point
-from lib.runs import done_mark, mark_done, read_json, write_text
+from lib.runs import done_mark, mark_done, read_json, read_sealed, verify_done, write_text
 from lib.study import Point, Study, flatten
 from lib.testsets import rows_of
 from stages.command import DONE, load, parser, run, say
@@ -33,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                        f"{study.path}")  # fmt: skip
     points = list(study.points())
     check_evaluated(study, points, evaluated["identity"])
-    drawn = done_mark(comparison, "visualize")
-    if drawn and drawn["evaluated"] == evaluated["hash"] and not args.force:
+    verify(comparison, evaluated["files"], f"run python -m stages.stage4_evaluate {study.path}")
+    if not args.force and is_drawn(comparison, evaluated["hash"]):
         say(f"drawn already: {comparison}")
         return DONE
     from lib.figures import save
@@ -50,18 +53,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             for result in of_point.values():
                 result.others = others
             results.append(of_point[kinds[0]])
-            mark = done_mark(point.directory, "visualize")
             key = evaluated["identity"].get(point.name)
-            if args.force or mark is None or mark["identity"] != key:
+            if args.force or not is_drawn(point.directory, digest(key)):
+                topics = []
                 for task, result in of_point.items():
                     for topic, figure in figures[task].point_figures(result, settings):
                         save(figure, point.directory / f"{point.name}_{topic}")
+                        topics.append(f"{point.name}_{topic}")
                 if point.directory.exists():
-                    mark_done(point.directory, "visualize", key)
+                    mark_done(point.directory, "visualize", key, files_of(topics))
             shown.update(count)
         tables = read_json(comparison / "aggregated_metrics.json")
         # What training has left for figures, such as curves of the functions that trained.
-        tables |= {p.stem: read_json(p) for p in (study.directory / "tables").glob("*.json")}
+        for path in (study.directory / "tables").glob("*.json"):
+            tables[path.stem] = read_sealed(path, "remove it and run a point of stage 2 again")
         names = []
         for task in kinds:
             for topic, figure in figures[task].comparison_figures(results, tables, settings):
@@ -69,11 +74,29 @@ def main(argv: Sequence[str] | None = None) -> int:
                 names.append(f"comparison_{topic}")
         shown.update(len(points) + 1)
     write_report(study, points, names)
-    mark_done(comparison, "visualize", {"figures": names}, evaluated=evaluated["hash"])
+    mark_done(comparison, "visualize", evaluated["identity"], files_of(names), figures=names)
     for name in names:
         say(f"figure: {comparison / name}.pdf")
     say(f"report: {study.directory / 'report.html'}")
     return DONE
+
+
+def files_of(names: Sequence[str]) -> list[str]:
+    """The files of figures."""
+    return [f"{name}.{ending}" for name in names for ending in ("pdf", "png")]
+
+
+def is_drawn(directory: Path, evaluated: str) -> bool:
+    """Whether the figures of what stage 4 left, whose hash is `evaluated`, are all there."""
+    try:
+        mark = done_mark(directory, "visualize")
+        if mark is None or mark["hash"] != evaluated:
+            return False
+        verify_done(directory, "visualize")
+    except BadInput as error:
+        say(f"drawn again: {error}")
+        return False
+    return True
 
 
 def write_report(study: Study, points: Sequence[Point], figures: Sequence[str]) -> None:

@@ -257,7 +257,9 @@ def fake() -> SimpleNamespace:
 
     def trained(study: Any, point: Any, how: str = "done") -> None:
         write_jsonl(point.directory / "train.jsonl", [{"step": 1, "loss": 0.7}])
-        mark_done(point.directory, "train", train_identity(study, point), status=how, step=1)
+        files = ["train.jsonl", "model"]
+        mark_done(point.directory, "train", train_identity(study, point), files,
+                  status=how, step=1)  # fmt: skip
 
     def predicted(study: Any, point: Any, output: str = r"\boxed{Accept}") -> None:
         made = [
@@ -266,7 +268,7 @@ def fake() -> SimpleNamespace:
         ]
         write_jsonl(point.directory / "predictions.jsonl", made)
         mark_done(point.directory, "infer", predict_identity(study, point, study.config.tasks[0]),
-                  rows=len(made))  # fmt: skip
+                  ["predictions.jsonl"], rows=len(made))  # fmt: skip
 
     return SimpleNamespace(trained=trained, predicted=predicted)
 

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 from lib import judged
-from lib.judged import check_local, unjudged, write_judged, write_judgments
+from lib.judged import check_local, unjudged, write_judgments
 from lib.local_judge import Missing
 
 ROWS = [{"id": "a", "judgments": []}]
@@ -32,15 +32,15 @@ def left(points, judge="j", **settings):
 
 def test_whole_judgments_of_the_same_judge_are_not_asked_again(points) -> None:
     assert left(points) == ["p", "q"]
-    write_judged(points[0], "task", {"answers": "p", **JUDGE}, ROWS)
+    write_judgments(points[0], "task", {"answers": "p", **JUDGE}, ROWS)
     assert left(points) == ["q"]
     assert left(points, "another judge") == ["p", "q"]
     assert left(points, kind="another") == ["p", "q"]
 
 
 def test_judgments_in_part_or_lost_are_asked_again(points) -> None:
-    write_judgments(points[0], "task", ROWS)
-    write_judged(points[1], "task", {"answers": "q", **JUDGE}, ROWS)
+    write_judgments(points[0], "task", {"answers": "p", **JUDGE}, ROWS, whole=False)
+    write_judgments(points[1], "task", {"answers": "q", **JUDGE}, ROWS)
     assert left(points) == ["p"]
     (points[1].directory / "judgments_task.jsonl").unlink()
     assert left(points) == ["p", "q"]
@@ -58,7 +58,7 @@ def test_a_judge_is_opened_only_where_answers_are_left(points, monkeypatch) -> N
     check_local(study, "task", points, absent)
     assert opened == ["m"]
     for point in points:
-        write_judged(point, "task", {}, ROWS)
+        write_judgments(point, "task", {}, ROWS)
     check_local(study, "task", points, absent)
     assert opened == ["m"]
     study.config.judge.model = None

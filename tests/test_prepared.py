@@ -17,6 +17,7 @@ from lib.encoding import (
     prompt_hash,
 )
 from lib.errors import BadInput
+from lib.integrity import checksum
 from lib.prepared import (
     data_identity,
     encoded_split,
@@ -27,7 +28,7 @@ from lib.prepared import (
     train_identity,
     train_split,
 )
-from lib.runs import Busy, checksum, locked, read_jsonl
+from lib.runs import Busy, locked, read_jsonl
 from lib.study import load_study
 from lib.tasks.decision import data as task
 from lib.testsets import predict_identity, rows_of
@@ -161,7 +162,7 @@ def test_a_forced_build_that_fails_leaves_the_old_data(prepared_study, snapshot,
     def fail(*_) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepared, "write_json", fail)
+    monkeypatch.setattr(prepared, "write_sealed", fail)
     with pytest.raises(BadInput, match="data: cannot be written: No space left on device"):
         prepare(study, force=True)
     after = snapshot(study.directory)
@@ -441,7 +442,7 @@ def test_prompts_of_another_rendering_are_named(of_renderings: str) -> None:
     point = other.point(0)
     changed = point.config.data.model_copy(update={"system": "twice"})
     moved = replace(point, config=point.config.model_copy(update={"data": changed}))
-    with pytest.raises(BadInput, match="test-twice: no such prompts for baseline_gamma1; run st"):
+    with pytest.raises(BadInput, match="test-twice: no checksum was recorded of it; run stage 1"):
         encoded_test(study, moved)
 
 

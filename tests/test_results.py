@@ -103,16 +103,23 @@ def test_a_point_is_read_with_what_it_has(prepared_study: str, fake) -> None:
     empty = read()
     assert empty.status == "missing"
     assert empty.train_log is empty.predictions is empty.metrics is None
-    fake.trained(study, point)
+    write_jsonl(point.directory / "train.jsonl", [{"step": 1, "loss": 0.7}])
     with (point.directory / "train.jsonl").open("a") as file:
         file.write('{"step": 2, "lo')  # cut by a kill
-    assert read().status == "trained"
     assert [row["step"] for row in read().train_log] == [1]
+    assert read().status == "missing"
+    fake.trained(study, point)
+    assert read().status == "trained"
     fake.predicted(study, point)
     assert read().status == "done"
     assert [row["prediction"] for row in read().predictions] == ["accept"] * len(rows)
     write_json(point.directory / "metrics.json", {"rows": 8})
+    assert read().metrics is None  # nothing vouches for them
+    mark_done(point.directory, "evaluate", {}, ["metrics.json"])
     assert read().metrics == {"rows": 8}
+    write_json(point.directory / "metrics.json", {"rows": 9})
+    with pytest.raises(BadInput, match="metrics.json: changed since it was written: .*stage 4"):
+        read()
 
 
 def test_a_diverged_point_is_a_result_without_predictions(prepared_study: str, fake) -> None:
@@ -130,14 +137,14 @@ def test_a_point_of_a_few_test_rows_is_partial(prepared_study: str, fake) -> Non
     fake.trained(study, point)
     made = [prediction(row["id"]) for row in rows[:3]]
     write_jsonl(point.directory / "predictions.jsonl", made)
-    mark_done(point.directory, "infer", predict_identity(study, point, "decision"))
+    files = ["predictions.jsonl"]
+    mark_done(point.directory, "infer", predict_identity(study, point, "decision"), files)
     result = read_point(study, point, "decision", rows)
     assert (result.status, len(result.predictions)) == ("partial", 3)
     assert status(study, point) == "done"
     whole = load_study(prepared_study, [f"infer.rows={len(rows)}"])
-    mark_done(
-        point.directory, "infer", predict_identity(whole, point := whole.point(0), "decision")
-    )
+    point = whole.point(0)
+    mark_done(point.directory, "infer", predict_identity(whole, point, "decision"), files)
     with pytest.raises(BadInput, match="5 of 8 test ids missing"):
         read_point(whole, point, "decision", rows)
 
@@ -165,18 +172,19 @@ def test_a_point_is_done_without_what_is_skipped(two_tasks) -> None:
     second = read_point(study, point, "mt_bench", rows_of(study, "mt_bench"))
     assert (first.status, len(first.predictions)) == ("done", 8)
     assert (second.status, second.predictions, second.metrics) == ("skipped", None, None)
-    assert set(inputs_of(study, point)) >= {"predictions", "log"}
+    assert set(inputs_of(study, point)) >= {"predictions", "train.jsonl", "analysis"}
     assert "predictions_mt_bench" not in inputs_of(study, point)
 
 
 def test_results_of_a_skipped_task_count_where_they_fit(two_tasks, prepared_study, fake) -> None:
     study = two_tasks("skip=[decision]")
     point = study.point(1)
-    mark_done(point.directory, "infer_mt_bench", predict_identity(study, point, "mt_bench"))
     write_jsonl(
         point.directory / "predictions_mt_bench.jsonl",
         [{"id": row["id"], "outputs": ["a", "b"]} for row in rows_of(study, "mt_bench")],
     )
+    identified = predict_identity(study, point, "mt_bench")
+    mark_done(point.directory, "infer_mt_bench", identified, ["predictions_mt_bench.jsonl"])
     rows = rows_of(study, "decision")
     assert read_point(study, point, "decision", rows).status == "done"
     write_json(point.directory / "metrics.json", {"rows": 8})
@@ -186,7 +194,7 @@ def test_results_of_a_skipped_task_count_where_they_fit(two_tasks, prepared_stud
     # Of the skipped task alone, predictions that do not fit are as none.
     other_point = other.point(1)
     identified = predict_identity(other, other_point, "mt_bench")
-    mark_done(other_point.directory, "infer_mt_bench", identified)
+    mark_done(other_point.directory, "infer_mt_bench", identified, [])
     result = read_point(other, other_point, "decision", rows)
     assert (result.status, result.predictions, result.metrics) == ("skipped", None, None)
 
@@ -224,7 +232,7 @@ def test_predictions_that_went_missing_are_named(prepared_study: str, fake) -> N
     fake.trained(study, point)
     fake.predicted(study, point)
     (point.directory / "predictions.jsonl").unlink()
-    with pytest.raises(BadInput, match="predictions.jsonl: missing, though stage 3 finished"):
+    with pytest.raises(BadInput, match="predictions.jsonl: missing, though it was finished"):
         inputs_of(study, point)
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from lib import runs
 from lib.errors import BadInput
+from lib.integrity import checksum
 from lib.runs import (
     Busy,
-    checksum,
     done_mark,
     is_done,
     locked,
@@ -134,14 +134,50 @@ def test_a_directory_comes_back_when_its_replacement_cannot_be_named(
     assert snapshot(tmp_path) == before
 
 
-def test_what_a_killed_process_left_is_no_hindrance(tmp_path: Path) -> None:
-    with replacing(tmp_path / "d") as temporary:
-        name = temporary.name
-        temporary.mkdir()
-    (tmp_path / name).mkdir()  # a container gives the next process the same number
-    (tmp_path / name / "half").write_text("half")
-    write_directory(tmp_path / "d")
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.txt", "b.bin", "d"]
+def test_what_a_killed_process_left_goes_with_the_next_lock(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "sweep"):
+        (place / ".model.0123456789ab.tmp").mkdir(parents=True)
+        (place / ".model.0123456789ab.tmp" / "half").write_text("half")
+    fresh, stale = (tmp_path / f".{n}.json.0123456789ab.tmp" for n in ("fresh", "stale"))
+    for path in (fresh, stale):
+        path.write_text("{")
+    os.utime(stale, (1, 1))
+    (tmp_path / ".mine.tmp").write_text("not ours")
+    with locked(tmp_path, "test"):
+        left = sorted(p.name for p in tmp_path.rglob("*"))
+    assert left == [".fresh.json.0123456789ab.tmp", ".lock", ".mine.tmp", "sweep"]
+
+
+def test_a_directory_that_a_kill_left_moved_away_comes_back(tmp_path: Path) -> None:
+    for name in ("lost", "there"):
+        write_directory(tmp_path / f".{name}.0123456789ab.old")
+    write_directory(tmp_path / "there", size=20)
+    with locked(tmp_path, "test"):
+        pass
+    assert sorted(p.name for p in tmp_path.glob("*")) == [".lock", "lost", "there"]
+    assert (tmp_path / "lost" / "b.bin").stat().st_size == 10
+    assert (tmp_path / "there" / "b.bin").stat().st_size == 20
+
+
+def test_processes_of_one_host_name_and_number_write_beside_each_other(tmp_path: Path) -> None:
+    with replacing(tmp_path / "x") as one, replacing(tmp_path / "x") as other:
+        one.write_text("1")
+        other.write_text("2")
+    assert one != other
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+
+
+def test_files_get_the_mode_that_the_umask_asks_for(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        with replacing(tmp_path / "d") as temporary:
+            temporary.mkdir()
+            (temporary / "w").write_text("1")
+            (temporary / "w").chmod(0o600)  # as safetensors makes them
+    finally:
+        os.umask(before)
+    assert (tmp_path / "d" / "w").stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "d").stat().st_mode & 0o777 == 0o750
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -317,7 +353,7 @@ def test_a_lock_that_cannot_be_had_is_bad_input(tmp_path: Path, monkeypatch) -> 
 def test_a_stage_is_done_once_it_is_marked(tmp_path: Path) -> None:
     now = {"train.gamma": 2.0, "model.name": "x"}
     assert done_mark(tmp_path, "train") is is_done(tmp_path, "train", now) is None
-    mark_done(tmp_path, "train", now, status="done")
+    mark_done(tmp_path, "train", now, [], status="done")
     mark = is_done(tmp_path, "train", dict(reversed(now.items())))
     assert (mark["status"], mark["identity"], mark["stage"]) == ("done", now, "train")
     assert done_mark(tmp_path, "infer") is None
@@ -325,7 +361,7 @@ def test_a_stage_is_done_once_it_is_marked(tmp_path: Path) -> None:
 
 def test_another_config_is_refused_by_the_keys_that_changed(tmp_path: Path) -> None:
     before = {"train.gamma": 2.0, "train.seed": 1, "model.name": "x", "gone": True}
-    mark_done(tmp_path, "train", before)
+    mark_done(tmp_path, "train", before, [])
     now = {"train.gamma": 4.0, "train.seed": 1, "model.name": "x", "fresh": [1]}
     with pytest.raises(BadInput) as refused:
         is_done(tmp_path, "train", now)
@@ -350,8 +386,8 @@ def test_many_changed_keys_are_counted(tmp_path: Path) -> None:
 def test_old_results_are_set_aside_and_kept(tmp_path: Path, snapshot) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "w").write_text("1")
-    mark_done(tmp_path, "infer", {})
-    mark_done(tmp_path, "train", {})
+    mark_done(tmp_path, "infer", {}, [])
+    mark_done(tmp_path, "train", {}, ["model"])
     assert set_aside(tmp_path, ["nothing"]) is None
     first = set_aside(tmp_path, ["model", "done/infer.json", "nothing"])
     assert first.parent == tmp_path / "previous"
@@ -366,7 +402,7 @@ def test_old_results_are_set_aside_and_kept(tmp_path: Path, snapshot) -> None:
 
 
 def test_a_key_that_is_null_says_what_a_missing_one_says(tmp_path: Path) -> None:
-    mark_done(tmp_path, "train", {"a": 1})
+    mark_done(tmp_path, "train", {"a": 1}, [])
     assert is_done(tmp_path, "train", {"a": 1, "new": None})
     assert unchanged({"a": None}, {})
     assert unchanged({}, {"a": None})

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from lib import tasks
-from lib.prepared import encoded_split, read_manifest
-from lib.runs import read_jsonl
+from lib.prepared import encoded_split, read_manifest, read_split
 from lib.schema import Train
 from lib.study import Point, Study
 from lib.testsets import own_rows
@@ -41,7 +40,7 @@ def classes_of(study: Study, point: Point) -> Classes:
 
 def own_encoded(study: Study, point: Point, split: str) -> list[dict[str, Any]]:
     """The encoded rows of `test` or `validation` that concern a point, in order."""
-    rows = read_jsonl(study.directory / "data" / f"{split}.jsonl")
+    rows = read_split(study, split)
     own = {row["id"] for row in own_rows(study.config.tasks[0], rows, point.config)}
     return [row for row in encoded_split(study, split).to_list() if row["id"] in own]
 

@@ -14,17 +14,23 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from typing import IO
 
 GRACE = 30.0  # seconds that ranks get to end once one of them has failed
 
 
 def launch(
-    command: Sequence[str], processes: int, environ: Mapping[str, str], resumable: int
+    command: Sequence[str],
+    processes: int,
+    environ: Mapping[str, str],
+    resumable: int,
+    lock: IO | None = None,
 ) -> int:
     """Run `command` as ranks 0 … processes − 1 of one host; returns the exit code.
 
     `resumable`: the code that says "stopped on request", and which all ranks end with together.
     Any other code above 0 is a failure: the ranks left are ended, and it is returned.
+    lock: a locked file, which stays locked as long as any rank lives, also after this process.
     """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -45,7 +51,8 @@ def launch(
             **environ,
             **{k: str(v) for k, v in placed.items()},
         }
-        ranks.append(subprocess.Popen(list(command), env=env))
+        held = (lock.fileno(),) if lock else ()
+        ranks.append(subprocess.Popen(list(command), env=env, pass_fds=held))
 
     def pass_on(number: int, _frame: object) -> None:
         for rank in ranks:

@@ -12,6 +12,7 @@ import pytest
 from lib.prepared import train_identity
 from lib.runs import locked, mark_done, read_jsonl, write_json, write_jsonl
 from lib.study import load_study
+from tests.vouch import vouch
 
 DATA, TRAIN, INFER, EVALUATE, VISUALIZE = STAGES = (
     "stage1_generate_datasets",
@@ -336,6 +337,7 @@ def test_figures_of_another_evaluation_are_not_drawn(refuses, predicted, run_sta
 def test_predictions_that_are_not_whole(refuses, predicted, spoil, said) -> None:
     path = load_study(predicted).point(2).directory / "predictions.jsonl"  # the last to be read
     write_jsonl(path, spoil(read_jsonl(path)))
+    vouch(path.parent, "infer")
     line = refuses(EVALUATE, predicted, said=said)
     assert line.startswith(f"error: {path}: ")
 
@@ -355,7 +357,7 @@ def test_points_that_are_not_trained_are_named(refuses, prepared_study) -> None:
 def test_predictions_stay_where_the_new_ones_cannot_be_made(refuses, predicted) -> None:
     # --force must not set anything aside before it is known that all can be done.
     study = load_study(predicted)
-    mark_done(study.point(1).directory, "train", {"train.seed": 1}, status="done", step=1)
+    mark_done(study.point(1).directory, "train", {"train.seed": 1}, [], status="done", step=1)
     said = "accept_gamma2: train holds results of another config"
     refuses(INFER, predicted, "--index", "0-1", "--force", said=said)
 

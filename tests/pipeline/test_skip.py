@@ -29,7 +29,8 @@ def answer_questions(study, points) -> None:
     for point in points:
         rows = [{"id": row["id"], "outputs": ["a", "b"]} for row in rows_of(study, "mt_bench")]
         write_jsonl(point.directory / "predictions_mt_bench.jsonl", rows)
-        mark_done(point.directory, "infer_mt_bench", predict_identity(study, point, "mt_bench"))
+        identity, files = predict_identity(study, point, "mt_bench"), ["predictions_mt_bench.jsonl"]
+        mark_done(point.directory, "infer_mt_bench", identity, files)
 
 
 def test_evaluation_and_figures_without_the_second_task(study, run_stage) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lib.errors import BadInput
-from lib.runs import checksum
+from lib.integrity import checksum
 from lib.sources import is_file
 from lib.tasks import Row
 from lib.tasks.decision import sources, synthetic

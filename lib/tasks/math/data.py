@@ -22,7 +22,7 @@ from typing import Any
 
 from lib.errors import BadInput
 from lib.grid import digest
-from lib.runs import checksum
+from lib.integrity import checksum
 from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
 from lib.tasks.math import synthetic

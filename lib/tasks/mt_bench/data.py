@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.integrity import checksum
 from lib.rows import evenly
-from lib.runs import checksum
 from lib.sources import read_named
 from lib.tasks import Row, Splits
 from lib.tasks.mt_bench import sample

@@ -8,7 +8,7 @@ from typing import Any
 
 from lib.errors import BadInput, listed
 from lib.judge import open_judge, read_key
-from lib.judged import unjudged, write_judged, write_judgments
+from lib.judged import unjudged, write_judgments
 from lib.study import Point, Study
 from lib.tasks import Row
 from lib.tasks.mt_bench.judging import Prompts, identify, judge_messages, rating_of, read_prompts
@@ -56,11 +56,11 @@ def score(
         own = list(islice(judged, len(made)))
         reasons = [j["error"] for row in own for j in row["judgments"] if j["raw"] is None]
         if reasons:
-            write_judgments(point, task, own)
+            write_judgments(point, task, identity, own, whole=False)
             why = listed(dict.fromkeys(reasons), 3)
             say(f"{point.name}: {task}: {len(reasons)} of {2 * len(own)} turns unrated ({why})")
         else:
-            write_judged(point, task, identity, own)
+            write_judgments(point, task, identity, own)
             unread = sum(not j["parsed"] for row in own for j in row["judgments"])
             more = f", {unread} of them without a rating in 1 to 10" if unread else ""
             say(f"{point.name}: {task}: {2 * len(own)} turns judged{more}")

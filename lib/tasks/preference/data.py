@@ -22,7 +22,7 @@ from jinja2 import TemplateError
 
 from lib.errors import BadInput, listed, nearest
 from lib.grid import digest
-from lib.runs import checksum
+from lib.integrity import checksum
 from lib.sources import Placed, is_file, read_placed
 from lib.tasks import Message, Row, Splits
 from lib.tasks.preference import synthetic

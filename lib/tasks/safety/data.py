@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.integrity import checksum
 from lib.rows import evenly
-from lib.runs import checksum
 from lib.sources import SUFFIXES, guess_column, read_placed
 from lib.tasks import Message, Row, Splits
 from lib.tasks.safety import sample

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from lib.judged import Unjudged, check_local, unjudged, write_judged
+from lib.judged import Unjudged, check_local, unjudged, write_judgments
 from lib.local_judge import Missing
 from lib.progress import progress
 from lib.study import Point, Study
@@ -105,7 +105,7 @@ def _judge_all(
                 ]
                 done += len(found)
                 shown.update(done)
-            write_judged(point, task, identity, judged)
+            write_judgments(point, task, identity, judged)
             lost = sum(row["judgments"][0]["verdict"] is None for row in judged)
             say(f"{point.name}: {task}: {len(judged) - lost} of {len(judged)} answers judged")
     return True

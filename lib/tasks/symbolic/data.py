@@ -27,8 +27,8 @@ from typing import Any
 
 from lib.errors import BadInput, listed
 from lib.grid import digest
+from lib.integrity import checksum
 from lib.rows import evenly
-from lib.runs import checksum
 from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
 from lib.tasks.math.duplicates import near_duplicates

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lib.judged import Unjudged, check_local, unjudged, write_judged
+from lib.judged import Unjudged, check_local, unjudged, write_judgments
 from lib.local_judge import Local, Missing
 from lib.progress import progress
 from lib.rewards import RewardModel, open_reward
@@ -96,7 +96,7 @@ def _reward_all(
                 }
                 for m in made
             ]
-            write_judged(point, task, identity, judged)
+            write_judgments(point, task, identity, judged)
             lost = sum(known[pair] is None for pair in pairs)
             say(f"{point.name}: {task}: {len(pairs) - lost} of {len(pairs)} answers rewarded")
     finally:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from lib.errors import BadInput
-from lib.runs import checksum
+from lib.integrity import checksum
 from lib.tasks.decision import data as decision
 from lib.tasks.decision import sources
 from lib.tasks.decision.schema import Data

@@ -193,7 +193,7 @@ def test_a_judge_that_cannot_be_asked_is_told_before_any_answer(
     assert engines == []
     assert not (point.directory / "predictions.jsonl").exists()
     # Nor is a judge asked for that has judged already.
-    mark_done(point.directory, "judge_safety", {})
+    mark_done(point.directory, "judge_safety", {}, [])
     check(load_study(path), "safety", [point], {})
 
 

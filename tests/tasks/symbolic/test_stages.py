@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from lib.integrity import checksum
+from lib.judged import write_judgments
 from lib.runs import mark_done, read_json, read_jsonl, write_jsonl
 from lib.tasks.symbolic.failures import WORDS
 from lib.testsets import predict_identity, rows_of
@@ -31,8 +33,10 @@ def predict(study, rewards=True, spoil=None):
                 "judge": "a/judge", "revision": None}})  # fmt: skip
         write_jsonl(point.directory / "predictions.jsonl", made)
         if rewards:
-            write_jsonl(point.directory / "judgments_symbolic.jsonl", judged)
-        mark_done(point.directory, "infer", predict_identity(study, point, "symbolic"))
+            answers = {"answers": checksum(point.directory / "predictions.jsonl")[:12]}
+            write_judgments(point, "symbolic", answers, judged)
+        files = ["predictions.jsonl"]
+        mark_done(point.directory, "infer", predict_identity(study, point, "symbolic"), files)
     return rows
 
 
