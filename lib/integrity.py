@@ -69,8 +69,9 @@ def verify(
     names: files or directories below `directory` to look at, None: all that is recorded. Each has
     to be in the record, and a recorded directory must hold no other file.
     """
-    wanted = sorted(recorded) if names is None else list(dict.fromkeys(names))
-    for name in wanted:
+    if names is None:
+        names = {path.partition("/")[0] for path in recorded}
+    for name in sorted(set(names)):
         inside = [path for path in recorded if path == name or path.startswith(f"{name}/")]
         if not inside:
             raise BadInput(f"{directory / name}: no checksum was recorded of it; {remedy}")

@@ -91,7 +91,7 @@ def remove_leftovers(directory: Path) -> None:
     """
     for place in (directory, *(directory / name for name in WRITTEN_UNDER_LOCK)):
         for old in place.glob(".*.old"):
-            path = place / TEMPORARY.sub("", old.name)
+            path = place / TEMPORARY.sub("", old.name.removeprefix("."))
             if TEMPORARY.search(old.name) and not path.exists():
                 os.replace(old, path)
         for path in place.glob(".*"):
@@ -248,10 +248,14 @@ def read_sealed(path: Path, remedy: str, keys: Iterable[str] = ()) -> dict[str, 
     keys: those that it must have.
     """
     try:
-        content = unseal(read_json(path))
+        content = unseal(json.loads(path.read_bytes()))
         if missing := [key for key in keys if key not in content]:
             raise ValueError(f"no key {missing[0]!r}")
-    except ValueError as error:
+    except FileNotFoundError:
+        raise BadInput(f"{path}: no such file; {remedy}") from None
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
+    except ValueError as error:  # of JSON and Unicode too
         raise BadInput(f"{path}: changed since it was written: {error}; {remedy}") from None
     return content
 
@@ -361,22 +365,25 @@ class Submission(NamedTuple):
     restarts: int
 
 
-def archive_once(
-    directory: Path, stage: str, submission: Submission | None, names: Iterable[str] | None = None
-) -> Path | None:
-    """`set_aside` for --force, once for all restarts of a submission; returns where to, or None.
+def is_archived(directory: Path, stage: str, submission: Submission | None) -> bool:
+    """Whether an earlier run of this submission has set the old results aside, for --force.
 
-    A restarted task finds in `done/` which points its first run set aside: it resumes these, and
-    sets the others aside. Without a submission each call does.
+    A restarted task resumes the points of which that is so, and redoes the others. Without a
+    submission each call is asked anew.
     """
     marker = directory / "done" / f"force_{stage}.json"
-    if submission and submission.restarts and marker.exists():
-        before = read_sealed(marker, "remove it", ["submission"])["submission"]
-        if before == submission.id:
-            return None
+    if not (submission and submission.restarts and marker.exists()):
+        return False
+    return read_sealed(marker, "remove it", ["submission"])["submission"] == submission.id
+
+
+def archive(
+    directory: Path, stage: str, submission: Submission | None, names: Iterable[str] | None = None
+) -> Path | None:
+    """`set_aside` for --force, and take note of the submission that did it."""
     aside = set_aside(directory, names)
     if submission:
-        write_sealed(marker, {"submission": submission.id})
+        write_sealed(directory / "done" / f"force_{stage}.json", {"submission": submission.id})
     return aside
 
 

@@ -31,7 +31,8 @@ from lib.provenance import provenance
 from lib.results import LOG, RECORDS, status
 from lib.runs import (
     Busy,
-    archive_once,
+    archive,
+    is_archived,
     is_done,
     locked,
     mark_done,
@@ -93,7 +94,8 @@ def train(study: Study, point: Point, force: bool) -> int:
     takes_lock = first and LOCKED not in os.environ
     with locked(point.directory, who()) if takes_lock else nullcontext() as lock:
         if lock:  # another task may have finished the point since it was looked at
-            if force and (aside := archive_once(point.directory, "train", submission())):
+            again = force and not is_archived(point.directory, "train", submission())
+            if again and (aside := archive(point.directory, "train", submission())):
                 say(f"{point.name}: old results set aside in {aside}")
             if is_trained(study, point, identity):
                 if rank is not None:  # the other ranks of torchrun wait for this one

@@ -19,7 +19,7 @@ from lib.checkpoints import check_directory, verify_model
 from lib.errors import BadInput, listed
 from lib.prediction import files_of, predict, predictor, read_answers
 from lib.prepared import train_identity, verify_models
-from lib.runs import archive_once, is_done, locked
+from lib.runs import archive, is_archived, is_done, locked
 from lib.serving import Served
 from lib.study import Point, Study
 from lib.sweep import choose, is_due
@@ -113,13 +113,14 @@ def predict_task(
     mark = study.named("infer", task)
     for point in ready:
         with locked(point.directory, who()):
-            if force:
-                marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
-                old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]
-                archive_once(point.directory, mark, submission(), old)
-            if is_predicted(study, task, point):  # by another task, or before a restart
+            again = force and not is_archived(point.directory, mark, submission())
+            if not again and is_predicted(study, task, point):  # meanwhile, or before a restart
                 continue
             with model.serving(point) if model else nullcontext():
+                if again:  # not before it is known that there is something to serve
+                    marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
+                    old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]
+                    archive(point.directory, mark, submission(), old)
                 rows = predict(study, task, point, model, stop)
         if rows is None:
             return False

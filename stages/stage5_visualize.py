@@ -45,10 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     kinds, settings = study.config.tasks, study.config.evaluate
     figures = {task: tasks.part(task, "figures") for task in kinds}
     rows = {task: rows_of(study, task) for task in kinds}
+    read = [{t: read_point(study, p, t, rows[t]) for t in kinds} for p in points]
     results = []
     with progress(len(points) + 1, "draw", "folder") as shown:
-        for count, point in enumerate(points, 1):
-            of_point = {task: read_point(study, point, task, rows[task]) for task in kinds}
+        for count, (point, of_point) in enumerate(zip(points, read, strict=True), 1):
             others = {t: of_point[t].metrics for t in kinds[1:] if of_point[t].metrics}
             for result in of_point.values():
                 result.others = others
