@@ -131,7 +131,7 @@ def write_data(study: Study) -> list[tasks.Row]:
     for name, rows in splits.items():
         write_jsonl(data / f"{name}.jsonl", rows)
     models = {model_key(m): {"name": m.name, "digest": None} for m in study.model_sections()}
-    manifest = {"identity": {}, **recorded_splits(data, splits), "models": models}
+    manifest = {"identity": {}, **recorded_splits(data, splits), "models": models, "tokens": {}}
     write_sealed(data / MANIFEST, manifest)
     return splits["test"]
 

@@ -123,6 +123,11 @@ def prepare(
                 "identity": now,
                 **recorded_splits(temporary, rows),
                 "models": models,
+                "tokens": {
+                    f"{place}/{name}": value
+                    for place, made in encoded.items()
+                    for name, value in token_digests(made).items()
+                },
                 **counts,
                 "report": splits.report,
             }
@@ -144,6 +149,20 @@ def recorded_splits(directory: Path, rows: Mapping[str, list[tasks.Row]]) -> dic
         for name, kept in rows.items()
     }
     return {"splits": splits, "files": files}
+
+
+def token_digests(encoded: Mapping[str, Any]) -> dict[str, str]:
+    """Split → digest of its tokenised rows in order, over what `encode` or `encode_own` returns.
+
+    Rows of equal text have other tokens where the code that words their prompts has changed.
+    """
+    of_rows = {
+        name: [digest(row) for row in rows] for name, rows in encoded.items() if name != "places"
+    }
+    distinct = of_rows.pop("rows", [])
+    for name, places in encoded.get("places", {}).items():
+        of_rows[name] = [distinct[place] for place in places]
+    return {name: digest(hashes) for name, hashes in of_rows.items()}
 
 
 def model_key(model: Model) -> str:
@@ -194,7 +213,7 @@ def read_manifest(study: Study) -> dict[str, Any]:
         raise BadInput(
             f"{path}: no data yet; run python -m stages.stage1_generate_datasets {study.path}"
         )
-    return read_sealed(path, REMEDY, (*KEYS, "models"))
+    return read_sealed(path, REMEDY, (*KEYS, "models", "tokens"))
 
 
 def verify_models(study: Study, points: Iterable[Point]) -> None:
@@ -299,16 +318,26 @@ def split_size(study: Study, point: Point) -> int:
     return read_manifest(study)["splits"][train_split(study, point)]["rows"]
 
 
-def train_identity(study: Study, point: Point) -> dict[str, Any]:
-    """What a trained point depends on: its config, the content of its training split and its model.
+def prompt_digest(study: Study, point: Point) -> str | None:
+    """Identifies the tokens of the test prompts, as a point renders them."""
+    rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
+    place = directory_of(study, point.config.model)
+    return read_manifest(study)["tokens"].get(f"{place}/{named('test', rendered)}")
 
-    And of the validation split, where there is one: the checkpoint may be chosen by it.
+
+def train_identity(study: Study, point: Point) -> dict[str, Any]:
+    """What a trained point depends on: its config, its training rows and their tokens, its model.
+
+    And the validation split, where there is one: the checkpoint may be chosen by it.
     """
-    manifest = read_manifest(study)
+    manifest, split = read_manifest(study), train_split(study, point)
     splits = manifest["splits"]
     base = manifest["models"].get(model_key(point.config.model))
     content = {
-        "split sha256": splits[train_split(study, point)]["sha256"][:12],
+        "split sha256": splits[split]["sha256"][:12],
+        "split tokens": manifest["tokens"].get(
+            f"{directory_of(study, point.config.model)}/{split}"
+        ),
         "model sha256": base and base["digest"],
     }
     if "validation" in splits:

@@ -18,6 +18,7 @@ from lib.prepared import (
     MANIFEST,
     REMEDY,
     file_of,
+    prompt_digest,
     read_manifest,
     recorded_splits,
     train_identity,
@@ -116,9 +117,11 @@ def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:
     """What the predictions of a point depend on."""
-    section = [] if task == study.config.tasks[0] else [task]
+    first = task == study.config.tasks[0]
+    section = [] if first else [task]
     return {
         **train_identity(study, point),
         **identity(point.config, "infer", *section),
         "test sha256": manifest_of(study, task)["splits"]["test"]["sha256"][:12],
+        "test tokens": prompt_digest(study, point) if first else None,
     }

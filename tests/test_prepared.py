@@ -503,3 +503,15 @@ def test_a_point_depends_on_its_config_and_its_rows(prepared_study: str) -> None
     ]
     again = load_study(prepared_study, words)
     assert predict_identity(again, again.point(1), "decision") == predict
+
+
+def test_rows_of_equal_text_and_other_tokens_are_other_data() -> None:
+    rows = [{"id": "a", "input_ids": [1, 2]}, {"id": "b", "input_ids": [3]}]
+    made = {"rows": rows, "test": rows[:1], "places": {"train_1": [0, 1], "train_2": [1]}}
+    found = prepared.token_digests(made)
+    assert set(found) == {"train_1", "train_2", "test"}
+    rows[0] = {"id": "a", "input_ids": [1, 7]}
+    changed = prepared.token_digests(made)
+    assert found["train_1"] != changed["train_1"]
+    assert found["train_2"] == changed["train_2"]  # a split holds what its own rows are
+    assert prepared.token_digests({"train": rows[1:]})["train"] == found["train_2"]
