@@ -7,8 +7,9 @@ CONFIG := configs/$(STUDY).yaml
 PY     := .venv/bin/python
 # The arrays of metrics are thin: threads would only wait for each other.
 CALM   := OPENBLAS_NUM_THREADS=1
-# Without a GPU, keep freed memory between training steps (see sbatch/env.sh).
-HERE   := set -a; . sbatch/env.sh; set +a; PATH="$(CURDIR)/.venv/bin:$$PATH"
+# Without a GPU, keep freed memory between training steps (see sbatch/env.sh). exec: a signal that
+# make passes on reaches the stage, not a shell before it.
+HERE   := set -a; . sbatch/env.sh; set +a; PATH="$(CURDIR)/.venv/bin:$$PATH" exec
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -22,6 +23,7 @@ help:
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
 	@echo "make grid | status | lint | clean"
+	@echo "make train ARGS=--here                                on this machine, not through SLURM"
 
 demo: setup
 	@$(HERE) $(PY) -m stages.demo configs/demo.yaml $(ARGS)
@@ -41,11 +43,11 @@ evaluate: setup
 plots: setup
 	@$(CALM) $(PY) -m stages.stage5_visualize $(CONFIG) $(ARGS)
 
-# Here and now, never through SLURM, and never in results/$(STUDY)/ but in results/$(STUDY)-trial/.
+# On this machine, never through SLURM, and not in results/$(STUDY)/ but in results/$(STUDY)-trial/.
 trial: setup
 	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=trial --here $(ARGS)
 
-# All five stages in full, and waiting for them: through SLURM where a controller answers, else here.
+# All five stages in full, and waiting for them: through SLURM if available, else here.
 submission: setup
 	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=full $(ARGS)
 
@@ -58,8 +60,9 @@ status: setup
 lint: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
-# Caches and logs; results and the environment stay.
+# Caches and logs; results and the environment stay, and logs/ too: without it SLURM starts no task.
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	mkdir -p logs
 	find logs -type f ! -name .gitkeep -delete

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lib.activity import Holder, machine
 from lib.errors import BadInput
 from lib.grid import parse_indices
 from lib.runs import Busy, Submission, read_json, refusal, write_json
@@ -186,9 +187,14 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
 
 
 def who() -> str:
-    """Who holds a lock: host, process and SLURM job."""
-    job = os.environ.get("SLURM_JOB_ID")
-    return f"{os.uname().nodename}, process {os.getpid()}" + (f", job {job}" if job else "")
+    """Who holds a lock: machine, process and SLURM job, as `lib.activity.holder` reads it."""
+    return str(Holder(machine(), os.getpid(), slurm_job()))
+
+
+def slurm_job() -> str | None:
+    """The SLURM job that this is, as squeue names it: `17_3` for a task of an array."""
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def submission() -> Submission | None:

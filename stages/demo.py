@@ -8,31 +8,35 @@ sample of its points, in which every value of every axis of every variant occurs
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from lib import tasks
+from lib import slurm, tasks
+from lib.children import call, child
 from lib.errors import BadInput
 from lib.progress import clock
 from lib.results import status
 from lib.runs import done_mark, read_json, read_jsonl
 from lib.study import Point, Study
 from stages.command import DONE, load, parser, run, say
-from stages.submit import local_command, slurm_answers, still_running, submit
+from stages.submit import asks_a_judge, local_command, submit, through_slurm
 
 LARGE = 24  # points; a trial of more takes a sample
+POLL = 5.0  # seconds between two looks at SLURM's queue, which all users share
+PATIENCE = 600.0  # seconds that a controller may be away, as when it is restarted
+LAG = 60.0  # seconds until what a node wrote to a shared file system is seen here
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the five stages; returns the exit code."""
     arguments = parser("stages.demo", __doc__, force=False)
-    arguments.add_argument("--here", action="store_true", help="not through SLURM")
+    arguments.add_argument("--here", action="store_true", help="on this machine, without SLURM")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
-    through_slurm = not args.here and slurm_answers()
+    submits = through_slurm(args.here)
     start = time.monotonic()
     small = study.mode == "full" or len(study.grid) <= LARGE
     points = list(study.points()) if small else [study.point(i) for i in study.sample()]
@@ -41,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     width = max(len(point.name) for point in points)
     for word, column, describe in (("train", "last loss", _loss), ("infer", "found", _found)):
         say(f"\n{word}: {len(points)} points\n  {'point':{width}}  {column:>15}  time")
-        for point in as_they_finish(study, word, points, through_slurm):
+        for point in as_they_finish(study, word, points, submits):
             text = describe(study, point)
             say(f"  {point.name:{width}}  {text:>15}  {clock(time.monotonic() - start)}")
     for module, words in (("stage4_evaluate", [] if small else ["--allow-missing"]),
@@ -62,7 +66,7 @@ def stage(study: Study, module: str, *words: str) -> int:
     """Run one stage as its user would."""
     say(" ".join([f"$ python -m stages.{module} {study.path}", *words]))
     command = [sys.executable, "-m", f"stages.{module}", study.path, *study.words, *words]
-    return subprocess.call(command)
+    return call(command)
 
 
 def as_they_finish(
@@ -76,42 +80,59 @@ def as_they_finish(
     yield from (point for point in points if point not in left)
     if not left and not (word == "infer" and asks_a_judge(study)):
         return
-    log = Path("logs") / f"{study.name}-{word}.out"
-    running: Callable[[], bool]
-    if through_slurm:
-        jobs = submit(study, word)
-        log = Path("logs") / f"{word}-{jobs[0]}_*.out"
-
-        def running() -> bool:
-            return still_running(jobs)
-    else:
-        log.parent.mkdir(exist_ok=True)
-        command = local_command(study, word, points=[point.index for point in points])
-        with log.open("w") as file:
-            process = subprocess.Popen(command, stdout=file, stderr=file)
-
-        def running() -> bool:
-            return process.poll() is None
-
-    say(f"  (log: {log})")
-    try:
+    started = submitted(study, word) if through_slurm else run_here(study, word, points)
+    with started as (log, state):
+        say(f"  (log: {log})")
+        ended = None
         while left:
-            alive = running()  # asked first: what ends after the look at the marks is seen then
+            code = state()  # before the marks: what ends between the two is seen in the marks
             for point in [p for p in left if is_finished(study, word, p)]:
                 left.remove(point)
                 yield point
-            if left and not alive:
-                raise BadInput(f"{word}: ended with {len(left)} points not done; see {log}")
+            if left and code is not None:
+                ended = ended or time.monotonic()
+                if not through_slurm or time.monotonic() - ended > LAG:
+                    raise BadInput(f"{word}: ended with {len(left)} points not done; see {log}")
             time.sleep(1)
-        while running():  # what all points wait for, such as a judge
+        while (code := state()) is None:  # what all points wait for, such as a judge
             time.sleep(1)
-        if not through_slurm and process.returncode:
-            raise BadInput(f"{word}: ended with exit code {process.returncode}; see {log}")
-    except KeyboardInterrupt:
-        if not through_slurm:
-            process.terminate()  # it saves a checkpoint and ends
-            process.wait()
-        raise
+        if code:
+            raise BadInput(f"{word}: ended with exit code {code}; see {log}")
+
+
+State = Callable[[], int | None]  # None while a stage runs, then its exit code, as far as known
+
+
+@contextmanager
+def run_here(study: Study, word: str, points: Sequence[Point]) -> Iterator[tuple[Path, State]]:
+    """A stage as a process on this machine: its log, and how it is getting on."""
+    log = Path("logs") / f"{study.name}-{word}.out"
+    log.parent.mkdir(exist_ok=True)
+    command = local_command(study, word, points=[point.index for point in points])
+    with log.open("w") as file, child(command, stdout=file, stderr=file) as process:
+        yield log, process.poll
+
+
+@contextmanager
+def submitted(study: Study, word: str) -> Iterator[tuple[Path, State]]:
+    """A stage as jobs of SLURM, which stay in the queue should this process end."""
+    jobs = submit(study, word)
+    asked, answered, running = float("-inf"), time.monotonic(), True
+
+    def state() -> int | None:
+        nonlocal asked, answered, running
+        if running and time.monotonic() - asked >= POLL:
+            asked = time.monotonic()
+            try:
+                running = bool(slurm.queued(jobs, attempts=1))
+                answered = time.monotonic()
+            except slurm.NoAnswer as error:
+                if time.monotonic() - answered > PATIENCE:
+                    raise BadInput(f"{error}; the jobs are not affected: run this again to wait "
+                                   f"for them") from None  # fmt: skip
+        return None if running else 0
+
+    yield Path("logs") / f"{word}-{jobs[0] if jobs else '*'}_*.out", state
 
 
 def is_finished(study: Study, word: str, point: Point) -> bool:
@@ -119,12 +140,6 @@ def is_finished(study: Study, word: str, point: Point) -> bool:
     if word == "train":
         return done_mark(point.directory, word) is not None
     return status(study, point) in ("done", "diverged")
-
-
-def asks_a_judge(study: Study) -> bool:
-    """Whether stage 3 rates answers: that of a predicted point may be left to do."""
-    scored = any(tasks.has_part(task, "score") for task in study.tasks)
-    return scored and study.config.judge.model is not None
 
 
 def _loss(study: Study, point: Point) -> str:

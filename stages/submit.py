@@ -1,54 +1,73 @@
-"""Run an array stage over a whole grid: through SLURM where it answers, else here, point by point.
+"""Run an array stage over a whole grid: through SLURM if available, else here, point by point.
 
-    python -m stages.submit train configs/weighted_loss.yaml [key=value …] [--dry-run]
+    python -m stages.submit train configs/weighted_loss.yaml [key=value …] [--dry-run] [--here]
 
 `make train` and `make infer` call this. The study's `slurm` section says what a task asks for; the
-array carries the grid's hash; `infer` waits for a `train` of the same study that is still queued.
+array carries the grid's hash. Only points that are neither done nor queued are submitted, under
+their own indices; `infer` waits for the training that is still queued, point by point.
 """
 
 from __future__ import annotations
 
 import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from lib.errors import BadInput
+from lib import slurm, tasks
+from lib.arrays import (
+    ARRAYS,
+    Array,
+    Queued,
+    group_points,
+    overrides_of,
+    queued_arrays,
+    record,
+    recorded_jobs,
+)
+from lib.children import call
+from lib.errors import BadInput, listed
 from lib.grid import format_indices
-from lib.runs import read_json, write_json
+from lib.prepared import train_identity
+from lib.runs import is_done, locked
+from lib.schema import Resources
 from lib.study import Study
-from stages.command import DONE, load, parser, run, say
+from lib.testsets import predict_identity
+from stages.command import DONE, load, parser, run, say, who
 
 MODULES = {"train": "stages.stage2_train", "infer": "stages.stage3_infer"}
+LOGS = Path("logs")  # where the templates put their output
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Submit or run a stage; returns the exit code."""
     arguments = parser("stages.submit", __doc__, stage=list(MODULES))
     arguments.add_argument("--dry-run", action="store_true", help="print the commands alone")
+    arguments.add_argument("--here", action="store_true", help="on this machine, without SLURM")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     if args.dry_run:
-        for command in sbatch_commands(study, args.stage, force=args.force):
-            say(shlex.join(command))
+        groups = range(-(-len(study.grid) // resources(study, args.stage).points))
+        for offset, _, indices in arrays(groups, slurm.DEFAULT_MAX_ARRAY_SIZE):
+            say(shlex.join(sbatch_command(study, args.stage, indices, offset, None, args.force)))
         return DONE
-    if slurm_answers():
+    if through_slurm(args.here):
         submit(study, args.stage, args.force)
         return DONE
-    say("no SLURM controller answers: running here, point by point")
-    return subprocess.call(local_command(study, args.stage, args.force))
+    say("running here, point by point")
+    return call(local_command(study, args.stage, args.force))
 
 
-def slurm_answers() -> bool:
-    """Whether there is an sbatch and a controller behind it."""
-    if not shutil.which("sbatch"):
-        return False
+def through_slurm(here: bool) -> bool:
+    """Whether to submit. Raises BadInput where no controller answers, unless `here` is asked for.
+
+    Jobs that were meant for a cluster's nodes must not start on its login node.
+    """
     try:
-        ping = subprocess.run(["scontrol", "ping"], capture_output=True, text=True, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return ping.returncode == 0 and " is UP" in ping.stdout
+        return not here and slurm.is_available()
+    except slurm.NoAnswer as error:
+        raise BadInput(f"{error}; nothing was started: try again later, or give --here "
+                       f"(make: ARGS=--here) to run on this machine") from None  # fmt: skip
 
 
 def local_command(
@@ -60,78 +79,228 @@ def local_command(
             *(["--force"] if force else [])]  # fmt: skip
 
 
-def sbatch_commands(
+def submit(study: Study, stage: str, force: bool = False) -> list[str]:
+    """Submit the points of a stage that are neither done nor queued.
+
+    Returns the ids of all its queued jobs. Raises BadInput where SLURM refuses or does not answer;
+    what was submitted until then is recorded, and the next call goes on with the rest.
+    """
+    with locked(study.directory / ARRAYS, who()):  # one at a time: each looks at what is queued
+        recorded = recorded_jobs(study)
+        shown = slurm.queued(job for ids in recorded.values() for job in ids)
+        mine, training = (queued_arrays(study, shown, name) for name in (stage, "train"))
+        check_same(study, stage, [*mine, *training])
+        for array in mine:
+            say(f"{stage} of {study.name} is queued already: {array.describe(len(study.grid))}")
+        groups = groups_to_submit(study, stage, mine, training if stage == "infer" else [], force)
+        if not groups:
+            say(f"{stage} of {study.name}: nothing to submit")
+            return [array.array.job for array in mine]
+        return [
+            *(array.array.job for array in mine),
+            *submit_groups(study, stage, groups, mine, training if stage == "infer" else [], force),
+        ]
+
+
+def check_same(study: Study, stage: str, queued: Sequence[Queued]) -> None:
+    """Raise BadInput where tasks are queued whose indices or overrides are not this study's now."""
+    for job, array in ((q.array.job, q.array) for q in queued):
+        if array.grid != study.grid_hash:
+            raise BadInput(
+                f"{study.path}: the grid has changed while job {job} ({array.stage}) is queued "
+                f"(hash {array.grid}, now {study.grid_hash}): scancel {job}, or wait for its end"
+            )
+        if array.stage == stage and array.overrides != overrides_of(study):
+            raise BadInput(
+                f"{study.directory}: job {job} ({stage}) is queued with overrides "
+                f"{array.overrides}, found {overrides_of(study)}: scancel {job}, wait for its end, "
+                f"or give the study another name=…"
+            )
+
+
+def groups_to_submit(
+    study: Study, stage: str, mine: Sequence[Queued], training: Sequence[Queued], force: bool
+) -> list[int]:
+    """Groups of points, each for one task, that have something to do and no point queued."""
+    size, points = len(study.grid), resources(study, stage).points
+    groups, shared, untrained = [], [], []
+    for group in range(-(-size // points)):
+        members = group_points([group], points, size)
+        queued = [i for i in members if any(array.state(i) for array in mine)]
+        missing = [
+            i for i in members if i not in queued and (force or not is_finished(study, stage, i))
+        ]
+        trainable = [i for i in missing if stage == "train" or is_trained(study, i, training)]
+        untrained += [i for i in missing if i not in trainable]
+        if trainable and queued:
+            shared += trainable
+        elif trainable:
+            groups.append(group)
+    if shared:
+        say(f"points {format_indices(shared)} share a task with queued points: run this again once "
+            f"those have ended")  # fmt: skip
+    if untrained:
+        names = listed((study.point(i).name for i in untrained), 4)
+        text = f"{study.directory}: neither trained nor queued for training: {names}"
+        if not groups and not mine:
+            raise BadInput(f"{text}; run make train first")
+        say(f"not submitted: {text}")
+    return groups
+
+
+def is_finished(study: Study, stage: str, index: int) -> bool:
+    """Whether a task would find nothing to do. Raises BadInput for results of another config."""
+    point = study.point(index)
+    if not (point.directory / "done" / "train.json").exists():
+        return False
+    mark = is_done(point.directory, "train", train_identity(study, point))
+    if mark is None or stage == "train" or mark["status"] == "diverged":
+        return mark is not None
+    return not asks_a_judge(study) and all(
+        is_done(point.directory, study.named("infer", task), predict_identity(study, point, task))
+        for task in study.tasks
+    )
+
+
+def is_trained(study: Study, index: int, training: Sequence[Queued]) -> bool:
+    """Whether a point is trained, or will be by what is queued."""
+    return any(array.state(index) for array in training) or is_finished(study, "train", index)
+
+
+def asks_a_judge(study: Study) -> bool:
+    """Whether stage 3 rates answers: that of a predicted point may be left to do."""
+    scored = any(tasks.has_part(task, "score") for task in study.tasks)
+    return scored and study.config.judge.model is not None
+
+
+def submit_groups(
     study: Study,
     stage: str,
-    largest: int = 1000,
-    dependency: str | None = None,
+    groups: Sequence[int],
+    mine: Sequence[Queued],
+    training: Sequence[Queued],
+    force: bool,
+) -> list[str]:
+    """Submit groups as arrays; returns the ids of their jobs, which are recorded one by one."""
+    make_log_directories(study, stage)
+    size, points = len(study.grid), resources(study, stage).points
+    largest = slurm.largest_array()
+    after = {group: dependency(study, stage, group, largest, training) for group in groups}
+    submitted: list[str] = []
+    rest = list(groups)
+    for offset, condition, indices in arrays(groups, largest, after):
+        command = sbatch_command(study, stage, indices, offset, condition, force)
+        try:
+            job = slurm.sbatch(command)
+        except BadInput as error:
+            so_far = f"submitted before it: job {listed(submitted)}; " if submitted else ""
+            raise BadInput(
+                f"{error}; {so_far}points {format_indices(group_points(rest, points, size))} of "
+                f"{stage} are not submitted: the same command, run again, submits these alone"
+            ) from None
+        array = Array(job, stage, format_indices(indices), offset, points, study.grid_hash,
+                      overrides_of(study))  # fmt: skip
+        record(study, array, [*(a.array.job for a in mine), *submitted])
+        submitted.append(job)
+        done = {offset + i for i in indices}
+        rest = [group for group in rest if group not in done]
+        of_job = format_indices(array.indices(indices, size))
+        say(f"submitted {stage} of {study.name} as job {job}, points {of_job}; "
+            f"{LOGS}/{stage}-{job}_*.out")  # fmt: skip
+    return submitted
+
+
+def dependency(
+    study: Study, stage: str, group: int, largest: int, training: Sequence[Queued]
+) -> str | None:
+    """What a task waits for: the training of its points, as far as that is still queued.
+
+    Task by task (aftercorr) where a task of the same index of one array does the same points; else
+    until the whole of each such array has ended.
+    """
+    points, offset = resources(study, stage).points, group // largest * largest
+    members = group_points([group], points, len(study.grid))
+    waits_for = [queued for queued in training if any(queued.state(i) for i in members)]
+    if not waits_for:
+        return None
+    same = [q for q in waits_for if (q.array.points, q.array.offset) == (points, offset)]
+    kind = "aftercorr" if len(waits_for) == len(same) == 1 else "afterany"
+    return ":".join([kind, *(queued.array.job for queued in waits_for)])
+
+
+def arrays(
+    groups: Iterable[int], largest: int, after: dict[int, str | None] | None = None
+) -> list[tuple[int, str | None, list[int]]]:
+    """Arrays that cover these groups: (offset, dependency, task indices below `largest`)."""
+    found: dict[tuple[int, str | None], list[int]] = {}
+    for group in groups:
+        offset = group // largest * largest
+        found.setdefault((offset, (after or {}).get(group)), []).append(group - offset)
+    return [(offset, condition, indices) for (offset, condition), indices in found.items()]
+
+
+def sbatch_command(
+    study: Study,
+    stage: str,
+    indices: Sequence[int],
+    offset: int = 0,
+    condition: str | None = None,
     force: bool = False,
-) -> list[list[str]]:
-    """sbatch commands that cover the grid, in chunks whose largest index is at most `largest`."""
-    asked = getattr(study.config.slurm, stage)
-    tasks = -(-len(study.grid) // asked.points)
-    commands = []
-    for start in range(0, tasks, largest + 1):
-        last = min(tasks - start, largest + 1) - 1
-        options = [
-            f"--array=0-{last}" if last else "--array=0",
-            f"--gres=gpu:{asked.gpus}" if asked.gpus else "--gres=none",
-            f"--cpus-per-task={asked.cpus}",
-            f"--mem={asked.memory}",
-            f"--time={asked.time}",
-            *asked.extra,
-        ]
-        if dependency:
-            options += [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"]
-        words = [study.path, *study.words, f"--grid-hash={study.grid_hash}"]
-        if start:
-            words.append(f"--offset={start}")
-        if asked.points > 1:
-            words.append(f"--points={asked.points}")
-        if force:
-            words.append("--force")
-        commands.append(["sbatch", "--parsable", *options, f"sbatch/{stage}.sbatch", *words])
-    return commands
+) -> list[str]:
+    """The sbatch command of one array; `condition` is its dependency."""
+    wanted = resources(study, stage)
+    options = [
+        f"--array={format_indices(indices)}",
+        f"--gres=gpu:{wanted.gpus}" if wanted.gpus else "--gres=none",
+        f"--cpus-per-task={wanted.cpus}",
+        f"--mem={wanted.memory}",
+        f"--time={wanted.time}",
+        *wanted.extra,
+    ]
+    if condition:
+        options += [f"--dependency={condition}", "--kill-on-invalid-dep=yes"]
+    words = [study.path, *study.words, f"--grid-hash={study.grid_hash}"]
+    if offset:
+        words.append(f"--offset={offset}")
+    if wanted.points > 1:
+        words.append(f"--points={wanted.points}")
+    if force:
+        words.append("--force")
+    return ["sbatch", "--parsable", *options, f"sbatch/{stage}.sbatch", *words]
 
 
-def submit(study: Study, stage: str, force: bool = False) -> list[str]:
-    """Submit a stage; returns the ids of its jobs, which results/<study>/jobs.json keeps."""
-    record = study.directory / "jobs.json"
-    jobs: dict[str, list[str]] = read_json(record) if record.exists() else {}
-    dependency = None
-    if stage == "infer" and (queued := [job for job in jobs.get("train", []) if _is_queued(job)]):
-        same_sets = study.config.slurm.train.points == study.config.slurm.infer.points
-        # Index by index where both arrays have the same; else once every training has ended.
-        word = "aftercorr" if same_sets and len(queued) == 1 else "afterany"
-        dependency = f"{word}:{':'.join(queued)}"
-    ids: list[str] = []
-    for command in sbatch_commands(study, stage, _largest_index(), dependency, force):
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise BadInput(f"sbatch refused: {done.stderr.strip() or done.stdout.strip()}")
-        ids.append(done.stdout.strip().split(";")[0])
-        write_json(record, {**jobs, stage: ids})  # at once: the next chunk may be refused
-        say(f"submitted {stage} of {study.name} as job {ids[-1]}; logs/{stage}-{ids[-1]}_*.out")
-    return ids
+def resources(study: Study, stage: str) -> Resources:
+    """What the study's `slurm` section asks for."""
+    return getattr(study.config.slurm, stage)
 
 
-def _is_queued(job: str) -> bool:
-    asked = subprocess.run(["squeue", "-h", "-j", job], capture_output=True, text=True)
-    return asked.returncode == 0 and bool(asked.stdout.strip())
+def make_log_directories(study: Study, stage: str) -> None:
+    """Make the directories that SLURM writes a task's output to.
+
+    SLURM opens the output before the script starts, and makes no directory: where one is missing
+    the task fails without a trace. One whose name has a pattern (%j) is left to the user.
+    """
+    extra = resources(study, stage).extra
+    base = Path(option(extra, "--chdir", "-D") or ".")
+    named = [option(extra, "--output", "-o"), option(extra, "--error", "-e")]
+    for directory in [base / LOGS, *(base / Path(name).parent for name in named if name)]:
+        if "%" in str(directory):
+            continue
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BadInput(f"{directory}: cannot be made for the output of tasks: "
+                           f"{error.strerror}") from None  # fmt: skip
 
 
-def _largest_index() -> int:
-    """MaxArraySize − 1: the largest index that the controller takes."""
-    shown = subprocess.run(["scontrol", "show", "config"], capture_output=True, text=True)
-    for line in shown.stdout.splitlines():
-        if line.startswith("MaxArraySize"):
-            return int(line.split("=")[1]) - 1
-    return 1000
-
-
-def still_running(ids: Sequence[str]) -> bool:
-    """Whether any of these jobs is queued or running."""
-    return any(_is_queued(job) for job in ids)
+def option(words: Sequence[str], *names: str) -> str | None:
+    """The last value of an option in `--name=value` or `--name value` words; None without one."""
+    found = None
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        name, equals, value = word.partition("=")
+        if name in names:
+            found = value if equals else following
+    return found
 
 
 if __name__ == "__main__":

@@ -1,0 +1,82 @@
+"""Whether a task that stopped early should start again; `sbatch/run.sh` asks before each requeue.
+
+    python -m stages.restarts stages.stage2_train configs/weighted_loss.yaml --index 3
+
+Exit code 3, with one line that says what to change, once LIMIT restarts in a row have left no more
+behind than there was: no newer checkpoint (stage 2), no further predictions (stage 3). Else 0.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lib.arrays import ARRAYS
+from lib.grid import digest
+from lib.runs import read_json, write_json
+from lib.study import Point, Study
+from stages.command import DONE, chosen_points, load, parser, run, slurm_job
+
+LIMIT = 2
+FRUITLESS = 3  # exit code
+STAGES = {"stages.stage2_train": "train", "stages.stage3_infer": "infer"}
+REWRITTEN = ("config.json", "train.jsonl", "previous")  # by each start, whether or not it gets on
+ADVICE = {
+    "train": "no newer checkpoint: raise the time limit (slurm.train.time, now {time}) until "
+    "start-up, {steps} steps and a checkpoint fit in it, set a lower train.checkpoint_steps (now "
+    "{steps}), or change when the warning comes (--signal=B:USR2@SECONDS in sbatch/train.sbatch)",
+    "infer": "no further predictions: raise the time limit (slurm.infer.time, now {time}) until "
+    "start-up and one batch fit in it, set a lower infer.batch_size (now {batch}), or change when "
+    "the warning comes (--signal=B:USR2@SECONDS in sbatch/infer.sbatch)",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compare with what was there at the last restart; returns the exit code."""
+    arguments = parser("stages.restarts", __doc__, index=True, stage=list(STAGES))
+    args = arguments.parse_intermixed_args(argv)
+    study = load(args)
+    points, stage = chosen_points(study, args), STAGES[args.stage]
+    record = study.directory / ARRAYS / f"restarts-{slurm_job()}.json"
+    before = read_json(record) if record.exists() else {}
+    kept = digest(list(resumable(study, points)))
+    fruitless = before["fruitless"] + 1 if before.get("kept") == kept else 0
+    write_json(record, {"kept": kept, "fruitless": fruitless})
+    if fruitless < LIMIT:
+        return DONE
+    config = points[0].config
+    advice = ADVICE[stage].format(
+        time=getattr(config.slurm, stage).time,
+        steps=config.train.checkpoint_steps,
+        batch=config.infer.batch_size,
+    )
+    print(f"stopped early and not requeued: {fruitless} restarts with {advice}", file=sys.stderr)
+    return FRUITLESS
+
+
+def resumable(study: Study, points: Sequence[Point]) -> Iterator[list]:
+    """What a restart can use: names of checkpoints, sizes of files of results, the reference's."""
+    for path in (*(point.directory for point in points), study.directory / "reference"):
+        yield from contents(path)
+    judged = study.directory / "judge.jsonl"
+    yield [str(judged), judged.stat().st_size if judged.exists() else 0]
+
+
+def contents(directory: Path) -> Iterator[list]:
+    """[path, size] of the files of a directory, and [path] of what its folders hold.
+
+    Without temporary files, whose names are random, and what each start writes anew.
+    """
+    for path in sorted(directory.glob("*")):
+        temporary = path.name.startswith(".") and not path.name.endswith(".part.jsonl")
+        if temporary or path.name in REWRITTEN:
+            continue
+        if path.is_dir():
+            yield from ([str(p)] for p in sorted(path.glob("*")) if not p.name.startswith("."))
+        else:
+            yield [str(path), path.stat().st_size]
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))
