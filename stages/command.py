@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
@@ -176,14 +177,30 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
     except Busy as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    except OSError as error:  # of a log or a checkpoint; all other files are written by lib.runs
+    except OSError as error:  # of a log or a checkpoint; lib.runs words those of all other files
         if (reason := refusal(error)) is None:
             raise
-        print(f"error: {error.filename or 'results'}: cannot be written: {reason}", file=sys.stderr)
+        what = f"{error.filename or 'results'}: cannot be {failed_access(error)}: {reason}"
+        print(f"error: {what}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def failed_access(error: OSError) -> str:
+    """What the disk refused: "read", "written", or "used" where the error does not tell."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
+        return "written"
+    if error.errno not in (errno.EACCES, errno.EPERM) or not isinstance(
+        error.filename, (str, bytes)
+    ):
+        return "used"
+    name = os.fsdecode(error.filename)
+    if os.access(name, os.F_OK):
+        return "written" if os.access(name, os.R_OK) else "read"
+    # Not there: it was to be made; or a directory above may not be looked into.
+    return "written" if os.access(os.path.dirname(name) or ".", os.X_OK) else "read"
 
 
 def who() -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from lib import slurm, tasks
@@ -296,7 +297,7 @@ def make_log_directories(study: Study, stage: str) -> None:
 def option(words: Sequence[str], *names: str) -> str | None:
     """The last value of an option in `--name=value` or `--name value` words; None without one."""
     found = None
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in pairwise([*words, ""]):
         name, equals, value = word.partition("=")
         if name in names:
             found = value if equals else following

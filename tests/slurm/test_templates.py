@@ -60,6 +60,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "stages").mkdir()
     for stage in ("stage2_train", "stage3_infer"):
         (root / "stages" / f"{stage}.py").write_text(STAGE)
+    answer = "import os, sys; sys.exit(int(os.environ.get('FRUITLESS', 0)))"
+    (root / "stages" / "restarts.py").write_text(answer)
     (root / "plan.json").write_text(json.dumps(PLAN))
     return root
 
@@ -188,14 +190,14 @@ class TestUnderPlainBash:
         assert bash("infer.sbatch", *words, SLURM_ARRAY_TASK_ID="3").wait() == 0
         assert calls(project, "infer", 200)[0]["argv"] == words
 
-    def test_a_restart_does_not_begin_again(self, bash, project):
+    def test_a_restart_gets_the_same_arguments(self, bash, project):
+        """--force too: the stage knows which points its first run has set aside."""
         words = ["configs/demo.yaml", "--force", "a=b c"]
         for count in ("0", "1"):
             given = {"SLURM_ARRAY_TASK_ID": "201", "SLURM_RESTART_COUNT": count}
             assert bash("train.sbatch", *words, **given).wait() == 0
         first, second = (call["argv"] for call in calls(project, "train", 201))
-        assert first == [*words, "--index", "201"]
-        assert second == ["configs/demo.yaml", "a=b c", "--index", "201"]
+        assert first == second == [*words, "--index", "201"]
 
     def test_without_an_index_one_line_says_so(self, bash):
         process = bash("train.sbatch", "configs/demo.yaml")
@@ -226,3 +228,104 @@ class TestUnderPlainBash:
         assert sourced(MAX_REQUEUES="3", SLURM_CPUS_PER_TASK="2") == "3 2"
         assert sourced(OMP_NUM_THREADS="1", SLURM_CPUS_PER_TASK="2") == "20 1"
         assert sourced(CUDA_VISIBLE_DEVICES="0,1", SLURM_CPUS_PER_TASK="2") == "20"
+
+
+SHOWN = "JobId=12 ArrayJobId=7 Requeue={requeue} Restarts=0 BatchFlag={batch} Reboot=0"
+COMMANDS = {
+    "srun": 'echo srun >>"$SAID"; while [[ $1 == --* ]]; do shift; done; exec "$@"',
+    "scontrol": """echo "$*" >>"$SAID"
+        if [[ $* == *show* ]]; then echo "$SHOWN"; else exit "${REQUEUE_FAILS:-0}"; fi""",
+    "sleep": "",  # between two tries to requeue
+}
+
+
+class TestInsideAJob:
+    """The templates in a job's environment, with stand-ins for srun and scontrol."""
+
+    @pytest.fixture
+    def job(self, project, path, tmp_path):
+        """Return a function that runs a template: exit code, what it said, SLURM commands."""
+        made = tmp_path / "bin"
+        made.mkdir()
+        for name, text in COMMANDS.items():
+            (made / name).write_text(f"#!/bin/bash\n{text}\n")
+            (made / name).chmod(0o755)
+        (project / "plan.json").write_text(json.dumps(PLAN | {"400": 75}))
+
+        def run(script: Path, submitted: Path, **more: str) -> tuple[int, str, list[str]]:
+            said = tmp_path / "said"
+            said.write_text("")
+            ids = {"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "400"}
+            done = subprocess.run(
+                ["bash", script, "configs/demo.yaml"],
+                cwd=tmp_path,
+                env={
+                    "PATH": f"{made}:{path['PATH']}",
+                    "SAID": str(said),
+                    "SHOWN": SHOWN.format(requeue=1, batch=1),
+                    "SLURM_SUBMIT_DIR": str(submitted),
+                    **ids,
+                    **more,
+                },
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            return done.returncode, done.stderr, said.read_text().splitlines()
+
+        return run
+
+    @pytest.fixture
+    def spooled(self, project, tmp_path) -> Path:
+        """Return what slurmd runs: a copy of the template, in a directory of its own."""
+        script = tmp_path / "spool" / "job00012" / "slurm_script"
+        script.parent.mkdir(parents=True)
+        shutil.copy(project / "sbatch" / "train.sbatch", script)
+        return script
+
+    def test_a_batch_job_is_requeued(self, job, spooled, project):
+        code, said, commands = job(spooled, project)
+        assert (code, commands[-1]) == (75, "requeue 7_400")
+        assert "requeueing 7_400 (1 of at most 20 times)" in said
+
+    @pytest.mark.parametrize(
+        ("more", "expected"),
+        [
+            ({"SHOWN": SHOWN.format(requeue=0, batch=1)}, "submitted with --no-requeue"),
+            ({"SHOWN": SHOWN.format(requeue=1, batch=0)}, "7_400 is no batch job"),
+            ({"SLURM_RESTART_COUNT": "20"}, "it was, 20 times"),
+            ({"FRUITLESS": "3"}, ""),  # stages.restarts has said why
+        ],
+    )
+    def test_no_requeue_is_claimed_that_is_none(self, job, spooled, project, more, expected):
+        code, said, commands = job(spooled, project, **more)
+        assert code == 75
+        assert expected in said
+        assert "requeueing" not in said
+        assert not any(command.startswith("requeue") for command in commands)
+
+    def test_a_requeue_that_fails_is_said(self, job, spooled, project):
+        code, said, commands = job(spooled, project, REQUEUE_FAILS="1")
+        assert (code, commands.count("requeue 7_400")) == (75, 3)
+        assert "not requeued: scontrol requeue 7_400 failed" in said
+
+    def test_what_cannot_be_asked_keeps_no_job_from_its_requeue(self, job, spooled, project):
+        assert job(spooled, project, SHOWN="", FRUITLESS="1")[2][-1] == "requeue 7_400"
+
+    @pytest.mark.parametrize("step", [None, "0"])
+    def test_an_interactive_allocation_runs_the_code_beside_the_script(
+        self, job, project, tmp_path, step
+    ):
+        other = tmp_path / "other"
+        shutil.copytree(REPOSITORY / "sbatch", other / "sbatch")
+        before = len(calls(project, "train", 400))
+        script = project / "sbatch" / "train.sbatch"
+        code, said, commands = job(script, other, **({"SLURM_STEP_ID": step} if step else {}))
+        assert (code, said) == (75, "")
+        assert len(calls(project, "train", 400)) == before + 1
+        assert commands == ([] if step else ["srun"])  # a step could start no other
+
+    def test_where_it_looked_is_said(self, job, spooled, tmp_path):
+        code, said, commands = job(spooled, tmp_path)
+        assert (code, commands, said.count("\n")) == (2, [], 1)
+        assert f"no run.sh in {spooled.parent} or {tmp_path}/sbatch" in said

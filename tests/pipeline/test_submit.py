@@ -1,0 +1,219 @@
+"""What is submitted, and what waits for what; SLURM's commands are stand-ins."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lib import slurm
+from lib.arrays import recorded_array
+from lib.runs import read_json
+from lib.study import load_study
+from stages import submit
+from tests.fake_slurm import FakeSlurm
+
+
+@pytest.fixture
+def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    fake = FakeSlurm(tmp_path / "slurm")
+    monkeypatch.setenv("PATH", f"{fake.bin}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm, "PAUSE", 0.0)
+    monkeypatch.chdir(tmp_path)
+    return fake
+
+
+@pytest.fixture
+def finished(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, int]]:
+    """Return the (stage, point) that count as done; tests add to it."""
+    done: set[tuple[str, int]] = set()
+    monkeypatch.setattr(submit, "is_finished", lambda study, stage, i: (stage, i) in done)
+    return done
+
+
+@pytest.fixture
+def study(write_study, finished, fake_slurm) -> str:
+    return write_study()  # three points
+
+
+def options(call: list[str], *names: str) -> list[str]:
+    """Return the values of these options of an sbatch call, in this order; "" where missing."""
+    found = dict(word.split("=", 1) for word in call if word.startswith("--") and "=" in word)
+    return [found.get(f"--{name}", "") for name in names]
+
+
+def arrays(fake: FakeSlurm) -> list[list[str]]:
+    """Return array, offset and dependency of every sbatch call."""
+    return [options(call, "array", "offset", "dependency") for call in fake.calls("sbatch")]
+
+
+def test_what_is_queued_is_not_submitted_again(run_stage, study, fake_slurm, finished) -> None:
+    assert run_stage("submit", "train", study).code == 0
+    again = run_stage("submit", "train", study)
+    assert "queued already: job 101: points 0-2 (3 PENDING)" in again.out
+    assert "nothing to submit" in again.out
+    # One is done, one has failed, one still runs: the failed one alone is submitted, as itself.
+    finished.add(("train", 0))
+    fake_slurm.set(queue={"101": {"1": "RUNNING"}})
+    third = run_stage("submit", "train", study, "--force")
+    assert "job 101: points 1 (1 RUNNING)" in third.out
+    assert arrays(fake_slurm) == [["0-2", "", ""], ["0,2", "", ""]]
+    directory = load_study(study).directory
+    assert read_json(directory / "jobs.json") == {"train": ["101", "102"]}
+    assert recorded_array(load_study(study), "102").tasks == "0,2"
+
+
+def test_one_call_of_squeue_asks_for_all_jobs(run_stage, study, fake_slurm) -> None:
+    for gone in ({"0": "PENDING"}, {"1": "PENDING"}):
+        run_stage("submit", "train", study)
+        fake_slurm.set(queue={**fake_slurm.state["queue"], "101": gone})
+    before = len(fake_slurm.calls("squeue"))
+    run_stage("submit", "train", study)
+    calls = fake_slurm.calls("squeue")[before:]
+    assert [options(call, "jobs") for call in calls] == [["101,102"]]
+
+
+def test_infer_waits_for_each_array_that_trains(run_stage, study, fake_slurm, finished) -> None:
+    run_stage("submit", "train", study)
+    finished.add(("train", 0))
+    fake_slurm.set(queue={"101": {"2": "RUNNING"}})
+    run_stage("submit", "train", study)  # point 1 again
+    said = run_stage("submit", "infer", study)
+    assert said.code == 0
+    assert arrays(fake_slurm)[2:] == [["0", "", ""], ["1", "", "aftercorr:102"],
+                                      ["2", "", "aftercorr:101"]]  # fmt: skip
+    assert all("--kill-on-invalid-dep=yes" in call for call in fake_slurm.calls("sbatch")[3:])
+    assert read_json(load_study(study).directory / "jobs.json") == {
+        "train": ["101", "102"],
+        "infer": ["103", "104", "105"],
+    }
+
+
+def test_tasks_of_other_points_wait_for_the_whole_training(
+    run_stage, study, fake_slurm, finished
+) -> None:
+    run_stage("submit", "train", study)
+    run_stage("submit", "infer", study, "slurm.infer.points=2")
+    assert arrays(fake_slurm)[1:] == [["0-1", "", "afterany:101"]]
+    finished |= {("train", i) for i in range(3)}
+    fake_slurm.set(queue={"102": {"1": "PENDING"}})
+    said = run_stage("submit", "infer", study, "slurm.infer.points=3").out
+    assert "points 0-1 share a task with queued points" in said  # the one queued has point 2
+    assert len(arrays(fake_slurm)) == 2
+
+
+def test_a_refused_chunk_is_all_that_the_next_call_submits(run_stage, study, fake_slurm) -> None:
+    fake_slurm.set(max_array_size=2, limit=1)
+    first = run_stage("submit", "train", study)
+    assert (first.code, first.err.count("\n")) == (2, 1)
+    assert "QOSMaxSubmitJobPerUserLimit" in first.err
+    assert "submitted before it: job 101; points 2 of train are not submitted" in first.err
+    fake_slurm.set(limit=100)
+    second = run_stage("submit", "train", study)
+    assert "queued already: job 101: points 0-1" in second.out
+    assert "as job 103, points 2;" in second.out
+    assert arrays(fake_slurm) == [["0-1", "", ""], ["0", "2", ""], ["0", "2", ""]]
+    fake_slurm.set(queue={"103": {"0": "RUNNING"}})  # indices count from the chunk's offset
+    assert "job 103: points 2 (1 RUNNING)" in run_stage("submit", "train", study).out
+
+
+def test_points_that_nothing_trains_are_not_inferred(run_stage, study, fake_slurm, finished):
+    ended = run_stage("submit", "infer", study)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "neither trained nor queued for training: baseline_gamma1, accept" in ended.err
+    finished.add(("train", 1))
+    assert "neither trained" in run_stage("submit", "infer", study).out
+    assert arrays(fake_slurm) == [["1", "", ""]]
+
+
+DOWN = "slurm_load_jobs error: Unable to contact slurm controller (connect failure)"
+
+
+@pytest.mark.parametrize("command", ["squeue", "scontrol ping", "scontrol show"])
+def test_silence_submits_and_runs_nothing(run_stage, study, fake_slurm, command) -> None:
+    run_stage("submit", "train", study)
+    fake_slurm.set(queue={}, fails={command: DOWN})
+    for again in range(2):  # neither did the first try record anything
+        ended = run_stage("submit", "train", study)
+        assert (ended.code, ended.err.count("\n"), len(arrays(fake_slurm))) == (2, 1, 1), again
+        assert "Unable to contact slurm controller" in ended.err
+
+
+def test_a_controller_that_hangs_is_silent(run_stage, study, fake_slurm, monkeypatch) -> None:
+    monkeypatch.setattr(slurm, "TIMEOUT", 0.5)
+    fake_slurm.set(fails={"scontrol ping": "hang"})
+    ended = run_stage("submit", "train", study)
+    assert ended.code == 2
+    assert "no answer within 0.5 s" in ended.err
+    assert "--here" in ended.err
+
+
+@pytest.mark.parametrize("module", ["submit", "demo"])
+def test_here_asks_no_controller(run_stage, study, fake_slurm, monkeypatch, module) -> None:
+    fake_slurm.set(fails={"scontrol ping": DOWN, "scontrol": DOWN, "sbatch": DOWN})
+    started = []
+    monkeypatch.setattr(submit, "call", lambda command: started.append(command) or 0)
+    monkeypatch.setattr("stages.demo.call", lambda command: started.append(command) or 7)
+    words = ["train", study] if module == "submit" else [study]
+    assert run_stage(module, *words).code == 2
+    assert started == []
+    assert run_stage(module, *words, "--here").code == (0 if module == "submit" else 7)
+    assert len(started) == 1
+    assert fake_slurm.calls("sbatch") == []
+
+
+def test_packages_that_no_site_set_up_are_no_slurm(fake_slurm, monkeypatch, capfd) -> None:
+    unknown = "scontrol: error: resolve_ctls_from_dns_srv: res_nsearch error: {}\n"
+    fatal = "scontrol: fatal: Could not establish a configuration source"
+    fake_slurm.set(fails={"scontrol": unknown.format("Unknown host") + fatal})
+    assert not slurm.is_available()
+    fake_slurm.set(fails={"scontrol": unknown.format("Host name lookup failure") + fatal})
+    with pytest.raises(slurm.NoAnswer):
+        slurm.is_available()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train.epochs=2"], "is queued with overrides {}, found {'train.epochs': 2}"),
+        (["slurm.train.cpus=2"], None),
+    ],
+)
+def test_other_overrides_while_queued(run_stage, study, fake_slurm, words, said) -> None:
+    run_stage("submit", "train", study)
+    ended = run_stage("submit", "train", study, *words)
+    assert ended.code == (2 if said else 0)
+    assert (said or "") in ended.err
+
+
+def test_another_grid_while_queued(run_stage, study, fake_slurm) -> None:
+    run_stage("submit", "train", study)
+    text = Path(study).read_text().replace("- accept\n  - reject", "- reject\n  - accept")
+    Path(study).write_text(text)
+    ended = run_stage("submit", "infer", study)
+    assert ended.code == 2
+    assert "the grid has changed while job 101 (train) is queued" in ended.err
+
+
+def test_a_job_of_which_nothing_is_recorded(run_stage, study, fake_slurm) -> None:
+    run_stage("submit", "train", study)
+    record = load_study(study).directory / "arrays" / "101.json"
+    record.write_text('{"grid": "x"}')
+    assert "101.json: does not say what job 101 does" in run_stage("submit", "train", study).err
+    fake_slurm.set(queue={})  # once it has ended, it does not matter
+    assert run_stage("submit", "train", study).code == 0
+
+
+def test_directories_of_the_output_are_made(run_stage, write_study, fake_slurm, finished, tmp_path):
+    extra = ["--output=mine/%x.out", "-e", "other/%j/x.err"]
+    study = write_study({"slurm": {"train": {"extra": extra}}})
+    assert run_stage("submit", "train", study).code == 0
+    assert (tmp_path / "logs").is_dir()
+    assert (tmp_path / "mine").is_dir()
+    assert not (tmp_path / "other").exists()
+
+
+def test_forgotten_jobs_are_not_queued(fake_slurm) -> None:
+    fake_slurm.set(queue={"7": {"0": "RUNNING", "3": "PENDING"}})
+    assert slurm.queued(["7", "8"]) == {"7": {0: "RUNNING", 3: "PENDING"}}
+    assert slurm.queued(["8"]) == {}
+    assert slurm.queued([]) == {}
