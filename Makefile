@@ -32,6 +32,7 @@ test: setup
 	@$(PY) -m pytest $(ARGS)
 
 data: setup
+	@mkdir -p logs
 	@$(HERE) $(PY) -m stages.stage1_generate_datasets $(CONFIG) $(ARGS)
 
 train infer: setup

@@ -110,10 +110,10 @@ def test_a_refused_chunk_is_all_that_the_next_call_submits(run_stage, study, fak
     fake_slurm.set(limit=100)
     second = run_stage("submit", "train", study)
     assert "queued already: job 101: points 0-1" in second.out
-    assert "as job 103, points 2;" in second.out
+    assert "as job 102, points 2;" in second.out
     assert arrays(fake_slurm) == [["0-1", "", ""], ["0", "2", ""], ["0", "2", ""]]
-    fake_slurm.set(queue={"103": {"0": "RUNNING"}})  # indices count from the chunk's offset
-    assert "job 103: points 2 (1 RUNNING)" in run_stage("submit", "train", study).out
+    fake_slurm.set(queue={"102": {"0": "RUNNING"}})  # indices count from the chunk's offset
+    assert "job 102: points 2 (1 RUNNING)" in run_stage("submit", "train", study).out
 
 
 def test_points_that_nothing_trains_are_not_inferred(run_stage, study, fake_slurm, finished):
