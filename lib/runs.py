@@ -38,6 +38,8 @@ REFUSALS = (
     errno.ENOTDIR,
     errno.EISDIR,
     errno.EEXIST,
+    errno.ENAMETOOLONG,
+    errno.ESTALE,
 )
 
 
