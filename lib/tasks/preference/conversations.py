@@ -1,6 +1,6 @@
 r"""One side of a pair, in whatever form it comes → chat messages; two sides → the shared prompt.
 
-    messages     [{"role": "user", "content": …}, …] or [{"from": "human", "value": …}, …]
+    messages     see lib.conversations
     text         an answer, or a prompt of one question
     transcript   "\n\nHuman: …\n\nAssistant: …", as Anthropic's HH data have it
 
@@ -13,16 +13,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
+from lib.conversations import raw_messages, read_messages
+from lib.errors import BadInput
+from lib.fields import text as text_of
 from lib.tasks import Message
 
-ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
 TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 
 
@@ -33,10 +28,10 @@ def whole(value: Any, prompt: Any, where: str, column: str) -> list[Message]:
     row and column for a value of another form, and for a prompt that is no part of `value`.
     """
     before = [] if prompt is None or prompt in ("", []) else as_messages(prompt, where, "prompt")
-    if value is None or isinstance(value, str):
-        if value and is_transcript(value):
-            return _turns(value)
-        text = value or ""
+    if raw_messages(value) is None and (value is None or isinstance(value, str)):
+        text = text_of(value, where, column) or ""
+        if is_transcript(text):
+            return _turns(text)
         if isinstance(prompt, str) and is_transcript(prompt):
             text = text.strip()  # as in a transcript of the whole
         return [*before, {"role": "assistant", "content": text}]
@@ -56,16 +51,17 @@ def whole(value: Any, prompt: Any, where: str, column: str) -> list[Message]:
 
 def as_messages(value: Any, where: str, column: str) -> list[Message]:
     """Messages from messages, text (one question) or a transcript. Raises BadInput for the rest."""
-    if isinstance(value, str):
-        if not is_transcript(value):
-            return [{"role": "user", "content": value}]
-        turns = _turns(value)
-        # "\n\nAssistant:" at the end opens the answer that is to come.
-        return turns[:-1] if turns[-1] == {"role": "assistant", "content": ""} else turns
-    if not isinstance(value, list) or not all(isinstance(m, dict) for m in value):
+    if raw_messages(value) is not None:
+        return read_messages(value, where, column)
+    if not isinstance(value, str):
         shown = repr(value)[:60]
         raise BadInput(f"{where}: {column}: found {shown}, expected text or a list of messages")
-    return [_message(message, where, column) for message in value]
+    text = text_of(value, where, column) or ""
+    if not is_transcript(text):
+        return [{"role": "user", "content": text}]
+    turns = _turns(text)
+    # "\n\nAssistant:" at the end opens the answer that is to come.
+    return turns[:-1] if turns[-1] == {"role": "assistant", "content": ""} else turns
 
 
 def is_transcript(text: str) -> bool:
@@ -100,22 +96,6 @@ def split(
     if chosen[:-1] != rejected[:-1]:
         return None
     return common, chosen[-1]["content"], rejected[-1]["content"]
-
-
-def _message(message: dict[str, Any], where: str, column: str) -> Message:
-    who, what = ("from", "value") if "from" in message else ("role", "content")
-    role, content = message.get(who), message.get(what)
-    if not isinstance(content, str):
-        raise BadInput(
-            f"{where}: {column}: found a message whose {what!r} is {repr(content)[:60]}, expected "
-            f"text"
-        )
-    if not isinstance(role, str) or role not in ROLES:
-        raise BadInput(
-            f"{where}: {column}: found {who} {role!r}, expected one of {listed(ROLES)}"
-            f"{nearest(role, ROLES)}"
-        )
-    return {"role": ROLES[role], "content": content}
 
 
 def _turns(transcript: str) -> list[Message]:
