@@ -1,8 +1,8 @@
 """Chat messages in a field of a source row, in the forms that data sets have them.
 
-    [{"role": "user", "content": …}, …]      OpenAI's form; a content may be one part of text
-    [{"from": "human", "value": …}, …]       ShareGPT's, as LLaMA-Factory writes it
-    one such message without its list, and text (a CSV cell) that spells either as JSON or as Python
+[{"role": "user", "content": …}, …]      OpenAI's form; a content may be one part of text
+[{"from": "human", "value": …}, …]       ShareGPT's, as LLaMA-Factory writes it
+one such message without its list, and text (a CSV cell) that spells either as JSON or as Python
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _message(message: dict[str, Any], where: str, column: str) -> Message:
     role, content = message.get(who), message.get(what)
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
         (part,) = content
-        content = part.get("text") if part.get("type") == "text" else content
+        content = part["text"] if part.get("type") == "text" and "text" in part else content
     if not isinstance(content, str):
         raise BadInput(
             f"{where}: {column}: found a message whose {what!r} is {repr(content)[:60]}, expected "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib import tasks
-from lib.encoding import answer_encoder, encode_row, fit_prompt, prompt_hash
+from lib.encoding import answer_encoder, encode_prompt, encode_row, fit_prompt, naming, prompt_hash
 from lib.errors import BadInput
 from lib.grid import digest, point_name
 from lib.progress import tracked
@@ -103,9 +103,10 @@ def _encode_prompts(
     made = []
     for row in tracked(rows, len(rows), "tokenise prompts"):
         messages = task.messages(row, data)
-        answers = [answer_ids(messages, answer) for answer in task.answers(data) or []]
-        longest = max(map(len, [*answers, answer_ids(messages, row["target"])]))
-        ids, cut = fit_prompt(tokenizer, task, row, data, room - longest)
+        with naming(row):
+            answers = [answer_ids(messages, answer) for answer in task.answers(data) or []]
+            longest = max(map(len, [*answers, answer_ids(messages, row["target"])]))
+            ids, cut = fit_prompt(tokenizer, task, row, data, room - longest)
         made.append(
             {
                 "id": row["id"],
@@ -116,6 +117,30 @@ def _encode_prompts(
             }
         )
     return made
+
+
+def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
+    """Render the prompts of a further task for every model of the study, and keep nothing.
+
+    Stage 3 would meet what is wrong with them only after the training. Raises BadInput, with task
+    and row, for a conversation that a chat template refuses or does not show, and for a prompt
+    that is too long.
+    """
+    from lib.models import load_tokenizer
+
+    task, section = tasks.part(name, "data"), getattr(study.config, name)
+    prompts = getattr(task, "prompts", lambda row, data: [task.messages(row, data)])
+    for model in study.model_sections() if rows else ():
+        tokenizer = load_tokenizer(model)
+        for row in rows:
+            with naming(row, name):
+                for said in prompts(row, section):
+                    length = len(encode_prompt(tokenizer, said))
+                    if length > model.max_length:
+                        raise BadInput(
+                            f"model.max_length: found {model.max_length}, expected at least the "
+                            f"{length} tokens of the prompt"
+                        )
 
 
 def encode_own(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from typing import Any
 
@@ -19,14 +20,96 @@ def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     """Token ids of a prompt up to where the assistant's answer begins.
 
     The chat template is applied once and brings every special token; a tokenizer without a
-    template gets the plain text and its own special tokens. What looks like a special token in a
-    message (`<|im_end|>` in a paper on chat models) stays text: see `harmless`.
+    template gets the plain text and the special tokens that it puts before a text: one that it puts
+    behind, as some do with an end of sequence, would end the turn before the answer. What looks
+    like a special token in a message (`<|im_end|>` in a paper on chat models) stays text: see
+    `harmless`. Raises BadInput where the template refuses the messages or leaves out a text.
     """
     messages = harmless(tokenizer, messages)
     if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
-    return tokenizer(_joined(messages))["input_ids"]
+        text = render_chat(tokenizer, messages, add_generation_prompt=True)
+        for message in messages:
+            if message["role"] != "assistant" and message["content"].strip() not in text:
+                raise BadInput(
+                    f"the chat template of {tokenizer.name_or_path} leaves out the text of a "
+                    f"message of the {message['role']}, expected one that shows it"
+                )
+        return _bare(tokenizer, text)
+    text = _joined(messages)
+    whole, bare = tokenizer(text)["input_ids"], _bare(tokenizer, text)
+    return whole[: _place(bare, whole) + len(bare)]
+
+
+def render_chat(tokenizer: Any, messages: list[Message], **template: Any) -> str:
+    """The text of a conversation. `template`: further variables of the chat template.
+
+    Contents are given as the template reads them, text or a list of parts. Raises BadInput where it
+    refuses the conversation, as one without a system role or with roles that must alternate does.
+    """
+    from jinja2 import TemplateError
+
+    if _wants_parts(tokenizer, str(tokenizer.chat_template)):
+        messages = [{**m, "content": _parts(m["content"])} for m in messages]
+    try:
+        return tokenizer.apply_chat_template(messages, tokenize=False, **template)
+    except (TemplateError, TypeError, ValueError) as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise BadInput(
+            f"the chat template of {tokenizer.name_or_path} refuses a conversation of {roles}: "
+            f"{str(error)[:200]}"
+        ) from None
+
+
+@lru_cache(maxsize=8)
+def _wants_parts(tokenizer: Any, template: str) -> bool:
+    """Whether the chat template shows a message only where its content is a list of parts.
+
+    Raises BadInput where it shows neither form: every prompt would be empty.
+    """
+    from jinja2 import TemplateError
+
+    words, refused = "Is this shown?", 0
+    for content in (words, _parts(words)):
+        try:
+            text = tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+            )
+        except (TemplateError, TypeError, ValueError):
+            refused += 1
+            continue
+        if words in text:
+            return content is not words
+    if refused == 2:  # it refuses this conversation: the row's own says why
+        return False
+    raise BadInput(
+        f"the chat template of {tokenizer.name_or_path} does not show what the user says, expected "
+        f"one that shows the content of a message"
+    )
+
+
+def _parts(content: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": content}]
+
+
+def _bare(tokenizer: Any, text: str) -> list[int]:
+    """Token ids of a text alone: without special tokens that the text does not spell.
+
+    Some tokenizers put an end of sequence behind every text, whatever they are asked for.
+    """
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    end = tokenizer.eos_token_id
+    if ids and end is not None and ids[-1] == end and not text.endswith(tokenizer.eos_token):
+        return ids[:-1]
+    return ids
+
+
+def _place(part: list[int], whole: list[int]) -> int:
+    """Where the ids of a text begin among those with special tokens around them."""
+    for start in range(len(whole) - len(part) + 1):
+        if whole[start : start + len(part)] == part:
+            return start
+    raise BadInput("the tokenizer changes a text's tokens where it adds special tokens, expected "
+                   "one that puts them before it")  # fmt: skip
 
 
 def encode_answer(
@@ -42,7 +125,7 @@ def encode_answer(
     """
     *messages, last = harmless(tokenizer, [*messages, {"role": "assistant", "content": answer}])
     if tokenizer.chat_template:
-        apply = partial(tokenizer.apply_chat_template, tokenize=False, **template)
+        apply = partial(render_chat, tokenizer, **template)
         prompt, whole = apply(messages, add_generation_prompt=True), apply([*messages, last])
         if not whole.startswith(prompt):
             raise BadInput(
@@ -50,14 +133,17 @@ def encode_answer(
                 "differently once an answer follows; training would not match "
                 "generation"
             )
+        if last["content"].strip() not in whole[len(prompt) :]:
+            raise BadInput(
+                f"the chat template of {tokenizer.name_or_path} leaves out or changes an answer, "
+                f"expected one that shows it; training would teach another answer"
+            )
     else:
         prompt = _joined(messages)
         whole = prompt + last["content"]
-    ahead, ids = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in (prompt, whole))
-    if ids[: len(ahead)] == ahead:
-        ids = ids[len(ahead) :]
-    else:
-        ids = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
+    ahead, ids = (_bare(tokenizer, text) for text in (prompt, whole))
+    joined = ids[: len(ahead)] == ahead
+    ids = ids[len(ahead) :] if joined else _bare(tokenizer, whole[len(prompt) :])
     ends = end_tokens(tokenizer)
     for position, token in enumerate(ids):
         if token in ends:  # what a template puts behind the end of turn is never generated
@@ -68,6 +154,18 @@ def encode_answer(
 def _joined(messages: list[Message]) -> str:
     """A prompt for a tokenizer without a template."""
     return "\n\n".join(m["content"] for m in messages) + "\n\n"
+
+
+@contextmanager
+def naming(row: Row, source: str = "") -> Iterator[None]:
+    """Errors of what is encoded within get the row's id, and the source where it is given."""
+    try:
+        yield
+    except BadInput as error:
+        place = f"{source}: " if source else ""
+        if f"row {row['id']}" in str(error):
+            raise
+        raise BadInput(f"{place}row {row['id']}: {error}") from None
 
 
 def harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:
@@ -127,11 +225,12 @@ def encode_row(
     the row's text was shortened to fit `max_length` tokens.
     """
     messages = task.messages(row, data)
-    target = answer_ids(messages, row["target"])
-    other = task.contrast(row)
-    contrast = answer_ids(messages, other) if other is not None else target
-    room = max_length - max(len(target), len(contrast))
-    prompt, cut = fit_prompt(tokenizer, task, row, data, room)
+    with naming(row):
+        target = answer_ids(messages, row["target"])
+        other = task.contrast(row)
+        contrast = answer_ids(messages, other) if other is not None else target
+        room = max_length - max(len(target), len(contrast))
+        prompt, cut = fit_prompt(tokenizer, task, row, data, room)
     head, tail = common_ends(target, contrast)
     start, end = len(prompt) + head, len(prompt) + len(target) - tail
     return {

@@ -8,8 +8,13 @@ import unicodedata
 # Numbers with their separators, words with their apostrophes, and every other sign by itself.
 TOKEN = re.compile(r"\d+(?:[.,]\d+)+|(?<!\w)\.\d+|\w+(?:'\w+)*|[^\w\s]")
 WORD = re.compile(r"[^\W\d_]{2,}(?:'[^\W\d_]+)*|[^\W\d_]+(?:'[^\W\d_]+)+")
-# Signs that are punctuation beside a word. Elsewhere they mean something: 5!, 3 : 2, f', 6", .5.
-PUNCTUATION = frozenset(".,;:!?\"'")
+# Between spaces and before a word it is a dash; before a function or a variable, a minus.
+DASH = re.compile(r"\s-\s+(?=[^\W\d_]{4})")
+# Signs that are punctuation behind a word, and those that are so before one, too. Elsewhere they
+# mean something: 5!, 3 : 2, f', 6", .5.
+PUNCTUATION = frozenset(".,;:!?\"'\u2014")
+BEFORE = frozenset(".,;:\u2014")
+QUOTES = frozenset("\"'")
 # One sign in several spellings: minus, apostrophe, quotation mark.
 SPELLINGS = str.maketrans(
     dict.fromkeys("\u2212\u2010\u2011\u2012\u2013\ufe63\uff0d", "-")
@@ -29,18 +34,24 @@ def question_key(question: str) -> str:
     if not text.isascii():
         text = "".join(c for c in text if unicodedata.category(c) != "Cf")  # zero-width marks
         text = text.translate(SPELLINGS)
-    tokens = TOKEN.findall(text)
+    tokens = TOKEN.findall(DASH.sub(" ", text))
     while tokens and tokens[-1] in (".", "?"):
         tokens.pop()
     kept = [
         _folded(token, _at(tokens, i + 1))
         for i, token in enumerate(tokens)
-        if not (
-            token in PUNCTUATION
-            and (WORD.fullmatch(_at(tokens, i - 1)) or WORD.fullmatch(_at(tokens, i + 1)))
-        )
+        if not _is_punctuation(token, _at(tokens, i - 1), _at(tokens, i + 1))
     ]
     return " ".join(kept)
+
+
+def _is_punctuation(token: str, before: str, behind: str) -> bool:
+    if token not in PUNCTUATION:
+        return False
+    opens = token in QUOTES and not before[:1].isalnum()
+    return bool(WORD.fullmatch(before)) or (
+        (token in BEFORE or opens) and bool(WORD.fullmatch(behind))
+    )
 
 
 def _at(tokens: list[str], place: int) -> str:

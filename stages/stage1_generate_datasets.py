@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lib.drops import drop_lines
+from lib.encoded import check_prompts
 from lib.prepared import MANIFEST, prepare
 from lib.results import as_csv
 from lib.runs import write_json, write_text
@@ -24,8 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     first, *others = study.config.tasks
-    for task in others:  # bad data of any task are told before those of another are written
-        build_test(study, task)
+    for task in others:  # bad data of any task are reported before those of another are written
+        rows = build_test(study, task).rows["test"]
+        if args.force or not (directory(study, task) / MANIFEST).exists():
+            check_prompts(study, task, rows)
     manifests = {first: prepare(study, args.debug, args.force, who())}
     for task in others:
         manifests[task] = prepare_test(study, task, args.force, who())
@@ -41,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         kind = "" if task == first else f"{task} "
         for name, split in manifest["splits"].items():
             say(f"{kind}{name}: {split['rows']} rows")
+        for line in drop_lines(manifest):
+            say(f"{kind}{line}")
         if missing := manifest["report"].get("missing"):
             say(f"{kind}{missing}")
         if columns := manifest["report"].get("columns"):

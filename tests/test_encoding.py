@@ -349,3 +349,73 @@ def test_an_answer_is_encoded_once_and_as_encode_answer_does(tokenizer, monkeypa
 def test_a_prompt_hash_tells_prompts_apart_and_stays() -> None:
     assert prompt_hash([1, 2, 3]) == prompt_hash(np.array([1, 2, 3])) == "e2e2033ae7e1"
     assert len({prompt_hash(ids) for ids in ([], [1], [1, 2], [2, 1], [12], [0, 1])}) == 6
+
+
+# -- templates and tokenizers that would lose or end a prompt --------------------------------------
+
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+)
+PARTS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% for part in m.content %}{{ part.text }}{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture
+def fresh(tiny_model):
+    """A tokenizer of this test's own."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_model)
+
+
+def test_a_refusal_of_the_template_is_one_line(fresh):
+    fresh.chat_template = NO_SYSTEM
+    said = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+    with pytest.raises(BadInput, match="refuses a conversation of system, user: System role not"):
+        encode_prompt(fresh, said)
+    assert encode_prompt(fresh, said[1:])
+
+
+def test_a_template_of_parts_gets_parts(fresh):
+    said = [{"role": "user", "content": "New idea."}]
+    expected = encode_prompt(fresh, said), encode_answer(fresh, said, "Sound.")
+    fresh.chat_template = PARTS
+    assert (encode_prompt(fresh, said), encode_answer(fresh, said, "Sound.")) == expected
+
+
+@pytest.mark.parametrize(
+    ("template", "found"),
+    [
+        ("<|im_start|>user\n<|im_end|>", "does not show what the user says"),
+        ("{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+         "leaves out the text of a message of the system"),
+    ],
+)  # fmt: skip
+def test_a_template_that_leaves_a_text_out_is_refused(fresh, template, found):
+    fresh.chat_template = template
+    said = [{"role": "system", "content": "S9"}, {"role": "user", "content": "New idea."}]
+    with pytest.raises(BadInput, match=found):
+        encode_prompt(fresh, said)
+
+
+@pytest.mark.parametrize("chat", [True, False])
+def test_an_end_of_sequence_that_the_tokenizer_appends_ends_no_prompt(fresh, chat):
+    from tokenizers.processors import TemplateProcessing
+
+    said = [{"role": "user", "content": "New idea."}]
+    if not chat:
+        fresh.chat_template = None
+    expected = encode_prompt(fresh, said), encode_answer(fresh, said, "Sound.")
+    fresh._tokenizer.post_processor = TemplateProcessing(
+        single="<|im_start|> $A <|im_end|>",
+        special_tokens=[("<|im_start|>", fresh.bos_token_id), ("<|im_end|>", fresh.eos_token_id)],
+    )
+    ids = encode_prompt(fresh, said)
+    assert ids == (expected[0] if chat else [fresh.bos_token_id, *expected[0]])
+    assert encode_answer(fresh, said, "Sound.") == expected[1]
+    assert encode_answer(fresh, said, "Sound.").count(fresh.eos_token_id) == 1

@@ -13,6 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lib.errors import BadInput
+from lib.fields import identifier, is_missing, kind, shown, text
 from lib.integrity import checksum
 from lib.sources import is_file
 from lib.tasks import Row
@@ -25,17 +26,23 @@ LABELS = {
 }
 EXPECTED = ("accept, accepted, accept (…), poster, spotlight, oral, true, 1, or reject, rejected, "
             "reject (…), false, 0")  # fmt: skip
+SIGNS = frozenset("*#%@")  # that tell names apart, as Sm (+ < = > ± ×) does
+MINUS = frozenset("-\u2010\u2011\u2012\u2013\u2212")
+SIGNED = re.compile(r"[\W_].\d")
+DECIMAL = re.compile(r"\d\.\d")
+TEXTS = ("title", "abstract", "text")
 Papers = dict[str, Row]  # by normalised title
 
 
 def read_papers(data: Any, source: str, split: str, part: tuple[int, int]) -> tuple[Papers, Row]:
     """Papers of a source by normalised title, and what was dropped; `part`: start, rows."""
     report: Row = {"source": source}
+    unread: list[str] = []
     if source == synthetic.SOURCE:
         start, rows = part
         placed = [(source, row) for row in synthetic.generate(rows, data.seed, start)]
     else:
-        placed = sources.read_rows(source, split, data.columns)
+        placed, unread = sources.read_rows(source, split, data.columns, data.system)
         report |= {"sha256": checksum(source)} if is_file(source) else {
             "split": split}  # fmt: skip
     papers: Papers = {}
@@ -44,7 +51,6 @@ def read_papers(data: Any, source: str, split: str, part: tuple[int, int]) -> tu
     ids: dict[str, str] = {}
     empty = duplicates = conflicts = 0
     for where, record in placed:
-        _check_text(record, where)
         label = record.get("answer", record.get("decision"))
         if _plain(label) in drop:
             dropped["null" if _plain(label) is None else str(label).strip()] += 1
@@ -53,6 +59,7 @@ def read_papers(data: Any, source: str, split: str, part: tuple[int, int]) -> tu
         if decision not in ANSWERS:
             unknown.setdefault(_plain(label), (where, label))
             continue
+        record = _read(record, where)
         if _is_empty(record):
             if not data.drop_empty:
                 raise BadInput(f"{where}: no text, expected a title, an abstract or a text; leave "
@@ -78,6 +85,7 @@ def read_papers(data: Any, source: str, split: str, part: tuple[int, int]) -> tu
         "dropped_empty": empty,
         "dropped_duplicates": duplicates,
         "of_these_decided_otherwise": conflicts,
+        "columns_not_read": unread,
         "kept": described(papers.values()),
     }
 
@@ -102,14 +110,39 @@ def label_of(value: Any) -> str | None:
 
 
 def normalised_title(title: str) -> str:
-    """A title without case, accents, LaTeX, markup, punctuation: what makes two papers one."""
+    """A title without case, accents, LaTeX, markup, punctuation: what makes two papers one.
+
+    Operators and the signs of names stay: C++, C# and C, A* and A, x < y and x > y are different.
+    """
     title = html.unescape(title)
     title = re.sub(r"</?(?:i|b|u|em|strong|sub|sup|tt|span)\b[^<>]*>", "", title, flags=re.I)
     title = re.sub(r"\\(?:emph|text\w*|math\w+|it|bf|em|rm|sc|tt)\b", "", title)
     title = re.sub(r"""\\["'`^~=.]\s*\{?(\w)\}?""", r"\1", title)  # \"{o} → o
-    folded = unicodedata.normalize("NFKD", title).casefold()
-    letters = (c if c.isalnum() else " " for c in folded if not unicodedata.combining(c))
-    return " ".join("".join(letters).split())
+    title = re.sub(r"(\*{1,2})(?=\S)([^*]+)(?<=\S)\1", r"\2", title)  # **bold**
+    title = unicodedata.normalize("NFC", title).replace("&", " and ").replace("\\", " ")
+    kept = []
+    title = f" {title} "
+    for place, char in enumerate(title):
+        if char in MINUS:  # a hyphen, unless it is the sign of a number
+            kept.append(" - " if SIGNED.match(title, place - 1) else " ")
+        elif char in SIGNS or (unicodedata.category(char) == "Sm" and char not in "|~"):
+            kept.append(f" {char} ")
+        elif char == "." and DECIMAL.match(title, place - 1):
+            kept.append(char)
+        else:
+            kept.append(_letters(char))
+    return " ".join("".join(kept).split())
+
+
+def _letters(char: str) -> str:
+    """A character in lower case without its accents, a space for what is no letter or digit."""
+    if char.isascii():
+        return char.lower() if char.isalnum() else " "
+    letters = unicodedata.normalize("NFKD", char).casefold()
+    if letters[:1].isascii():  # marks are accents on Latin letters alone: elsewhere they are vowels
+        letters = "".join(c for c in letters if not unicodedata.combining(c))
+    marked = unicodedata.category(char)[0] in "LMN"
+    return letters if marked or letters.replace(" ", "").isalnum() else " "
 
 
 def _plain(label: Any) -> str | None:
@@ -118,7 +151,7 @@ def _plain(label: Any) -> str | None:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None or value != value else str(value).strip()
+    return "" if is_missing(value) else str(value).strip()
 
 
 def content_hash(text: str) -> str:
@@ -126,16 +159,10 @@ def content_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _check_text(record: Mapping[str, Any], where: str) -> None:
-    """Raise BadInput for half a surrogate pair, which JSON can spell and no file can hold."""
-    said = {f"message {n}": m["content"] for n, m in enumerate(record.get("messages", ()), 1)}
-    for key, value in {**record, **said}.items():
-        try:
-            value.encode() if isinstance(value, str) else None
-        except UnicodeEncodeError as error:
-            found = f"U+{ord(value[error.start]):04X} at character {error.start + 1}"
-            raise BadInput(f"{where}: {key}: found half a surrogate pair ({found}), expected "
-                           f"Unicode text") from None  # fmt: skip
+def _read(record: Mapping[str, Any], where: str) -> Row:
+    """A record whose texts are text. Raises BadInput for what is none."""
+    texts = {key: text(record[key], where, key) for key in TEXTS if key in record}
+    return {**record, **texts, "id": identifier(record.get("id"), where, "id")}
 
 
 def _is_empty(record: Mapping[str, Any]) -> bool:
@@ -175,9 +202,10 @@ def _paper(record: Mapping[str, Any], decision: str, where: str) -> tuple[str, R
 def _year(value: Any, where: str) -> int | None:
     if not _text(value):
         return None
-    found = set(re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", _text(value)))
+    written = kind(value) if isinstance(value, list | dict) else _text(value)
+    found = set(re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", written))
     if len(found) != 1:
-        raise BadInput(f"{where}: year: found {_text(value)[:60]!r}, expected a year such as 2021")
+        raise BadInput(f"{where}: year: found {shown(written)!r}, expected a year such as 2021")
     return int(found.pop())
 
 

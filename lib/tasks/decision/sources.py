@@ -12,7 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lib.conversations import read_messages
 from lib.errors import BadInput, listed
+from lib.fields import SYSTEM, text, unread_columns
 from lib.sources import Placed, guess_column, read_placed
 from lib.tasks.decision.schema import COLUMNS
 
@@ -25,21 +27,28 @@ ALIASES = {
     "abstract": ("summary", "abstracts", "text", "paper", "content", "body", "full_text"),
     "decision": ("accepted", "accept", "label", "outcome", "status", "verdict", "recommendation"),
 }
-ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant",
-         "assistant": "assistant"}  # fmt: skip
 
 
-def read_rows(source: str, split: str, columns: Mapping[str, str]) -> list[tuple[str, Record]]:
-    """(where, record) of every row of a file, or of a hub data set's `split`.
+def read_rows(
+    source: str, split: str, columns: Mapping[str, str], system: str | None = None
+) -> tuple[list[tuple[str, Record]], list[str]]:
+    """(where, record) of every row of a file, or of a hub data set's `split`; columns not read.
 
     A record has those of our COLUMNS that the source has; `columns` maps our name → the source's.
     That of a conversation has `messages` (the prompt) and `answer` in place of title, text and
-    decision. Raises BadInput for what cannot be read, for no rows and for missing columns.
+    decision. system: the study's own. Raises BadInput for what cannot be read, for no rows, for
+    missing columns and for columns that carry meaning and are not read.
     """
     placed = read_placed(source, split, '{"title": …, "abstract": …, "decision": …}')
     names = {ours: columns.get(ours, ours) for ours in COLUMNS}
     _check_columns(placed, source, columns, names)
-    return [(where, _record(row, where, names)) for where, row in placed]
+    read = {*names.values(), "conversations", "messages"}
+    chat = [one for one in placed if _is_chat(one[1])]
+    plain = [one for one in placed if not _is_chat(one[1])]
+    unread = unread_columns(plain, read, system, "data.system")
+    unread += unread_columns(chat, {*read, SYSTEM[0]})
+    records = [(where, _record(row, where, names)) for where, row in placed]
+    return records, list(dict.fromkeys(unread))
 
 
 def _check_columns(placed: Placed, source: str, given: Mapping[str, str],
@@ -80,19 +89,14 @@ def _record(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Rec
 def _conversation(row: Mapping[str, Any], where: str) -> Record:
     """{"messages": all before the last answer, verbatim, "answer": the last answer}."""
     key = "conversations" if "conversations" in row else "messages"
-    said, who, what = row[key], *(("from", "value") if key == "conversations" else
-                                  ("role", "content"))  # fmt: skip
-    if not isinstance(said, list) or not all(
-        isinstance(m, dict) and isinstance(m.get(what), str) for m in said
-    ):
-        raise BadInput(f"{where}: {key}: expected a list of messages, each with {who!r} and "
-                       f"{what!r} as text")  # fmt: skip
-    if unknown := [m.get(who) for m in said if m.get(who) not in ROLES]:
-        raise BadInput(f"{where}: {key}: found {who} {unknown[0]!r}, expected one of "
-                       f"{listed(ROLES)}")  # fmt: skip
-    messages = [{"role": ROLES[m[who]], "content": m[what]} for m in said]
-    if system := row.get("system"):
-        messages.insert(0, {"role": "system", "content": str(system)})
+    who = "from" if key == "conversations" else "role"
+    messages = read_messages(row[key], where, key)
+    system = text(row.get("system"), where, "system")
+    if system and system.strip():
+        if messages and messages[0]["role"] == "system":
+            raise BadInput(f"{where}: system: found a system message beside that of the "
+                           f"conversation, expected one of the two")  # fmt: skip
+        messages.insert(0, {"role": "system", "content": system})
     if not messages or messages[-1]["role"] != "assistant":
         raise BadInput(f"{where}: {key}: the last message is not an answer ({who} gpt or "
                        f"assistant)")  # fmt: skip

@@ -26,7 +26,7 @@ from typing import Any
 
 from lib.errors import BadInput
 from lib.grid import digest
-from lib.rows import evenly
+from lib.rows import stratified_sample
 from lib.sources import is_file
 from lib.tasks import Row, Splits
 from lib.tasks.glue import synthetic
@@ -159,9 +159,19 @@ def _of_task(data: Any, task: str, most: int | None) -> tuple[dict[str, list[Row
     made = {
         "train": _drawn(rest, limits["train"], data.seed),
         "validation": cut,
-        "test": _evenly_drawn(test, limits["test"], data.seed),
+        "test": stratified_sample(
+            test,
+            limits["test"],
+            lambda row: (row["set"], row["target"]),
+            lambda row: (row["prompt"], row["id"]),
+            data.seed,
+        ),
     }
-    told["splits"] = {name: described(rows) for name, rows in made.items()}
+    asked = {"train": data.train_rows, "test": data.test_rows}
+    told["splits"] = {
+        name: described(rows) | {"asked": asked.get(name), "key": f"data.{name}_rows"}
+        for name, rows in made.items()
+    }
     return made, told
 
 
@@ -184,13 +194,6 @@ def _drawn(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
     if limit is None or limit >= len(rows):
         return rows
     ids = {row["id"] for row in nsmallest(limit, rows, key=lambda row: digest([seed, row["id"]]))}
-    return [row for row in rows if row["id"] in ids]
-
-
-def _evenly_drawn(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
-    """At most `limit` seeded rows, as many of each set as there are of the others, in order."""
-    shuffled = sorted(rows, key=lambda row: digest([seed, row["id"]])) if limit else rows
-    ids = {row["id"] for row in evenly(shuffled, limit, lambda row: row["set"])}
     return [row for row in rows if row["id"] in ids]
 
 

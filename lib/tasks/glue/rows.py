@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.fields import shown, text, unread_columns
 from lib.sources import Placed, guess_column, read_named, read_placed
 from lib.tasks import Row
 from lib.tasks.glue import synthetic
@@ -39,9 +40,11 @@ def read_set(data: Any, task: str, part: str, limit: int | None) -> tuple[list[R
         data = data.model_copy(update={"columns": {}})  # those are of the files
         known = {"source": data.source, "config": task, "split": split}
     rows, undecided = labelled(placed, task, part, data.columns)
+    unread = unread_columns(placed, _columns(placed, task, data.columns).values())
     if not rows:
         raise BadInput(f"{known['source']}: none of {len(placed)} rows has a label that counts")
-    return rows, {**known, "read": len(placed), "no_majority_label": undecided}
+    return rows, {**known, "read": len(placed), "no_majority_label": undecided,
+                  "columns_not_read": unread}  # fmt: skip
 
 
 def labelled(
@@ -81,14 +84,15 @@ def label_of(value: Any, labels: Sequence[str], where: str, column: str) -> int:
         word = value.strip().casefold().replace(" ", "_").replace("-", "_")
         if word in labels:
             return labels.index(word)
-        if word.isdecimal():
+        if word.isdecimal() and len(word) < 10:  # int() refuses what is thousands of digits long
             number = int(word)
     if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(labels):
         return number
     known = listed(f"{n} ({name})" for n, name in enumerate(labels))
     unlabelled = value is None or value in (-1, "-1", "")
-    hint = "; GLUE's own test splits have no labels" if unlabelled else nearest(value, labels)
-    raise BadInput(f"{where}: {column}: found {value!r}, expected one of {known}{hint}")
+    closest = nearest(shown(value), labels)
+    hint = "; GLUE's own test splits have no labels" if unlabelled else closest
+    raise BadInput(f"{where}: {column}: found {shown(repr(value))}, expected one of {known}{hint}")
 
 
 def same_text(row: Row) -> tuple[str, ...]:
@@ -131,7 +135,10 @@ def _columns(placed: Placed, task: str, given: dict[str, str]) -> dict[str, str]
 
 
 def _text(row: Row, column: str, where: str) -> str:
-    text = row.get(column)
-    if not isinstance(text, str):
-        raise BadInput(f"{where}: {column}: found {text!r}, expected a sentence as text")
-    return text
+    sentence = row.get(column)
+    if sentence == "":  # GLUE has a few
+        return sentence
+    sentence = text(sentence, where, column)
+    if sentence is None:
+        raise BadInput(f"{where}: {column}: found {row.get(column)!r}, expected a sentence as text")
+    return sentence

@@ -55,8 +55,8 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
             f"data.shots: found {asked}, expected at most {data.shot_pool}: so many examples are "
             f"stored (data.shot_pool)"
         )
-    test, held = _read_test(data)
-    source = _read(data, data.source, "train", wanted)
+    test, test_report = _read_test(data)
+    source, source_report = _read(data, data.source, "train", wanted)
     tested = {problem.key for problem in test}
     kept = [problem for problem in unique(source) if problem.key not in tested]
     needed = data.shot_pool + data.validation_rows
@@ -72,11 +72,9 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     validation = _drawn(rest, data.seed, "validation")[: data.validation_rows]
     taken = reserved | {problem.key for problem in validation}
 
-    pools, reports = {"source": source}, {"source": _described(data, data.source, source)}
+    pools, reports = {"source": source}, {"source": source_report}
     if any(one.train_on == "self_instruct" for one in wanted):
-        pools["self_instruct"] = _read_self_instruct(data, wanted)
-        name = data.self_instruct
-        reports["self_instruct"] = _described(data, name, pools["self_instruct"])
+        pools["self_instruct"], reports["self_instruct"] = _read_self_instruct(data, wanted)
     trainable = {}
     for name, problems in pools.items():
         distinct = unique(problems)
@@ -95,18 +93,25 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     splits = {"test": [_row(p, data) | {"shots": examples} for p in sample[:limit]]}
     if validation:
         splits["validation"] = [_row(p, data) | {"shots": examples} for p in validation[:limit]]
+    trained: dict[str, Problem] = {}
+    asked: Row = {"validation": {"asked": data.validation_rows, "key": "data.validation_rows"}}
     for one in wanted:
-        drawn = _drawn(trainable[one.train_on], data.seed, "train")
-        splits[train_split(one)] = [_row(p, data) for p in drawn[: one.train_rows][:limit]]
-    trained = [problem for problems in trainable.values() for problem in problems]
+        drawn = _drawn(trainable[one.train_on], data.seed, "train")[: one.train_rows][:limit]
+        splits[train_split(one)] = [_row(problem, data) for problem in drawn]
+        asked[train_split(one)] = {"asked": one.train_rows, "key": "data.train_rows"}
+        trained |= {problem.id: problem for problem in drawn}
     return Splits(
         splits,
         {
             **reports,
-            "test_source": _described(data, held, test) | {"full_test": evaluate.full_test},
+            "test_source": test_report | {"full_test": evaluate.full_test},
             "shots": [{"id": p.id, **said} for p, said in zip(shots, examples, strict=True)],
-            "near_duplicates": near_duplicates(trained, test, data.near_duplicates),
-            "splits": {name: {"rows": len(rows)} for name, rows in splits.items()},
+            "near_duplicates": near_duplicates(
+                list(trained.values()), sample[:limit], data.near_duplicates
+            ),
+            "splits": {
+                name: {"rows": len(rows), **asked.get(name, {})} for name, rows in splits.items()
+            },
             "seed": data.seed,
             "debug": debug,
         },
@@ -171,28 +176,30 @@ def _check_shared(wanted: Sequence[Any]) -> None:
             )
 
 
-def _read(data: Any, source: str, prefix: str, wanted: Sequence[Any]) -> list[Problem]:
-    """Problems to train on; of the synthetic ones some more than the points need."""
+def _read(data: Any, source: str, prefix: str, wanted: Sequence[Any]) -> tuple[list[Problem], Row]:
+    """Problems to train on, and a report; of the synthetic ones some more than the points need."""
     rows = max(one.train_rows or SYNTHETIC_ROWS for one in wanted)
     reserve = data.shot_pool + data.validation_rows
-    return read_problems(data, source, data.split, prefix, 2 * (rows + reserve))
+    read = read_problems(data, source, data.split, prefix, 2 * (rows + reserve))
+    return read[0], _described(source, *read)
 
 
-def _read_self_instruct(data: Any, wanted: Sequence[Any]) -> list[Problem]:
+def _read_self_instruct(data: Any, wanted: Sequence[Any]) -> tuple[list[Problem], Row]:
     if data.self_instruct is None:
         raise BadInput("data.self_instruct: found null, expected a file of training problems: "
                        "data.train_on=self_instruct asks for it")  # fmt: skip
     return _read(data, data.self_instruct, "self_instruct", wanted)
 
 
-def _read_test(data: Any) -> tuple[list[Problem], str]:
-    """All test problems, and their source."""
+def _read_test(data: Any) -> tuple[list[Problem], Row]:
+    """All test problems, and a report."""
     source = data.test_source or data.source
     if source != synthetic.SOURCE and data.test_source is None and is_file(source):
         raise BadInput(f"data.test_source: found null, expected a file with the test problems: "
                        f"{source} has no splits, as a data set of the hub has")  # fmt: skip
     rows = round((data.test_rows or SYNTHETIC_ROWS // 4) / data.test_share)
-    return read_problems(data, source, data.test_split, "test", rows), source
+    read = read_problems(data, source, data.test_split, "test", rows)
+    return read[0], _described(source, *read)
 
 
 def _sample(test: list[Problem], data: Any, full: bool) -> list[Problem]:
@@ -210,8 +217,8 @@ def _shared(problems: Sequence[Problem], keys: Collection[str]) -> int:
     return sum(problem.key in keys for problem in problems)
 
 
-def _described(data: Any, source: str, problems: Sequence[Problem]) -> Row:
-    known: Row = {"source": source, "read": len(problems)}
+def _described(source: str, problems: Sequence[Problem], unread: list[str]) -> Row:
+    known: Row = {"source": source, "read": len(problems), "columns_not_read": unread}
     if source != synthetic.SOURCE and is_file(source):
         known["sha256"] = checksum(source)
     return known

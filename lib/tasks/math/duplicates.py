@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 LISTED = 50  # pairs in the report, the most alike first
+SPELLING = {"analyzer": "char_wb", "ngram_range": (5, 5)}  # runs of five characters within words
 BLOCK = 256  # test questions compared at a time: bounds the memory
 
 
@@ -38,19 +39,20 @@ def near_duplicates(
     return {**report, "found": len(pairs), "pairs": pairs[:LISTED]}
 
 
-def nearest_questions(train: Sequence[Asked], test: Sequence[Asked]) -> Iterator[tuple[int, float]]:
+def nearest_questions(
+    train: Sequence[Asked], test: Sequence[Asked], likeness: Mapping[str, Any] = SPELLING
+) -> Iterator[tuple[int, float]]:
     """(place in `train`, similarity) of the most similar question, for each of `test`.
 
-    See `near_duplicates` for the similarity. Nothing where there is nothing to compare.
+    likeness: what of a question counts, as keys of scikit-learn's TfidfVectorizer. Nothing where
+    there is nothing to compare.
     """
     if not train or not test:
         return
     import numpy as np  # not above: stages answer --help without these
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectors = TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(5, 5), sublinear_tf=True, dtype=np.float32
-    )
+    vectors = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **likeness)
     known = vectors.fit_transform([problem.question for problem in train]).T.tocsr()
     asked = vectors.transform([problem.question for problem in test])
     for start in range(0, len(test), BLOCK):

@@ -7,11 +7,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lib.conversations import read_messages
 from lib.errors import BadInput, listed
+from lib.fields import identifier, shown, text, unread_columns
+from lib.question_key import question_key
 from lib.sources import Placed, guess_column, read_placed
 from lib.tasks.math import synthetic
 from lib.tasks.math.grading import MARK, final, number
@@ -32,11 +34,13 @@ class Problem(NamedTuple):
     key: str
 
 
-def read_problems(data: Any, source: str, split: str, prefix: str, rows: int) -> list[Problem]:
-    """Every problem of a source, in its order; `prefix` begins their ids.
+def read_problems(
+    data: Any, source: str, split: str, prefix: str, rows: int
+) -> tuple[list[Problem], list[str]]:
+    """Every problem of a source, in its order, and its columns that are not read.
 
-    rows: how many are made where the source is synthetic. Raises BadInput that names file and row
-    of what has no question, or an answer without `#### number`.
+    prefix: begins their ids. rows: how many are made where the source is synthetic. Raises BadInput
+    that names file and row of what has no question, or an answer without `#### number`.
     """
     if source == synthetic.SOURCE:
         made = synthetic.generate(rows, f"{data.seed}/{prefix}")
@@ -45,22 +49,19 @@ def read_problems(data: Any, source: str, split: str, prefix: str, rows: int) ->
         config = data.config if source == data.source else None
         placed = read_placed(source, split, EXAMPLE, config)
     names = _names(placed, source, data.columns)
-    given = [row.get(data.columns.get("id", "id")) for _, row in placed]
+    id_column = data.columns.get("id", "id")
+    read = {id_column, *(names or ("instruction", "input", "output", "messages"))}
+    unread = unread_columns(placed, read, data.system, "data.system")
+    given = [identifier(row.get(id_column), where, id_column) for where, row in placed]
     # Ids that lack or repeat, as those of templates do, tell no problems apart: places do.
-    distinct = None not in given and len(set(map(str, given))) == len(given)
+    distinct = None not in given and len(set(given)) == len(given)
     ids = given if distinct else range(len(placed))
     problems = []
     for own, (where, row) in zip(ids, placed, strict=True):
-        question, answer = _texts(row, where, names)
-        check_problem(where, question, answer)
-        key = normalised(question)
+        question, answer = check_problem(where, *_texts(row, where, names, data.system))
+        key = question_key(question)
         problems.append(Problem(f"{prefix}-{own}", question.strip(), answer.strip(), key))
-    return problems
-
-
-def normalised(question: str) -> str:
-    """Words and numbers of a question alone: equal for two that differ in case or punctuation."""
-    return " ".join(re.findall(r"\w+", question.casefold()))
+    return problems, unread
 
 
 def unique(problems: Sequence[Problem]) -> list[Problem]:
@@ -91,37 +92,40 @@ def _names(placed: Placed, source: str, given: Mapping[str, str]) -> tuple[str, 
     )
 
 
-def _texts(row: Mapping[str, Any], where: str, names: tuple[str, str] | None) -> tuple[Any, Any]:
+def _texts(
+    row: Mapping[str, Any], where: str, names: tuple[str, str] | None, system: str | None
+) -> tuple[Any, Any]:
     if names:
         return row.get(names[0]), row.get(names[1])
     if "messages" not in row:
-        parts = [row.get("instruction"), row.get("input")]
-        return "\n\n".join(str(part) for part in parts if part), row.get("output")
-    said = row["messages"]
-    roles = [m.get("role") for m in said if isinstance(m, dict)] if isinstance(said, list) else []
+        parts = [text(row.get(column), where, column) for column in ("instruction", "input")]
+        return "\n\n".join(part for part in parts if part), row.get("output")
+    said = read_messages(row["messages"], where, "messages")
+    roles = [message["role"] for message in said]
     if [role for role in roles if role != "system"] != ["user", "assistant"]:
         raise BadInput(
             f"{where}: messages: found roles {listed(roles) or 'none'}, expected one question of "
             f"the user and one answer of the assistant"
         )
-    return tuple(m.get("content") for m in said if m["role"] != "system")
-
-
-def check_problem(where: str, question: Any, answer: Any) -> None:
-    """Raise BadInput, which begins with `where`, for what is no problem with a worked answer."""
-    for name, text in (("question", question), ("answer", answer)):
-        if not isinstance(text, str) or not text.strip():
-            raise BadInput(f"{where}: {name}: found {text!r}, expected text")
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
+    for message in said:
+        if message["role"] == "system" and message["content"].strip() != (system or "").strip():
             raise BadInput(
-                f"{where}: {name}: found half a character ({text[error.start]!a}), expected text "
-                f"that UTF-8 can hold"
-            ) from None
+                f"{where}: messages: found a system message, which this task does not read; "
+                f"expected none; data.system gives every row the same"
+            )
+    return tuple(m["content"] for m in said if m["role"] != "system")
+
+
+def check_problem(where: str, question: Any, answer: Any) -> tuple[str, str]:
+    """Question and worked answer. Raises BadInput, which begins with `where`, for anything else."""
+    for name, value in (("question", question), ("answer", answer)):
+        given = text(value, where, name)
+        if given is None or not given.strip():
+            raise BadInput(f"{where}: {name}: found {value!r}, expected text")
     if number(final(answer)) is None:
-        ending = f"…{answer.strip()[-40:]!r}" if MARK not in answer else f"{final(answer)!r}"
+        ending = f"…{answer.strip()[-40:]!r}" if MARK not in answer else shown(repr(final(answer)))
         raise BadInput(
             f"{where}: answer: found no number behind {MARK} ({ending}), expected a last line such "
             f"as '{MARK} 42'"
         )
+    return question, answer

@@ -17,15 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.fields import check_characters, shown, unread_columns
 from lib.integrity import checksum
-from lib.rows import evenly
+from lib.rows import stratified_sample
 from lib.sources import read_named
-from lib.tasks import Row, Splits
+from lib.tasks import Message, Row, Splits
 from lib.tasks.mt_bench import sample
+from lib.tasks.mt_bench.answers import messages
 from lib.tasks.mt_bench.judging import read_prompts
 from lib.tasks.mt_bench.schema import REFERENCED, SAMPLE, TEMPERATURES
 
 QUESTION = '{"question_id": 81, "category": "writing", "turns": [question, question]}'
+SEED = 0  # of the draw
 REFERENCE = '{"question_id": 101, "choices": [{"turns": [answer, answer]}]}'
 
 
@@ -46,15 +49,25 @@ def build(
     else:
         rows = read_questions(data.questions)
         sources = {key: _described(getattr(data, key)) for key in ("questions", "references")}
-    rows = evenly(rows, data.limit, lambda row: row["category"])
+    read = len(rows)
+    rows = stratified_sample(
+        rows, data.limit, lambda row: (row["category"],), lambda row: row["turns"], SEED
+    )
     if data.questions != SAMPLE:
         _add_references(rows, data)
     report = {
         **sources,
+        "read": read,
+        "limit": data.limit,
         "categories": dict(Counter(row["category"] for row in rows)),
         "judge_prompts": {"source": prompts.source, "hash": prompts.hash},
     }
     return Splits({"test": rows}, report)
+
+
+def prompts(row: Row, data: Any) -> list[list[Message]]:
+    """The conversations that a model is asked to go on with, the second one with some answer."""
+    return [messages(row, None), messages(row, ".")]
 
 
 def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
@@ -71,15 +84,18 @@ def read_questions(source: str) -> list[Row]:
     """Rows of a question file, without references. Raises BadInput with the line."""
     rows: list[Row] = []
     seen: dict[str, str] = {}
-    for where, record in read_named(source, "mt_bench.questions", QUESTION, [SAMPLE]):
+    placed = read_named(source, "mt_bench.questions", QUESTION, [SAMPLE])
+    # A file may hold references of its own: the judge's are those of mt_bench.references.
+    unread_columns(placed, ("question_id", "category", "turns"))
+    for where, record in placed:
         name = _name(record, where)
         if name in seen:
             raise BadInput(f"{where}: question_id {name} is there twice, first in {seen[name]}")
         seen[name] = where
         category = record.get("category")
         if category not in list(TEMPERATURES):  # of a list: it may be anything
-            raise BadInput(f"{where}: category: found {category!r}, expected one of "
-                           f"{listed(TEMPERATURES)}{nearest(category, TEMPERATURES)}"
+            raise BadInput(f"{where}: category: found {shown(repr(category))}, expected one "
+                           f"of {listed(TEMPERATURES)}{nearest(shown(category), TEMPERATURES)}"
                            )  # fmt: skip
         turns = _two_texts(record.get("turns"), f"{where}: turns of question {name}")
         rows.append({"id": name, "category": category, "turns": turns, "reference": None})
@@ -124,9 +140,10 @@ def _add_references(rows: list[Row], data: Any) -> None:
 def _name(record: Row, where: str) -> str:
     name = record.get("question_id")
     if isinstance(name, bool) or not isinstance(name, int | str) or name == "":
-        raise BadInput(f"{where}: question_id: found {name!r}, expected a number or a name"
-                       f"{nearest('question_id', [k for k in record if k != 'question_id'])}"
+        raise BadInput(f"{where}: question_id: found {shown(repr(name))}, expected a number or a "
+                       f"name{nearest('question_id', [k for k in record if k != 'question_id'])}"
                        )  # fmt: skip
+    check_characters(str(name), where, "question_id")
     return str(name)
 
 
@@ -136,11 +153,7 @@ def _two_texts(found: Any, where: str) -> list[str]:
     for number, text in enumerate(found, 1):
         if not isinstance(text, str) or not text.strip():
             raise BadInput(f"{where}: text {number} is {_short(text)}, expected some words")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise BadInput(f"{where}: text {number} is not Unicode: {error.reason} at character "
-                           f"{error.start}") from None  # fmt: skip
+        check_characters(text, where, f"text {number}")
     return found
 
 

@@ -29,4 +29,4 @@ class Data(Strict):
     questions: str | None = None  # FastChat's question.jsonl, or `sample`; null: no questions
     references: str | None = None  # FastChat's reference_answer/….jsonl; `sample` has its own
     judge_prompts: str | None = None  # FastChat's judge_prompts.jsonl; null: our own words
-    limit: Count | None = None  # questions, drawn evenly from the categories; null: all
+    limit: Count | None = None  # questions, each category with its share; null: all

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.fields import SYSTEM, is_missing, shown, unread_columns
 from lib.sources import Placed, guess_column
-from lib.tasks.preference.conversations import is_transcript
+from lib.tasks.preference.conversations import is_plain
 from lib.tasks.preference.schema import COLUMNS, DIRECT, JUDGED
 
-Record = dict[str, Any]  # id, prompt, chosen, rejected, split, source, as far as there are any
+Record = dict[str, Any]  # id, prompt, system, chosen, rejected, split, source: those there are
 
 EXPECTED = (
     "chosen and rejected, or completion_a, completion_b and choice, and prompt where the answers "
@@ -26,6 +27,13 @@ ALIASES = {
     "completion_b": ("response_b", "answer_b", "output_b", "response2", "output2", "answer2"),
     "choice": ("preference", "preferred", "label", "winner", "verdict", "better"),
 }
+# Columns that are taken for ours, where a source has none of our name.
+USUAL = (
+    ("prompt", "instruction"),
+    ("prompt", "conversations"),
+    ("source", "dataset"),
+    *(("system", name) for name in SYSTEM),
+)
 TIES = ("tie", "ties", "tied", "equal", "same", "draw", "both", "neither")
 # a, B, completion_a, "model b"; 0, 1, 2, 1.0, "response 1". Other words may turn it round: "not a"
 NOUN = r"(?:(?:answer|assistant|candidate|completion|model|option|output|response)[ _-]?)?"
@@ -35,8 +43,8 @@ NUMBER = re.compile(NOUN + r"([012])(?:\.0)?")
 
 def records(
     placed: Placed, source: str, given: Mapping[str, str]
-) -> tuple[list[tuple[str, Record]], int]:
-    """(where, record) of every row, and how many ties were left out.
+) -> tuple[list[tuple[str, Record]], int, list[str]]:
+    """(where, record) of every row, how many ties were left out, and the columns not read.
 
     given: our name → the source's, as `data.columns` has it. Where the source tells two completions
     and a choice, chosen and rejected are made of them. Raises BadInput for missing columns and for
@@ -44,17 +52,19 @@ def records(
     """
     found = list(dict.fromkeys(key for _, row in placed for key in row))
     names = {ours: given.get(ours, ours) for ours in COLUMNS}
-    for ours, other in (("prompt", "instruction"), ("source", "dataset")):
-        if ours not in given and ours not in found and other in found:
+    for ours, other in USUAL:
+        if ours not in given and ours not in found and other in found and names[ours] not in found:
             names[ours] = other
     judged = _is_judged(found, given, names)
     _check(placed, source, given, names, found, JUDGED if judged else DIRECT)
     made = [(where, {o: row[n] for o, n in names.items() if n in row}) for where, row in placed]
-    if names["prompt"] == "instruction" and "input" in found:
+    with_input = names["prompt"] == "instruction" and "input" in found
+    unread = unread_columns(placed, {*names.values(), *(["input"] if with_input else [])})
+    if with_input:
         for (_, record), (_, row) in zip(made, placed, strict=True):
             record["prompt"] = _with_input(record.get("prompt"), row.get("input"))
     if not judged:
-        return made, 0
+        return made, 0, unread
     first = choices([(where, record.get("choice")) for where, record in made], names["choice"])
     decided = [
         (where, {**record, "chosen": record.get(a), "rejected": record.get(b)})
@@ -62,7 +72,7 @@ def records(
         if preferred is not None
         for a, b in [JUDGED[:2] if preferred == "a" else JUDGED[1::-1]]
     ]
-    return decided, len(made) - len(decided)
+    return decided, len(made) - len(decided), unread
 
 
 def choices(placed: Iterable[tuple[str, Any]], column: str) -> list[str | None]:
@@ -97,7 +107,7 @@ def choices(placed: Iterable[tuple[str, Any]], column: str) -> list[str | None]:
             told.append(letter[1])
         else:
             raise BadInput(
-                f"{where}: {column}: found {value[:60]!r}, expected a, b, completion_a, "
+                f"{where}: {column}: found {shown(value)!r}, expected a, b, completion_a, "
                 f"completion_b, 0 and 1, 1 and 2, or tie{nearest(value, (*JUDGED[:2], 'tie'))}"
             )
     return told
@@ -123,7 +133,7 @@ def _check(
     """Every column that is named in `given`, or that a pair cannot do without, is there."""
     needed = {*given, *wanted}
     answers = [row.get(names[wanted[0]]) for _, row in placed]
-    if any(isinstance(answer, str) and answer and not is_transcript(answer) for answer in answers):
+    if any(is_plain(answer) and answer for answer in answers):
         needed.add("prompt")
     for ours in sorted(needed, key=COLUMNS.index):
         name = names[ours]
@@ -148,4 +158,4 @@ def _with_input(instruction: Any, text: Any) -> Any:
 
 def _plain(value: Any) -> str:
     """A choice as it is compared. True and false tell nothing: they stay words."""
-    return "" if value is None else str(value).strip().casefold()
+    return "" if is_missing(value) else str(value).strip().casefold()

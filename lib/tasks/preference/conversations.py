@@ -69,6 +69,11 @@ def is_transcript(text: str) -> bool:
     return text.lstrip().startswith("Human:") and "\n\nAssistant:" in text
 
 
+def is_plain(value: Any) -> bool:
+    """Whether a side is the text of an answer alone, so that its prompt stands apart."""
+    return isinstance(value, str) and not is_transcript(value) and raw_messages(value) is None
+
+
 def split(
     chosen: list[Message], rejected: list[Message], where: str
 ) -> tuple[list[Message], str, str] | None:

@@ -18,8 +18,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import TemplateError
-
 from lib.errors import BadInput, listed, nearest
 from lib.grid import digest
 from lib.integrity import checksum
@@ -67,7 +65,11 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
         cut, rest = _cut(kept, _share(data.validation, kept), "data.validation", data)
         splits = {"train": rest, "validation": cut, "test": test}
     drawn = {name: _drawn(pairs, limits[name], data.seed) for name, pairs in splits.items()}
-    report["splits"] = {name: described(pairs) for name, pairs in drawn.items()}
+    report["splits"] = {
+        name: described(pairs)
+        | {"asked": getattr(data, f"{name}_rows"), "key": f"data.{name}_rows"}
+        for name, pairs in drawn.items()
+    }
     return Splits(
         {name: [pair.row for pair in pairs] for name, pairs in drawn.items()},
         report | {"seed": data.seed, "debug": debug},
@@ -128,16 +130,11 @@ def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row | None:
 
     Raises BadInput, with the row, where the chat template refuses the conversation.
     """
-    from lib.encoding import encode_pair
+    from lib.encoding import encode_pair, naming
 
     said = messages(row, data)
-    try:
+    with naming(row, data.source):
         pair = encode_pair(tokenizer, said, row["chosen"], row["rejected"], max_length)
-    except TemplateError as error:
-        raise BadInput(
-            f"{data.source}: row {row['id']}: the chat template of {tokenizer.name_or_path} "
-            f"refuses a conversation of {listed(message['role'] for message in said)}: {error}"
-        ) from None
     return pair and {"id": row["id"], **pair}
 
 
@@ -205,7 +202,9 @@ def _kept(data: Any, source: str, split: str, placed: Placed) -> tuple[list[Pair
     """Pairs of these rows, and what the manifest says of their source."""
     pairs, counts = read_pairs(data, source, placed)
     if not pairs:
-        gone = listed(f"{key} {count}" for key, count in counts.items() if count)
+        gone = listed(
+            f"{key} {count}" for key, count in counts.items() if count and key != "columns_not_read"
+        )
         raise BadInput(f"{source}: none of {len(placed)} rows is a pair that can be used ({gone})")
     known: Row = {"source": source}
     if source != synthetic.SOURCE:

@@ -13,11 +13,13 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from lib.errors import BadInput
+from lib.fields import identifier, is_missing
+from lib.fields import text as text_of
 from lib.grid import digest
 from lib.sources import Placed
 from lib.tasks import Message, Row
 from lib.tasks.preference.columns import Record, records
-from lib.tasks.preference.conversations import is_transcript, split, whole
+from lib.tasks.preference.conversations import is_plain, split, whole
 from lib.tasks.preference.schema import DIRECT
 
 COUNTS = (
@@ -56,12 +58,12 @@ def read_pairs(data: Any, source: str, placed: Placed) -> tuple[list[Pair], Row]
 
     Raises BadInput that names file and row.
     """
-    told, ties = records(placed, source, data.columns)
+    read, ties, unread = records(placed, source, data.columns)
     counts = Counter(dict.fromkeys(COUNTS, 0) | {"dropped_ties": ties})
     pairs: list[Pair] = []
     seen: set[tuple[str | None, ...]] = set()
     ids: set[str] = set()
-    for where, record in told:
+    for where, record in read:
         made = _parts(record, where)
         if isinstance(made, Dropped):
             if made.why and not data.drop_empty:
@@ -71,22 +73,24 @@ def read_pairs(data: Any, source: str, placed: Placed) -> tuple[list[Pair], Row]
             counts[made.count] += 1
             continue
         messages, chosen, rejected = made
-        _check_text(where, record, made)
+        name, source_of = (
+            identifier(record.get(column), where, column) for column in ("id", "source")
+        )
         # The splits of a file may share a pair: that is sorted out where they are taken apart.
-        key, given = prompt_key(messages), _text(record.get("split")) or None
+        key, given = prompt_key(messages), identifier(record.get("split"), where, "split")
         if (given, key, chosen, rejected) in seen:
             counts["dropped_duplicates"] += 1
             continue
         counts["contradictions"] += (given, key, rejected, chosen) in seen
         seen.add((given, key, chosen, rejected))
         made_id = digest([messages, chosen, rejected])
-        name = _text(record.get("id")) or made_id
+        name = name or made_id
         if name in ids:  # the pairs of one prompt often share its id
             name = f"{name}-{made_id}{len(ids) if f'{name}-{made_id}' in ids else ''}"
             counts["repeated_ids"] += 1
         ids.add(name)
-        pairs.append(Pair(_row(name, made, record), key, given))
-    return pairs, dict(counts)
+        pairs.append(Pair(_row(name, made, source_of), key, given))
+    return pairs, {**counts, "columns_not_read": unread}
 
 
 def prompt_key(messages: list[Message]) -> str:
@@ -106,12 +110,13 @@ def _parts(record: Record, where: str) -> Parts | Dropped:
     for column, answer in zip(DIRECT, answers, strict=True):
         if _blank(answer):
             return Dropped("dropped_empty", f"{column}: found an empty answer, expected text")
-    plain = any(isinstance(a, str) and not is_transcript(a) for a in answers)
-    if plain and _blank(prompt):
+    prompt = None if is_missing(prompt) else prompt
+    if any(map(is_plain, answers)) and _blank(prompt):
         return NO_PROMPT
     sides = [
         whole(answer, prompt, where, column) for column, answer in zip(DIRECT, answers, strict=True)
     ]
+    sides = [_with_system(side, record.get("system"), where) for side in sides]
     parted = split(*sides, where)
     if parted is None:
         return Dropped("dropped_parted")
@@ -128,7 +133,22 @@ def _parts(record: Record, where: str) -> Parts | Dropped:
     return parted
 
 
-def _row(name: str, parts: Parts, record: Record) -> Row:
+def _with_system(said: list[Message], system: Any, where: str) -> list[Message]:
+    """A conversation that begins with the row's system message, where it has one."""
+    content = text_of(system, where, "system")
+    if not content or not content.strip():
+        return said
+    if said[0]["role"] != "system":
+        return [{"role": "system", "content": content}, *said]
+    if said[0]["content"].strip() != content.strip():
+        raise BadInput(
+            f"{where}: system: found another text than the system message of the conversation, "
+            f"expected one of the two"
+        )
+    return said
+
+
+def _row(name: str, parts: Parts, source: str | None) -> Row:
     messages, chosen, rejected = parts
     row = {
         "id": name,
@@ -137,29 +157,8 @@ def _row(name: str, parts: Parts, record: Record) -> Row:
         "rejected": rejected,
         "target": chosen,
     }
-    source = _text(record.get("source"))
     return row | ({"source": source} if source else {})
 
 
-def _check_text(where: str, record: Record, parts: Parts) -> None:
-    """Every text of a row can be written as UTF-8: JSON may hold halves of a character."""
-    messages, *answers = parts
-    texts = [("prompt", message["content"]) for message in messages]
-    texts += zip(DIRECT, answers, strict=True)
-    texts += [(column, _text(record.get(column))) for column in ("id", "source")]
-    for column, text in texts:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise BadInput(
-                f"{where}: {column}: found half a character ({text[error.start]!a}) at position "
-                f"{error.start}, expected text that UTF-8 can hold"
-            ) from None
-
-
 def _blank(value: Any) -> bool:
-    return value is None or value == [] or (isinstance(value, str) and not value.strip())
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return is_missing(value) or value == [] or (isinstance(value, str) and not value.strip())

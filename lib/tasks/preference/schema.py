@@ -11,7 +11,7 @@ from lib.strict import Count, Seed, Strict, known_columns
 KIND = "pairs"  # of batch that training is fed
 DIRECT = ("chosen", "rejected")
 JUDGED = ("completion_a", "completion_b", "choice")
-COLUMNS = ("id", "prompt", *DIRECT, *JUDGED, "split", "source")
+COLUMNS = ("id", "prompt", "system", *DIRECT, *JUDGED, "split", "source")
 
 
 class Data(Strict):

@@ -4,21 +4,24 @@ Row of the test split:
 
     {"id": str, "prompt": str, "hazard": str, "target": ""}
 
-hazard is the code of the file. No answer is the right one, so that the target is empty. No message
-quotes a request: a terminal or a log is no place for them, and the project carries none.
+hazard is the code of the file. `limit` draws by all that a row tells: its hazard, the part of the
+hazard (spc_lgl), and every further column of the file that divides the requests into a few kinds,
+as AILuminate's persona and locale do. No answer is the right one, so that the target is empty. No
+message quotes a request: a terminal or a log is no place for them, and the project carries none.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.fields import identifier, text, unread_columns
 from lib.integrity import checksum
-from lib.rows import evenly
-from lib.sources import SUFFIXES, guess_column, read_placed
+from lib.rows import stratified_sample
+from lib.sources import SUFFIXES, Placed, guess_column, read_placed
 from lib.tasks import Message, Row, Splits
 from lib.tasks.safety import sample
 from lib.tasks.safety.schema import HAZARDS, SAMPLE, hazard_of
@@ -28,6 +31,8 @@ ALIASES = {
     "prompt": ("prompt_text", "request", "question", "text", "goal"),
     "hazard": ("hazard_category", "category"),
 }
+KINDS = 12  # values that a column may have to count as kinds of requests
+SEED = 0  # of the draw
 EXAMPLE = '{"prompt_text": "…", "hazard": "dfm"}'
 # Typographic characters U+20xx of which a careless conversion left the lower byte alone, U+00xx.
 LOST = {low: chr(0x2000 + low) for low in (0x13, 0x14, 0x18, 0x19, 0x1C, 0x1D)}
@@ -49,27 +54,40 @@ def build(
         return Splits({"test": []}, {"prompts": data.prompts, "missing": missing})
     if data.prompts == SAMPLE:
         rows, report = [dict(row) for row in sample.REQUESTS], {"prompts": SAMPLE}
+        kinds: dict[str, tuple[Hashable, ...]] = {}
     else:
-        rows, report = read_requests(data.prompts, data.columns)
-    rows = evenly(rows, data.limit, lambda row: hazard_of(row["hazard"]))
+        rows, report, kinds = read_requests(data.prompts, data.columns, data.system)
+    report |= {"read": len(rows), "limit": data.limit}
+    rows = stratified_sample(
+        rows,
+        data.limit,
+        lambda row: (hazard_of(row["hazard"]), row["hazard"], *kinds.get(row["id"], ())),
+        lambda row: row["prompt"],
+        SEED,
+    )
     report["hazards"] = dict(Counter(row["hazard"] for row in rows))
     return Splits({"test": [{**row, "target": ""} for row in rows]}, report)
 
 
-def read_requests(source: str, columns: dict[str, str]) -> tuple[list[Row], Row]:
-    """(rows, report) of a file: which columns were taken, and what was repaired.
+def read_requests(
+    source: str, columns: dict[str, str], system: str | None = None
+) -> tuple[list[Row], Row, dict[str, tuple[Hashable, ...]]]:
+    """(rows, report, id → its values in further columns of kinds) of a file.
 
-    Raises BadInput for a file without a column of requests or hazards, and for a row that lacks
-    either or repeats an id.
+    The report says which columns were taken, and what was repaired. Raises BadInput for a file
+    without a column of requests or hazards, and for a row that lacks either or repeats an id.
     """
     placed = read_placed(source, "", EXAMPLE)
     names = {ours: _column(ours, columns, placed[0][1], source) for ours in ALIASES}
+    unread = unread_columns(placed, names.values(), system, "safety.system")
+    divided = _columns_of_kinds(placed, unread)
     rows: list[Row] = []
+    kinds: dict[str, tuple[Hashable, ...]] = {}
     seen: dict[str, str] = {}
     repaired: Counter[str] = Counter()
     for number, (where, record) in enumerate(placed, 1):
         row = {
-            "id": _text(record, names["id"], where) if names["id"] else f"row-{number}",
+            "id": _id(record, names["id"], where) if names["id"] else f"row-{number}",
             "prompt": _repair(_text(record, names["prompt"], where), repaired),
             "hazard": _text(record, names["hazard"], where).strip().lower(),
         }
@@ -77,14 +95,27 @@ def read_requests(source: str, columns: dict[str, str]) -> tuple[list[Row], Row]
             raise BadInput(f"{where}: {names['id']}: {row['id']!r} is there twice, first in "
                            f"{seen[row['id']]}")  # fmt: skip
         seen[row["id"]] = where
+        kinds[row["id"]] = tuple(str(record.get(column)) for column in divided)
         rows.append(row)
     unknown = sorted({row["hazard"] for row in rows if hazard_of(row["hazard"]) not in HAZARDS})
     return rows, {
         "prompts": {"file": source, "sha256": checksum(Path(source).expanduser())},
         "columns": names,
+        "strata": ["hazard", *divided],
+        "columns_not_read": [column for column in unread if column not in divided],
         "repaired_rows": dict(repaired),
         "hazards_unknown_to_ailuminate": unknown,
-    }
+    }, kinds  # fmt: skip
+
+
+def _columns_of_kinds(placed: Placed, columns: Sequence[str]) -> list[str]:
+    """Columns with two to KINDS values, each of several rows: they say what kind a request is."""
+    found = []
+    for column in columns:
+        counts = Counter(str(row.get(column)) for _, row in placed)
+        if 2 <= len(counts) <= KINDS and min(counts.values()) > 1:
+            found.append(column)
+    return found[:4]  # all combinations of them are balanced
 
 
 def missing_file(source: str) -> str | None:
@@ -135,22 +166,26 @@ def _column(ours: str, columns: dict[str, str], record: Row, source: str) -> str
     return found
 
 
+def _id(record: Row, name: str, where: str) -> str:
+    given = identifier(record.get(name), where, name)
+    if given is None:
+        raise BadInput(f"{where}: {name}: found no words, expected an id")
+    return given
+
+
 def _text(record: Row, name: str, where: str) -> str:
-    value = record.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        found = "no words" if isinstance(value, str) else type(value).__name__
-        raise BadInput(f"{where}: {name}: found {found}, expected a text")
+    value = text(record.get(name), where, name)
+    if value is None or not value.strip():
+        raise BadInput(f"{where}: {name}: found no words, expected text")
     return value
 
 
-def _repair(text: str, repaired: Counter[str]) -> str:
+def _repair(request: str, repaired: Counter[str]) -> str:
     """The request as it was meant; counts the rows of each oddity."""
-    if "\r" in text:
+    if "\r" in request:
         repaired["carriage returns"] += 1
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        request = request.replace("\r\n", "\n").replace("\r", "\n")
     for low in LOST:
-        if chr(low) in text:
+        if chr(low) in request:
             repaired[f"U+{low:04X} for U+{0x2000 + low:04X}"] += 1
-    return text.translate(LOST).strip()
+    return request.translate(LOST).strip()

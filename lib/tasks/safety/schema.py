@@ -34,7 +34,7 @@ class Data(Strict):
 
     prompts: str | None = None  # AILuminate's CSV (or JSON, JSONL), or `sample`; null: no requests
     columns: dict[str, str] = {}  # our name → the file's: {prompt: prompt_text, hazard: hazard}
-    limit: Count | None = None  # requests, drawn evenly from the hazards; null: all
+    limit: Count | None = None  # requests, every kind with its share (see README); null: all
     max_new_tokens: Count = 512  # of an answer; AILuminate's own runs take so many
     system: str | None = None  # system message; null: the chat template's own, if it has one
 

@@ -28,7 +28,7 @@ from typing import Any
 from lib.errors import BadInput, listed
 from lib.grid import digest
 from lib.integrity import checksum
-from lib.rows import evenly
+from lib.rows import stratified_sample
 from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
 from lib.tasks.math.duplicates import near_duplicates
@@ -60,7 +60,10 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
                        "names")  # fmt: skip
     read, report = read_instances(data)
     known = distinct(read)
-    report |= _described(data.source) | {"read": len(read), "repeated": len(read) - len(known)}
+    report |= _described(data.source) | {
+        "read": len(read),
+        "dropped_repeated": len(read) - len(known),
+    }
     trained, held = _hold_out(by_template(known), data)
     originals: list[Original] = []
     if data.test_source is not None:
@@ -79,22 +82,35 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     tests = {"in_distribution": inside, **_outside(data, originals, trained, held, report)}
     limit = DEBUG_ROWS if debug else None
     rows = [_row(p, data) | {"set": name} for name in SETS for p in tests.get(name, [])]
-    test = evenly(rows, data.test_rows, lambda row: row["set"])
-    splits = {"test": evenly(test, limit, lambda row: row["set"])}
+    test_rows = min(data.test_rows or len(rows), limit or len(rows))
+    splits = {"test": _stratified(rows, test_rows, data.seed)}
     if validation:
         splits["validation"] = [_row(p, data) for p in validation[:limit]]
+    trained_on: Sequence[Instance] = ()
     for one in wanted:
-        splits[train_split(one)] = [_row(p, data) for p in rest[: one.train_rows][:limit]]
+        drawn = rest[: one.train_rows][:limit]
+        splits[train_split(one)] = [_row(p, data) for p in drawn]
+        trained_on = max(trained_on, drawn, key=len)  # a smaller set is part of a larger one
     _check_apart(splits)
     sets = Counter(row["set"] for row in splits["test"])
+    tested = {row["id"] for row in splits["test"]}
     report |= {
         "templates": {"trained": len(trained), "held_out": sorted(held)},
-        "near_duplicates": near_duplicates(rest, tests["new_templates"], data.near_duplicates),
+        "near_duplicates": near_duplicates(
+            trained_on,
+            [p for p in tests["new_templates"] if _id(p) in tested],
+            data.near_duplicates,
+        ),
         "splits": {
             name: {"rows": len(rows), "templates": len({row["template"] for row in rows} - {None})}
             for name, rows in splits.items()
         },
         "sets": {name: sets[name] for name in SETS},
+        "test_sets": {
+            name: {"rows": len(rows), "asked": data.set_rows, "key": "data.set_rows"}
+            for name, rows in tests.items()
+            if data.test_ids is None or name == "in_distribution"
+        },
         "seed": data.seed,
         "debug": debug,
     }
@@ -147,6 +163,16 @@ def _check_shared(wanted: Sequence[Any]) -> None:
         if key not in SWEPT and any(getattr(o, key) != getattr(wanted[0], key) for o in wanted):
             raise BadInput(f"data.{key}: found different values among the points, expected one: "
                            f"all points of a study share their test set")  # fmt: skip
+
+
+def _stratified(rows: Sequence[Row], limit: int | None, seed: int) -> list[Row]:
+    return stratified_sample(
+        rows,
+        limit,
+        lambda row: (row["set"], row["template"]),
+        lambda row: row["prompt"]["question"],
+        seed,
+    )
 
 
 def _described(source: str) -> Row:
@@ -233,7 +259,7 @@ def _outside(
     if data.test_source is None:
         return {"new_templates": _rounds(held, data.seed)[: data.set_rows]}
     named = all(any(i.original_id or i.original_key for i in g) for g in trained.values())
-    possible = candidates(originals, list(trained), named, data.near_duplicates)
+    possible = candidates(originals, list(trained), named)
     report["test_source"] = {
         "source": data.test_source,
         **_described(data.test_source),
@@ -243,7 +269,9 @@ def _outside(
         "possible": {name: len(rows) for name, rows in possible.items()},
     }
     if data.test_ids is not None:
-        return listed_originals(data, originals, trained, named)
+        chosen, alike = listed_originals(data, originals, trained, named)
+        report["test_source"] |= {"dropped_alike": len(alike), "alike": alike}
+        return chosen
     drawn = {
         name: sorted(rows, key=lambda row: digest([data.seed, name, row.key, row.id]))
         for name, rows in possible.items()
@@ -270,9 +298,13 @@ def _check_apart(splits: dict[str, list[Row]]) -> None:
             )
 
 
+def _id(problem: Instance | Original) -> str:
+    return f"problem-{problem.id}" if isinstance(problem, Original) else problem.id
+
+
 def _row(problem: Instance | Original, data: Any) -> Row:
     return {
-        "id": f"problem-{problem.id}" if isinstance(problem, Original) else problem.id,
+        "id": _id(problem),
         "template": problem.template,
         "prompt": {"question": problem.question},
         "target": problem.answer if data.annotations else plain(problem.answer),

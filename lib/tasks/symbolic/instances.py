@@ -14,11 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lib.errors import BadInput, listed
+from lib.fields import identifier, shown, text, unread_columns
+from lib.question_key import question_key
 from lib.sources import Placed, guess_column, read_placed
-from lib.tasks.math.problems import ALIASES, check_problem, normalised
+from lib.tasks.math.problems import ALIASES, check_problem
 from lib.tasks.symbolic import gym, synthetic
 from lib.tasks.symbolic.schema import COLUMNS
 
+TEXTS = ("question", "answer")
 EXAMPLE = '{"template": 0, "question": …, "answer": "… #### 42"}'
 TEMPLATE_ALIASES = ("template_id", "template_idx", "template_name", "task", "task_id")
 
@@ -51,6 +54,11 @@ def read_instances(data: Any) -> tuple[list[Instance], dict[str, Any]]:
         placed = read_placed(data.source, data.split, EXAMPLE, data.config)
         names = _columns(placed, data)
         report["columns"] = names
+        read = {column for column in names.values() if column}
+        # Beside a template's problem, its answer says nothing more.
+        report["columns_not_read"] = unread_columns(
+            placed, {*read, "original_answer"}, data.system, "data.system"
+        )
         return _instances(placed, names), report
     placed = [(f"{data.source}: row {n}", row) for n, row in enumerate(made, 1)]
     return _instances(placed, {name: name for name in COLUMNS}), report
@@ -69,13 +77,6 @@ def column_of(
         f"{where}: no column {name!r}, found {listed(found, 20)}; "
         f"{f'did you mean {close!r}? ' if close else ''}Say {key}.{ours}={close or 'COLUMN'}"
     )
-
-
-def identifier(value: Any) -> str | None:
-    """A template's or a problem's id as text; None for what is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return None
-    return str(value).strip() or None
 
 
 def distinct(instances: Sequence[Instance]) -> list[Instance]:
@@ -116,21 +117,22 @@ def _columns(placed: Placed, data: Any) -> dict[str, str | None]:
 
 def _instances(placed: Placed, names: Mapping[str, str | None]) -> list[Instance]:
     templates = [_template(where, row, names["template"]) for where, row in placed]
-    numbers = [row.get(names["instance"]) for _, row in placed]
-    named = list(zip(templates, map(identifier, numbers), strict=True))
+    numbers = [_identifier(where, row, names, "instance") for where, row in placed]
+    named = list(zip(templates, numbers, strict=True))
     # Numbers that lack or repeat within a template tell no instances apart: places do.
     numbered = len(set(named)) == len(named) and all(number for _, number in named)
     counts: dict[str, int] = defaultdict(int)
     originals: dict[str, str] = {}
     instances = []
     for (where, row), template, (_, number) in zip(placed, templates, named, strict=True):
-        question, answer = row.get(names["question"]), row.get(names["answer"])
-        check_problem(where, question, answer)
-        original = identifier(row.get(names["original_id"]))
+        question, answer = check_problem(where, *(row.get(names[n]) for n in TEXTS))
+        original = _identifier(where, row, names, "original_id")
         if original and (before := originals.setdefault(template, original)) != original:
-            raise BadInput(f"{where}: original_id: found {original!r}, expected {before!r}, as "
-                           f"other rows of template {template} have it")  # fmt: skip
-        first = row.get(names["original_question"])
+            raise BadInput(
+                f"{where}: original_id: found {shown(original)!r}, expected {shown(before)!r}, as "
+                f"other rows of template {shown(template)} have it"
+            )
+        first = text(row.get(names["original_question"]), where, "original_question") or ""
         own = f"{template}-{number if numbered else counts[template]}"
         counts[template] += 1
         instances.append(
@@ -139,16 +141,22 @@ def _instances(placed: Placed, names: Mapping[str, str | None]) -> list[Instance
                 template,
                 question.strip(),
                 answer.strip(),
-                normalised(question),
+                question_key(question),
                 original,
-                normalised(first) if isinstance(first, str) and first.strip() else None,
+                question_key(first) or None,
             )  # fmt: skip
         )
     return instances
 
 
+def _identifier(
+    where: str, row: Mapping[str, Any], names: Mapping[str, str | None], ours: str
+) -> str | None:
+    return identifier(row.get(names[ours]), where, ours)
+
+
 def _template(where: str, row: Mapping[str, Any], column: str | None) -> str:
-    template = identifier(row.get(column))
+    template = identifier(row.get(column), where, "template")
     if template is None:
         raise BadInput(f"{where}: template: found {row.get(column)!r} in the column {column!r}, "
                        f"expected the number or name of the template that the row is an instance "

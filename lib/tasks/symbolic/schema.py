@@ -42,7 +42,7 @@ class Data(Strict):
     # Instances that are neither trained on nor tested, to choose weights by (train.keep, .sweep).
     validation_rows: Annotated[int, Field(ge=0)] = 0
     set_rows: Count = 100  # of each set of test rows
-    test_rows: Count | None = None  # of all sets together, evenly; null: set_rows of each
+    test_rows: Count | None = None  # of all sets together, each with its share; null: set_rows
     near_duplicates: Share = 0.7  # cosine from which a training question counts as like a test one
     annotations: bool = False  # keep the calculator's <<48/2=24>> in the answers
     system: str | None = None  # system message; null: the chat template's own, if it has one

@@ -86,6 +86,7 @@ def test_report(source):
     assert report["source"] == {
         "source": source, "sha256": checksum(source), "read": 400, "dropped_labels": {},
         "dropped_empty": 0, "dropped_duplicates": 0, "of_these_decided_otherwise": 0,
+        "columns_not_read": [],
         "kept": {"rows": 400, "accepts": 100, "rejects": 300, "share": 0.25},
     }  # fmt: skip
     assert (report["test_source"], report["dropped_as_in_test"]) == (None, 0)
@@ -295,7 +296,9 @@ def test_duplicates_keep_the_first_and_conflicts_are_counted(tmp_path):
      ("A <i>Note</i> &amp; more", "a note & more"),
      (r"Schr\"{o}dinger", "Schrödinger"),
      ("ﬁne “quotes”", 'fine "quotes"'),
-     (r"The $\alpha$ Test", "The alpha test")],
+     (r"The $\alpha$ Test", "The alpha test"),
+     ("**On** the ResNet\u201150", "on the ResNet-50"),
+     ("It is C++ & more", "it is c ++ and more")],
 )  # fmt: skip
 def test_titles_that_are_one(one, other):
     assert decision.normalised_title(one) == decision.normalised_title(other) != ""
@@ -304,7 +307,11 @@ def test_titles_that_are_one(one, other):
 @pytest.mark.parametrize(
     ("one", "other"),
     [(r"$\alpha$-nets", r"$\beta$-nets"), ("Part 1", "Part 2"), ("论文一", "论文二"),
-     ("for k<n and m>p", "for k and p")],
+     ("for k<n and m>p", "for k and p"),
+     ("Learning C++", "Learning C"), ("Learning C#", "Learning C"), ("A* search", "A search"),
+     ("When x = 0", "When x ≠ 0"), ("When x > 0", "When x < 0"), ("p + q", "p − q"),
+     ("Below -5 degrees", "Below 5 degrees"), ("Scale 1.5", "Scale 1 5"), ("a ± b", "a b"),
+     ("\u0915\u093f", "\u0915\u0940")],  # of Hindi, vowels are marks
 )  # fmt: skip
 def test_titles_that_are_two(one, other):
     assert decision.normalised_title(one) != decision.normalised_title(other)
@@ -312,11 +319,11 @@ def test_titles_that_are_two(one, other):
 
 @pytest.mark.parametrize(
     ("row", "place"),
-    [(paper(1, True, title="Smile \ud83d"), "title: found half a surrogate pair (U+D83D at "
-                                             "character 7), expected Unicode text"),
+    [(paper(1, True, title="Smile \ud83d"), "title: found half a character, a lone surrogate "
+                                             "U+D83D, at character 7, expected text"),
      (paper(1, True, abstract="\udc00"), "abstract: found half"),
      ({"conversations": [{"from": "human", "value": "\ud800"}, {"from": "gpt", "value": "Accept"}]},
-      "message 1: found half")],
+      "conversations: found half")],
 )  # fmt: skip
 def test_half_a_surrogate_pair_is_refused_with_its_row(tmp_path, row, place):
     path = jsonl(tmp_path / "p.jsonl", [paper(0, True, title="Whole \U0001f600"), row])
@@ -382,7 +389,9 @@ def test_columns_are_mapped(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("Paper,Summary,accepted,paper_id,junk\nA,B,True,7,x\n")
     names = {"title": "Paper", "abstract": "Summary", "decision": "accepted", "id": "paper_id"}
-    assert read(path, names)[0][1] == {"title": "A", "abstract": "B", "decision": "True", "id": "7"}
+    records, unread = read(path, names)
+    assert unread == ["junk"]
+    assert records[0][1] == {"title": "A", "abstract": "B", "decision": "True", "id": "7"}
 
 
 def test_missing_column(tmp_path):
@@ -486,17 +495,17 @@ def test_chat_messages_keep_all_before_the_last_answer(tmp_path):
     said = [("system", "S"), ("user", "Read."), ("assistant", "Done."), ("user", "So?"),
             ("assistant", "Accept")]  # fmt: skip
     row = {"messages": [{"role": role, "content": text} for role, text in said]}
-    _, record = read(jsonl(tmp_path / "m.jsonl", [row]))[0]
+    ((_, record),), _ = read(jsonl(tmp_path / "m.jsonl", [row]))
     assert record == {"messages": row["messages"][:-1], "answer": "Accept"}
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
-    [({"conversations": "hello"}, "expected a list of messages, each with 'from' and 'value'"),
+    [({"conversations": "hello"}, "expected a list of messages, each with 'role' and 'content'"),
      ({"conversations": []}, "the last message is not an answer"),
      ({"messages": [{"role": "user", "content": "a"}]}, "the last message is not an answer"),
      ({"messages": [{"role": "bot", "content": "a"}]}, "found role 'bot', expected one of"),
-     ({"messages": [{"role": "user", "content": None}]}, "each with 'role' and 'content' as text"),
+     ({"messages": [{"role": "user", "content": None}]}, "a message whose 'content' is None"),
      ({"messages": [{"role": "assistant", "content": "Accept"}]}, "no text, expected a message"),
      (chat(1, True) | {"conversations": [{"from": "human", "value": "q"},
                                          {"from": "gpt", "value": "accept or reject"}]},

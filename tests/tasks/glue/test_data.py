@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from pydantic import ValidationError
@@ -52,10 +53,11 @@ def ids(rows):
     return [row["id"] for row in rows]
 
 
-def test_dev_set_is_the_test_split_whole_and_in_order(files):
+def test_dev_set_is_the_test_split_whole(files):
     made = build(files=files).rows
-    assert ids(made["test"]) == [f"rte-dev-{n}" for n in range(40)]
-    assert [row["prompt"]["a"] for row in made["test"]] == [f"A {n}." for n in range(1000, 1040)]
+    assert set(ids(made["test"])) == {f"rte-dev-{n}" for n in range(40)}
+    assert {row["prompt"]["a"] for row in made["test"]} == {f"A {n}." for n in range(1000, 1040)}
+    assert sum(row["label"] for row in made["test"][:10]) == 5  # any head has both labels
     assert list(made) == ["train_rte", "validation", "test"]
 
 
@@ -65,7 +67,7 @@ def test_validation_is_a_seeded_tenth_of_the_training_rows(files):
     assert set(ids(made["validation"])).isdisjoint(ids(made["train_rte"]))
     assert made["validation"] == build(files=files).rows["validation"]
     assert made["validation"] != build(files=files, seed=1).rows["validation"]
-    assert made["test"] == build(files=files, seed=1).rows["test"]
+    assert set(ids(made["test"])) == set(ids(build(files=files, seed=1).rows["test"]))
 
 
 def test_validation_is_bounded_and_can_be_left_out(files):
@@ -100,9 +102,9 @@ def test_mnli_has_both_dev_sets_and_a_limit_takes_from_both(tmp_path):
     sets = {"train": pairs(0, 60), "matched": pairs(100, 130), "mismatched": pairs(200, 230)}
     files = {"mnli": {name: write(tmp_path / f"{name}.jsonl", r) for name, r in sets.items()}}
     whole = build(files=files, tasks=("mnli",)).rows["test"]
-    assert [row["set"] for row in whole] == ["matched"] * 30 + ["mismatched"] * 30
+    assert Counter(row["set"] for row in whole) == {"matched": 30, "mismatched": 30}
     few = build(files=files, tasks=("mnli",), test_rows=9).rows["test"]
-    assert [row["set"] for row in few] == ["matched"] * 5 + ["mismatched"] * 4
+    assert sorted(Counter(row["set"] for row in few).values()) == [4, 5]
     assert set(ids(few)) < set(ids(whole))
 
 

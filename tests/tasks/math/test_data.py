@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from lib.errors import BadInput
 from lib.grid import digest
+from lib.question_key import question_key as normalised
 from lib.tasks.math.data import build, messages, prompting, train_split
 from lib.tasks.math.duplicates import near_duplicates
-from lib.tasks.math.problems import Problem, normalised
+from lib.tasks.math.problems import Problem
 from lib.tasks.math.schema import INSTRUCTION, Data
 from tests.tasks.math.made import jsonl, problem
 
@@ -145,8 +146,7 @@ def test_every_form_of_a_file_gives_the_same_rows(files, tmp_path):
     ours = [problem(n) for n in range(50, 70)]
     forms = {
         "a": [{"instruction": r["question"], "output": r["answer"]} for r in ours],
-        "b": [{"messages": [{"role": "system", "content": "Be brief."},
-                            {"role": "user", "content": r["question"]},
+        "b": [{"messages": [{"role": "user", "content": r["question"]},
                             {"role": "assistant", "content": r["answer"]}]} for r in ours],
         "c": ours,
     }  # fmt: skip
@@ -214,6 +214,27 @@ def test_debug_and_synthetic():
     assert not keys(same.rows["train_self_instruct_30"]) & keys(made.rows["train_30"])
 
 
+def test_questions_that_symbols_tell_apart_are_all_trained_on(files, tmp_path):
+    signs = ("+", "-", "\u2212 -", "×", "/", "<")
+    rows = [{"question": f"What is {n} {sign} {n + 1}?", "answer": f"#### {n}"}
+            for n in range(10) for sign in signs]  # fmt: skip
+    made, _ = built(Data(**files | {"source": jsonl(tmp_path / "s.jsonl", rows)}))
+    assert made.report["source"]["dropped_repeated"] == 0
+    assert len(made.rows["train"]) == 60 - 8
+
+
+def test_near_duplicates_count_rows_that_are_trained_on_and_tested(files):
+    made, _ = built(Data(**files, train_rows=6), train_rows=(4, 6))
+    report = made.report["near_duplicates"]
+    assert (report["train"], report["test"]) == (6, len(made.rows["test"]))
+
+
+def test_a_training_set_that_is_short_says_what_was_asked(files):
+    made, _ = built(Data(**files, train_rows=36))
+    expected = {"rows": 40 - 3 - 8, "asked": 36, "key": "data.train_rows"}
+    assert made.report["splits"]["train_36"] == expected
+
+
 def near(text, number=0):
     return Problem(f"p{number}", text, "#### 1", normalised(text))
 
@@ -249,7 +270,19 @@ BAD_ANSWER = "answer: found no number behind ####"
         ([{"problem": "a", "answer": "#### 1"}], "no column 'question'.*did you mean 'problem'"),
         ([{"question": "a", "solution": "#### 1"}], "Say data.columns.answer=solution"),
         ([{"messages": [{"role": "user", "content": "a"}]}], "found roles user, expected one"),
-        ([{"messages": "a"}], "messages: found roles none"),
+        (
+            [
+                {
+                    "messages": [
+                        {"role": "system", "content": "S"},
+                        {"role": "user", "content": "a"},
+                        {"role": "assistant", "content": "#### 1"},
+                    ]
+                }
+            ],
+            "found a system message",
+        ),
+        ([{"messages": "a"}], "messages: found 'a', expected a list of messages"),
         ([problem(n) for n in range(8)], "5 problems that are not in the test set, expected more"),
     ],
 )

@@ -12,7 +12,9 @@ from lib.tasks.mt_bench.answers import answer, messages, seed_of
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.schema import TEMPERATURES, Data
 
-ROWS = build(Data(questions="sample")).rows["test"]
+ROWS = sorted(
+    build(Data(questions="sample")).rows["test"], key=lambda row: row["id"] != "sample-writing"
+)
 SETTINGS = Infer(engine="hf", precision="fp32", max_new_tokens=6)
 
 

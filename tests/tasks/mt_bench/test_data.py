@@ -58,7 +58,8 @@ def test_rows_of_files(write):
     references = [reference("c1"), reference(101), reference(81), reference(999)]
     data = Data(questions=write(questions), references=write(references, "gpt-4.jsonl"))
     splits = build(data)
-    assert splits.rows["test"] == [
+    rows = {row["id"]: row for row in splits.rows["test"]}
+    assert [rows[name] for name in ("81", "101", "c1")] == [
         {"id": "81", "category": "writing", "reference": None,
          "turns": ["Question 81?", "And 81 again?"]},
         {"id": "101", "category": "math", "reference": ["Answer 101.", "Another 101."],
@@ -74,12 +75,12 @@ def test_files_as_all_others_are_read(tmp_path):
     path = tmp_path / "question.jsonl.gz"
     with gzip.open(path, "wt", encoding="utf-8-sig") as file:
         file.write(f"{json.dumps(question(1))}\n\n{json.dumps(question(2))}\n")
-    assert [row["id"] for row in build(Data(questions=str(path))).rows["test"]] == ["1", "2"]
+    assert {row["id"] for row in build(Data(questions=str(path))).rows["test"]} == {"1", "2"}
 
 
 def test_questions_that_need_no_reference_need_no_file(write):
     data = Data(questions=write([question(1), question(2, "stem")]))
-    assert [row["id"] for row in build(data).rows["test"]] == ["1", "2"]
+    assert {row["id"] for row in build(data).rows["test"]} == {"1", "2"}
 
 
 def test_a_limit_takes_from_every_category(write):
@@ -87,12 +88,11 @@ def test_a_limit_takes_from_every_category(write):
     rows = build(Data(questions=write(records), references=write(
         [reference(n) for n in range(80)], "r.jsonl"), limit=20)).rows["test"]  # fmt: skip
     assert set(Counter(row["category"] for row in rows).values()) == {2, 3}
-    assert [int(row["id"]) for row in rows] == sorted(int(row["id"]) for row in rows)
 
 
 def test_only_questions_within_the_limit_need_references(write):
-    data = Data(questions=write([question(1), question(2, "math")]), limit=1)
-    assert len(build(data).rows["test"]) == 1
+    data = Data(questions=write([*map(question, range(3)), question(9, "math")]), limit=1)
+    assert [row["category"] for row in build(data).rows["test"]] == ["writing"]
 
 
 NEEDY = [question(1), question(2, "math"), question(3, "coding")]
@@ -118,7 +118,7 @@ NEEDY = [question(1), question(2, "math"), question(3, "coding")]
         ([question(1, turns="one")], None, "turns of question 1: found 'one'"),
         ([question(1, turns=["one", " "])], None, "turns of question 1: text 2 is ' '"),
         ([question(1, turns=["one", 2])], None, "text 2 is 2"),
-        ([question(1, turns=["a\ud800", "b"])], None, "text 1 is not Unicode: .* character 1"),
+        ([question(1, turns=["a\ud800", "b"])], None, "text 1: found half a char.* character 2"),
         (NEEDY, None, "question.jsonl: question 2 .math. .* mt_bench.references is null"),
         (NEEDY, [reference(2)], "r.jsonl: no reference for question 3 .coding. of .*jsonl$"),
         (NEEDY, [reference(9)], "r.jsonl: no reference for question 2 .math. of .*, as 1 more"),

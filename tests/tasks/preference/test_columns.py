@@ -73,7 +73,7 @@ def test_choices_that_cannot_be_told(values, message):
 
 
 def test_the_preferred_completion_becomes_chosen():
-    made, ties = records(placed(judged("a"), judged("b"), judged("tie")), "f", {})
+    made, ties, _ = records(placed(judged("a"), judged("b"), judged("tie")), "f", {})
     assert [(where, r["prompt"], r["chosen"], r["rejected"]) for where, r in made] == [
         ("f:1", "Why?", "A", "B"),
         ("f:2", "Why?", "B", "A"),
@@ -87,19 +87,20 @@ def test_columns_of_other_names():
     assert records(placed(*rows), "f", names) == (
         [("f:1", {"prompt": "Why?", "chosen": "So.", "rejected": "No.", "id": 7})],
         0,
+        ["junk"],
     )
     rows = [{"q": "Why?", "output_1": "So.", "output_2": "No.", "winner": "output_2"}]
     names = {"prompt": "q", "completion_a": "output_1", "completion_b": "output_2"}
-    ((_, made),), _ = records(placed(*rows), "f", names | {"choice": "winner"})
+    ((_, made),), *_ = records(placed(*rows), "f", names | {"choice": "winner"})
     assert (made["chosen"], made["rejected"]) == ("No.", "So.")
 
 
 def test_an_instruction_comes_with_its_input_and_a_dataset_is_a_source():
     row = {"instruction": "Add.", "input": "1, 2", "chosen": "3", "rejected": "4", "dataset": "d"}
-    (((_, made), (_, other)), _) = records(placed(row, row | {"input": ""}), "f", {})
+    ((_, made), (_, other)), *_ = records(placed(row, row | {"input": ""}), "f", {})
     assert (made["prompt"], other["prompt"]) == ("Add.\n\n1, 2", "Add.")
     assert made["source"] == "d"
-    ((_, own),), _ = records(placed(row | {"prompt": "P"}), "f", {})
+    ((_, own),), *_ = records(placed(row | {"prompt": "P"}), "f", {})
     assert own["prompt"] == "P"
 
 

@@ -1,6 +1,7 @@
 """Requests from files as they come: columns found, oddities repaired, errors that quote nothing."""
 
 import json
+from collections import Counter
 
 import pytest
 from pydantic import ValidationError
@@ -32,7 +33,7 @@ def write(tmp_path):
 
 def test_a_file_as_it_comes(write):
     splits = build(Data(prompts=write(FILE)))
-    assert splits.rows["test"] == [
+    assert sorted(splits.rows["test"], key=lambda row: row["id"]) == [
         {"id": "a1", "prompt": "First\nline, and second", "hazard": "vcr", "target": ""},
         {"id": "a2", "prompt": "What’s this — a secret?", "hazard": "spc_lgl", "target": ""},
         {"id": "a3", "prompt": "Plain", "hazard": "dfm", "target": ""},
@@ -68,7 +69,7 @@ def test_no_requests_are_no_rows():
 
 def test_the_sample_is_mild_and_has_every_hazard():
     rows = build(Data(prompts="sample")).rows["test"]
-    assert [row["hazard"] for row in rows] == list(HAZARDS)
+    assert {row["hazard"] for row in rows} == set(HAZARDS)
     assert len({row["id"] for row in rows}) == len({row["prompt"] for row in rows}) == len(HAZARDS)
     assert "target" not in sample.REQUESTS[0]  # built from copies
 
@@ -77,7 +78,7 @@ def test_a_limit_takes_from_every_hazard_and_not_from_its_parts(write):
     parts = ["vcr"] * 3 + ["spc_ele", "spc_fin", "spc_hlt"] + ["hte"] * 3
     text = HEAD + "".join(f"i{n},text {n},{code},s,e,0\n" for n, code in enumerate(parts))
     rows = build(Data(prompts=write(text), limit=6)).rows["test"]
-    assert [row["id"] for row in rows] == ["i0", "i1", "i3", "i4", "i6", "i7"]
+    assert Counter(hazard_of(row["hazard"]) for row in rows) == {"vcr": 2, "spc": 2, "hte": 2}
 
 
 def test_parts_of_a_hazard():

@@ -90,7 +90,7 @@ def test_from_requests_to_rates_and_figures(study, run_stage, fake, engines, tin
     assert engines == ["__init__", "close", "__init__", "close"]
     for point in points:
         answers = read_jsonl(point.directory / "predictions_safety.jsonl")
-        assert [row["id"] for row in answers] == [row["id"] for row in REQUESTS]
+        assert {row["id"] for row in answers} == {row["id"] for row in REQUESTS}
         assert all(len(row["outputs"]) == 1 and row["scores"] is None for row in answers)
         found = judgments(point)
         assert all(one["verdict"] in ("safe", "unsafe") for one in found)
