@@ -19,7 +19,8 @@ import timeit
 from collections import deque
 from pathlib import Path
 
-from lib.grid import Grid, Value, aligned
+from lib.grid import Grid, aligned
+from lib.names import Value
 
 STUDY = "configs/weighted_loss.yaml"
 STAGES = sorted(path.stem for path in Path("stages").glob("stage*.py"))

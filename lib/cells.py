@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from lib.settings import get_attribute
 from lib.tasks import PointResult
+
+SEED = "train.seed"  # the key of the axis that a setting leaves out
 
 Setting = TypeVar("Setting")
 
 
-def told(points: Sequence[PointResult], reads: Sequence[Callable[[Any], Any]]) -> set[str]:
-    """`variant`, and the axes that give what one of `reads` reads of a config at every point.
+def rest_of(
+    points: Sequence[PointResult], known: Sequence[str]
+) -> dict[str, tuple[tuple[str, Any], ...]]:
+    """Name of a point → its values of all axes that land on none of the `known` keys, by axis.
 
-    So an axis is recognised by its values, whatever it is called.
+    Which axis is which follows from the keys that the study declares, never from the values: two
+    axes may rise together. The variant is left out, and so are axes that no point of the variant
+    lists; a point that leaves out an axis which others of its variant list has the value of its
+    config.
     """
-    found = {"variant"}
-    for axis in {axis for point in points for axis in point.values}:
-        having = [p for p in points if axis in p.values]
-        for read in reads:
-            if all(p.values[axis] == read(p.config) for p in having):
-                found.add(axis)
-    return found
+    listed = defaultdict(set)
+    for point in points:
+        listed[point.values.get("variant")] |= set(point.values)
+    return {
+        point.name: tuple(
+            (axis, point.values[axis] if axis in point.values else get_attribute(point.config, key))
+            for axis, key in point.axes.items()
+            if axis in listed[point.values.get("variant")] and key not in known
+        )
+        for point in points
+    }
 
 
 def grouped(settings: Mapping[str, Setting]) -> dict[Setting, list[str]]:

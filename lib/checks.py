@@ -7,24 +7,28 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lib import tasks
+from lib.effects import effective, unused_because
 from lib.errors import BadInput, listed, nearest
-from lib.grid import Value, overlap, point_name
-from lib.schema import OBJECTIVE_KEYS, OBJECTIVE_KIND, Config
+from lib.names import Value, point_name
+from lib.schema import OBJECTIVE_KIND, Config
 from lib.settings import flatten
+from lib.unread import check_unread
+from lib.walk import varying, walk
 
 if TYPE_CHECKING:
     from lib.study import Study
 
-TUNING_OF = {
-    "importance": "lora",
-    "adalora": "adalora",
-}  # section of `train` → the one that it is of
+# Sections that a study has one of; so are those of its further tasks.
+SHARED = ("tasks", "skip", "judge", "evaluate", "slurm")
+# Overrides that turn training off, and so make points alike that differ in training alone.
+UNTRAINING = ("train.epochs", "model.adapter")
 
 
 def check_point(study: Study, values: Mapping[str, Value], config: Config) -> None:
     """Every check across the fields of one point."""
+    flat = flatten(config.model_dump())
     for axis, value in values.items():
-        reason = unused_because(study.axes[axis], config) if axis != "variant" else None
+        reason = unused_because(study.axes[axis], flat) if axis != "variant" else None
         if reason and not _is_neutral(study.axes[axis], value):
             owner = f"variant {values['variant']!r}" if "variant" in values else "this study"
             raise BadInput(
@@ -74,16 +78,30 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.tuning: found 'adalora', expected full, lora or qlora: it is for "
             f"tasks that classify, and {config.tasks[0]} trains on {kind}"
         )
-    if train.importance.alpha and (reason := unused_because("train.importance.alpha", config)):
+    if train.importance.alpha and (reason := unused_because("train.importance.alpha", flat)):
         raise BadInput(
             f"{study.path}: train.importance.alpha: found {train.importance.alpha:g}, expected 0: "
             f"there is nothing to penalise ({reason})"
         )
     _check_judge(study, config)
-    if config.skip != study.config.skip:
-        raise BadInput(f"{study.path}: skip: expected one list for the study, none of a variant")
+    _check_shared(study, config)
     if train.fsdp and train.processes == 1:
         raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
+
+
+def _check_shared(study: Study, config: Config) -> None:
+    """What is read once for a whole study has one value at all of its points."""
+    for name in (*SHARED, *study.config.tasks[1:]):
+        one, own = getattr(study.config, name), getattr(config, name)
+        if own != one:
+            shared, found = (flatten({name: s.model_dump() if hasattr(s, "model_dump") else s})
+                             for s in (one, own))  # fmt: skip
+            key = next(k for k in {**shared, **found} if shared.get(k) != found.get(k))
+            raise BadInput(
+                f"{study.path}: {key}: found {found.get(key)!r} at some points and "
+                f"{shared.get(key)!r} at others, expected one value for the study, none of a "
+                f"variant or an axis"
+            )
 
 
 def _check_samples(study: Study, config: Config) -> None:
@@ -137,11 +155,17 @@ def _check_judge(study: Study, config: Config) -> None:
 
 
 def check(study: Study) -> None:
-    """Every check of a study, of its points and across them, without walking the grid."""
+    """Every check of a study, of its points and across them.
+
+    Of each point what its combination of values may break is checked where it is resolved.
+    """
     _check_keys(study)
-    for values in study.representatives():
-        check_point(study, values, study.resolve(values))
+    for corner in study.corners:
+        for values, config in corner.configs:
+            check_point(study, values, config)
     _check_duplicates(study)
+    if study.mode == "full":
+        check_unread(study)
     _check_baseline(study)
     _check_models(study)
     for variant in study.config.evaluate.thresholds:
@@ -167,23 +191,33 @@ def _check_keys(study: Study) -> None:
 
 
 def _check_duplicates(study: Study) -> None:
-    named = []
-    for block in study.grid.blocks:
-        for variant in block.get("variant", (None,)):
-            one = {**block, "variant": (variant,)} if variant is not None else dict(block)
-            first = {a: options[0] for a, options in one.items()}
-            config = study.resolve(first)
-            # What a point names though it ignores it tells no two runs apart.
-            filled = {
-                axis: value
-                for axis, value in study.named_values(first, config).items()
-                if axis == "variant" or unused_because(study.axes[axis], config) is None
-            }
-            named.append({a: one.get(a, (v,)) for a, v in filled.items()})
-    for i, one in enumerate(named):
-        for other in named[:i]:
-            if shared := overlap(one, other):
-                raise BadInput(f"{study.path}: grid: duplicate point {point_name(shared)}")
+    """No two points compute the same, whatever their axes say.
+
+    Of the study in full: limits of a trial, and overrides that turn training off, may make points
+    alike.
+    """
+    kept = {key: value for key, value in study.overrides.items() if key not in UNTRAINING}
+    full = replace(study, mode="full", overrides=kept)
+    if (full.mode, full.overrides) == (study.mode, study.overrides):
+        full = study
+    else:
+        try:
+            full.corners  # noqa: B018
+        except BadInput:  # of something that this trial does not use
+            return
+    keys, seen = varying(full), {}
+    for index, (values, flat) in enumerate(walk(full)):
+        computed = tuple(map(repr, effective(flat, keys).values()))
+        if (first := seen.setdefault(computed, (index, values, flat)))[0] != index:
+            one, other = (
+                point_name(full.named_values(v, f)) for v, f in (first[1:], (values, flat))
+            )
+            idle = [key for key in keys if flat.get(key) != first[2].get(key)]
+            why = f"; they differ in {listed(idle)}, which changes no result there" if idle else ""
+            raise BadInput(
+                f"{study.path}: grid: duplicate point {other}: points {first[0]} ({one}) and "
+                f"{index} ({other}) are one run{why}"
+            )
 
 
 def _check_baseline(study: Study) -> None:
@@ -211,29 +245,6 @@ def _check_models(study: Study) -> None:
             f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
             f"which rows the task {task} keeps hangs on it"
         )
-
-
-def unused_because(key: str, config: Config) -> str | None:
-    """Why a point with this config ignores `key` of its config, or None where it does not."""
-    section, _, rest = key.partition(".")
-    name, _, inner = rest.partition(".")
-    train = config.train
-    if key == "infer.samples" and not config.infer.samples:
-        return "no answer is drawn"
-    owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
-    if section != "train" or not owners:
-        return None
-    if train.objective not in owners:
-        return f"train.objective is {train.objective}"
-    if name in ("gamma", "weighting") and train.weighted_class is None:
-        return "train.weighted_class is null"
-    if name == "beta" and train.objective == "td_dpo" and train.regulariser == "none":
-        return "train.regulariser is none"
-    if train.tuning != TUNING_OF.get(name, train.tuning):
-        return f"train.tuning is {train.tuning}"
-    if name == "importance" and inner != "alpha" and train.importance.alpha == 0:
-        return "train.importance.alpha is 0"
-    return None
 
 
 def _is_neutral(key: str, value: Value) -> bool:

@@ -10,7 +10,8 @@ from typing import Any
 from lib import tasks
 from lib.encoding import answer_encoder, encode_prompt, encode_row, fit_prompt, naming, prompt_hash
 from lib.errors import BadInput
-from lib.grid import digest, point_name
+from lib.grid import digest
+from lib.names import NAME_BYTES, point_name
 from lib.progress import tracked
 from lib.schema import Model
 from lib.study import Study
@@ -25,7 +26,8 @@ def directory_of(study: Study, model: Model) -> str:
     if len(models) == 1:
         return "encoded"
     key = model.model_dump(exclude={"adapter"})
-    last = re.sub(r"[^\w.-]", "_", Path(model.name).name)
+    last = re.sub(r"[^\w.-]", "_", Path(model.name).name).encode()[:NAME_BYTES]
+    last = last.decode(errors="ignore")
     return f"encoded-{last}-{digest(key)[:6]}"
 
 

@@ -5,7 +5,7 @@
     python -m lib.grid configs/weighted_loss.yaml --index 5    one point, resolved, as JSON
 
 A block is an ordered product of axes, the last axis fastest. A grid is a list of blocks, one after
-the other. Nothing here ever enumerates the grid: an index is decoded by mixed radix.
+the other. An index is decoded by mixed radix, without a walk.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ import itertools
 import json
 import re
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.names import Value, kind_and_value
 
-Value = str | int | float | bool | None
 Block = Mapping[str, tuple[Value, ...]]
+MOST_POINTS = 100_000  # loading a study looks at every point, if briefly
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,8 @@ class Grid:
 def parse_grid(blocks: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> Grid:
     """A Grid from the `grid:` list of a study; a scalar stands for a list of one.
 
-    Raises BadInput for an unknown axis, an empty or nested list, and values given twice in a block.
+    Raises BadInput for an unknown axis, an empty or nested list, a number that is not finite, a
+    value given twice in a block, and more points than MOST_POINTS.
     """
     parsed = []
     for number, block in enumerate(blocks, 1):
@@ -96,47 +99,19 @@ def parse_grid(blocks: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> Grid
                 raise BadInput(f"{where}: axis {axis} has an empty list of values")
             if bad := [v for v in values if isinstance(v, (list, dict))]:
                 raise BadInput(f"{where}: axis {axis}: found {bad[0]!r}, expected plain values")
-            if len({slug(v) for v in values}) != len(values):
-                raise BadInput(f"{where}: duplicate point: axis {axis} has a value twice: {values}")
+            if bad := [v for v in values if isinstance(v, float) and not isfinite(v)]:
+                raise BadInput(f"{where}: axis {axis}: found {bad[0]!r}, expected a finite number")
+            (_, value), times = Counter(map(kind_and_value, values)).most_common(1)[0]
+            if times > 1:
+                raise BadInput(
+                    f"{where}: duplicate point: axis {axis} has a value twice: {value!r}"
+                )
             options[axis] = values
         parsed.append(options)
-    return Grid(tuple(parsed))
-
-
-def overlap(one: Block, other: Block) -> dict[str, Value] | None:
-    """A point that both blocks hold, or None; compares value sets, never products."""
-    if set(one) != set(other):
-        return None
-    shared: dict[str, Value] = {}
-    for axis, options in one.items():
-        in_other = {slug(v) for v in other[axis]}
-        common = [v for v in options if slug(v) in in_other]
-        if not common:
-            return None
-        shared[axis] = common[0]
-    return shared
-
-
-def slug(value: Value) -> str:
-    """A value as it stands in a directory name: `1:2` → `1-2`, `2.0` → `2`, None → `none`."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)  # with its sign
-    text = (
-        "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
-    return re.sub(r"[^A-Za-z0-9.+-]+", "-", text).strip("-.") or "empty"
-
-
-def point_name(values: Mapping[str, Value]) -> str:
-    """`td_dpo_beta0.05_tau1_seed42`: the variant first, then the axes in the order given."""
-    # A variant keeps its underscores: td_dpo is found again under the name that the study gives it.
-    parts = []
-    if "variant" in values:
-        parts = ["_".join(slug(part) for part in str(values["variant"]).split("_"))]
-    parts += [axis + slug(value) for axis, value in values.items() if axis != "variant"]
-    return "_".join(parts)
+    grid = Grid(tuple(parsed))
+    if grid.size > MOST_POINTS:
+        raise BadInput(f"grid: found {grid.size:,} points, expected at most {MOST_POINTS:,}")
+    return grid
 
 
 def parse_indices(text: str, size: int, what: str = "--index") -> list[int]:
@@ -144,7 +119,7 @@ def parse_indices(text: str, size: int, what: str = "--index") -> list[int]:
     valid = f"valid are 0 to {size - 1}"
     indices: set[int] = set()
     for part in str(text).split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,12})(?:\s*-\s*(\d{1,12}))?\s*", part)
         if not match:
             raise BadInput(f"{what}: found {text!r}, expected a number or a range; {valid}")
         first, last = int(match[1]), int(match[2] or match[1])
@@ -193,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         elif args.hash:
             print(study.grid_hash)
         elif args.index is not None:
-            if not re.fullmatch(r"\d+", args.index):
+            if not re.fullmatch(r"\d{1,12}", args.index):
                 last = len(study.grid) - 1
                 raise BadInput(f"--index: found {args.index!r}, expected a number from 0 to {last}")
             print(json.dumps(study.point(int(args.index)).describe(), indent=2))

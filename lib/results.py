@@ -101,7 +101,9 @@ def read_point(
     """
     own = own_rows(task, rows, point.config)
     wanted = own[: point.config.infer.rows]
-    result = PointResult(point.name, point.values, point.config, status(study, point))
+    result = PointResult(
+        point.name, point.values, point.config, status(study, point), axes=study.axes
+    )
     trained = verify_trained(point)
     if (log := point.directory / LOG).exists():
         result.train_log = read_jsonl(log, torn_tail=not trained)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lib.errors import listed, nearest
+from lib.paths import PathText
 from lib.strict import Count, NotNegative, Positive, Seed, Share, Strict
 
 # Objective → the keys of `train` that only some objectives use, and the kind of batch it is fed.
@@ -49,11 +50,11 @@ INCIDENTAL: frozenset[str] = frozenset(
 class Model(Strict):
     """The model that every point starts from."""
 
-    name: str  # hub id, or a directory with config.json, weights and tokenizer
+    name: PathText  # hub id, or a directory with config.json, weights and tokenizer
     revision: str | None = None  # commit or tag on the hub
     trust_remote_code: bool = False  # run the model's own Python; off unless you have read it
     max_length: Annotated[int, Field(ge=16)] = 4096  # tokens of prompt and answer together
-    adapter: str | None = None  # directory of an existing adapter: evaluated, nothing is trained
+    adapter: PathText | None = None  # directory of an adapter: evaluated, nothing is trained
 
 
 class Lora(Strict):
@@ -147,7 +148,7 @@ class Train(Strict):
     log_steps: Count = 1
     checkpoint_steps: Count = 100
     processes: Count = 1  # ranks that train one point together
-    fsdp: str | None = None  # launcher config for sharding over the ranks; null: plain DDP
+    fsdp: PathText | None = None  # launcher config for sharding over the ranks; null: plain DDP
     report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
 
     @model_validator(mode="after")
@@ -182,10 +183,10 @@ class Judge(Strict):
 
     kind: Literal["rating", "safe_unsafe", "qwen3guard", "llama_guard", "reward"] = "rating"
     url: str | None = None  # rating: such as http://localhost:8000/v1
-    model: str | None = None  # rating: as the server names it; else a hub id or a directory
+    model: PathText | None = None  # rating: as the server names it; else a hub id or a directory
     revision: str | None = None  # recorded, and part of what makes a judgment the same
     trust_remote_code: bool = False  # of a judge that is loaded here: run the model's own Python
-    prompt: str | None = None  # file with the guidelines that the judge is to follow
+    prompt: PathText | None = None  # file with the guidelines that the judge is to follow
     api_key_env: str | None = None  # *name* of the environment variable that holds the key
     max_calls: Count = 1000  # of the study: all its tasks and reruns together, retries counted
     concurrency: Count = 8  # calls of one task that are under way at one time

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,10 @@ from lib.errors import BadInput
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML 1.2's plain scalars: `1:2` stays text, `1e-5` is a number, `no` stays text."""
+    """YAML 1.2's plain scalars: `1:2` stays text, `1e-5` is a number, `no` stays text.
+
+    Of YAML 1.1 it keeps the merge key: `<<: *anchor` puts a mapping's keys into another.
+    """
 
     yaml_implicit_resolvers: dict = {}
 
@@ -20,15 +24,35 @@ class _Loader(yaml.CSafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for position, key in enumerate(keys):
             if key in keys[:position]:
-                line = node.value[position][0].start_mark.line + 1
-                raise yaml.YAMLError(f"line {line}: key {key!r} is given twice")
+                raise _fault(node.value[position][0], f"key {key!r} is given twice")
+        for key, _ in node.value:
+            if (key.tag, key.value) == (_TEXT, "<<") and not key.style:
+                key.tag = "tag:yaml.org,2002:merge"
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        if len(node.value) > MOST_DIGITS:
+            raise _fault(node, f"a whole number of {len(node.value)} digits, expected at most "
+                               f"{MOST_DIGITS} (or quotes, where it is text)")  # fmt: skip
         return int(self.construct_scalar(node))  # PyYAML would read 010 as 8, and fail at 08
+
+    def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
+        if bad := _UNWRITABLE.search(text := self.construct_scalar(node)):
+            raise _fault(node, f"the character {bad[0]!r}, which no text file can hold")
+        return text
+
+
+MOST_DIGITS = 300  # a float takes no more
+_TEXT = "tag:yaml.org,2002:str"
+_UNWRITABLE = re.compile("[\\x00\ud800-\udfff]")  # NUL, and halves of surrogate pairs
+
+
+def _fault(node: yaml.Node, problem: str) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor(_TEXT, _Loader.construct_yaml_str)
 
 for _tag, _pattern, _first in (
     ("bool", r"true|false|True|False", "tfTF"),
@@ -48,7 +72,11 @@ for _tag, _pattern, _first in (
 def read_yaml(text: str, where: str) -> Any:
     """Safely parsed YAML. Raises BadInput with `where` and the line."""
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader by descent
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader by descent
+        json.dumps(content, default=str)  # an anchor that holds itself has no end
+        return content
+    except RecursionError:
+        raise BadInput(f"{where}: nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a scalar that its tag cannot be
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
@@ -84,6 +112,13 @@ def get(nested: Mapping[str, Any], dotted: str) -> Any:
     for part in dotted.split("."):
         nested = nested.get(part) if isinstance(nested, Mapping) else None
     return nested
+
+
+def get_attribute(config: Any, dotted: str) -> Any:
+    """The value at `a.b.c` of a typed config, whose parts may be sections or mappings."""
+    for part in dotted.split("."):
+        config = config[part] if isinstance(config, Mapping) else getattr(config, part)
+    return config
 
 
 def parse_override(text: str) -> tuple[str, Any]:

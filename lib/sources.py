@@ -52,6 +52,8 @@ def read_named(source: str, key: str, example: str, words: Sequence[str] = ()) -
     `words`: what else the key may hold, for a misspelling. Raises BadInput as `read_placed` does.
     """
     path = Path(source).expanduser()
+    if path.is_dir():
+        raise BadInput(f"{key}: {source}: found a directory, expected a file")
     if not path.is_file():
         hint = nearest(source, words) or _nearest_file(path)
         raise BadInput(f"{key}: {source}: no such file{hint}")
@@ -63,9 +65,11 @@ def is_file(source: str) -> bool:
     path = Path(source).expanduser()
     if path.is_file():
         return True
-    # A folder, like a hub id, is left to load_dataset.
+    if path.is_dir():
+        raise BadInput(f"{source}: found a directory, expected a {listed(SUFFIXES)} file, each "
+                       f"also with .gz, or a data set of the hub")  # fmt: skip
     looks = path.name.removesuffix(".gz").endswith((*SUFFIXES, ".txt", ".parquet"))
-    if not path.is_dir() and (looks or source[:1] in "./~" or source.count("/") > 1):
+    if looks or source[:1] in "./~" or source.count("/") > 1:
         raise BadInput(f"{source}: no such file{_nearest_file(path)}")
     return False
 

@@ -8,22 +8,25 @@ limits of a trial.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib.checks import check, check_point, unused_because
+from lib.checks import check, check_point
+from lib.effects import unused_because
 from lib.errors import BadInput, listed, nearest
-from lib.grid import Grid, Value, digest, parse_grid, point_name
+from lib.grid import Grid, digest, parse_grid
+from lib.names import NAME_BYTES, Value, is_name, normal, unique_names
+from lib.paths import check_length, expand
 from lib.schema import INCIDENTAL, Config, Model
 from lib.settings import flatten, get, parse_override, put
 from lib.study_file import (
     SECTIONS,
     axes_and_variants,
     bundle,
+    drop_sections,
     expect,
     name_keys,
     read_file,
@@ -31,6 +34,7 @@ from lib.study_file import (
     without_model,
 )
 from lib.validation import spread, validate
+from lib.walk import Corner, corners, walk
 
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial")
 MODES = ("full", "trial")
@@ -42,6 +46,10 @@ TRIAL_LIMITS = {
     "infer.max_new_tokens": 16,
 }
 TRIAL_FIXED = {"train.report_to": [], "train.processes": 1, "train.fsdp": None}
+# What lies in a study's directory beside its points.
+TAKEN = ("data", "comparison", "tables", "reference", "arrays", "previous", "study.json",
+         "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
+BELOW = 512  # bytes that files of a study may add to the path of its directory
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,20 @@ class Study:
         values = self.grid.values(index)
         config = self.resolve(values)
         check_point(self, values, config)
-        name = point_name(self.named_values(values, config))
+        name = self.names[index]
         return Point(index, values, name, config, self.directory / name)
+
+    @cached_property
+    def corners(self) -> list[Corner]:
+        """What the points are put together from, see `lib.walk`."""
+        return corners(self)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The name of every point, in order, none of them twice."""
+        named = (self.named_values(values, flat) for values, flat in walk(self))
+        taken = (*TAKEN, *(self.named("data", task) for task in self.config.tasks))
+        return unique_names(named, taken)
 
     def points(self) -> Iterator[Point]:
         """Every point, in order."""
@@ -122,15 +142,12 @@ class Study:
 
     def point_by_name(self, name: str) -> Point:
         """Raises BadInput, with the nearest right name, where the grid has no such point."""
-        names = []
-        for point in self.points():
-            if point.name == name:
-                return point
-            names.append(point.name)
-        raise BadInput(
-            f"{self.path}: no point is named {name!r}; the grid has "
-            f"{listed(names, 4)}{nearest(name, names)}"
-        )
+        if name not in self.names:
+            raise BadInput(
+                f"{self.path}: no point is named {name!r}; the grid has "
+                f"{listed(self.names, 4)}{nearest(name, self.names)}"
+            )
+        return self.point(self.names.index(name))
 
     def baseline(self) -> Point:
         """The one comparison baseline that `evaluate.baseline` names, found without a walk.
@@ -175,15 +192,7 @@ class Study:
 
     def representatives(self) -> Iterator[dict[str, Value]]:
         """Points in which every value of every axis of every (block, variant) occurs."""
-        for block in self.grid.blocks:
-            for variant in block.get("variant", (None,)):
-                first = {a: options[0] for a, options in block.items()}
-                if variant is not None:
-                    first["variant"] = variant
-                yield first
-                for axis, options in block.items():
-                    if axis != "variant":
-                        yield from (first | {axis: value} for value in options[1:])
+        return (values for corner in self.corners for values, _ in corner.configs)
 
     def resolve(self, values: Mapping[str, Value]) -> Config:
         """The typed config at these axis values. Raises BadInput for what no schema allows."""
@@ -191,7 +200,10 @@ class Study:
         layers = [("file", "trial: ", self.raw["trial"])] if self.mode == "trial" else []
         if "variant" in values:
             variant = str(values["variant"])
-            layers.append(("file", f"variants.{variant}: ", self.variants[variant]))
+            given = self.variants[variant]
+            if self.mode == "trial":  # what a trial says of the model holds for every variant
+                given = without_model(given, self.raw["trial"])
+            layers.append(("file", f"variants.{variant}: ", given))
         swept = {self.axes[a]: v for a, v in values.items() if a != "variant"}
         layers.append(("file", "grid: ", swept))
         layers.append(("command line", "", self.overrides))
@@ -211,15 +223,15 @@ class Study:
                 put(raw, key, value, f"{self.path}: {key}")
         return validate(raw, self.path, origin)
 
-    def named_values(self, values: Mapping[str, Value], config: Config) -> dict[str, Value]:
+    def named_values(self, values: Mapping[str, Value], flat: Mapping[str, Any]) -> dict[str, Any]:
         """The values that name a point: those listed, and those it uses though not listed."""
         named = {"variant": values["variant"]} if "variant" in values else {}
         for axis, key in self.axes.items():
-            untrained = config.train.epochs == 0 and key.startswith("train.")
+            untrained = flat["train.epochs"] == 0 and key.startswith("train.")
             if axis in values:
                 named[axis] = values[axis]
-            elif not untrained and unused_because(key, config) is None:
-                named[axis] = get(config.model_dump(), key)
+            elif not untrained and unused_because(key, flat) is None:
+                named[axis] = flat.get(key)
         return named
 
 
@@ -241,6 +253,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     name_keys(raw, path)
     axes, variants = axes_and_variants(raw, path)
     raw["trial"] = bundle(raw.get("trial") or {}, f"{path}: trial")
+    drop_sections(raw, variants, given, path)
     blocks = expect(raw, "grid", list, path)
     try:
         grid = parse_grid(blocks, ["variant", *axes])
@@ -248,28 +261,53 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         raise BadInput(f"{path}: {error}") from None
     for variant in grid.axis_values("variant"):
         if variant not in variants:
+            hint = "; quote it" if str(variant) in variants else nearest(variant, variants)
             raise BadInput(
                 f"{path}: grid: variant {variant!r} does not exist, expected one of "
-                f"{listed(variants)}{nearest(variant, variants)}"
+                f"{listed(variants)}{hint}"
             )
     name, mode = raw.get("name", Path(path).stem), raw.get("mode", "full")
-    if mode == "trial":  # what a trial says of the model holds for every variant
-        variants = {v: without_model(given, raw["trial"]) for v, given in variants.items()}
-    refuse_swept(given, axes, variants, grid)
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
-        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'")
     if mode not in MODES:
         raise BadInput(
             f"{path}: mode: found {mode!r}, expected one of {listed(MODES)}{nearest(mode, MODES)}"
         )
-    results = raw.get("results_dir", "results")
-    if not isinstance(results, str):
-        raise BadInput(f"{path}: results_dir: found {results!r}, expected a directory")
-    study = Study(
-        path, name, mode, Path(results), raw, tuple(overrides), given, axes, variants, grid
-    )
+    own = variants
+    if mode == "trial":
+        own = {v: without_model(bundle, raw["trial"]) for v, bundle in variants.items()}
+    refuse_swept(given, axes, own, grid)
+    name, results = checked_name(name, path), results_path(raw.get("results_dir", "results"), path)
+    study = Study(path, name, mode, results, raw, tuple(overrides), given, axes, variants, grid)
+    try:
+        check_length(study.directory, BELOW)
+    except ValueError as error:
+        raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
     return study
+
+
+def checked_name(name: Any, path: str) -> str:
+    """The name of a study. Raises BadInput where no directory should be called that."""
+    if not isinstance(name, str):
+        hint = "" if name is None else f'; quote it: name: "{name}"'
+        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'"
+                       f"{hint}")  # fmt: skip
+    name = normal(name)
+    if not is_name(name):
+        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.', "
+                       f"the first a letter or digit")  # fmt: skip
+    if (size := len(name.encode())) > NAME_BYTES:
+        raise BadInput(f"{path}: name: found {size} bytes, expected at most {NAME_BYTES}")
+    return name
+
+
+def results_path(given: Any, path: str) -> Path:
+    """The directory of all results. Raises BadInput for what is no path."""
+    if not isinstance(given, str) or not given.strip():
+        raise BadInput(f"{path}: results_dir: found {given!r}, expected a directory")
+    try:
+        return Path(expand(given))
+    except ValueError as error:
+        raise BadInput(f"{path}: results_dir: found {given!r}, expected {error}") from None
 
 
 def identity(config: Config, *sections: str) -> dict[str, Any]:
@@ -277,9 +315,10 @@ def identity(config: Config, *sections: str) -> dict[str, Any]:
 
     Not those that the point's objective ignores: a new objective leaves old results as they are.
     """
-    flat = {"task": config.tasks[0], **flatten(config.model_dump(include=set(sections)))}
-    return {
+    flat, every = flatten(config.model_dump(include=set(sections))), flatten(config.model_dump())
+    kept = {
         key: value
         for key, value in flat.items()
-        if key not in INCIDENTAL and unused_because(key, config) is None
+        if key not in INCIDENTAL and unused_because(key, every) is None
     }
+    return {"task": config.tasks[0], **kept}

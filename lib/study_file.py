@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from lib import tasks
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid
+from lib.names import is_axis
 from lib.schema import Config
 from lib.settings import read_yaml
 from lib.validation import spread
@@ -70,15 +70,16 @@ def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], d
     """Axis → key, and variant → overrides. Raises BadInput for what cannot be either."""
     axes = expect(raw, "axes", dict, path) if raw.get("axes") else {}
     for axis, key in axes.items():
-        if axis == "variant" or not re.fullmatch(r"[a-z][a-z_]*", str(axis)):
-            raise BadInput(f"{path}: axes: {axis!r} cannot name an axis")
+        if axis == "variant" or not isinstance(axis, str) or not is_axis(axis):
+            raise BadInput(f"{path}: axes: {axis!r} cannot name an axis, expected small letters "
+                           f"and '_', such as seed")  # fmt: skip
         if not isinstance(key, str) or key.split(".")[0] not in SECTIONS:
             raise BadInput(f"{path}: axes.{axis}: found {key!r}, expected a key such as train.seed")
         if (first := next(other for other in axes if axes[other] == key)) != axis:
             raise BadInput(f"{path}: axes.{axis}: {key} is what axis {first!r} sweeps already")
     variants = expect(raw, "variants", dict, path) if raw.get("variants") else {}
     for variant in variants:
-        if not isinstance(variant, str):
+        if not isinstance(variant, str) or not variant.isprintable() or not variant.strip():
             raise BadInput(f"{path}: variants: found {variant!r}, expected a name (or quote it)")
     return axes, {v: bundle(given, f"{path}: variants.{v}") for v, given in variants.items()}
 
@@ -109,3 +110,39 @@ def refuse_swept(
         for key in given:
             if key in variants[variant]:
                 raise BadInput(f"command line: {key} is set by the grid's variant {variant!r}")
+
+
+def check_tasks(value: Any, where: str) -> list[str]:
+    """The tasks of a study, as far as they are given. Raises BadInput for a list that cannot be.
+
+    What is no list of tasks that exist is left to the schema.
+    """
+    if not isinstance(value, list) or not all(isinstance(task, str) for task in value) or not value:
+        return []
+    if twice := [task for task in value if value.count(task) > 1]:
+        raise BadInput(f"{where}: tasks: found {twice[0]!r} twice, expected each task once")
+    if value[0] in tasks.names() and tasks.part(value[0], "schema").KIND is None:
+        trained = [task for task in tasks.names() if tasks.part(task, "schema").KIND]
+        raise BadInput(f"{where}: tasks: found {value[0]!r} first, expected one of "
+                       f"{listed(trained)}: the first task is trained on")  # fmt: skip
+    return value
+
+
+def drop_sections(
+    raw: dict[str, Any], variants: Mapping[str, dict], given: Mapping[str, Any], path: str
+) -> None:
+    """Take out the sections of tasks that are not in `tasks` where the command line says so.
+
+    given: the overrides. Raises BadInput for such a section where the file's own tasks lack it.
+    """
+    where = "command line" if "tasks" in given else path
+    chosen = check_tasks(given.get("tasks", raw.get("tasks")), where)
+    others = [task for task in tasks.names() if chosen and task not in chosen]
+    for task in others:
+        if "tasks" not in given and task in raw:
+            raise BadInput(f"{path}: {task}: the section of a task that is not in tasks "
+                           f"({listed(chosen)}); add the task, or remove the section")  # fmt: skip
+        raw.pop(task, None)
+        for bundled in (raw["trial"], *variants.values()):
+            for key in [key for key in bundled if key.partition(".")[0] == task]:
+                del bundled[key]

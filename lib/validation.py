@@ -81,7 +81,19 @@ def _first_error(
     hint = ""
     if first["type"] == "literal_error":
         hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
+    if first["type"] == "string_type" and isinstance(first["input"], (int, float)):
+        hint = _quoted(key, first["input"], where.startswith("command line"))
     return BadInput(f"{where}{key}: found {first['input']!r}, expected {expected}{hint}{more}")
+
+
+def _quoted(key: str, found: float | bool, in_shell: bool) -> str:
+    """How a text that YAML takes for a number or a bool is given.
+
+    A float does not tell how it was spelled: 58899e0 is 58899.0.
+    """
+    text = str(found).lower() if isinstance(found, bool) else str(found)
+    text = "…" if isinstance(found, float) else text
+    return f"; quote it: {key}='\"{text}\"'" if in_shell else f'; quote it: {key}: "{text}"'
 
 
 def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from lib.prepared import MANIFEST, prepare
 from lib.results import as_csv
 from lib.runs import write_json, write_text
 from lib.testsets import build_test, directory, prepare_test
+from lib.unread import warnings
 from stages.command import DONE, load, parser, run, say, who
 
 
@@ -26,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     first, *others = study.config.tasks
+    for line in warnings(study):
+        say(f"warning: {study.path}: {line}")
     for task in others:  # bad data of any task are reported before those of another are written
         rows = build_test(study, task).rows["test"]
         if args.force or not (directory(study, task) / MANIFEST).exists():

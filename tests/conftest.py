@@ -218,7 +218,9 @@ def write_study(tmp_path: Path) -> Callable[..., str]:
     ) -> str:
         path = tmp_path / f"{name}.yaml"
         results = {"results_dir": str(tmp_path / "results")}
-        path.write_text(study_text(results | dict(changes or {}), drop), encoding="utf-8")
+        path.write_text(
+            study_text(results | copy.deepcopy(dict(changes or {})), drop), encoding="utf-8"
+        )
         return str(path)
 
     return write

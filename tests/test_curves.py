@@ -7,7 +7,7 @@ from lib.tasks import PointResult
 
 
 def point(log, status="done", **values):
-    found = PointResult("a_point", values, None, status)
+    found = PointResult("a_point", values, None, status, axes={})
     found.train_log = log
     return found
 

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from lib.errors import BadInput
 from lib.schema import INCIDENTAL, OBJECTIVE_KEYS, Config
 from lib.settings import flatten, parse_override, read_yaml
 from lib.study import Study, identity, load_study
+from lib.unread import warnings
 from lib.validation import spread
+from lib.walk import walk
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"
@@ -86,14 +89,28 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
         ({"axes": 5}, "axes: found 5, expected key: value pairs"),
         ({"axes.gamma": 5}, "axes.gamma: found 5, expected a key such as train.seed"),
         ({"axes.variant": "train.seed"}, "axes: 'variant' cannot name an axis"),
-        ({"axes.Seed": "train.seed"}, "axes: 'Seed' cannot name an axis"),
+        ({"axes.Seed": "train.seed"}, "axes: 'Seed' cannot name an axis, expected small letters"),
         ({"axes.again": "train.gamma"}, "axes.again: train.gamma is what axis 'gamma' sweeps"),
         ({"grid": {}}, r"grid: found \{\}, expected a list of blocks"),
         ({"grid": []}, r"grid: found \[\], expected a list of blocks"),
         ({"results_dir": 5}, "results_dir: found 5, expected a directory"),
         ({"name": "a/b"}, "name: found 'a/b', expected letters, digits"),
         ({"name": ".."}, "name: found '..', expected letters, digits"),
-        ({"name": 5}, "name: found 5, expected letters, digits"),
+        ({"name": 5}, 'name: found 5, expected letters, digits.*; quote it: name: "5"'),
+        ({"name": "x" * 151}, "name: found 151 bytes, expected at most 150"),
+        ({"name": "a\nb"}, "name: found 'a.nb', expected letters, digits"),
+        ({"results_dir": "x/" + "y" * 256}, "results_dir: found .* at most 255 bytes, and y+… has"),
+        ({"results_dir": "y" * 250 + ("/" + "y" * 250) * 14}, "results_dir: found .*path of at mo"),
+        ({"results_dir": "a\0b"}, "the character .*x00', which no text file can hold"),
+        ({"results_dir": "a\nb"}, "results_dir: found 'a.nb', expected a path without the control"),
+        ({"model.name": "x" * 256}, "model.name: found .*expected names of at most 255 bytes"),
+        ({"model.revision": 2024}, 'model.revision: found 2024, .*; quote it: model.revision: "20'),
+        ({"model.revision": 58899e0}, 'revision: found 58899.0, .*; quote it: model.revision: "…"'),
+        ({"train.learning_rate": 10 ** 400}, "a whole number of 401 digits, expected at most 300"),
+        ({"tasks": ["decision", "decision"]}, "tasks: found 'decision' twice, expected each task"),
+        ({"tasks": ["mt_bench"]}, "tasks: found 'mt_bench' first, expected one of decision, glue"),
+        ({"mt_bench": {"limit": 2}}, "mt_bench: the section of a task that is not in tasks .deci"),
+        ({"variants.a\nb": {}}, "variants: found 'a.nb', expected a name"),
         ({"mode": "trail"}, r"mode: found 'trail', expected one of full, trial; did you mean 'tr"),
         ({"data.ratio": "0:3"}, "data.ratio: found '0:3', expected accepts:rejects as two whole"),
         ({"data.ratio": "a:b"}, "data.ratio: found 'a:b', expected accepts:rejects"),
@@ -158,6 +175,13 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
         (b"- a\n", "found list, expected key: value sections"),
         (b"", "found NoneType, expected key: value sections"),
         (b"\xff\xfe\xfd", "cannot be read"),
+        (b"a: &x {b: *x}\n", "ircular reference"),
+        (b"a: &x [*x]\n", "ircular reference"),
+        (b"a: {<<: 5}\n", "line 1: expected a mapping or list of mappings for merging"),
+        (b'a: 1\nb: "\\0"\n', "line 2: the character '.x00', which no text file can hold"),
+        (b'a: "\\ud800"\n', "line 1: "),
+        (b"a: " + b"1" * 5000, "line 1: a whole number of 5000 digits, expected at most 300"),
+        (b"a: " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
     ],
 )
 def test_what_is_no_yaml_of_sections_is_refused(tmp_path, content, message) -> None:
@@ -197,6 +221,16 @@ def test_plain_scalars_are_those_of_yaml_1_2(text: str, value) -> None:
     assert (read, type(read)) == (value, type(value))
 
 
+def test_a_merge_key_puts_one_mapping_into_another() -> None:
+    text = "a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}\ne: {<<: [*x, {f: 4}], b: 5}\ng: {'<<': 1}"
+    assert read_yaml(text, "here") == {
+        "a": {"b": 1, "c": 2},
+        "d": {"b": 1, "c": 3},
+        "e": {"b": 5, "c": 2, "f": 4},
+        "g": {"<<": 1},
+    }
+
+
 # -- precedence ------------------------------------------------------------------------------------
 
 
@@ -230,6 +264,7 @@ def test_each_layer_lies_over_the_one_before(write_study) -> None:
 def test_a_section_given_in_part_keeps_its_other_keys(write_study) -> None:
     path = write_study(
         {
+            "train.tuning": "lora",
             "train.lora": {"r": 4, "alpha": 5},
             "variants.accept": {"train": {"weighted_class": "accept", "lora": {"r": 2}}},
             "trial": {"train": {"batch_size": 4}},
@@ -260,8 +295,8 @@ def test_spread_leaves_mappings_that_are_values() -> None:
     [
         ("train.epochs=2", "train.epochs", 2.0),
         ("train.learning_rate=1e-5", "train.learning_rate", 1e-5),
-        ("train.lora.r=4", "train.lora.r", 4),
-        ("train.lora.target_modules=[q, v]", "train.lora.target_modules", ["q", "v"]),
+        ("slurm.train.cpus=4", "slurm.train.cpus", 4),
+        ("slurm.train.extra=[q, v]", "slurm.train.extra", ["q", "v"]),
         ("data.ratio=1:8", "data.ratio", "1:8"),
         ("data.columns.title=name", "data.columns.title", "name"),
         ("data.instruction=a = b", "data.instruction", "a = b"),
@@ -303,6 +338,9 @@ def test_later_words_win_and_own_keys_can_be_overridden(write_study, tmp_path) -
         ("train.gamma=3", "train.gamma is swept by the grid's axis 'gamma'"),
         ("train={gamma: 3}", "train.gamma is swept by the grid's axis 'gamma'"),
         ("train.weighted_class=accept", "train.weighted_class is set by the grid's variant 'base"),
+        ("model.revision=2024", "found 2024, .*; quote it: model.revision='\"2024\"'"),
+        ("train.lora.r=4", "train.lora.r: found 4, which nothing reads: train.tuning is full"),
+        ("tasks=[mt_bench]", "tasks: found 'mt_bench' first, expected one of decision, glue"),
     ],
 )
 def test_a_bad_override_is_refused(write_study, word, message) -> None:
@@ -386,9 +424,8 @@ def test_a_point_that_trains_nothing_names_no_training_but_what_is_listed(write_
     grid = [BASELINE, {"variant": "accept"}]
     path = write_study({**untrained, "grid": grid})
     assert load_study(path).point(1).name == "accept"
-    path = write_study({**untrained, "grid": [BASELINE, {"variant": "accept", "gamma": [2, 4]}]})
-    names = [point.name for point in load_study(path).points()]
-    assert names[1:] == ["accept_gamma2", "accept_gamma4"]
+    path = write_study({**untrained, "grid": [BASELINE, {"variant": "accept", "gamma": 2}]})
+    assert load_study(path).point(1).name == "accept_gamma2"
 
 
 def test_a_gamma_of_one_may_be_listed_for_the_baseline(write_study) -> None:
@@ -414,6 +451,103 @@ def test_a_duplicate_point_is_named(write_study, changes, name) -> None:
         load_study(write_study(changes))
 
 
+PAIR = {"tasks": ["preference"], "data": {"source": "synthetic"}, "train.objective": "td_dpo",
+        "train.beta": 0.1}  # fmt: skip
+CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective": "classification",
+           "train.tuning": "lora"}  # fmt: skip
+ASKED = {"tasks": ["symbolic"], "data": {"source": "synthetic", "held_out_templates": 5}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "one", "other"),
+    [
+        ({}, {"train.weighted_class": "accept"}, {"train.weighted_class": "reject"}),
+        ({}, {"train.weighted_class": "accept"}, {"train.weighted_class": None}),
+        ({}, {"train.weighted_class": "accept"},
+         {"train.weighted_class": "reject", "train.weighting": "row"}),
+        ({}, {"train.weighted_class": "accept", "train.gamma": 2, "train.epochs": 0},
+         {"train.weighted_class": "reject", "train.gamma": 4, "train.epochs": 0, "train.seed": 1}),
+        ({}, {"train.tuning": "full"}, {"train.tuning": "full", "train.lora.r": 4}),
+        ({}, {"train.log_steps": 2}, {"train.log_steps": 3}),
+        ({}, {"train.keep": "last"}, {"train.keep": "best"}),
+        ({}, {"train.diverge_steps": 3}, {"train.diverge_steps": 4}),
+        ({}, {"train.schedule": "constant"}, {"train.schedule": "constant", "train.warmup": 0.3}),
+        ({"train.tuning": "lora"}, {"train.lora.target_modules": ["q_proj", "v_proj"]},
+         {"train.lora.target_modules": ["v_proj", "q_proj"]}),
+        ({"model.adapter": "a"}, {"train.seed": 1}, {"train.seed": 2}),
+        (PAIR, {"train.beta": 0}, {"train.regulariser": "none"}),
+        (PAIR, {"train.objective": "dpo"}, {"train.objective": "dpo", "train.tau": 3}),
+        (CLASSES, {"train.importance.batches": 3}, {"train.importance.normalise": "max"}),
+        (CLASSES | {"train.importance": {"alpha": 1, "beta": 0}},
+         {"train.importance.normalise": "sum"}, {"train.importance.normalise": "max"}),
+        (CLASSES | {"train.importance.alpha": 1}, {"train.importance.batch_size": 8}, {}),
+        (ASKED, {"infer.samples": 0}, {}),
+        ({}, {"model.name": "~/m"}, {"model.name": "$HOME/m"}),
+    ],
+)  # fmt: skip
+def test_equal_runs_are_duplicates_whatever_their_variants_say(
+    write_study, changes, one, other
+) -> None:
+    grid = [{"variant": ["base", "one", "other"]}]
+    base = {"train.epochs": 2} if "model.adapter" not in changes else {"model.adapter": None}
+    variants = {"base": base, "one": one, "other": other}
+    changed = {**changes, "axes": {}, "variants": variants, "grid": grid,
+               "evaluate.baseline": {"variant": "base"}}  # fmt: skip
+    path = write_study(changed, drop=["trial"])
+    with pytest.raises(BadInput, match=r"points 1 \(one\) and 2 \(other\) are one run") as refused:
+        load_study(path)
+    assert "\n" not in str(refused.value)
+    with pytest.raises(BadInput, match="are one run"):
+        load_study(path, ["mode=trial"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "one", "other"),
+    [
+        ({}, {"train.weighted_class": "accept", "train.gamma": 2}, {"train.gamma": 1}),
+        ({}, {"train.epochs": 0, "train.precision": "bf16"}, {"train.epochs": 0}),
+        ({}, {"infer.temperature": 0.5}, {}),
+        ({}, {"train.seed": 1}, {"train.seed": 2}),
+        ({"train.eval_steps": 1}, {"train.keep": "last"}, {"train.keep": "best"}),
+        ({"train.tuning": "lora"}, {"train.lora.r": 4}, {"train.lora.alpha": 4}),
+        ({}, {"model.adapter": "a"}, {"model.adapter": "b"}),
+        (PAIR, {"train.beta": 0}, {"train.beta": 0.1}),
+        (PAIR, {"train.objective": "dpo"}, {"train.objective": "discopop"}),
+        (CLASSES, {"train.importance.alpha": 1}, {"train.importance.alpha": 0}),
+        (ASKED | {"infer.temperature": 1}, {"infer.samples": 1, "evaluate.draws": [1]}, {}),
+    ],
+)  # fmt: skip
+def test_runs_that_differ_in_what_they_read_are_two(write_study, changes, one, other) -> None:
+    if "evaluate.draws" in one:
+        changes, one = changes | {"evaluate.draws": [1]}, {"infer.samples": 1}
+    path = write_study(
+        {**changes, "axes": {}, "variants": {"base": {"train.seed": 9}, "one": one, "other": other},
+         "grid": [{"variant": ["base", "one", "other"]}], "evaluate.baseline": {"variant": "base"}},
+        drop=["trial"],
+    )  # fmt: skip
+    assert len(load_study(path).names) == 3
+
+
+def test_limits_of_a_trial_and_an_override_without_training_make_no_duplicates(write_study) -> None:
+    axes = {"axes.epochs": "train.epochs", "axes.tokens": "infer.max_new_tokens"}
+    block = {"variant": "accept", "gamma": 2, "epochs": [2, 3], "tokens": [32, 64]}
+    path = write_study({**axes, "grid": [BASELINE, block]})
+    study = load_study(path, ["mode=trial"])
+    assert len({point.name for point in study.points()}) == 5
+    path = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": [2, 4]}]})
+    assert len(load_study(path, ["train.epochs=0"]).names) == 3
+
+
+def test_points_that_a_trial_makes_alike_have_names_of_their_own(write_study) -> None:
+    axes = {"axes.tokens": "infer.max_new_tokens"}
+    grid = [BASELINE, {"variant": "accept", "gamma": 2}, {"variant": "accept", "gamma": 2,
+                                                          "tokens": 16}]  # fmt: skip
+    path = write_study({**axes, "grid": grid, "infer.max_new_tokens": 64})
+    assert load_study(path).names[1:] == ["accept_gamma2_tokens64", "accept_gamma2_tokens16"]
+    first, second = load_study(path, ["mode=trial"]).names[1:]
+    assert first == "accept_gamma2_tokens16" != second
+
+
 def test_points_that_differ_in_a_default_only_are_two(write_study) -> None:
     grid = [BASELINE, {"variant": "accept", "gamma": 2}, {"variant": "accept"}]
     study = load_study(write_study({"grid": grid, "train.gamma": 3.0}))
@@ -437,13 +571,14 @@ def test_a_step_must_be_whole_passes(write_study) -> None:
 
 
 def test_a_point_is_checked_even_where_only_its_combination_is_wrong(write_study) -> None:
-    # Loading looks at each value of each axis once; 6 rows in passes of 4 come up at the point.
-    axes = {"axes.batch": "train.batch_size", "axes.micro": "train.micro_batch"}
-    grid = [BASELINE, {"variant": "accept", "gamma": 2, "batch": [12, 6], "micro": [2, 4]}]
-    study = load_study(write_study({**axes, "grid": grid}))
-    assert study.point(2).config.train.micro_batch == 4
-    with pytest.raises(BadInput, match="batch_size: found 6"):
-        study.point(4)
+    # Loading resolves each value of each axis once; DPO with a β of 0 comes up at the point.
+    axes = {"loss": "train.objective", "beta": "train.beta"}
+    grid = [{"loss": ["td_dpo", "dpo"], "beta": [0.1, 0]}]
+    changes = {"axes": axes, "grid": grid, "evaluate.baseline": {"loss": "dpo", "beta": 0.1}}
+    study = load_study(write_study(OF_PAIRS | changes, drop=["trial"]))
+    assert study.point(2).config.train.objective == "dpo"
+    with pytest.raises(BadInput, match="train.beta: found 0, expected a number above 0"):
+        study.point(3)
 
 
 @pytest.mark.parametrize(
@@ -485,8 +620,8 @@ def test_a_key_in_the_grid_is_an_axis(write_study) -> None:
 
 
 def test_a_threshold_of_no_variant(write_study) -> None:
-    given = {"evaluate.thresholds": {"acept": {"accuracy": 0.5}}}
-    with pytest.raises(BadInput, match=r"evaluate.thresholds: unknown variant 'acept'.*'accept'\?"):
+    given = {**SOLVED, "evaluate.thresholds": {"ones": {"accuracy": 0.5}}}
+    with pytest.raises(BadInput, match=r"evaluate.thresholds: unknown variant 'ones'.*'one'\?"):
         load_study(write_study(given))
 
 
@@ -499,25 +634,18 @@ def test_a_point_is_found_by_name(write_study) -> None:
 
 # -- size ------------------------------------------------------------------------------------------
 
-MILLION = {
+MANY = {
     "a": "train.gamma",
     "b": "train.learning_rate",
-    "c": "train.weight_decay",
-    "d": "train.clip",
-    "e": "train.seed",
-    "f": "data.seed",
+    "c": "train.clip",
+    "d": "train.seed",
 }
 
 
-def test_loading_a_million_points_walks_none_of_them(write_study, monkeypatch) -> None:
-    block = {"variant": "accept", **{axis: list(range(1, 11)) for axis in MILLION}}
-    path = write_study(
-        {
-            "axes": MILLION,
-            "grid": [block],
-            "evaluate.baseline": dict.fromkeys(MILLION, 1),
-        }
-    )
+def test_loading_many_points_resolves_few_of_them(write_study, monkeypatch) -> None:
+    block = {"variant": "accept", **{axis: list(range(2, 9)) for axis in MANY}}
+    baseline = {"variant": "accept", **dict.fromkeys(MANY, 2)}
+    path = write_study({"axes": MANY, "grid": [block], "evaluate.baseline": baseline})
     calls: Counter = Counter()
     for name in ("point", "resolve"):
         method = getattr(Study, name)
@@ -528,13 +656,26 @@ def test_loading_a_million_points_walks_none_of_them(write_study, monkeypatch) -
 
         monkeypatch.setattr(Study, name, counted)
     study = load_study(path)
-    assert len(study.grid) == 10**6
+    assert len(study.grid) == len(study.names) == 7**4
     assert calls["point"] <= 1  # the baseline
     assert calls["resolve"] < 100  # each value of each axis once
     calls.clear()
-    assert study.point(654_321).name == "accept_a7_b6_c5_d4_e3_f2"
+    assert study.point(1234).name == "accept_a5_b6_c3_d4"
     assert calls["resolve"] == 1
-    assert len(study.data_sections()) == 10
+    assert [p.name for p in map(study.point, (0, 2400))] == [study.names[0], study.names[-1]]
+
+
+def test_a_walk_gives_what_points_resolve_to(write_study) -> None:
+    axes = {"axes.seed": "train.seed", "axes.rate": "train.learning_rate"}
+    grid = [
+        {**BASELINE, "seed": [1, 2]},
+        {"seed": [1, 2], "variant": ["accept", "reject"], "gamma": 2, "rate": [1, 0.5]},
+    ]
+    baseline = {**BASELINE, "seed": 1}
+    study = load_study(write_study({**axes, "grid": grid, "evaluate.baseline": baseline}))
+    walked = list(walk(study))
+    assert [values for values, _ in walked] == [point.values for point in study.points()]
+    assert [flat for _, flat in walked] == [flatten(p.config.model_dump()) for p in study.points()]
 
 
 def test_data_sections_are_all_that_the_points_need(write_study) -> None:
@@ -582,7 +723,7 @@ def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
         "train.batch_size=16",
         "train.seed=7",
         "train.weighting=row",
-        "train.lora.r=4",
+        "train.max_steps=4",
         "data.seed=7",
         "data.instruction=x",
         "model.name=other/model",
@@ -733,10 +874,21 @@ def test_skip_names_tasks_of_the_study(write_study, skip, said):
     assert str(error.value).startswith(f"command line: skip: found {skip!r}, {said}")
 
 
-def test_no_variant_skips_alone(write_study):
-    path = write_study(BOTH | {"variants/accept/skip": ["mt_bench"]})
-    with pytest.raises(BadInput, match="skip: expected one list for the study, none of a variant"):
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("skip", ["mt_bench"]), ("judge.max_calls", 3), ("slurm.infer.cpus", 2), ("evaluate.seed", 1),
+     ("mt_bench.limit", 3), ("tasks", ["decision"])],
+)  # fmt: skip
+def test_what_a_study_has_once_is_of_no_variant(write_study, key, value):
+    path = write_study(BOTH | {"variants/accept": {"train.weighted_class": "accept", key: value}})
+    with pytest.raises(BadInput, match=f"{key}(.1|.0)?: found .* expected one value for the study"):
         load_study(path)
+
+
+def test_a_task_that_the_command_line_leaves_out_takes_its_section_along(write_study):
+    path = write_study(BOTH | {"mt_bench": {"limit": 2}, "trial/mt_bench.limit": 1})
+    for mode in ("full", "trial"):
+        assert load_study(path, ["tasks=[decision]", f"mode={mode}"]).tasks == ["decision"]
 
 
 @pytest.mark.parametrize("change", [{"model.adapter": "somewhere"}, {"train.sweep": 2}])
@@ -758,9 +910,10 @@ LOCAL = {"model": "someone/guard"}
 
 @pytest.mark.parametrize("kind", ["safe_unsafe", "qwen3guard", "llama_guard"])
 def test_a_judge_that_is_loaded_here_has_no_url(write_study, kind):
-    judge = load_study(write_study({"judge": {"kind": kind, **LOCAL}})).config.judge
+    both = {"tasks": ["decision", "safety"]}
+    judge = load_study(write_study(both | {"judge": {"kind": kind, **LOCAL}})).config.judge
     assert (judge.kind, judge.model, judge.url) == (kind, "someone/guard", None)
-    assert load_study(write_study({"judge": {"kind": kind}})).config.judge.model is None
+    assert load_study(write_study(both | {"judge": {"kind": kind}})).config.judge.model is None
     with pytest.raises(BadInput, match=f"no url: a judge of the kind {kind} is loaded here, from"):
         load_study(write_study({"judge": {"kind": kind, "url": "http://x/v1", **LOCAL}}))
 
@@ -785,11 +938,156 @@ def test_a_judge_is_of_a_kind_that_its_task_can_use(write_study):
 
 
 def test_thresholds_are_shares_by_variant_and_metric(write_study):
-    thresholds = {"accept": {"accuracy": 0.26, "safety": 0.26}}
-    path = write_study({"evaluate.thresholds": thresholds})
+    thresholds = {"one": {"accuracy": 0.26, "safety": 0.26}}
+    path = write_study(SOLVED | {"evaluate.thresholds": thresholds}, drop=["trial"])
     assert load_study(path).config.evaluate.thresholds == thresholds
-    with pytest.raises(BadInput, match="evaluate.thresholds.accept.safety: found 26, expected"):
-        load_study(path, ["evaluate.thresholds={accept: {safety: 26}}"])
+    with pytest.raises(BadInput, match="evaluate.thresholds.one.safety: found 26, expected"):
+        load_study(path, ["evaluate.thresholds={one: {safety: 26}}"])
+
+
+SOLVED = {
+    "tasks": ["math"],
+    "data": {"source": "synthetic"},
+    "axes": {},
+    "variants": {"one": {}},
+    "grid": [{"variant": "one"}],
+    "evaluate.baseline": {"variant": "one"},
+}
+
+
+# -- keys that nothing reads -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"evaluate.thresholds": {"accept": {"accuracy": 0.5}}},
+         "evaluate.thresholds.accept.accuracy: found 0.5, which nothing reads: no task of"),
+        ({"evaluate.full_test": True}, "evaluate.full_test: found True, which nothing reads"),
+        (SOLVED | {"evaluate.bins": 7}, "evaluate.bins: found 7, which nothing reads: no task of"),
+        ({"evaluate.draws": [1, 2]}, "evaluate.draws: found .1, 2., .*uses more than one answer"),
+        (ASKED | {"evaluate.draws": [1, 2]}, "evaluate.draws: found .*reads: infer.samples is 0"),
+        ({"judge": {"kind": "qwen3guard", "model": "m"}},
+         "judge.kind: found 'qwen3guard', which nothing reads: no task of decision is judged"),
+        ({"train.lora": {"r": 4}}, "train.lora.r: found 4, which nothing reads: train.tuning is f"),
+        ({"variants.reject": {"train.weighted_class": "reject", "train.beta": 2}},
+         "variants.reject: train.beta: found 2, .*train.objective is weighted_nll"),
+        ({"train.adalora.init_r": 20}, "train.adalora.init_r: found 20, which nothing reads"),
+        ({"train.importance.batches": 3}, "train.importance.batches: found 3, which nothing reads"),
+        (CLASSES | {"train.importance.batches": 3}, "batches: .*: train.importance.alpha is 0"),
+        ({"train.diverge_steps": 3}, "train.diverge_steps: found 3, .*train.diverge_norm is null"),
+        ({"train": {"schedule": "constant", "warmup": 0.3, "precision": "fp32"}},
+         "train.warmup: found 0.3, which nothing reads: train.schedule is constant"),
+        (PAIR | {"train.gamma": 2}, "train.gamma: found 2, which nothing reads: train.objective i"),
+    ],
+)  # fmt: skip
+def test_a_key_that_nothing_reads_is_refused(write_study, changes, said) -> None:
+    if changes.get("tasks") and "grid" not in changes:
+        changes = {**SOLVED, **changes}
+    with pytest.raises(BadInput, match=said) as refused:
+        load_study(write_study(changes, drop=["trial"]))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_key_that_one_point_reads_or_that_has_its_default_is_no_fault(write_study) -> None:
+    lora = {"train.lora.r": 4, "train.beta": 0.1, "judge.kind": "rating", "judge.model": None}
+    variants = {"variants.accept": {"train.weighted_class": "accept", "train.tuning": "lora"}}
+    path = write_study(lora | variants)
+    load_study(path)
+    load_study(path, ["mode=trial"])
+    # What the file says is about the file's own study.
+    path = write_study({"train.tuning": "lora", "train.lora.r": 4})
+    load_study(path, ["train.tuning=full"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data.ending": "Accept or reject?"}, "data.ending: asks for no .boxed"),
+        ({"data.ending": r"Answer \boxed{Accept} or \boxed{Reject}."}, None),
+        ({"data.ending": "", "data.system": r"Answer with \boxed{…}."}, None),
+        ({"data.instruction": "Is it good?"}, None),
+        (SOLVED | {"data": {"source": "synthetic", "instruction": "Solve."}}, "asks for no ####"),
+        (SOLVED | {"data": {"source": "synthetic", "instruction": "", "shots": 2}}, None),
+        ({}, None),
+    ],
+)
+def test_a_prompt_that_leaves_out_the_form_of_the_answer_is_warned_of(
+    write_study, changes, said
+) -> None:
+    lines = list(warnings(load_study(write_study(changes, drop=["trial"]))))
+    assert len(lines) == (said is not None)
+    assert all(re.search(said, line) for line in lines)
+
+
+# -- paths -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({}, "model.name"),
+        (SOLVED, "model.adapter"),
+        ({}, "data.source"),
+        ({}, "data.test_source"),
+        ({"tasks": ["decision", "mt_bench"]}, "mt_bench.questions"),
+        ({"tasks": ["decision", "mt_bench"]}, "mt_bench.references"),
+        ({"tasks": ["decision", "mt_bench"]}, "mt_bench.judge_prompts"),
+        ({"tasks": ["decision", "safety"]}, "safety.prompts"),
+        ({"tasks": ["decision", "safety"], "judge.kind": "qwen3guard"}, "judge.model"),
+        ({"tasks": ["decision", "safety"], "judge.kind": "qwen3guard"}, "judge.prompt"),
+        ({"train.processes": 2}, "train.fsdp"),
+        (SOLVED, "data.self_instruct"),
+        (SOLVED, "data.test_source"),
+        (SOLVED | {"tasks": ["symbolic"]}, "data.test_ids"),
+        (SOLVED | {"tasks": ["preference"], "train.objective": "dpo"}, "data.test_source"),
+    ],
+)
+def test_every_path_is_expanded(write_study, monkeypatch, changes, key) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("THERE", "/home")
+    monkeypatch.delenv("NOWHERE", raising=False)
+    for given in ("~/x", "$HOME/x", "${THERE}/me/x", "/home/me/x"):
+        study = load_study(write_study(changes | {key: given}, drop=["trial"]))
+        assert flatten(study.config.model_dump())[key] == "/home/me/x"
+    for given, said in (
+        ("$NOWHERE/x", "environment variable NOWHERE is not set"),
+        ("~no_such_user/x", "no user 'no_such_user'"),
+        ("a\nb", "without the control character"),
+    ):
+        path = write_study(changes | {key: given}, drop=["trial"])
+        with pytest.raises(BadInput, match=f"{key}: found .*{said}") as refused:
+            load_study(path)
+        assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_files_by_task_are_expanded_as_well(write_study, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    files = {"rte": {"train": "~/a.tsv", "dev": "$HOME/b.tsv"}}
+    found = load_study(
+        write_study({**SOLVED, **CLASSES, "data": {"files": files}}, drop=["trial"])
+    ).config
+    assert found.data.files == {"rte": {"train": "/home/me/a.tsv", "dev": "/home/me/b.tsv"}}
+
+
+def test_the_directory_of_results_is_expanded(write_study, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for given in ("~/r", "${HOME}/r"):
+        study = load_study(write_study({"results_dir": given}))
+        assert study.directory == Path("/home/me/r/small")
+    with pytest.raises(BadInput, match="results_dir: found .*variable SCRATCH_ is not set"):
+        load_study(write_study(), ["results_dir=$SCRATCH_/r"])
+
+
+def test_a_result_is_the_same_however_its_paths_are_spelled(write_study, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    one, other = (identified(write_study({"model.name": n})) for n in ("~/m", "/home/me/m"))
+    assert one == other
+
+
+def test_hub_ids_and_words_stay_as_they_are(write_study) -> None:
+    for name in ("Qwen/Qwen2.5-7B", "synthetic", "a$", "$", "a~b", "50%"):
+        assert load_study(write_study({"model.name": name})).config.model.name == name
 
 
 # -- samples and votes -----------------------------------------------------------------------------

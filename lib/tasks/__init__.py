@@ -60,6 +60,7 @@ class PointResult:
     others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
     # What training left beside its log: `usage`, `importance`; None where a run leaves none.
     records: dict[str, Any] = field(default_factory=dict)
+    axes: dict[str, str] = field(kw_only=True)  # axis → its key, as the study declares them
 
 
 class DataPart(Protocol):
@@ -110,7 +111,8 @@ class DataPart(Protocol):
     #     labels(data) -> list[str]
     # where rows are classified: the classes, by number.
     # A task that uses several answers to a prompt (`infer.samples`) says SAMPLED = True in its
-    # schema part.
+    # schema part; one that reads keys of `evaluate` which others do not names them in READS there,
+    # and warnings(data) gives a line for each thing that a section may well not mean.
     # A task whose rows are not one prompt and one answer has
     #     encode(row, tokenizer, data, max_length) -> dict | None
     # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for

@@ -6,18 +6,20 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from lib.paths import PathText
 from lib.strict import Count, Seed, Strict, known_columns
 
 KIND = "causal"  # of batch that training is fed
+READS = ("evaluate.bins",)  # keys that not every task reads
 COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
 
 
 class Data(Strict):
     """Where the papers come from, how they are split, and at which ratio of decisions."""
 
-    source: str  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
+    source: PathText  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
     split: str = "train"  # of a hub data set
-    test_source: str | None = None  # where the test papers come from; null: cut from `source`
+    test_source: PathText | None = None  # where the test papers come from; null: cut from `source`
     test_split: str | None = None  # of a hub data set; null: `test` if there is a test_source
     columns: dict[str, str] = {}  # our name → the file's: {decision: accepted, abstract: summary}
     drop_labels: list[Any] = []  # decisions to leave out, such as Withdrawn (or null)
@@ -61,3 +63,11 @@ class Data(Strict):
         """k of the ratio 1:k."""
         accepts, rejects = map(int, self.ratio.split(":"))
         return rejects / accepts
+
+
+def warnings(data: Data) -> list[str]:
+    """What a prompt leaves out of what answers are trained to hold."""
+    if data.ending is None or r"\boxed" in f"{data.system}{data.instruction}{data.ending}":
+        return []
+    return [rf"data.ending: asks for no \boxed{{…}}, though every target is one: found "
+            f"{data.ending!r}"]  # fmt: skip

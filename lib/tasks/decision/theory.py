@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lib.cells import SEED, rest_of
 from lib.errors import BadInput
 from lib.metrics import decision_rates, expected_acceptance, weighted_mean
 from lib.statistics import percentile_interval, wilson
@@ -55,16 +56,8 @@ class Cell(NamedTuple):
 
 
 def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
-    """The cell of every point, by name, in order. Raises BadInput for a class with no meaning.
-
-    An axis is recognised by its values (γ, ratio or seed of each point's config), not by its name.
-    """
-    told = {"variant"}
-    for axis in {axis for point in points for axis in point.values}:
-        having = [p for p in points if axis in p.values]
-        for known in (_gamma, _ratio, _seed):
-            if all(p.values[axis] == known(p.config) for p in having):
-                told.add(axis)
+    """The cell of every point, by name, in order. Raises BadInput for a class with no meaning."""
+    rest = rest_of(points, ("train.gamma", "data.ratio", SEED))
     found = {}
     for point in points:
         weighted = point.config.train.weighted_class
@@ -75,11 +68,11 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
         found[point.name] = Cell(
             variant=str(point.values.get("variant", weighted or "unweighted")),
             weighted_class=weighted,
-            gamma=float(_gamma(point.config)) if weighted else 1.0,
-            ratio=_ratio(point.config),
+            gamma=float(point.config.train.gamma) if weighted else 1.0,
+            ratio=point.config.data.ratio,
             k=point.config.data.rejects_per_accept,
-            seed=_seed(point.config),
-            rest=tuple((a, v) for a, v in point.values.items() if a not in told),
+            seed=point.config.train.seed,
+            rest=rest[point.name],
         )
     return found
 
@@ -229,15 +222,3 @@ def true_log_odds(rows: Sequence[Row]) -> np.ndarray | None:
 
 def _range(values: Sequence[float]) -> float | None:
     return float(max(values) - min(values)) if len(values) > 1 else None
-
-
-def _gamma(config: Any) -> float:
-    return config.train.gamma
-
-
-def _ratio(config: Any) -> str:
-    return config.data.ratio
-
-
-def _seed(config: Any) -> int:
-    return config.train.seed

@@ -43,7 +43,7 @@ class View:
         ratios = {(cell.k, cell.ratio): None for cell in self.cells.values()}
         self.ratios = [ratio for _, ratio in sorted(ratios)]
         self.gammas = sorted({cell.gamma for cell in self.cells.values()})
-        self.seeds = len({cell.seed for cell in self.cells.values()})
+        self.seeds = max((len(group["points"]) for group in tables["seeds"]), default=1)
         # Panel → names of its points; unweighted points are γ = 1 of the lines that they start.
         self.panels: dict[str, list[str]] = {}
         for names in self.lines.values():

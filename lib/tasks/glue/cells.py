@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.cells import grouped, told
+from lib.cells import SEED, grouped, rest_of
 from lib.tasks import PointResult
 from lib.tasks.glue.table import NAMES
 
@@ -60,21 +60,17 @@ def kind_of(train: Any) -> str:
 def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
     """The cell of every point, by name, in order.
 
-    The axes of task and seed are recognised by their values, not by their names. An axis that has
-    one value in all points of a variant tells no two of its methods apart, and is left out.
+    An axis that has one value in all points of a variant tells no two of its methods apart, and is
+    left out.
     """
-    known = told(points, (lambda c: c.data.task, lambda c: c.train.seed))
+    others = rest_of(points, ("data.task", SEED))
     found, values = {}, defaultdict(set)
     for point in points:
-        for axis, value in point.values.items():
+        for axis, value in others[point.name]:
             values[_variant(point), axis].add(value)
     for point in points:
         variant = _variant(point)
-        rest = tuple(
-            (axis, value)
-            for axis, value in point.values.items()
-            if axis not in known and len(values[variant, axis]) > 1
-        )
+        rest = tuple((a, v) for a, v in others[point.name] if len(values[variant, a]) > 1)
         setting = Setting(Method(variant, rest), point.config.data.task)
         train = point.config.train
         found[point.name] = Cell(setting, kind_of(train), int(train.seed))

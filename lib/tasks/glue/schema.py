@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from lib.errors import listed, nearest
+from lib.paths import PathText
 from lib.strict import Count, Seed, Strict, known_columns
 from lib.tasks.glue.table import GLUE
 
@@ -19,10 +20,10 @@ class Data(Strict):
 
     task: str = "rte"  # mnli, sst2 or rte; mostly an axis
     # Hub id of a data set with one configuration a task, or `synthetic`.
-    source: str = "nyu-mll/glue"
+    source: PathText = "nyu-mll/glue"
     # task → set → file, in place of the hub: {rte: {train: FILE, dev: FILE}}; MNLI has train,
     # matched and mismatched. A file is .jsonl, .json, .csv or .tsv, each also .gz.
-    files: dict[str, dict[str, str]] = {}
+    files: dict[str, dict[str, PathText]] = {}
     columns: dict[str, str] = {}  # of files: a, b (the sentences) or label → the file's column
     # Share of the training rows that is cut off to validate on, never more than validation_rows.
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1

@@ -21,7 +21,7 @@ class View:
         self.points = points
         self.tables = tables
         self.level = f"{100 * tables['level']:g} %"
-        self.seeds = len({point["seed"] for point in tables["points"].values()})
+        self.seeds = max((len(one["points"]) for one in tables["settings"]), default=1)
         self.methods = [method["label"] for method in tables["methods"]]
         self.standing = [method["label"] for method in standing(tables)]
         self.tasks = list(dict.fromkeys(one["task"] for one in tables["sets"]))

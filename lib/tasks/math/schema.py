@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from lib.errors import listed, nearest
+from lib.paths import PathText
 from lib.strict import Count, Seed, Share, Strict
 
 KIND = "causal"  # of batch that training is fed
+READS = ("evaluate.thresholds", "evaluate.full_test")  # keys that not every task reads
 COLUMNS = ("id", "question", "answer")
 INSTRUCTION = (
     "Solve the problem step by step. End with a line that holds the answer as a number: #### 42"
@@ -19,12 +21,12 @@ INSTRUCTION = (
 class Data(Strict):
     """Where the problems come from, how they are split, and how a prompt is made of one."""
 
-    source: str  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
+    source: PathText  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
     config: str | None = None  # of a hub data set: openai/gsm8k has `main` and `socratic`
     split: str = "train"  # of a hub data set
-    test_source: str | None = None  # where the test problems come from; null: the hub's `source`
+    test_source: PathText | None = None  # of the test problems; null: the hub's `source`
     test_split: str = "test"  # of a hub data set
-    self_instruct: str | None = None  # further training problems: a file or hub id, or `synthetic`
+    self_instruct: PathText | None = None  # further training rows: a file, hub id or `synthetic`
     train_on: Literal["source", "self_instruct"] = "source"
     columns: dict[str, str] = {}  # our name → the file's: {question: problem, answer: solution}
 
@@ -52,3 +54,11 @@ class Data(Strict):
                     f"{nearest(name, COLUMNS)}"
                 )
         return value
+
+
+def warnings(data: Data) -> list[str]:
+    """What a prompt leaves out of what answers are graded by."""
+    if data.shots or "####" in f"{data.system}{data.instruction}":
+        return []
+    return ["data.instruction: asks for no ####, with which every target ends and by which "
+            "accuracy_strict is graded"]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lib.paths import PathText
 from lib.strict import Count, Strict
 
 KIND = None  # nothing to train on
@@ -26,7 +27,7 @@ SAMPLE = "sample"  # as `questions`: a handful of our own
 class Data(Strict):
     """Questions, references and the words of the judge's prompts."""
 
-    questions: str | None = None  # FastChat's question.jsonl, or `sample`; null: no questions
-    references: str | None = None  # FastChat's reference_answer/….jsonl; `sample` has its own
-    judge_prompts: str | None = None  # FastChat's judge_prompts.jsonl; null: our own words
+    questions: PathText | None = None  # FastChat's question.jsonl, or `sample`; null: no questions
+    references: PathText | None = None  # FastChat's reference_answer/….jsonl; `sample` has its own
+    judge_prompts: PathText | None = None  # FastChat's judge_prompts.jsonl; null: our own words
     limit: Count | None = None  # questions, each category with its share; null: all

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.cells import grouped, told
+from lib.cells import SEED, grouped, rest_of
 from lib.tasks import PointResult
 
 NAMES = {"dpo": "DPO", "discopop": "DiscoPOP", "td_dpo": "TD-DPO"}
@@ -49,20 +49,15 @@ class Cell(NamedTuple):
 
 
 def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
-    """The cell of every point, by name, in order.
-
-    An axis is recognised by its values (β, τ or seed of each point's config), not by its name.
-    """
-    known = told(
-        points, [lambda c, key=key: getattr(c.train, key) for key in ("beta", "tau", "seed")]
-    )
+    """The cell of every point, by name, in order."""
+    rest = rest_of(points, ("train.beta", "train.tau", SEED))
     found = {}
     for point in points:
         train = point.config.train
         line = Line(
             variant=str(point.values.get("variant", train.objective)),
             tau=float(train.tau) if train.objective in WITH_TAU else None,
-            rest=tuple((a, v) for a, v in point.values.items() if a not in known),
+            rest=rest[point.name],
         )
         setting = Setting(line, float(train.beta))
         found[point.name] = Cell(setting, train.objective, int(train.seed))

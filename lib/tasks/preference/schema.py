@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from lib.paths import PathText
 from lib.strict import Count, Seed, Strict, known_columns
 
 KIND = "pairs"  # of batch that training is fed
@@ -17,9 +18,9 @@ COLUMNS = ("id", "prompt", "system", *DIRECT, *JUDGED, "split", "source")
 class Data(Strict):
     """Where the pairs come from, and how they are split."""
 
-    source: str  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
+    source: PathText  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
     split: str = "train"  # of a hub data set, or of a file that has a column `split`
-    test_source: str | None = None  # where the test pairs come from; null: `source`
+    test_source: PathText | None = None  # where the test pairs come from; null: `source`
     # Likewise; null, or a file without that column: cut from the training pairs, by prompt.
     test_split: str | None = "test"
     columns: dict[str, str] = {}  # our name → the source's: {prompt: question, chosen: better}

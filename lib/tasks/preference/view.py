@@ -21,7 +21,7 @@ class View:
         self.tables = tables
         self.cells = cells(points)
         self.level = f"{100 * tables['level']:g} %"
-        self.seeds = len({point["seed"] for point in tables["points"].values()})
+        self.seeds = max((len(one["points"]) for one in tables["settings"]), default=1)
         self.betas = sorted({s["beta"] for s in tables["settings"]})
         self.lines = {
             label: sorted((s for s in tables["settings"] if s["line"] == label), key=_beta)

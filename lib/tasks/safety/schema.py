@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import field_validator
 
 from lib.errors import listed, nearest
+from lib.paths import PathText
 from lib.strict import Count, Strict
 
 KIND = None  # nothing to train on
@@ -32,7 +33,7 @@ HAZARDS = {
 class Data(Strict):
     """Requests, and how they are put to the models of the study."""
 
-    prompts: str | None = None  # AILuminate's CSV (or JSON, JSONL), or `sample`; null: no requests
+    prompts: PathText | None = None  # AILuminate's CSV, JSON or JSONL, or `sample`; null: none
     columns: dict[str, str] = {}  # our name → the file's: {prompt: prompt_text, hazard: hazard}
     limit: Count | None = None  # requests, every kind with its share (see README); null: all
     max_new_tokens: Count = 512  # of an answer; AILuminate's own runs take so many

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from lib.paths import PathText
 from lib.strict import Count, Seed, Share, Strict, known_columns
 from lib.tasks.math.schema import INSTRUCTION
 
@@ -22,7 +23,7 @@ class Data(Strict):
 
     # Instances of templates: a hub id, a file (.jsonl, .json, .csv, each also .gz), `reasoning_gym`
     # (the package of that name makes them) or `synthetic` (a few templates of our own).
-    source: str
+    source: PathText
     config: str | None = None  # of a hub data set: apple/GSM-Symbolic has `main`, `p1` and `p2`
     split: str = "test"  # of a hub data set; apple/GSM-Symbolic has no other
     columns: dict[str, str] = {}  # our name → the file's: {template: name, question: problem}
@@ -31,12 +32,12 @@ class Data(Strict):
 
     # The problems that the templates were made from, and others: GSM8K's test set, as hub id or
     # file. Null: new_templates are instances of the held-out templates.
-    test_source: str | None = None
+    test_source: PathText | None = None
     test_config: str | None = None  # of a hub data set: openai/gsm8k has `main` and `socratic`
     test_split: str = "test"  # of a hub data set
     test_columns: dict[str, str] = {}  # our name → the file's: {template: gsm_symbolic_template}
     # JSON file {"same_templates": [ids], "new_templates": [ids]}, which names the rows to take.
-    test_ids: str | None = None
+    test_ids: PathText | None = None
 
     train_rows: Count | None = None  # evenly from the templates; null: all that there are
     # Instances that are neither trained on nor tested, to choose weights by (train.keep, .sweep).
@@ -58,3 +59,10 @@ class Data(Strict):
     @classmethod
     def _test_columns(cls, value: dict[str, str]) -> dict[str, str]:
         return known_columns(value, TEST_COLUMNS)
+
+
+def warnings(data: Data) -> list[str]:
+    """What a prompt leaves out of what answers are trained to hold."""
+    if "####" in f"{data.system}{data.instruction}":
+        return []
+    return ["data.instruction: asks for no ####, with which every target ends"]

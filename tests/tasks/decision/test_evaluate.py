@@ -79,9 +79,10 @@ def study_points(
     """
     rows, _, truth = papers(n, separation=separation, years=years)
     points = []
-    for point in load_study(path, overrides).points():
+    study = load_study(path, overrides)
+    for point in study.points():
         status = (absent or {}).get(point.index, "done")
-        result = PointResult(point.name, point.values, point.config, status)
+        result = PointResult(point.name, point.values, point.config, status, axes=study.axes)
         if status != "missing":
             result.train_log = log_of(diverges=status == "diverged")
         if status == "done":
@@ -100,7 +101,10 @@ def study_points(
 
 def unmeasured(path):
     """The points of a study, none of them trained."""
-    return [PointResult(p.name, p.values, p.config, "missing") for p in load_study(path).points()]
+    study = load_study(path)
+    return [
+        PointResult(p.name, p.values, p.config, "missing", axes=study.axes) for p in study.points()
+    ]
 
 
 def write_study(tmp_path, **sections):
@@ -249,9 +253,7 @@ def test_by_year():
 
 def test_offsets_of_the_grid():
     """log(γ/k) for weighted accepts, −log(γk) for weighted rejects, −log k for the baseline."""
-    points = [
-        PointResult(p.name, p.values, p.config, "missing") for p in load_study(GRID_19).points()
-    ]
+    points = unmeasured(GRID_19)
     odds = [math.exp(cell.offset) for cell in theory.cells(points).values()]
     expected = [
         1 / 2,
@@ -278,9 +280,7 @@ def test_offsets_of_the_grid():
 
 
 def test_lines_start_at_the_unweighted_point_of_the_same_ratio():
-    points = [
-        PointResult(p.name, p.values, p.config, "missing") for p in load_study(GRID_19).points()
-    ]
+    points = unmeasured(GRID_19)
     found = theory.lines(theory.cells(points))
     gammas = {
         (line[0], line[2]): [theory.cells(points)[name].gamma for name in names]

@@ -25,6 +25,9 @@ def config(variant, task, seed, alpha=0.0, normalise="sum"):
     return SimpleNamespace(train=train, data=SimpleNamespace(task=task))
 
 
+AXES = {"task": "data.task", "seed": "train.seed", "alpha": "train.importance.alpha"}
+
+
 def grid(tasks=TASKS, seeds=SEEDS, variants=tuple(SKILL), alphas=(1e-4,)):
     """(name, values, config) in the order of a study: variant, task, α, seed."""
     found = []
@@ -141,7 +144,7 @@ def study(n=60, absent=None, settings=SETTINGS, skill=SKILL, shared=1, **axes):
     points = []
     for i, (name, values, section) in enumerate(made):
         status, variant = (absent or {}).get(name, "done"), values["variant"]
-        point = PointResult(name, values, section, status)
+        point = PointResult(name, values, section, status, axes=AXES)
         if status != "missing":
             level = skill[variant] - 100 * values.get("alpha", 0)
             point.train_log = log(40, level, variant == "iw_lora", status == "diverged")

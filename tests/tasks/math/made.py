@@ -56,7 +56,8 @@ def safety(safe, of=8, judge="a judge"):
 def point(name, variant, k, rows, right=(), status="done", others=None, log=None, **axes):
     """An evaluated point; `right`: places of the problems that it solves."""
     config = SimpleNamespace(data=Data(source="x", shots=k))
-    found = PointResult(name, {"variant": variant, **axes}, config, status, others=others or {})
+    found = PointResult(name, {"variant": variant, **axes}, config, status,
+                        others=others or {}, axes={})  # fmt: skip
     found.train_log = log
     if status in ("done", "partial"):
         found.predictions = predictions(rows, set(right))

@@ -33,6 +33,9 @@ def prediction(number, scores, reference, lengths=(10, 10), prompt=None):
     }
 
 
+AXES = {"beta": "train.beta", "tau": "train.tau", "seed": "train.seed"}
+
+
 def grid(betas=BETAS, taus=TAUS, seeds=SEEDS):
     """(name, values, config) of the 60 points, or fewer, in the order of the study."""
     found = []
@@ -118,7 +121,7 @@ def study(n=120, absent=None, rated=False, settings=SETTINGS, **axes):
     points = []
     for i, (name, values, made) in enumerate(grid(**axes)):
         status = (absent or {}).get(name, "done")
-        point = PointResult(name, values, made, status)
+        point = PointResult(name, values, made, status, axes=AXES)
         margin = skill(values["variant"], values["beta"], values.get("tau"))
         if status != "missing":
             point.train_log = log(margin=margin, diverges=status == "diverged")

@@ -2,7 +2,8 @@
 
 import math
 
-from lib.grid import parse_grid, point_name
+from lib.grid import parse_grid
+from lib.names import point_name
 from lib.schema import Train
 from lib.settings import read_yaml
 from lib.training.steps import step_count, validates

@@ -60,7 +60,7 @@ def config(model="a/small", epochs=0.0, adapter=None):
 def measured(name, test, predictions, settings=SETTINGS, status="done", log=None, **more):
     """A point with these predictions; `more`: see `config`, all else are axis values."""
     of_config = {key: more.pop(key) for key in ("model", "epochs", "adapter") if key in more}
-    point = PointResult(name, more, config(**of_config), status)
+    point = PointResult(name, more, config(**of_config), status, axes={})
     point.train_log = log
     if predictions is not None:
         point.predictions = predictions
