@@ -6,7 +6,7 @@ written in one way, so that 18, 18.00 and $18 are one candidate of a vote.
 
 from __future__ import annotations
 
-from lib.outputs import text, texts
+from lib.outputs import bad, text, texts
 from lib.tasks import Row
 from lib.tasks.math.grading import flexible, number, same
 
@@ -45,10 +45,16 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
 
 
 def regrade(row: Row, prediction: Row) -> Row:
-    """What `grade` gives the samples of a prediction, and its greedy answer of its own."""
+    """What `grade` gives the samples of a prediction, and its greedy answer of its own.
+
+    Raises BadInput for outputs and seeds that do not go together.
+    """
+    seeds, outputs = prediction.get("seeds"), texts(row, prediction["outputs"])
+    if seeds is not None and (not isinstance(seeds, list) or len(seeds) != len(outputs)):
+        raise bad(row, "seeds", seeds, f"null or {len(outputs)}, one an output")
     greedy = grade(row, [text(row, "greedy", prediction["greedy"])], None)
     own = {key: greedy[key] for key in ("greedy_answer", "correct")}
-    return {**grade(row, prediction["outputs"], None), **own}
+    return {**grade(row, outputs, None), **own}
 
 
 def correct(prediction: Row) -> bool:
