@@ -11,7 +11,6 @@ that was changed is refused. Where judge.calls is deleted, the count goes on fro
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib.errors import BadInput
+from lib.integrity import seal, unseal
 from lib.runs import now
 
 
@@ -49,12 +49,14 @@ class Cache:
                 row = json.loads(line)
             except ValueError:  # torn: it was never whole
                 continue
-            if not isinstance(row, dict) or row.pop("sha256", None) != _checksum(row):
+            try:
+                row = unseal(row)
+            except ValueError as error:
                 raise BadInput(
-                    f"{self.path}: line {number}: an answer of the judge that does not match its "
-                    f"sha256, so that it was changed or comes from an earlier version; remove the "
-                    f"line, and its question is asked again (one call)"
-                )
+                    f"{self.path}: line {number}: not what the judge said: {error}, so that it was "
+                    f"changed or comes from an earlier version; remove the line, and its question "
+                    f"is asked again (one call)"
+                ) from None
             texts[row["key"]], recorded = row["text"], max(recorded, row["calls"])
         self.texts = texts
         self._known = max(recorded, len(texts))
@@ -67,7 +69,7 @@ class Cache:
         """Keep an answer; on the disk when this returns. Raises BadInput where the disk says no."""
         self._known = max(self._known, len(self.texts | {key: text}))
         row = {"key": key, **more, "text": text, "end": now(), "calls": self.calls()}
-        line = json.dumps(row | {"sha256": _checksum(row)}).encode() + b"\n"
+        line = json.dumps(seal(row)).encode() + b"\n"
         with _appending(self.path) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
@@ -97,11 +99,6 @@ class Cache:
 
     def _counted(self) -> int:
         return self.counted.stat().st_size if self.counted.exists() else 0
-
-
-def _checksum(row: Mapping[str, Any]) -> str:
-    """SHA-256 of a row's fields, whatever their order."""
-    return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

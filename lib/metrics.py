@@ -221,7 +221,7 @@ def decision_intervals(
     accuracy and acceptance_rate, whose denominator is fixed, get Wilson's interval ("wilson");
     precision, recall, f1, auc, brier and ece a bootstrap over `counts` (R, n), drawn once a test
     set ("bootstrap"; see `_ece_interval` for ece). Without probabilities (p None) the last three
-    are absent. value, or low, high and method, are None where undefined, the latter also where no
+    are absent. value, or low and high, are None where undefined, the latter also where no
     resample differs (see `lib.rates`). actual_acceptance_rate belongs to
     the test set, not to the point, and has no interval. bins: of ece; score: what auc ranks by, p
     if None (log-odds rank rows whose p rounds to 1).
@@ -248,7 +248,7 @@ def decision_intervals(
         else:
             interval = percentile_interval(resampled[name], level)
         low, high = interval or (None, None)
-        table[name] = {"value": value, "low": low, "high": high, "method": interval and method}
+        table[name] = {"value": value, "low": low, "high": high, "method": method}
     return table
 
 

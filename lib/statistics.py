@@ -139,7 +139,7 @@ def percentile_interval(
     if len(defined) == 0 or 2 * len(defined) < len(values):
         return None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    if not flat and high - low <= FLAT * max(abs(low), abs(high)):
+    if not flat and high - low <= FLAT * max(abs(low), abs(high)) + 1e-12:
         return None
     return Interval(float(low), float(high))
 

@@ -72,6 +72,6 @@ def set_metrics(
         "majority": float(np.bincount(label).max() / len(label)),
         "metrics": {
             "accuracy": rate(right, counts, clusters, level),
-            "f1": {"value": value, "low": low, "high": high, "method": interval and "bootstrap"},
+            "f1": {"value": value, "low": low, "high": high, "method": "bootstrap"},
         },
     }

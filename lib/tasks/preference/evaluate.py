@@ -49,7 +49,8 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
          "level": …, "resamples": …}
 
     Rates lie in [0, 1]; a tie counts ½. One pair without finite scores leaves every number null
-    that needs scores; BadInput is raised for what is no pair at all. Rows without a source are in no source. Intervals resample prompts.
+    that needs scores; what is no pair at all raises BadInput. Rows without a source are in no
+    source. Intervals resample prompts.
 
     `kl`: mean ℓ = log π − log π₀ over the given responses, in nats a response (and nats a token).
     It is an estimate of KL(data‖π₀) − KL(data‖π), that is of how much closer training brought the
