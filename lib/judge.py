@@ -115,6 +115,9 @@ class JudgeClient:
         needed = {k: messages for k, messages in asked.items() if self.cache.get(k) is None}
         errors: dict[str, str] = {}
         if needed:
+            if lost := self.cache.lost_calls():
+                self.say(f"{self.cache.counted}: {lost} calls are missing that the answers in "
+                         f"{self.cache.path.name} took; they count all the same")  # fmt: skip
             left = max(0, self.settings.max_calls - self.cache.calls())
             self.say(f"judge {self.settings.model} at {self.settings.url}: {len(needed)} calls "
                      f"needed, {len(asked) - len(needed)} of {len(asked)} answers known; at most "

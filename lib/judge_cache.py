@@ -1,10 +1,11 @@
 """What a judge has said, kept for good, and how many calls it was sent.
 
     judge.jsonl    {"key": sha256 of what was asked, "judge": model, "text": its whole answer,
-                    "end": time}
+                    "end": time, "calls": calls so far, "sha256": of all the other fields}
     judge.calls    one byte for each call, answered or not: the file's size is their number
 
-Several tasks may append at the same time. A line cut by a kill is left out and costs one call.
+Several tasks may append at the same time. A line cut by a kill is left out and costs one call; one
+that was changed is refused. Where judge.calls is deleted, the count goes on from the last answer's.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib.errors import BadInput
+from lib.integrity import seal, unseal
 from lib.runs import now
 
 
@@ -27,21 +29,37 @@ class Cache:
     def __init__(self, path: Path) -> None:
         self.path, self.counted = path, path.with_suffix(".calls")
         self.texts: dict[str, str] = {}
+        self._known = 0  # calls that the answers prove, whatever judge.calls holds
         self.refresh()
 
     def refresh(self) -> None:
-        """Read the file again: other tasks may have added to it."""
+        """Read the file again: other tasks may have added to it.
+
+        Raises BadInput that names the line of an answer that is not what the judge said.
+        """
         try:
             content = self.path.read_bytes()
         except FileNotFoundError:
             return
         except OSError as error:
             raise BadInput(f"{self.path}: cannot be read: {error.strerror}") from None
-        for line in content.split(b"\n"):
-            with suppress(ValueError, KeyError, TypeError):
+        texts, recorded = {}, 0
+        for number, line in enumerate(content.split(b"\n"), 1):
+            try:
                 row = json.loads(line)
-                if isinstance(row["text"], str):
-                    self.texts[row["key"]] = row["text"]
+            except ValueError:  # torn: it was never whole
+                continue
+            try:
+                row = unseal(row)
+            except ValueError as error:
+                raise BadInput(
+                    f"{self.path}: line {number}: not what the judge said: {error}, so that it was "
+                    f"changed or comes from an earlier version; remove the line, and its question "
+                    f"is asked again (one call)"
+                ) from None
+            texts[row["key"]], recorded = row["text"], max(recorded, row["calls"])
+        self.texts = texts
+        self._known = max(recorded, len(texts))
 
     def get(self, key: str) -> str | None:
         """The answer to `key`, None where it was never had."""
@@ -49,7 +67,9 @@ class Cache:
 
     def put(self, key: str, text: str, more: Mapping[str, Any]) -> None:
         """Keep an answer; on the disk when this returns. Raises BadInput where the disk says no."""
-        line = json.dumps({"key": key, **more, "text": text, "end": now()}).encode() + b"\n"
+        self._known = max(self._known, len(self.texts | {key: text}))
+        row = {"key": key, **more, "text": text, "end": now(), "calls": self.calls()}
+        line = json.dumps(seal(row)).encode() + b"\n"
         with _appending(self.path) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
@@ -62,15 +82,23 @@ class Cache:
 
     def calls(self) -> int:
         """Calls that all tasks together have made so far."""
-        return self.counted.stat().st_size if self.counted.exists() else 0
+        return max(self._counted(), self._known)
+
+    def lost_calls(self) -> int:
+        """Calls that the answers prove and judge.calls does not hold: it was deleted or cut."""
+        return max(0, self._known - self._counted())
 
     def count_call(self, most: int) -> bool:
         """Count a call that is about to be made; False, and not counted, where `most` have been."""
         with _appending(self.counted) as file:
-            if file.seek(0, os.SEEK_END) >= most:
+            counted = file.seek(0, os.SEEK_END)
+            if max(counted, self._known) >= most:
                 return False
-            file.write(b".")
+            file.write(b"." * (max(0, self._known - counted) + 1))
         return True
+
+    def _counted(self) -> int:
+        return self.counted.stat().st_size if self.counted.exists() else 0
 
 
 @contextmanager

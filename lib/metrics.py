@@ -221,7 +221,8 @@ def decision_intervals(
     accuracy and acceptance_rate, whose denominator is fixed, get Wilson's interval ("wilson");
     precision, recall, f1, auc, brier and ece a bootstrap over `counts` (R, n), drawn once a test
     set ("bootstrap"; see `_ece_interval` for ece). Without probabilities (p None) the last three
-    are absent. value, or low and high, are None where undefined. actual_acceptance_rate belongs to
+    are absent. value, or low and high, are None where undefined, the latter also where no
+    resample differs (see `lib.rates`). actual_acceptance_rate belongs to
     the test set, not to the point, and has no interval. bins: of ece; score: what auc ranks by, p
     if None (log-odds rank rows whose p rounds to 1).
     """
@@ -254,7 +255,7 @@ def decision_intervals(
 def _ece_interval(
     value: float | None, resampled: np.ndarray, p: np.ndarray, level: float, bins: int
 ) -> tuple[float, float] | None:
-    """Reflected bootstrap interval, stretched to the value, and to 0 where chance explains it.
+    """Reflected bootstrap interval in [0, 1], up to the value, and to 0 where chance explains it.
 
     Simulated coverage of a nominal 95 %, 100 to 2,024 rows: 83–94 %; of the percentile interval:
     0 % for calibrated probabilities, 0–30 % where they are off by 0.03.
@@ -264,7 +265,8 @@ def _ece_interval(
         return None
     mean, sd = ece_by_chance(p, bins)
     chance = value <= mean + NormalDist().inv_cdf(level) * sd
-    return 0.0 if chance else max(0.0, interval.low), max(value, interval.high)
+    low = 0.0 if chance else max(0.0, interval.low)
+    return low, min(1.0, max(value, interval.high))
 
 
 def _bin_of(p: np.ndarray, bins: int) -> np.ndarray:

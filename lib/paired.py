@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lib.permutation import sign_flip
-from lib.statistics import percentile_interval
+from lib.rates import difference_interval
+from lib.statistics import percentile_interval, wilson
 
 
 class Measure(NamedTuple):
@@ -19,6 +20,8 @@ class Measure(NamedTuple):
     counts: np.ndarray  # (R, n) multiplicities, drawn by cluster
     clusters: tuple[str, ...]  # (n,) what items share that are not independent
     unit: float  # values are whole multiples of it
+    # The most by which two values of an item differ: 1 of shares, 9 of ratings; None: no bound.
+    span: float | None = None
 
 
 def averages(measure: Measure, names: Sequence[str]) -> tuple[float, np.ndarray] | None:
@@ -30,12 +33,23 @@ def averages(measure: Measure, names: Sequence[str]) -> tuple[float, np.ndarray]
     return float(np.mean([m for m, _ in means])), np.mean([r for _, r in means], axis=0)
 
 
-def spread(found: tuple[float, np.ndarray] | None, level: float) -> dict[str, float | None]:
-    """{"value", "low", "high"} of a value and its resamples (R,)."""
+def spread(
+    found: tuple[float, np.ndarray] | None, level: float, flat: bool = False
+) -> dict[str, float | None]:
+    """{"value", "low", "high"} of a value and its resamples (R,); see `percentile_interval`."""
     if found is None or math.isnan(found[0]):
         return {"value": None, "low": None, "high": None}
-    low, high = percentile_interval(found[1], level) or (None, None)
+    low, high = percentile_interval(found[1], level, flat) or (None, None)
     return {"value": float(found[0]), "low": low, "high": high}
+
+
+def average(measure: Measure | None, names: Sequence[str], level: float) -> dict[str, float | None]:
+    """{"value", "low", "high"} of the mean of the points' means, of shares as `lib.rates.rate`."""
+    found = spread(averages(measure, names) if measure else None, level)
+    if found["value"] is not None and found["low"] is None and measure.span == 1:
+        units = len(set(measure.clusters))
+        found["low"], found["high"] = wilson(min(found["value"], 1.0) * units, units, level)
+    return found
 
 
 def paired(
@@ -70,10 +84,16 @@ def paired(
     rate = (difference[0] / base[0], resampled) if base[0] > 0 else None
     flipped = clusters if independent < len(clusters) else None
     unit = measure.unit / math.lcm(parts, more_parts)
+    bounds = spread(difference, level)
+    varied = bounds["low"] is not None
+    if not varied and measure.span is not None:
+        value, resampled = difference
+        interval = difference_interval(value, resampled, independent, level, measure.span)
+        bounds |= interval._asdict()
     return {
-        "difference": spread(difference, level),
+        "difference": bounds,
         "rate": spread(rate, level),
-        "standard_error": float(np.nanstd(difference[1], ddof=1)) if len(counts) > 1 else None,
+        "standard_error": float(np.nanstd(difference[1], ddof=1)) if varied else None,
         "items": int(at.sum()),
         "independent": independent,
         "p_value": sign_flip(ours - theirs, unit, flipped),

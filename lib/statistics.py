@@ -25,6 +25,8 @@ import numpy as np
 # give (R,) values with nan where the metric is undefined.
 Statistic = Callable[[np.ndarray | None], "float | np.ndarray | None"]
 
+FLAT = 1e-6  # width, relative to the ends, below which resamples are all alike but for rounding
+
 # Page's test is exact up to here (rows that differ between levels, levels), normal above.
 EXACT_ROWS, EXACT_LEVELS = 100, 7
 
@@ -118,13 +120,16 @@ def resample_counts(
     return counts if member is None else np.take(counts, member, axis=1)
 
 
-def percentile_interval(values: np.ndarray, level: float = 0.95) -> Interval | None:
+def percentile_interval(
+    values: np.ndarray, level: float = 0.95, flat: bool = False
+) -> Interval | None:
     """Interval between the (1 ± level)/2 quantiles of `values` (R,), one value a resample.
 
     nan marks a resample in which the metric is undefined (precision with nothing accepted); such
-    resamples are left out, and None comes back when they are more than half, or when R is 0.
-    Source: percentile bootstrap, Efron & Tibshirani 1993, ch. 13. On few rows it is too narrow, and
-    a metric that is perfect on all rows gets zero width: give rates Wilson's interval.
+    resamples are left out, and None comes back when they are more than half, or when R is 0. None
+    also for an interval without width, unless `flat`: rows that are all alike tell nothing of how
+    others vary. `lib.rates` says what rates and their differences get then.
+    Source: percentile bootstrap, Efron & Tibshirani 1993, ch. 13. On few rows it is too narrow.
     """
     _check_level(level)
     values = np.asarray(values, dtype=float)
@@ -134,6 +139,8 @@ def percentile_interval(values: np.ndarray, level: float = 0.95) -> Interval | N
     if len(defined) == 0 or 2 * len(defined) < len(values):
         return None
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    if not flat and high - low <= FLAT * max(abs(low), abs(high)) + 1e-12:
+        return None
     return Interval(float(low), float(high))
 
 

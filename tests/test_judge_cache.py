@@ -22,11 +22,35 @@ class TestCache:
         assert [whole.get(key) for key in "abcd"] == [*map(torn.get, "abcd")]
         assert whole.get("d") == "text d"
 
-    def test_garbage_is_left_out(self, tmp_path):
+    def test_what_is_no_row_is_left_out(self, tmp_path):
         path = tmp_path / "judge.jsonl"
-        path.write_bytes(b'\xff\n[]\n{"key": "a"}\n{"key": "b", "text": 1}\n'
-                         b'{"key": [], "text": ""}\n{"key": "c", "text": "x"}\n')  # fmt: skip
+        Cache(path).put("c", "x", {})
+        path.write_bytes(b'\xff\n{"key": "a", "te\n' + path.read_bytes())
         assert Cache(path).texts == {"c": "x"}
+
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            (b"Rating: 7", b"Rating: 9"), (b'"key": "b"', b'"key": "d"'), (b'"m"', b'"n"'),
+            (b'"calls": 2', b'"calls": 0'), (b', "sha256": "', b', "sha257": "'),
+            (b'"text": "Rating: 7"', b'"text": 7'),
+        ],
+    )  # fmt: skip
+    def test_a_changed_row_is_refused(self, tmp_path, before, after):
+        path = tmp_path / "judge.jsonl"
+        cache = Cache(path)
+        for key, text in (("a", "Rating: 3"), ("b", "Rating: 7"), ("c", "Rating: 5")):
+            cache.put(key, text, {"judge": "m"})
+        lines = path.read_bytes().split(b"\n")
+        assert before in lines[1]
+        lines[1] = lines[1].replace(before, after)
+        path.write_bytes(b"\n".join(lines))
+        with pytest.raises(BadInput, match=r"judge\.jsonl: line 2: .* remove the line, .*one call"):
+            Cache(path)
+        with pytest.raises(BadInput, match="line 2"):
+            cache.refresh()
+        path.write_bytes(b"\n".join([lines[0], lines[2], b""]))
+        assert Cache(path).texts == {"a": "Rating: 3", "c": "Rating: 5"}
 
     def test_others_add_to_it(self, tmp_path):
         one, other = Cache(tmp_path / "c"), Cache(tmp_path / "c")
@@ -55,6 +79,23 @@ class TestCache:
         assert not other.count_call(3)
         assert one.calls() == other.calls() == 3
         assert one.count_call(4)
+
+    def test_calls_survive_the_deletion_of_their_count(self, tmp_path):
+        cache = Cache(tmp_path / "judge.jsonl")
+        for _ in range(5):  # four of them without an answer
+            assert cache.count_call(9)
+        cache.put("a", "x", {})
+        for damage in (cache.counted.unlink, lambda: cache.counted.write_bytes(b"..")):
+            damage()
+            again = Cache(tmp_path / "judge.jsonl")
+            assert again.calls() == 5
+            assert again.lost_calls() > 0
+            assert not again.count_call(5)
+            assert again.count_call(6)
+            assert (again.calls(), again.lost_calls()) == (6, 0)
+        cache.counted.unlink()
+        again.put("b", "y", {})
+        assert Cache(tmp_path / "judge.jsonl").calls() == 5  # what the last answers saw
 
     def test_a_disk_that_says_no(self, tmp_path):
         with pytest.raises(BadInput, match="cannot be read"):

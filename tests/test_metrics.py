@@ -411,3 +411,18 @@ def test_ece_interval_covers_where_the_percentile_interval_does_not(sharpening):
         percentile += low <= truth <= high
     assert covered >= 0.85 * 60
     assert percentile < covered
+
+
+@pytest.mark.parametrize("n", [3, 10, 40])
+def test_every_interval_stays_in_the_range_of_its_metric(n):
+    """Confident and wrong: ECE near 1, whose reflected interval reaches beyond it."""
+    rng = np.random.default_rng(n)
+    for _ in range(30):
+        y = rng.integers(0, 2, n)
+        p = np.clip(np.abs(1 - y - 0.05 * rng.random(n) ** 4), 0, 1)
+        pred = (p > 0.5).astype(int)
+        table = decision_intervals(y, pred, p, resample_counts(n, 100))
+        for name, one in table.items():
+            if one["low"] is not None:
+                assert 0 <= one["low"] < one["high"] <= 1, name
+                assert one["low"] <= one["value"] <= one["high"], name

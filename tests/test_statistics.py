@@ -152,13 +152,16 @@ def test_clustered_bootstrap_covers_where_the_plain_one_does_not():
 
 
 def test_paired_difference_cancels_what_rows_share():
-    """b is a + 1 on every row: the difference is −1 in every resample, though both vary."""
+    """b is a + 1 on every row: −1 in every resample, though both vary, so that none is drawn."""
     a = np.random.default_rng(0).normal(size=60)
     counts = resample_counts(60)
     difference = paired_bootstrap_difference(
         lambda w: weighted_mean(a, w), lambda w: weighted_mean(a + 1, w), counts
     )
-    assert difference == pytest.approx((-1, -1, -1), abs=1e-5)
+    assert difference.value == pytest.approx(-1, abs=1e-5)
+    assert difference[1:] == (None, None)
+    resampled = weighted_mean(a, counts) - weighted_mean(a + 1, counts)
+    assert percentile_interval(resampled, flat=True) == pytest.approx((-1, -1), abs=1e-5)
 
 
 def test_paired_difference_is_the_interval_of_the_mean_difference():

@@ -157,9 +157,7 @@ def test_trial_of_all_five_stages(config, roomy_model, tmp_path, run_stage, monk
     assert len(table) == len(study.grid)
     assert {point.name for point in points} <= {name for row in table for name in row.values()}
     assert read_json(comparison / "aggregated_metrics.json")["study"] == study.name
-    check_figures(
-        comparison, read_json(comparison / "done" / "visualize.json")["figures"]
-    )
+    check_figures(comparison, read_json(comparison / "done" / "visualize.json")["figures"])
 
     page = (study.directory / "report.html").read_text(encoding="utf-8")
     shown = re.findall(r'(?:src|href)="([^"]+)"', page)

@@ -16,6 +16,7 @@ import numpy as np
 
 from lib.baseline import find_baseline
 from lib.metrics import auc, decision_rates, threshold_at_rate, weighted_mean
+from lib.rates import difference
 from lib.statistics import (
     holm,
     mcnemar,
@@ -25,7 +26,7 @@ from lib.statistics import (
 from lib.tasks import PointResult, Row
 from lib.tasks.decision import theory
 from lib.tasks.decision.evaluate import METRICS, Answers, labels, read_answers, resamples
-from lib.tasks.decision.theory import Cell, estimate
+from lib.tasks.decision.theory import Cell
 from lib.tasks.decision.trends import over_gamma
 
 FAMILIES = ("baseline", "control", "trend")
@@ -144,7 +145,9 @@ def _against_baseline(
         point = answers[name]
         if name != baseline:
             right = point.pred == y
-            table["accuracy_difference"] = estimate(right.astype(float) - base_right, counts, level)
+            table["accuracy_difference"] = difference(
+                right.astype(float) - base_right, counts, len(y), level
+            )
             table["mcnemar"] = _mcnemar(right, base_right)
         if base.z is None:
             continue
@@ -182,7 +185,9 @@ def _control(
         "acceptance_rate": moved.achieved,
         "accuracy": rates["accuracy"],
         "f1": rates["f1"],
-        "accuracy_difference": estimate((pred == y).astype(float) - (control == y), counts, level),
+        "accuracy_difference": difference(
+            (pred == y).astype(float) - (control == y), counts, len(y), level
+        ),
         "f1_difference": f1._asdict(),
         "mcnemar": _mcnemar(pred == y, control == y),
     }

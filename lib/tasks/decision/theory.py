@@ -22,6 +22,7 @@ import numpy as np
 from lib.cells import SEED, rest_of
 from lib.errors import BadInput
 from lib.metrics import decision_rates, expected_acceptance, weighted_mean
+from lib.rates import difference, mean
 from lib.statistics import percentile_interval, wilson
 from lib.tasks import PointResult, Row
 
@@ -114,7 +115,7 @@ def against_theory(
     """
     would = baseline_z + delta > 0
     low, high = wilson(int(would.sum()), len(would), level) or (None, None)
-    shift = None if z is None else estimate(z - baseline_z, counts, level)
+    shift = mean(np.empty(0) if z is None else z - baseline_z, counts, level)
     return {
         "delta": delta,
         "expected_acceptance": {
@@ -122,17 +123,11 @@ def against_theory(
             "low": low,
             "high": high,
         },
-        "acceptance_minus_expected": estimate(accepted.astype(float) - would, counts, level),
-        "logit_shift": shift or {"value": None, "low": None, "high": None},
+        "acceptance_minus_expected": difference(
+            accepted.astype(float) - would, counts, len(would), level
+        ),
+        "logit_shift": {key: shift[key] for key in ("value", "low", "high")},
     }
-
-
-def estimate(values: np.ndarray, counts: np.ndarray, level: float) -> dict[str, float | None]:
-    """Mean of per-row values (n,) with its percentile interval over counts (R, n)."""
-    value = weighted_mean(values)
-    interval = None if value is None else percentile_interval(weighted_mean(values, counts), level)
-    low, high = interval or (None, None)
-    return {"value": value, "low": low, "high": high}
 
 
 def shift_line(

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from lib.rates import difference
 from lib.statistics import page_trend
 from lib.tasks.decision import theory
 from lib.tasks.decision.evaluate import Answers
-from lib.tasks.decision.theory import SIGN, Cell, estimate
+from lib.tasks.decision.theory import SIGN, Cell
 
 
 def over_gamma(
@@ -29,7 +30,7 @@ def over_gamma(
         accepted = [(answers[name].pred == 1).astype(float) for name in present]
         pairs = {"in_order": 0, "equal": 0, "reversed": 0, "reversed_significantly": 0}
         for lower, higher in zip(accepted, accepted[1:], strict=False):
-            step = estimate(SIGN[weighted_class] * (higher - lower), counts, level)
+            step = difference(SIGN[weighted_class] * (higher - lower), counts, len(lower), level)
             if step["value"] is None or abs(step["value"]) < 1e-12:
                 pairs["equal"] += 1
             elif step["value"] > 0:

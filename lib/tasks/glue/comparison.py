@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.paired import averages, spread
+from lib.paired import average, averages
 from lib.statistics import percentile_interval
 from lib.tasks import PointResult, Row
 from lib.tasks.glue import costs, significance
@@ -169,7 +169,7 @@ def _of_setting(
         found[part] = {
             metric: over_seeds([e.get(metric, {}).get("value") for e in each]) for metric in METRICS
         }
-        bounds = spread(averages(measure, names) if measure else None, level)
+        bounds = average(measure, names, level)
         found[part]["accuracy"] |= {"low": bounds["low"], "high": bounds["high"]}
     statuses = [points[name].status for name in names]
     validated = [validation_accuracy(points[name]) for name in names if measured(points[name])]

@@ -122,7 +122,7 @@ def calibration(
         task: [by[task][0] / by[task][1] for by in spent.values() if task in by] for task in tasks
     }
     means = {task: fmean(found) if found else None for task, found in each.items()}
-    return over_seeds(shares, level) | {"tasks": means}
+    return over_seeds(shares, level, (0, 1)) | {"tasks": means}
 
 
 def ranks(

@@ -48,7 +48,7 @@ def accuracy(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
             for p in points
             if measured(p) and p.config.data.task == task
         }
-        found[key] = Measure(values, resamples(groups, settings, task, part), groups, 1.0)
+        found[key] = Measure(values, resamples(groups, settings, task, part), groups, 1.0, 1.0)
     return found
 
 
@@ -130,7 +130,7 @@ def mean_difference(
         "value": float(np.mean(list(values.values()))),
         "low": low,
         "high": high,
-        "seeds": over_seeds(differences, level),
+        "seeds": over_seeds(differences, level, (-1, 1)),
         "tasks": values,
     }
 

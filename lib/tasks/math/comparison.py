@@ -6,14 +6,14 @@ Two families of tests are declared here, each adjusted by Holm over all its memb
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lib.baseline import find_baseline
-from lib.metrics import weighted_mean
-from lib.statistics import holm, mcnemar, paired_bootstrap_difference, resample_counts
+from lib.rates import difference
+from lib.statistics import holm, mcnemar, resample_counts
 from lib.tasks import PointResult, Row
 from lib.tasks.math.data import prompting
 
@@ -42,8 +42,8 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
 
     rate: {"value", "low", "high", "numerator", "denominator"}. paired: {"value", "low", "high",
     "items", "only_point", "only_reference", "p_value", "p_holm"}: rate minus the reference's on the
-    `items` that both have, and how many only one of the two has right. Its interval is a
-    bootstrap's; null where no item tells the two apart, since a bootstrap gives it no width then.
+    `items` that both have, and how many only one of the two has right. Its interval: see
+    `lib.rates`.
 
     The reference of a point is the point that `evaluate.baseline` names, or one of the same variant
     that renders the same prompts, where there is one: so a 5-shot point meets a 5-shot baseline.
@@ -106,22 +106,15 @@ def paired(ours: Items | None, theirs: Items | None, settings: Any) -> dict[str,
         return None
     a, b = (np.array([side[item] for item in shared], dtype=float) for side in (ours, theirs))
     counts = resample_counts(len(shared), settings.resamples, settings.seed)
-    difference = paired_bootstrap_difference(_mean_of(a), _mean_of(b), counts, settings.level)
     test = mcnemar(a, b)
-    if not test.b + test.c:
-        difference = difference._replace(low=None, high=None)
     return {
-        **difference._asdict(),
+        **difference(a - b, counts, len(shared), settings.level),
         "items": len(shared),
         "only_point": test.b,
         "only_reference": test.c,
         "p_value": test.p_value,
         "p_holm": None,
     }
-
-
-def _mean_of(values: np.ndarray) -> Callable[[np.ndarray | None], Any]:
-    return lambda counts: weighted_mean(values, counts)
 
 
 def _shared(one: PointResult, other: PointResult) -> int:

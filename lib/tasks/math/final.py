@@ -12,8 +12,6 @@ NOTE = (
     "Local rates, not official grades, and not comparable across runs: test sample, prompts and "
     "judge are part of each number."
 )
-# Items that a rate should rest on: GSM8K's test set or a fifth of it, AILuminate's 240 requests.
-GSM8K_TEST, GSM8K_SAMPLE, AILUMINATE = 1319, 263, 240
 LABELS = {
     "accuracy": "accuracy",
     "accuracy_strict": "accuracy by ####",
@@ -21,11 +19,16 @@ LABELS = {
 }
 
 
-def expected_denominator(metric: str, full_test: bool) -> int:
-    """How many items a rate of this study should rest on."""
-    if metric == "safety":
-        return AILUMINATE
-    return GSM8K_TEST if full_test else GSM8K_SAMPLE
+def expected_denominator(tables: Mapping[str, Any], metric: str) -> int | None:
+    """How many items a rate of this study should rest on: the rows of the test set it is of.
+
+    None where no point knows that set: safety is a task of its own, which may be left out.
+    """
+    if metric != "safety":
+        return tables["rows"]
+    return max(
+        (t["safety"]["rows"] for t in tables["points"].values() if t["safety"]), default=None
+    )
 
 
 def final_rows(tables: Mapping[str, Any], settings: Any) -> list[dict[str, Any]]:
@@ -39,7 +42,7 @@ def final_rows(tables: Mapping[str, Any], settings: Any) -> list[dict[str, Any]]
         limits = settings.thresholds.get(str(table["variant"]), {})
         for metric in METRICS:
             found = table["metrics"][metric] or {}
-            wanted = expected_denominator(metric, tables["full_test"])
+            wanted = expected_denominator(tables, metric)
             have = found.get("denominator")
             threshold = limits.get(metric)
             rows.append(
@@ -86,8 +89,9 @@ def counted(row: Mapping[str, Any]) -> str:
 
 def _denominators(tables: Mapping[str, Any], metric: str) -> tuple[str, str, str]:
     """Whether every rate of a metric rests on the items that it should."""
-    wanted = expected_denominator(metric, tables["full_test"])
-    what = f"{LABELS[metric]}: {wanted:,} items at every point"
+    wanted = expected_denominator(tables, metric)
+    items = "all" if wanted is None else f"{wanted:,}"
+    what = f"{LABELS[metric]}: {items} items at every point"
     rows = [
         row for row in tables["final"] if row["metric"] == metric and row["status"] != "partial"
     ]

@@ -4,7 +4,9 @@ r"""The number that an answer ends in, and whether it is the right one.
     flexible   the last number of the text
 
 The harness (gsm8k.yaml) compares texts; here numbers are compared: 18, 18.00, $18 are one number,
-and so are 1800 and 1,800. A run of digits that ends in dots ("18...") is no number.
+and so are 1800 and 1,800. A run of digits that ends in dots ("18...") is no number. All texts,
+those of gold answers too, are read with their typography made plain (`typography.plain`), so that
+−5 is no 5; what can be read in two ways is found, and is no number.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
+from lib.outputs import texts
 from lib.tasks import Row
+from lib.tasks.math import typography
+from lib.tasks.math.typography import AMBIGUOUS, ATTACHED, FRACTIONS
 
 MARK = "####"
 # Source: lm-evaluation-harness, lm_eval/tasks/gsm8k/gsm8k.yaml, filter "strict-match".
@@ -20,8 +25,11 @@ STRICT = re.compile(r"#### (-?[0-9.,]+)")
 DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!,?\d)|\d+)"
 # A minus counts as a sign only where nothing stands before it that it could be subtracted from:
 # "5-3" holds 5 and 3. The dots of "18..." belong to what is found, so that it is no number.
-SIGN = r"(?:(?<![\w)\]$.,])-\$?|\$-?)?"
-NUMBER = re.compile(rf"{SIGN}(?:{DIGITS}(?:\.\d+)?|(?<!\d)\.\d+)(?:\.{{2,}})?")
+SIGN = r"(?:(?<![\w)\]$.,€])-\$?|\$-?|±\$?)?"
+NUMBER = re.compile(
+    rf"{SIGN}(?:{AMBIGUOUS}|{DIGITS}(?:\.\d+)?|(?<!\d)\.\d+)(?:\.{{2,}}|[{ATTACHED}]+)?"
+    rf"|[{FRACTIONS}]"
+)
 WHOLE = re.compile(rf"(?:-\$?|\$-?)?(?:{DIGITS}(?:\.\d+)?|\.\d+)")
 ANNOTATION = re.compile(r"<<[^<>]*>>")
 
@@ -31,20 +39,25 @@ def number(text: str | None) -> Decimal | None:
 
     None where it is anything else: "18..." and "1,80" are no numbers.
     """
-    text = (text or "").strip()
+    text = typography.plain(text or "").strip()
     text = text[:-1] if text[-1:] in (".", ",") else text
     return Decimal(re.sub("[$,]", "", text)) if WHOLE.fullmatch(text) else None
 
 
 def strict(text: str) -> str | None:
     """What stands behind the first `#### `, None where nothing like a number does."""
+    text = typography.plain(text)
     found = STRICT.search(text)
-    return found and found[1]
+    if found is None:
+        return None
+    # "1 234,5" and "2½" go on where the harness's pattern ends.
+    number = NUMBER.match(text, found.start(1))
+    return max(found[1], number[0] if number else "", key=len)
 
 
 def flexible(text: str) -> str | None:
-    """The last number of a text as it is written, None where there is none."""
-    found = [one[0] for one in NUMBER.finditer(text)]
+    """The last number of a text, in plain typography; None where there is none."""
+    found = [one[0] for one in NUMBER.finditer(typography.plain(text))]
     return found[-1] if found else None
 
 
@@ -75,9 +88,10 @@ def plain(answer: str) -> str:
 def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
     """strict, flexible: what was said; correct_strict, correct: whether it is `row["final"]`.
 
-    Of the first output; `correct` goes by the last number. steps: of the gold answer.
+    Of the first output; `correct` goes by the last number. steps: of the gold answer. Raises
+    BadInput for outputs that are no texts.
     """
-    text = outputs[0] if outputs else ""
+    text = next(iter(texts(row, outputs)), "")
     told, last = strict(text), flexible(text)
     return {
         "strict": told,

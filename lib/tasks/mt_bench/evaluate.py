@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from lib.outputs import bad
 from lib.statistics import percentile_interval, resample_counts
 from lib.tasks import Row
 from lib.tasks.mt_bench.judging import HIGHEST, LOWEST, rating_of
@@ -35,10 +36,11 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
 
     Without a judge all but the counts is null; nothing counts as unjudged then. What is undefined
     is null. On ten questions a category's percentile interval is somewhat too narrow.
-    settings: the study's `evaluate` section (level, resamples, seed).
+    settings: the study's `evaluate` section (level, resamples, seed). Raises BadInput for judgments
+    of another form.
     """
     by_id = {made["id"]: made for made in predictions}
-    judgments = [(by_id.get(row["id"]) or {}).get("judgments") or [None, None] for row in rows]
+    judgments = [judgments_of(by_id.get(row["id"]) or {}) for row in rows]
     asked = any(j is not None for pair in judgments for j in pair)
     raws = [[j["raw"] if j else None for j in pair] for pair in judgments]
     ratings = np.array(
@@ -69,6 +71,24 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "level": settings.level,
         "resamples": settings.resamples,
     }
+
+
+def judgments_of(prediction: Row) -> list[Row | None]:
+    """The judgment of each turn, None where there is none. Raises BadInput for anything else."""
+    found = prediction.get("judgments")
+    if found is None:
+        return [None, None]
+    if not isinstance(found, list) or len(found) != 2 or not all(map(_is_judgment, found)):
+        raise bad(
+            prediction, "judgments", found, "null or one object a turn with raw, text or null"
+        )
+    return found
+
+
+def _is_judgment(found: Any) -> bool:
+    if found is None:
+        return True
+    return isinstance(found, dict) and isinstance(found.get("raw", 0), (str, type(None)))
 
 
 def _number(rating: float | None) -> float:

@@ -18,7 +18,9 @@ from lib.sources import read_named
 from lib.tasks import Message, Row
 
 LOWEST, HIGHEST = 1.0, 10.0
-RATING = re.compile(r"\[\[\s*([+-]?[0-9]+(?:\.[0-9]*)?)\s*\]\]")
+# The first pair of brackets that begins with a number is the rating, and a number is all it holds.
+BRACKETS = re.compile(r"\[\[\s*([^\w\s\[\]]?\d[^\[\]]*?)\s*\]\]")
+RATING = re.compile(r"[+-]?[0-9]+(?:\.[0-9]*)?")
 
 # (with a reference, turn) → FastChat's name of the prompt, and what must stand in it.
 NAMES = {
@@ -157,9 +159,12 @@ def judge_messages(prompts: Prompts, row: Row, turn: int, answers: list[str]) ->
 
 
 def rating_of(raw: str | None) -> float | None:
-    """The first `[[number]]`, None where there is none or where it does not lie in 1 … 10."""
-    found = RATING.search(raw or "")
-    if found is None:
+    """The first `[[number]]`, None where there is none or where it does not lie in 1 … 10.
+
+    None also for [[8/10]], [[7,5]] and digits of other scripts, whatever comes after them.
+    """
+    found = BRACKETS.search(raw or "")
+    if found is None or not RATING.fullmatch(found[1]):
         return None
     value = float(found[1])
     return value if LOWEST <= value <= HIGHEST else None

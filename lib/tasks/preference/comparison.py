@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from lib.paired import Measure, averages, paired, spread
+from lib.paired import Measure, average, paired
 from lib.tasks import PointResult, Row
 from lib.tasks.preference import criteria, significance, variance
 from lib.tasks.preference.cells import (
@@ -220,10 +220,7 @@ def _of_setting(
         "statuses": statuses,
         "diverged": statuses.count("diverged"),
         "metrics": {name: _seeds([f.get(name) for f in found]) for name in NUMBERS},
-        "interval": {
-            name: spread(averages(measure, names) if measure else None, level)
-            for name, measure in measures.items()
-        },
+        "interval": {name: average(measure, names, level) for name, measure in measures.items()},
         "validation_accuracy": fmean(validated) if validated and None not in validated else None,
         "against_baseline": {},
     }

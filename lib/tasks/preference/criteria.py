@@ -162,10 +162,10 @@ def _parity(tables: Mapping[str, Any]) -> Verdict:
         return what, UNKNOWN, f"{_no_ratings(tables)}; {told}{aside}"
     difference, error = test["difference"], test["standard_error"]
     number = f"{spread(difference, 1, 'points', 2)} on {test['independent']} questions"
-    if difference["low"] is None or error is None:
+    if difference["low"] is None:
         return what, UNDECIDED, f"{number}: too few for an interval{aside}"
     half = (difference["high"] - difference["low"]) / 2
-    number += f", standard error {error:.2f}"
+    number += "" if error is None else f", standard error {error:.2f}"
     if half > PARITY:
         needed = math.ceil(test["independent"] * (half / PARITY) ** 2)
         number += (

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lib.outputs import bad, numbers
 from lib.rates import mean, rate, unknown
 from lib.statistics import resample_counts
 from lib.tasks import Comparison, PointResult, Row
@@ -48,13 +49,16 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
          "level": …, "resamples": …}
 
     Rates lie in [0, 1]; a tie counts ½. One pair without finite scores leaves every number null
-    that needs scores. Rows without a source are in no source. Intervals resample prompts.
+    that needs scores; what is no pair at all raises BadInput. Rows without a source are in no
+    source. Intervals resample prompts.
 
     `kl`: mean ℓ = log π − log π₀ over the given responses, in nats a response (and nats a token).
     It is an estimate of KL(data‖π₀) − KL(data‖π), that is of how much closer training brought the
     policy to whoever wrote these responses; it may be negative. It is *not* the KL(π‖π₀) that DPO
     bounds: that is the mean of ℓ over the policy's own samples, and none are drawn here.
     """
+    for prediction in predictions:
+        check_pair(prediction)
     scores, lengths = read_scores(predictions), read_lengths(predictions)
     hashes = prompts(predictions)
     counts, distinct, level = resamples(hashes, settings), len(set(hashes)), settings.level
@@ -98,6 +102,18 @@ def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Compar
     files = {"significance": tables["significance"]}
     text = markdown(tables, "What the authors expected", "expectation")
     return Comparison(tables, comparison.flat(points, tables), text, files)
+
+
+def check_pair(prediction: Row) -> None:
+    """Raise BadInput where scores, reference or lengths are neither null nor two numbers."""
+    for key in ("scores", "reference", "lengths"):
+        pair, expected = prediction.get(key), "null or two numbers: of chosen and rejected"
+        if pair is None:
+            continue
+        if len(numbers(prediction, key, pair, expected)) != 2:
+            raise bad(prediction, key, pair, expected)
+        if key == "lengths" and any(n is not None and not n > 0 for n in pair):
+            raise bad(prediction, key, pair, "two counts of tokens above 0")
 
 
 def read_scores(predictions: Sequence[Row]) -> Scores | None:

@@ -11,6 +11,7 @@ import numpy as np
 from lib.paired import Measure
 from lib.statistics import resample_counts
 from lib.tasks import PointResult
+from lib.tasks.mt_bench.judging import HIGHEST, LOWEST
 from lib.tasks.preference.evaluate import prompts, read_scores, resamples
 from lib.tasks.preference.metrics import log_ratios, wins
 
@@ -32,7 +33,7 @@ def accuracy(points: Sequence[PointResult], settings: Any) -> Measure | None:
         if scores is not None:
             values[point.name] = wins(log_ratios(scores.policy, scores.reference))
             clusters = clusters or prompts(point.predictions)
-    return values and Measure(values, resamples(clusters, settings), clusters, 0.5) or None
+    return values and Measure(values, resamples(clusters, settings), clusters, 0.5, 1.0) or None
 
 
 def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | None, str | None]:
@@ -56,7 +57,7 @@ def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | No
     }
     clusters = tuple(question for question, _ in items)
     counts = resample_counts(len(items), settings.resamples, settings.seed, clusters)
-    return Measure(values, counts, clusters, _step(values)), None
+    return Measure(values, counts, clusters, _step(values), HIGHEST - LOWEST), None
 
 
 def _silence(points: Sequence[PointResult]) -> str:

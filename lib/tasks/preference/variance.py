@@ -50,7 +50,7 @@ def over_beta(
                 **_named(line),
                 "betas": [s.beta for s in there],
                 "means": [means[s][0] for s in there],
-                "variance": _stretched(spread(_variance(means, there), level)),
+                "variance": _stretched(spread(_variance(means, there), level, flat=True)),
                 "diverged": [s.beta for s in members if diverged.get(s)],
                 "absent": [s.beta for s in members if s not in means],
             }
@@ -104,8 +104,10 @@ def _stretched(found: dict[str, float | None]) -> dict[str, float | None]:
     """A value with its interval, which reaches to the value: that still holds the noise."""
     if found["low"] is None:
         return found
-    value, low, high = found["value"], found["low"], found["high"]
-    return {"value": value, "low": min(low, value), "high": max(high, value)}
+    value = found["value"]
+    low, high = min(found["low"], value), max(found["high"], value)
+    low, high = (low, high) if low < high else (None, None)
+    return {"value": value, "low": low, "high": high}
 
 
 def _reduction(
@@ -141,7 +143,7 @@ def _reduction(
         return found | {"reason": f"{base.label} does not vary with β at all"}
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(variances[0][1] > 0, resampled / variances[0][1], np.nan)
-    found |= _stretched(spread((1 - ours / variances[0][0], 1 - ratios), level))
+    found |= _stretched(spread((1 - ours / variances[0][0], 1 - ratios), level, flat=True))
     if found["low"] is None and len(ratios):
         found["reason"] = f"no interval: {base.label} varies no more than another draw of items may"
     return found

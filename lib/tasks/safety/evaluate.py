@@ -8,17 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from lib.errors import listed
+from lib.outputs import bad, log_probabilities, texts
 from lib.tasks import Row
 from lib.tasks.safety.judging import (
     CONTROVERSIAL,
     SAFE,
+    WORDS,
     answer_mass,
     identify,
     verdict_of,
 )
-from lib.tasks.safety.schema import HAZARDS, hazard_of
+from lib.tasks.safety.schema import HAZARDS, JUDGES, hazard_of
 
 UNPARSABLE, UNSCORED = "unparsable", "unscored"
+JUDGED = ("answer", "kind", "raw", "scores", "error")  # what a judgment must hold
 
 
 def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
@@ -70,11 +74,27 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
 
 
 def judgment_of(made: Row) -> Row | None:
-    """The judgment on an answer, None where there is none, or only one on an earlier answer."""
-    found = (made.get("judgments") or [None])[0]
-    if found is None or found["answer"] != identify(made["outputs"][0]):
+    """The judgment on an answer, None where there is none, or only one on an earlier answer.
+
+    Raises BadInput for a judgment of another form.
+    """
+    judgments = made.get("judgments")
+    if judgments is None:
         return None
-    return found
+    expected = f"null or one object with {listed(JUDGED)}"
+    if not isinstance(judgments, list) or len(judgments) != 1:
+        raise bad(made, "judgments", judgments, expected)
+    (found,) = judgments
+    if found is None:
+        return None
+    if not isinstance(found, dict) or any(key not in found for key in JUDGED):
+        raise bad(made, "judgments", judgments, expected)
+    if not isinstance(found["raw"], (str, type(None))):
+        raise bad(made, "judgments: raw", found["raw"], "a text or null")
+    if found["kind"] not in JUDGES:
+        raise bad(made, "judgments: kind", found["kind"], listed(JUDGES))
+    log_probabilities(made, found["scores"], len(WORDS))
+    return found if found["answer"] == identify(texts(made, made.get("outputs"), 1)[0]) else None
 
 
 def outcome(judgment: Row | None) -> str:

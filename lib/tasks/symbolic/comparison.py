@@ -16,6 +16,7 @@ import numpy as np
 from lib.baseline import find_baseline
 from lib.metrics import weighted_mean
 from lib.permutation import sign_flip
+from lib.rates import difference
 from lib.statistics import holm, paired_bootstrap_difference
 from lib.tasks import PointResult, Row
 from lib.tasks.symbolic.samples import (
@@ -55,8 +56,8 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     tuned point minus its reference on the same questions. Reference: the point of the same model
     that trains nothing, else the one that `evaluate.baseline` names. transfer: greedy accuracy on
     HOME minus that on the set; templates are resampled, so that a template that both have counts
-    as one. Intervals are bootstraps, null where no question tells the two apart. A partial point
-    (of fewer test rows) has its numbers, and is compared with nothing.
+    as one. Intervals: see `lib.rates`; of transfer a bootstrap's. A partial point (of
+    fewer test rows) has its numbers, and is compared with nothing.
     """
     name, reason = find_baseline(
         points, settings, lambda p: None if answered(p) else f"is {p.status}"
@@ -160,18 +161,13 @@ def _paired(
     a, b = _outcomes(ours, family), _outcomes(theirs, family)
     if a is None or b is None:
         return None
-    a, b = a[at], b[at]
-    difference = paired_bootstrap_difference(
-        lambda w: weighted_mean(a, w), lambda w: weighted_mean(b, w), counts[:, at], settings.level
-    )
-    if not (a != b).any():
-        difference = difference._replace(low=None, high=None)
+    a, b, own = a[at], b[at], np.array(clusters)[at]
     return {
-        **difference._asdict(),
+        **difference(a - b, counts[:, at], len(set(own)), settings.level),
         "items": len(at),
         "only_point": int((a > b).sum()),
         "only_reference": int((a < b).sum()),
-        "p_value": sign_flip(a - b, 1.0, np.array(clusters)[at]),
+        "p_value": sign_flip(a - b, 1.0, own),
         "p_holm": None,
     }
 
@@ -191,11 +187,7 @@ def _transfer(
                 lambda w, s=side: weighted_mean(right[s], None if w is None else w[:, s])
                 for side in sides
             )
-            difference = paired_bootstrap_difference(one, other, counts, level)
-            flat = all(right[side].all() or not right[side].any() for side in sides)
-            found[place] = (
-                difference._replace(low=None, high=None) if flat else difference
-            )._asdict()
+            found[place] = paired_bootstrap_difference(one, other, counts, level)._asdict()
     return found
 
 

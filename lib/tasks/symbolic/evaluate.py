@@ -144,7 +144,7 @@ def _of_set(
         if most is None or found[most] is None:
             return unknown()
         before = shares[over]["subsets"][most] if over else samples.right.mean(axis=1)
-        return _spread((found[most] - before)[at], counts, level)
+        return mean((found[most] - before)[at], counts, level)
 
     kinds = unique(samples.codes)[at]
     solvable = samples.solvable[at]
@@ -196,13 +196,5 @@ def _rewards(
         }
     auc = reward_auc(right, rewards)
     both = ~np.isnan(auc)
-    found = _spread(auc[both], counts[:, both], level)
+    found = mean(auc[both], counts[:, both], level)
     return {**table, "auc": found, "questions": int(both.sum())}
-
-
-def _spread(values: np.ndarray, counts: np.ndarray, level: float) -> dict[str, Any]:
-    """See `lib.rates.mean`; without an interval where all values are one, as it has no width."""
-    found = mean(values, counts, level)
-    if len(values) and np.ptp(values) == 0:
-        found |= {"low": None, "high": None, "method": None}
-    return found

@@ -6,13 +6,14 @@ written in one way, so that 18, 18.00 and $18 are one candidate of a vote.
 
 from __future__ import annotations
 
+from lib.outputs import bad, text, texts
 from lib.tasks import Row
 from lib.tasks.math.grading import flexible, number, same
 
 
-def written(text: str) -> str | None:
+def written(output: str) -> str | None:
     """The last number of a text, in its one spelling: `$1,800.0` → `1800`; None without one."""
-    value = number(flexible(text))
+    value = number(flexible(output))
     if value is None:
         return None
     plain = format(value, "f")
@@ -29,9 +30,9 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
         correct        bool
 
     What `train.sweep` grades has the greedy answer as its only output. Where a prediction has one
-    beside its samples, `regrade` puts it in.
+    beside its samples, `regrade` puts it in. Raises BadInput for outputs that are no texts.
     """
-    answers = [written(text) for text in outputs]
+    answers = [written(output) for output in texts(row, outputs)]
     right = [same(answer, row["final"]) for answer in answers]
     first = zip(answers, right, strict=True)
     greedy_answer, is_correct = next(first, (None, False))
@@ -44,10 +45,16 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
 
 
 def regrade(row: Row, prediction: Row) -> Row:
-    """What `grade` gives the samples of a prediction, and its greedy answer of its own."""
-    greedy = grade(row, [prediction["greedy"]], None)
+    """What `grade` gives the samples of a prediction, and its greedy answer of its own.
+
+    Raises BadInput for outputs and seeds that do not go together.
+    """
+    seeds, outputs = prediction.get("seeds"), texts(row, prediction["outputs"])
+    if seeds is not None and (not isinstance(seeds, list) or len(seeds) != len(outputs)):
+        raise bad(row, "seeds", seeds, f"null or {len(outputs)}, one an output")
+    greedy = grade(row, [text(row, "greedy", prediction["greedy"])], None)
     own = {key: greedy[key] for key in ("greedy_answer", "correct")}
-    return {**grade(row, prediction["outputs"], None), **own}
+    return {**grade(row, outputs, None), **own}
 
 
 def correct(prediction: Row) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
 
 from lib.errors import BadInput
+from lib.outputs import bad, numbers
 from lib.statistics import resample_counts
 from lib.tasks import Row
 from lib.tasks.symbolic.schema import SETS
@@ -92,6 +94,9 @@ def _rewards(predictions: Sequence[Row], n: int) -> np.ndarray | None:
     if not n or any(rewards is None for rewards in found):
         return None
     for prediction, rewards in zip(predictions, found, strict=True):
+        numbers(prediction, "judgments: rewards", rewards, f"{n} rewards, each a number or null")
+        if not all(one is None or isfinite(one) for one in rewards):
+            raise bad(prediction, "judgments: rewards", rewards, f"{n} finite numbers or null")
         if len(rewards) != n:
             raise BadInput(f"row {prediction['id']}: found {len(rewards)} rewards in its judgments,"
                            f" expected {n}, one a sample; run stage 3 again")  # fmt: skip
@@ -100,8 +105,14 @@ def _rewards(predictions: Sequence[Row], n: int) -> np.ndarray | None:
 
 
 def rewards_of(prediction: Row) -> list[float | None] | None:
-    """The rewards of a prediction's samples; None where nobody gave any."""
-    return (prediction.get("judgments") or {}).get("rewards")
+    """The rewards of a prediction's samples; None where nobody gave any.
+
+    Raises BadInput for judgments of another form.
+    """
+    judgments = prediction.get("judgments")
+    if judgments is not None and not isinstance(judgments, dict):
+        raise bad(prediction, "judgments", judgments, "null or an object with rewards")
+    return (judgments or {}).get("rewards")
 
 
 def judge_of(predictions: Sequence[Row] | None) -> str | None:

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -308,19 +309,24 @@ def test_scores_shifted_by_delta_reproduce_the_theory():
     """learned = 1 without noise: every point is the baseline with a shift, as Elkan has it."""
     rows, points = study_points(noise=0.0)
     made = compare(points, rows, SETTINGS)
+    z2 = NormalDist().inv_cdf((1 + SETTINGS.level) / 2) ** 2
+    half = z2 / (len(rows) + z2)
     for name, table in made.tables["points"].items():
-        assert table["theory"]["acceptance_minus_expected"] == {"value": 0, "low": 0, "high": 0}
+        same = {"value": 0, "low": -half, "high": half}
+        assert table["theory"]["acceptance_minus_expected"] == pytest.approx(same)
         shift = table["theory"]["logit_shift"]
         assert shift["value"] == pytest.approx(table["theory"]["delta"], abs=1e-9)
+        assert shift["low"] is None  # every paper is shifted alike
         assert table["truth"]["correlation"] == pytest.approx(1)
         assert table["truth"]["expected_accuracy"] == table["metrics"]["accuracy"]["value"]
-        assert table["control"]["accuracy_difference"] == {"value": 0, "low": 0, "high": 0}
+        assert table["control"]["accuracy_difference"] == pytest.approx(same)
         assert table["control"]["f1_difference"]["value"] in (0, None)
         assert table["control"]["mcnemar"]["p_value"] == 1
         if name != made.tables["baseline"]["name"]:
             assert table["auc_difference"]["value"] == pytest.approx(0)
     line = made.tables["shift_line"]
-    assert [line[k] for k in ("slope", "low", "high", "correlation")] == pytest.approx([1] * 4)
+    assert [line[k] for k in ("slope", "correlation")] == pytest.approx([1, 1])
+    assert line["low"] is line["high"] is None
     assert line["intercept"] == pytest.approx(0, abs=1e-9)
     assert all(group["acceptance_range"] == 0 for group in made.tables["equal_odds"])
     assert "misses the measured acceptance rate by 0.0 points on average" in made.criteria

@@ -106,3 +106,9 @@ def test_spread_of_every_calibrated_run():
         f"iw_lora_rte_alpha0.0001_seed{seed}" for seed in (42, 43, 44)
     ]
     assert found[0]["max"] == pytest.approx(20 / 21)
+
+
+def test_intervals_over_seeds_end_where_their_range_does_and_need_seeds_that_differ():
+    found = over_seeds([0.01, 0.2, 0.02], 0.95, (0, 1))
+    assert (found["low"], over_seeds([0.99, 0.7], 0.95, (0, 1))["high"]) == (0, 1)
+    assert over_seeds([0.5, 0.5, 0.5], 0.95)["low"] is None

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from statistics import NormalDist
 
 import pytest
 from scipy.stats import binomtest
@@ -190,7 +191,7 @@ def test_final_tables_have_checked_counts_and_verdicts():
     low, high = wilson(12, 20)
     assert (one["numerator"], one["denominator"], one["value"]) == (12, 20, 0.6)
     assert (one["low"], one["high"]) == (low, high)
-    assert (one["expected_denominator"], one["denominator_checked"]) == (263, False)
+    assert (one["expected_denominator"], one["denominator_checked"]) == (20, True)
     assert (one["threshold"], one["verdict"]) == (0.26, PASS)
     assert final["simple_shots3", "safety"]["verdict"] == UNDECIDED  # 25 % ± 20 points
     assert final["simple_shots3", "safety"]["judge"] == "a judge"
@@ -199,8 +200,8 @@ def test_final_tables_have_checked_counts_and_verdicts():
     assert made.files["final_metrics"]["metrics"] == made.files["final_metrics.csv"]
     verdicts = {one["criterion"]: one["verdict"] for one in made.tables["criteria"]}
     assert verdicts["simple_shots3: accuracy ≥ 26.0 %"] == PASS
-    assert verdicts["accuracy: 263 items at every point"] == FAIL
-    assert verdicts["safe answers: 240 items at every point"] == FAIL
+    assert verdicts["accuracy: 20 items at every point"] == UNDECIDED  # strong may still come
+    assert verdicts["safe answers: 8 items at every point"] == UNDECIDED
     assert "Of 2 thresholds 1 are passed, 0 failed and 1 undecided" in made.criteria
     summary = {one["point"]: one for one in made.files["summary.csv"]}
     assert summary["simple_shots3"]["accuracy_minus_reference"] == pytest.approx(0.4)
@@ -210,14 +211,25 @@ def test_final_tables_have_checked_counts_and_verdicts():
     json.dumps(made.tables)
 
 
-def test_denominators_as_expected():
-    assert [expected_denominator("accuracy", full) for full in (False, True)] == [263, 1319]
-    assert expected_denominator("safety", True) == 240
-    rows = [row(n) for n in range(263)]
-    points = [point("base_shots3", "base", 3, rows, range(80), shots=3)]
-    points[0].others = {"safety": safety(200, 240)}
+@pytest.mark.parametrize(("problems", "requests"), [(263, 240), (40, 30)])
+def test_denominators_are_those_of_the_test_sets(problems, requests):
+    rows = [row(n) for n in range(problems)]
+    points = [point("base_shots3", "base", 3, rows, range(8), shots=3)]
+    assert expected_denominator(tabulate(points, rows, SETTINGS), "safety") is None
+    points[0].others = {"safety": safety(20, requests)}
     made = compare(points, rows, SETTINGS)
+    assert expected_denominator(made.tables, "accuracy") == problems
+    assert expected_denominator(made.tables, "safety") == requests
+    labels = [one["criterion"] for one in made.tables["criteria"]]
+    assert labels == [f"accuracy: {problems} items at every point",
+                      f"safe answers: {requests} items at every point"]  # fmt: skip
     assert [one["verdict"] for one in made.tables["criteria"]] == [PASS, PASS]
+    points[0].others["safety"]["scored"] -= 1  # one judgment that cannot be read
+    found = compare(points, rows, SETTINGS).tables["criteria"][-1]
+    assert (found["verdict"], found["number"]) == (
+        FAIL, f"0 of 1 points; others: base_shots3 {requests - 1}"
+    )  # fmt: skip
+    points[0].others["safety"]["scored"] += 1
     points.append(point("simple_shots3", "simple", 3, rows, status="missing"))
     made = compare(points, rows, SETTINGS)
     assert made.tables["criteria"][-1]["verdict"] == UNDECIDED
@@ -235,11 +247,13 @@ def test_predictions_of_the_helper_are_as_told():
     assert [one["correct"] for one in made] == [False, True]
 
 
-def test_a_difference_that_no_item_shows_has_no_interval():
+def test_a_difference_that_no_item_shows_is_not_certain():
     rows = [row(n) for n in range(6)]
     points = [
         point("base_shots3", "base", 3, rows, range(3), shots=3),
         point("simple_shots3", "simple", 3, rows, range(3)),
     ]
     found = tabulate(points, rows, SETTINGS)["points"]["simple_shots3"]["accuracy_difference"]
-    assert (found["value"], found["low"], found["high"], found["p_value"]) == (0, None, None, 1)
+    half = NormalDist().inv_cdf(0.975) ** 2 / (6 + NormalDist().inv_cdf(0.975) ** 2)
+    assert (found["value"], found["p_value"]) == (0, 1)
+    assert (found["low"], found["high"]) == pytest.approx((-half, half))

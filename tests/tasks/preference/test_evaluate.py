@@ -422,7 +422,7 @@ def test_the_best_dpo_is_chosen_on_validation_pairs_though_a_seed_diverged():
 
 
 def gain(shift, absent=None):
-    """A study in which TD-DPO at β 2.5, τ 2 is rated `shift` above DiscoPOP."""
+    """A study in which TD-DPO at β 2.5, τ 2 is rated `shift` ± ½ above DiscoPOP."""
     made_rows, points = study(n=8, betas=(0.05, 2.5), absent=absent)
     for i, point in enumerate(points):
         point.others = {"mt_bench": ratings(5, i % 3, questions=40)}
@@ -430,7 +430,8 @@ def gain(shift, absent=None):
         if point.name.startswith("td_dpo_beta2.5_tau2"):
             table = point.others["mt_bench"]["questions"]
             for question, pair in table.items():
-                table[question] = [value + shift for value in pair]
+                apart = shift + (0.5 if int(question) % 2 else -0.5)
+                table[question] = [value + apart for value in pair]
     return criterion(compare(points, made_rows, SETTINGS), "β=2.5")
 
 
@@ -457,13 +458,18 @@ def test_the_order_of_the_grid_changes_no_gain():
     assert "gain +" in there[1]
 
 
-def test_parity_of_equal_ratings_passes():
+@pytest.mark.parametrize(
+    ("questions", "verdict", "bounds"),
+    [(16, "undecided", "[−1.74, +1.74]"), (400, "pass", "[−0.09, +0.09]")],
+)
+def test_parity_of_equal_ratings_takes_many_questions(questions, verdict, bounds):
+    """9·z²/(n + z²): 16 questions that agree are no certainty."""
     made_rows, points = study(n=8, betas=(0.05,))
     for i, point in enumerate(points):
-        point.others = {"mt_bench": ratings(5, i % 3)}
-    verdict, number = criterion(compare(points, made_rows, SETTINGS), "β=0.05")
-    assert verdict == "pass"
-    assert number.startswith("0.00 [0.00, 0.00] points on 16 questions")
+        point.others = {"mt_bench": ratings(5, i % 3, questions)}
+    found, number = criterion(compare(points, made_rows, SETTINGS), "β=0.05")
+    assert found == verdict
+    assert number.startswith(f"0.00 {bounds} points on {questions} questions")
 
 
 def test_without_mt_bench_and_with_one_seed():

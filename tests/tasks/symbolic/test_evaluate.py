@@ -269,16 +269,16 @@ def test_a_template_in_both_sets_counts_as_one():
     test = rows(8, ("in_distribution", "same_templates"))
     predictions = [predicted(one, [], "7" if i % 8 < 3 else "1") for i, one in enumerate(test)]
     other = [dict(one, template=f"other-{i}") for i, one in enumerate(test)]
-    widths = []
+    found = []
     for rows_ in (test, other):
         point = measured("base", rows_, predictions, variant="base", seed=1)
-        found = tabulate([point], rows_, SETTINGS)["points"]["base"]["transfer"]["same_templates"]
-        widths.append(found["high"] - found["low"])
-    assert widths[0] == pytest.approx(0, abs=1e-9)
-    assert widths[1] > 0.3
+        table = tabulate([point], rows_, SETTINGS)["points"]["base"]
+        found.append(table["transfer"]["same_templates"])
+    assert (found[0]["value"], found[0]["low"], found[0]["high"]) == (0, None, None)
+    assert found[1]["high"] - found[1]["low"] > 0.3
 
 
-def test_equal_points_have_no_interval_and_a_p_value_of_one():
+def test_equal_points_are_not_certain_and_have_a_p_value_of_one():
     test = rows(4)
     same = [predicted(one, ["7"] * 8, "7") for one in test]
     points = [
@@ -287,7 +287,8 @@ def test_equal_points_have_no_interval_and_a_p_value_of_one():
     ]
     tables = tabulate(points, test, SETTINGS)
     found = tables["points"]["sft"]["differences"]["new_templates"]["accuracy"]
-    assert (found["value"], found["low"], found["p_value"]) == (0.0, None, 1.0)
+    assert (found["value"], found["p_value"]) == (0.0, 1.0)
+    assert -found["low"] == found["high"] == pytest.approx(0.48989, abs=1e-5)  # of 4 questions
     assert tables["points"]["sft"]["differences"]["new_templates"]["best"] is None
     assert tables["families"] == {"accuracy": 3, "majority": 3, "best": 0}
     assert tables["points"]["sft"]["transfer"]["new_templates"]["low"] is None

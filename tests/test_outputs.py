@@ -1,0 +1,128 @@
+"""Predictions and judgments of another form than stage 3 writes: one line each, no traceback."""
+
+import math
+
+import pytest
+
+from lib.errors import BadInput
+from lib.outputs import log_probabilities, texts
+from lib.schema import Evaluate
+from lib.tasks.decision.grading import grade as grade_decision
+from lib.tasks.math.grading import grade as grade_number
+from lib.tasks.mt_bench.evaluate import evaluate as rate
+from lib.tasks.preference.evaluate import evaluate as compare_pairs
+from lib.tasks.safety.evaluate import evaluate as count_safe
+from lib.tasks.safety.judging import identify
+from lib.tasks.symbolic.evaluate import evaluate as vote
+from lib.tasks.symbolic.grading import regrade
+
+SETTINGS = Evaluate(baseline={"variant": "base"}, resamples=100)
+ROW = {"id": "r1", "final": "7", "steps": 1}
+
+
+@pytest.mark.parametrize("scores", [None, [None, -1.0], [math.nan, -1.0], [-1.0, math.nan]])
+def test_scores_that_are_not_there(scores):
+    assert log_probabilities(ROW, scores, 2) is None
+    assert grade_decision(ROW, ["Accept"], scores)["log_odds"] is None
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [[], [-1.0], [-1.0, -1.0, -1.0], -1.0, "x", ["-1", -1.0], [True, -1.0], [[-1.0], -1.0],
+     {"a": -1.0}, [math.inf, -1.0], [2.0, -1.0], [None], [math.nan]],
+)  # fmt: skip
+def test_scores_of_another_form(scores):
+    with pytest.raises(BadInput, match="^row r1: scores: found .*, expected null or 2 log-prob"):
+        grade_decision(ROW, ["Accept"], scores)
+
+
+@pytest.mark.parametrize("outputs", [None, "7", [None], [7], [["7"]], {"0": "7"}])
+def test_outputs_that_are_no_texts(outputs):
+    for grade in (grade_decision, grade_number):
+        with pytest.raises(BadInput, match="^row r1: outputs: found .*, expected a list of texts"):
+            grade(ROW, outputs, None)
+    prediction = {"id": "r1", "outputs": outputs, "greedy": "7"}
+    with pytest.raises(BadInput, match="row r1: outputs"):
+        regrade(ROW, prediction)
+    with pytest.raises(BadInput, match="found 1 texts, expected 2"):
+        texts(ROW, ["7"], 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("greedy", None), ("greedy", ["7"]), ("seeds", [1]), ("seeds", 3), ("seeds", {})],
+)
+def test_samples_that_do_not_go_together(key, value):
+    whole = {"id": "r1", "outputs": ["7", "8"], "greedy": "7", "seeds": [1, 2]}
+    assert regrade(ROW, whole)["right"] == [True, False]
+    with pytest.raises(BadInput, match=f"row r1: {key}: found"):
+        regrade(ROW, whole | {key: value})
+
+
+PAIR = {"id": "r1", "scores": [-1.0, -2.0], "reference": [-1.0, -1.5], "lengths": [3, 4]}
+
+
+@pytest.mark.parametrize("key", ["scores", "reference", "lengths"])
+@pytest.mark.parametrize("value", [[-1.0], [], "x", [1, 2, 3], ["1", 2], {"a": 1}, 3])
+def test_what_is_no_pair(key, value):
+    with pytest.raises(BadInput, match=f"row r1: {key}: found .*, expected null or two numbers"):
+        compare_pairs([ROW], [PAIR | {key: value}], SETTINGS)
+
+
+def test_pairs_without_numbers_are_unscored_and_lengths_are_counts():
+    for scores in (None, [None, -1.0], [math.nan, -1.0], [-math.inf, -1.0]):
+        found = compare_pairs([ROW], [PAIR | {"scores": scores}], SETTINGS)
+        assert (found["unscored"], found["metrics"]["accuracy"]["value"]) == (1, None)
+    for lengths in ([0, 4], [-1, 4], [math.nan, 4]):
+        with pytest.raises(BadInput, match="row r1: lengths: found"):
+            compare_pairs([ROW], [PAIR | {"lengths": lengths}], SETTINGS)
+
+
+JUDGED = {"raw": "[[7]]", "judge": "j", "prompts_hash": "h"}
+
+
+@pytest.mark.parametrize(
+    "judgments", [[], [JUDGED], [JUDGED] * 3, "x", {}, [JUDGED, "x"], [JUDGED, {"raw": 7}]]
+)
+def test_ratings_of_another_form(judgments):
+    row = {"id": "r1", "category": "math"}
+    with pytest.raises(BadInput, match="row r1: judgments: found .*, expected null or one object"):
+        rate([row], [{"id": "r1", "judgments": judgments}], SETTINGS)
+
+
+VERDICT = {"answer": identify("An answer"), "kind": "safe_unsafe", "raw": None,
+           "scores": [-0.1, -3.0], "error": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("judgments", "expected"),
+    [
+        ([], "judgments"), ("x", "judgments"), ([VERDICT] * 2, "judgments"), (["x"], "judgments"),
+        ([{k: v for k, v in VERDICT.items() if k != "raw"}], "judgments"),
+        ([VERDICT | {"raw": 3}], "judgments: raw"), ([VERDICT | {"kind": "x"}], "judgments: kind"),
+        ([VERDICT | {"scores": [-0.1]}], "scores"), ([VERDICT | {"scores": "x"}], "scores"),
+        ([VERDICT | {"scores": [-0.1, "x"]}], "scores"),
+    ],
+)  # fmt: skip
+def test_verdicts_of_another_form(judgments, expected):
+    row, made = {"id": "r1", "hazard": "vcr"}, {"id": "r1", "outputs": ["An answer"]}
+    for fine in (None, [None], [VERDICT]):
+        assert count_safe([row], [made | {"judgments": fine}], SETTINGS)["rows"] == 1
+    with pytest.raises(BadInput, match=f"row r1: {expected}: found"):
+        count_safe([row], [made | {"judgments": judgments}], SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "judgments",
+    ["x", [1.0, 2.0], {"rewards": [1.0]}, {"rewards": "x"}, {"rewards": [1.0, "2"]},
+     {"rewards": [1.0, math.nan]}, {"rewards": [math.inf, 1.0]}],
+)  # fmt: skip
+def test_rewards_of_another_form(judgments):
+    row = ROW | {"set": "new_templates", "template": "t", "prompt": {"question": "?"}}
+    made = {"id": "r1", "outputs": ["7", "8"], "greedy": "7", "scores": None}
+    made |= regrade(row, made)
+    settings = SETTINGS.model_copy(update={"draws": [1, 2]})
+    fine = {"rewards": [1.0, None]}
+    assert vote([row], [made | {"judgments": fine}], settings)["judge_unread"] == 1
+    with pytest.raises(BadInput, match="row r1: .*rewards"):
+        vote([row], [made | {"judgments": judgments}], settings)
