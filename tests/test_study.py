@@ -1044,12 +1044,12 @@ def test_a_prompt_that_leaves_out_the_form_of_the_answer_is_warned_of(
     ],
 )
 def test_every_path_is_expanded(write_study, monkeypatch, changes, key) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/me")
     monkeypatch.setenv("THERE", "/home")
     monkeypatch.delenv("NOWHERE", raising=False)
-    for given in ("~/x", "$HOME/x", "${THERE}/me/x", "/home/me/x"):
+    for given in ("~/x", "$HOME/x", "${THERE}/me/x", "/users/me/x"):
         study = load_study(write_study(changes | {key: given}, drop=["trial"]))
-        assert flatten(study.config.model_dump())[key] == "/home/me/x"
+        assert flatten(study.config.model_dump())[key] == "/users/me/x"
     for given, said in (
         ("$NOWHERE/x", "environment variable NOWHERE is not set"),
         ("~no_such_user/x", "no user 'no_such_user'"),
@@ -1062,26 +1062,26 @@ def test_every_path_is_expanded(write_study, monkeypatch, changes, key) -> None:
 
 
 def test_files_by_task_are_expanded_as_well(write_study, monkeypatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/me")
     files = {"rte": {"train": "~/a.tsv", "dev": "$HOME/b.tsv"}}
     found = load_study(
         write_study({**SOLVED, **CLASSES, "data": {"files": files}}, drop=["trial"])
     ).config
-    assert found.data.files == {"rte": {"train": "/home/me/a.tsv", "dev": "/home/me/b.tsv"}}
+    assert found.data.files == {"rte": {"train": "/users/me/a.tsv", "dev": "/users/me/b.tsv"}}
 
 
 def test_the_directory_of_results_is_expanded(write_study, monkeypatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/me")
     for given in ("~/r", "${HOME}/r"):
         study = load_study(write_study({"results_dir": given}))
-        assert study.directory == Path("/home/me/r/small")
+        assert study.directory == Path("/users/me/r/small")
     with pytest.raises(BadInput, match="results_dir: found .*variable SCRATCH_ is not set"):
         load_study(write_study(), ["results_dir=$SCRATCH_/r"])
 
 
 def test_a_result_is_the_same_however_its_paths_are_spelled(write_study, monkeypatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    one, other = (identified(write_study({"model.name": n})) for n in ("~/m", "/home/me/m"))
+    monkeypatch.setenv("HOME", "/users/me")
+    one, other = (identified(write_study({"model.name": n})) for n in ("~/m", "/users/me/m"))
     assert one == other
 
 
