@@ -1045,7 +1045,7 @@ def test_a_prompt_that_leaves_out_the_form_of_the_answer_is_warned_of(
 )
 def test_every_path_is_expanded(write_study, monkeypatch, changes, key) -> None:
     monkeypatch.setenv("HOME", "/users/me")
-    monkeypatch.setenv("THERE", "/home")
+    monkeypatch.setenv("THERE", "/users")
     monkeypatch.delenv("NOWHERE", raising=False)
     for given in ("~/x", "$HOME/x", "${THERE}/me/x", "/users/me/x"):
         study = load_study(write_study(changes | {key: given}, drop=["trial"]))
