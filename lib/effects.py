@@ -6,6 +6,7 @@ Everything here reads a flat config, dotted key → value, such as `flatten(conf
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from lib.schema import INCIDENTAL, OBJECTIVE_KEYS
@@ -21,6 +22,11 @@ TRAINING_DATA = ("data.ratio", "data.train_on", "data.train_rows")
 # What a point that takes no step still depends on: how the base model is loaded and stored.
 UNTRAINED = ("train.epochs", "train.precision", "train.tuning")
 CALIBRATION = ("normalise", "batches", "batch_size", "warmup_learning_rate")
+
+_OWNERS = {
+    key: [objective for objective, keys in OBJECTIVE_KEYS.items() if key in keys]
+    for key in frozenset().union(*OBJECTIVE_KEYS.values())
+}  # key of `train` → the objectives that use it, where not all do
 
 Rule = tuple[tuple[str, ...], str, Callable[[Flat], bool]]  # keys or sections, why, where
 
@@ -66,8 +72,8 @@ def unused_because(key: str, flat: Flat) -> str | None:
     name, _, inner = rest.partition(".")
     if key == "infer.samples" and not flat["infer.samples"]:
         return "no answer is drawn"
-    owners = [o for o, keys in OBJECTIVE_KEYS.items() if name in keys]
-    if section != "train" or not owners:
+    owners = _OWNERS.get(name) if section == "train" else None
+    if not owners:
         return None
     if flat["train.objective"] not in owners:
         return f"train.objective is {flat['train.objective']}"
@@ -85,7 +91,7 @@ def unused_because(key: str, flat: Flat) -> str | None:
 
 def unread_because(key: str, flat: Flat) -> str | None:
     """Why nothing reads `key` at a point with this config, None where something does."""
-    return unused_because(key, flat) or _first(UNREAD, key, flat)
+    return unused_because(key, flat) or _first(_about(key)[0], flat)
 
 
 def effective(flat: Flat, keys: Iterable[str]) -> dict[str, Any]:
@@ -97,17 +103,24 @@ def effective(flat: Flat, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def _is_idle(key: str, flat: Flat) -> bool:
-    if key in INCIDENTAL or unread_because(key, flat) or _first(NEUTRAL, key, flat):
+    if key in INCIDENTAL or unread_because(key, flat) or _first(_about(key)[1], flat):
         return True
     trains = key.startswith("train.") or key in TRAINING_DATA
     return flat["train.epochs"] == 0 and trains and key not in UNTRAINED
 
 
-def _first(rules: Iterable[Rule], key: str, flat: Flat) -> str | None:
-    for keys, reason, holds in rules:
-        if any(key == k or key.startswith(f"{k}.") for k in keys) and holds(flat):
-            return reason
-    return None
+@cache
+def _about(key: str) -> tuple[list[Rule], list[Rule]]:
+    """The rules of UNREAD and of NEUTRAL that are about a key."""
+    unread, neutral = (
+        [rule for rule in rules if any(f"{key}.".startswith(f"{k}.") for k in rule[0])]
+        for rules in (UNREAD, NEUTRAL)
+    )
+    return unread, neutral
+
+
+def _first(rules: Iterable[Rule], flat: Flat) -> str | None:
+    return next((reason for _, reason, holds in rules if holds(flat)), None)
 
 
 def _spelled(key: str, flat: Flat) -> Any:

@@ -7,6 +7,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 Value = str | int | float | bool | None
 
@@ -39,6 +40,7 @@ def kind_and_value(value: Value) -> tuple[str, Value]:
     return "number" if number else type(value).__name__, value
 
 
+@lru_cache(maxsize=1 << 16, typed=True)
 def slug(value: Value) -> str:
     """A value as it stands in a directory name: `1:2` → `1-2`, `2.0` → `2`, None → `none`."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:

@@ -18,19 +18,21 @@ from lib.checks import check, check_point
 from lib.effects import unused_because
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid, digest, parse_grid
-from lib.names import NAME_BYTES, Value, is_name, normal, unique_names
-from lib.paths import check_length, expand
+from lib.names import Value, unique_names
+from lib.paths import check_length
 from lib.schema import INCIDENTAL, Config, Model
 from lib.settings import flatten, get, parse_override, put
 from lib.study_file import (
     SECTIONS,
     axes_and_variants,
     bundle,
+    checked_name,
     drop_sections,
     expect,
     name_keys,
     read_file,
     refuse_swept,
+    results_path,
     without_model,
 )
 from lib.validation import spread, validate
@@ -283,31 +285,6 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
     return study
-
-
-def checked_name(name: Any, path: str) -> str:
-    """The name of a study. Raises BadInput where no directory should be called that."""
-    if not isinstance(name, str):
-        hint = "" if name is None else f'; quote it: name: "{name}"'
-        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'"
-                       f"{hint}")  # fmt: skip
-    name = normal(name)
-    if not is_name(name):
-        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.', "
-                       f"the first a letter or digit")  # fmt: skip
-    if (size := len(name.encode())) > NAME_BYTES:
-        raise BadInput(f"{path}: name: found {size} bytes, expected at most {NAME_BYTES}")
-    return name
-
-
-def results_path(given: Any, path: str) -> Path:
-    """The directory of all results. Raises BadInput for what is no path."""
-    if not isinstance(given, str) or not given.strip():
-        raise BadInput(f"{path}: results_dir: found {given!r}, expected a directory")
-    try:
-        return Path(expand(given))
-    except ValueError as error:
-        raise BadInput(f"{path}: results_dir: found {given!r}, expected {error}") from None
 
 
 def identity(config: Config, *sections: str) -> dict[str, Any]:

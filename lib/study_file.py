@@ -9,7 +9,8 @@ from typing import Any
 from lib import tasks
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid
-from lib.names import is_axis
+from lib.names import NAME_BYTES, is_axis, is_name, normal
+from lib.paths import expand
 from lib.schema import Config
 from lib.settings import read_yaml
 from lib.validation import spread
@@ -146,3 +147,28 @@ def drop_sections(
         for bundled in (raw["trial"], *variants.values()):
             for key in [key for key in bundled if key.partition(".")[0] == task]:
                 del bundled[key]
+
+
+def checked_name(name: Any, path: str) -> str:
+    """The name of a study. Raises BadInput where no directory should be called that."""
+    if not isinstance(name, str):
+        hint = "" if name is None else f'; quote it: name: "{name}"'
+        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'"
+                       f"{hint}")  # fmt: skip
+    name = normal(name)
+    if not is_name(name):
+        raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.', "
+                       f"the first a letter or digit")  # fmt: skip
+    if (size := len(name.encode())) > NAME_BYTES:
+        raise BadInput(f"{path}: name: found {size} bytes, expected at most {NAME_BYTES}")
+    return name
+
+
+def results_path(given: Any, path: str) -> Path:
+    """The directory of all results. Raises BadInput for what is no path."""
+    if not isinstance(given, str) or not given.strip():
+        raise BadInput(f"{path}: results_dir: found {given!r}, expected a directory")
+    try:
+        return Path(expand(given))
+    except ValueError as error:
+        raise BadInput(f"{path}: results_dir: found {given!r}, expected {error}") from None
