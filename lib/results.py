@@ -58,10 +58,12 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
 
 
 def _graded(task: Any, row: Row, prediction: Row, path: Path) -> Row:
-    if not hasattr(task, "regrade"):
-        return task.grade(row, prediction["outputs"], prediction.get("scores"))
     try:
+        if not hasattr(task, "regrade"):
+            return task.grade(row, prediction["outputs"], prediction.get("scores"))
         return task.regrade(row, prediction)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
     except KeyError as error:
         raise BadInput(f"{path}: row {row['id']}: no {error}, which stage 3 writes; run it again "
                        f"with --force") from None  # fmt: skip
