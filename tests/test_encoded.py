@@ -88,5 +88,7 @@ def test_a_model_that_came_after_the_data_is_one_line(
 ) -> None:
     prepare(load_study(write_study({"model.name": str(tiny_model)})))
     later = write_study({"model.name": str(tiny_model), **two_models(str(tmp_path / "other"))})
-    with pytest.raises(BadInput, match=r"encoded-\S+/rows: no checksum was recorded of it; run stage 1 again"):
+    with pytest.raises(
+        BadInput, match=r"encoded-\S+/rows: no checksum was recorded of it; run stage 1 again"
+    ):
         encoded_training(load_study(later), load_study(later).point(0))
