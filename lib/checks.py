@@ -193,10 +193,14 @@ def _check_keys(study: Study) -> None:
 def _check_duplicates(study: Study) -> None:
     """No two points compute the same, whatever their axes say.
 
-    Of the study in full: limits of a trial, and overrides that turn training off, may make points
-    alike.
+    Of the study in full, which a trial may cut or override until points are alike, and so may
+    overrides that turn training off.
     """
-    kept = {key: value for key, value in study.overrides.items() if key not in UNTRAINING}
+    kept = {
+        key: value
+        for key, value in study.overrides.items()
+        if study.mode == "full" and key not in UNTRAINING
+    }
     full = replace(study, mode="full", overrides=kept)
     if (full.mode, full.overrides) == (study.mode, study.overrides):
         full = study

@@ -536,6 +536,11 @@ def test_limits_of_a_trial_and_an_override_without_training_make_no_duplicates(w
     assert len({point.name for point in study.points()}) == 5
     path = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": [2, 4]}]})
     assert len(load_study(path, ["train.epochs=0"]).names) == 3
+    variants = {"variants.accept": {"train.weighted_class": "accept", "model.name": "a"}}
+    path = write_study({**variants, "variants.reject": {"train.weighted_class": "accept"},
+                        "trial/model.name": "tiny"})  # fmt: skip
+    for words in (["mode=trial"], ["mode=trial", "model.name=b"]):
+        assert len(load_study(path, words).names) == 3
 
 
 def test_points_that_a_trial_makes_alike_have_names_of_their_own(write_study) -> None:

@@ -50,7 +50,7 @@ def test_epochs_0_leave_the_base(prepared_study, run_stage, tiny_model, tuning, 
 
 
 def test_a_trial_keeps_0_epochs(write_study) -> None:
-    study = load_study(write_study({"train.epochs": 0}), ["mode=trial"])
+    study = load_study(write_study(), ["mode=trial", "train.epochs=0"])
     assert (study.config.train.epochs, study.config.train.max_steps) == (0, 2)
 
 

@@ -73,7 +73,7 @@ def test_batches_and_where_a_run_went_on_move_nothing(trained):
 def test_without_samples_there_is_the_greedy_answer(trained):
     study = trained()
     greedy = [row["greedy"] for row in predicted(study, study.point(0), 0, 3)]
-    study = trained(infer__samples=0, infer__temperature=0.0)
+    study = trained(infer__samples=0, infer__temperature=0.0, evaluate__draws=[1, 2, 4, 8])
     made = predicted(study, study.point(0), 0, 3)
     assert [row["greedy"] for row in made] == greedy
     assert [(row["outputs"], row["seeds"], row["answers"]) for row in made] == [([], [], [])] * 3
