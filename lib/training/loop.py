@@ -140,6 +140,8 @@ def train_point(
     else:
         with saving():
             save_model(trainer, tokenizer, directory / "model", train)
+    if on_pairs:
+        loaded["reference_gap"] = trainer.reference_gap
     return Outcome("done", step, steps, loaded=loaded)
 
 
