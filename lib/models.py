@@ -13,7 +13,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed, nearest
-from lib.schema import Lora, Model, Train
+from lib.schema import OBJECTIVE_KIND, Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
 disable_progress_bar()
@@ -113,12 +113,28 @@ def load_for_training(model: Model, train: Train) -> Any:
     Where this device cannot hold 4-bit weights (see `nf4_fault`) qlora is as lora.
     Full tuning keeps fp32 weights and lets autocast compute in bf16: bf16 weights would swallow
     updates below 1/256 of a weight. Adapters are fp32 over frozen weights of the chosen precision.
+    A policy has no dropout of its own, as in DPO's published code: its reference has none.
     """
-    dtype = DTYPES[train.precision]
+    loaded = _base_for_training(model, train)
+    if OBJECTIVE_KIND[train.objective] == "pairs":
+        without_dropout(loaded)
+    loaded.config.use_cache = False
+    return loaded if train.tuning == "full" else with_adapters(loaded, train.lora)
+
+
+def without_dropout(model: Any) -> None:
+    """Set every probability of a model to drop activations, attention or layers to 0."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
+
+
+def _base_for_training(model: Model, train: Train) -> Any:
     if train.tuning == "full":
-        loaded = load_base(model, torch.float32)
-        loaded.config.use_cache = False
-        return loaded
+        return load_base(model, torch.float32)
     if train.tuning == "qlora" and nf4_fault() is None:
         from peft import prepare_model_for_kbit_training
         from transformers import BitsAndBytesConfig
@@ -131,18 +147,15 @@ def load_for_training(model: Model, train: Train) -> Any:
             bnb_4bit_compute_dtype=torch.bfloat16,
             bnb_4bit_quant_storage=torch.bfloat16,
         )
-        loaded = load_base(model, torch.bfloat16, quantization_config=four_bit)
-        loaded = prepare_model_for_kbit_training(
-            loaded,
+        return prepare_model_for_kbit_training(
+            load_base(model, torch.bfloat16, quantization_config=four_bit),
             use_gradient_checkpointing=train.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
-    else:
-        loaded = load_base(model, dtype)
-        if train.gradient_checkpointing:
-            loaded.enable_input_require_grads()
-    loaded.config.use_cache = False
-    return with_adapters(loaded, train.lora)
+    loaded = load_base(model, DTYPES[train.precision])
+    if train.gradient_checkpointing:
+        loaded.enable_input_require_grads()
+    return loaded
 
 
 @cache

@@ -41,6 +41,9 @@ REFUSALS = (
     errno.ENAMETOOLONG,
     errno.ESTALE,
 )
+# safetensors and torch.save raise errors of their own: with the system's reason, or without.
+WRAPPED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+LOST = ("iostream error", "file write failed", "unexpected pos")  # PyTorchStreamWriter's
 
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.(tmp|old)$")  # ends the names that `replacing` makes up
@@ -110,11 +113,11 @@ def _age(path: Path) -> float:
 
 def refusal(error: Exception) -> str | None:
     """What the disk said no with, where an error means that; None for any other error."""
-    if isinstance(error, OSError) and error.errno in REFUSALS:
-        return error.strerror
-    # safetensors wraps the system's error in one of its own.
-    full = os.strerror(errno.ENOSPC)
-    return full if full in str(error) else None
+    if isinstance(error, OSError):
+        return error.strerror if error.errno in REFUSALS else None
+    wrapped = (os.strerror(number) for number in WRAPPED)
+    losing = "no space, quota or file size left" if any(t in str(error) for t in LOST) else None
+    return next((reason for reason in wrapped if reason in str(error)), losing)
 
 
 def _remove(path: Path) -> None:

@@ -19,6 +19,7 @@ from transformers import TrainerCallback
 
 from lib.losses import orthogonality
 from lib.training.adapters import ADAPTER, Matrix
+from lib.training.checkpointing import writing
 
 STATE = "adalora.pt"  # in a checkpoint
 SMOOTHED = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # RankAllocator's state, by parameter
@@ -56,7 +57,8 @@ class Allocation(TrainerCallback):
         if state.is_world_process_zero:
             kept = {name: getattr(self.tuner.rankallocator, name) for name in SMOOTHED}
             path = Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE
-            torch.save({"pattern": self.pattern, **kept}, path)
+            with writing(path.parent):
+                torch.save({"pattern": self.pattern, **kept}, path)
 
     @contextmanager
     def published(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from lib.classifiers import schedule
 from lib.errors import BadInput
-from lib.runs import read_json, write_json
+from lib.runs import read_sealed, write_json, write_sealed
 from lib.schema import Train
 from lib.training.adalora import Allocation, Orthogonality
 from lib.training.adapters import adapted_matrices
@@ -73,7 +73,7 @@ class ClassRun:
                 trainer.model, self.matrices, batches, self.train, trainer.accelerator, stop
             )
             if trainer.is_world_process_zero():
-                write_json(self.directory / IMPORTANCE, record)
+                write_sealed(self.directory / IMPORTANCE, record)
         if record["uniform"]:
             low, high = record["spread"]["min"], record["spread"]["max"]
             hint = "; train.importance.normalise=max tells more" if settings.normalise == "sum" \
@@ -87,7 +87,7 @@ class ClassRun:
     def _before(self) -> dict[str, Any] | None:
         """The calibration of a run that goes on; None for a new run.
 
-        Raises BadInput where it is gone: another one would change the loss in the middle.
+        Raises BadInput where it is missing or changed: another would change the loss midway.
         """
         path = self.directory / IMPORTANCE
         if self.checkpoint is None:
@@ -95,7 +95,8 @@ class ClassRun:
         if not path.exists():
             raise BadInput(f"{path}: missing, though there is a checkpoint: {self.checkpoint}; "
                            f"train the point anew with --force")  # fmt: skip
-        return read_json(path)
+        return read_sealed(path, "restore it, or train the point anew with --force",
+                           ("matrices", "uniform", "spread", "seconds"))  # fmt: skip
 
     def finish(self, trainer: ClassifyTrainer, seconds: float) -> None:
         """Write usage.json; seconds: of training. Ranks are those of the last step."""

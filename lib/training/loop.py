@@ -21,16 +21,15 @@ from lib.models import described, load_for_training, load_tokenizer
 from lib.schema import OBJECTIVE_KIND, Train
 from lib.settings import read_yaml
 from lib.study import Point
+from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
 from lib.training.pair_data import PairSplits, pair_references, training_rows
-from lib.training.saving import KeepSweep, keep_as_model, last_checkpoint, save_model
+from lib.training.saving import BEST, KeepSweep, keep_as_model, save_model
 from lib.training.scoring import Stopped
 from lib.training.steps import check_validation, row_order, step_count, sweep_steps
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
-
-BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,8 @@ def train_point(
         check_validation(train, steps, held_out is not None)
     arguments = training_arguments(train, directory, steps)
     _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
+    swept = sweep_steps(train, steps)
+    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept))
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     if classes:
@@ -86,7 +87,7 @@ def train_point(
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
     order = row_order(len(rows), steps * train.batch_size, train.seed)
-    measure, start = None, last_checkpoint(directory)
+    measure = None
     run = ClassRun(model, train, directory, start) if classes else None
     if on_pairs:
         ranks = arguments.process_index, arguments.world_size
@@ -105,7 +106,7 @@ def train_point(
             measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
     watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)
-    sweep = KeepSweep(directory / "sweep", sweep_steps(train, steps), train, start is not None)
+    sweep = KeepSweep(directory, swept, train, start is not None)
     trainer = _trainer(train, tokenizer.pad_token_id, validation)(
         model=model,
         args=arguments,
@@ -139,7 +140,17 @@ def train_point(
     else:
         with saving():
             save_model(trainer, tokenizer, directory / "model", train)
+    if on_pairs:
+        loaded["reference_gap"] = trainer.reference_gap
     return Outcome("done", step, steps, loaded=loaded)
+
+
+def on_all_ranks(arguments: TrainingArguments, find: Callable[[], Any]) -> Any:
+    """What `find` returns on the first rank, on all of them."""
+    found = [find() if arguments.process_index == 0 else None]
+    if arguments.world_size > 1:
+        torch.distributed.broadcast_object_list(found)
+    return found[0]
 
 
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
@@ -206,7 +217,7 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         seed=train.seed,
         save_strategy="steps",
         save_steps=train.checkpoint_steps,
-        save_total_limit=2,  # the older one counts until the newer is complete
+        save_total_limit=None,  # Trainer goes by the time of a directory, `rotate` by its step
         logging_steps=train.log_steps,
         logging_nan_inf_filter=False,  # a loss that is not finite is a result
         disable_tqdm=True,

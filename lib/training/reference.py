@@ -1,6 +1,6 @@
 """Log-probabilities of the reference model: computed once a study, by the first task to need them.
 
-results/<study>/reference/<digest>/key.json     what they depend on
+results/<study>/reference/<digest>/key.json     what they depend on, and the checksums of all files
 results/<study>/reference/<digest>/<split>.npy  (n, 2) float64: chosen, rejected; in row order
 
 A point needs the model in memory anyway, so the first one computes them with its own, before its
@@ -25,12 +25,14 @@ import numpy as np
 
 from lib.errors import BadInput
 from lib.grid import digest
+from lib.integrity import record, verify
 from lib.models import nf4_fault
 from lib.progress import clock
-from lib.runs import Busy, locked, read_json, replacing, write_json
+from lib.runs import Busy, locked, read_sealed, replacing, write_sealed
 from lib.schema import Model, Train
 from lib.training.scoring import Stopped, pair_logps
 
+SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
 SAMPLE = 1 << 20  # bytes of a weight file that are read at each of three places
 
 
@@ -62,6 +64,7 @@ def reference_key(
         "weights": weights,
         "precision": train.precision,
         "max_length": model.max_length,
+        "scoring": SCORING,
         "template": hashlib.sha256(json.dumps(template).encode()).hexdigest()[:12],
         "data": {name: sha[:12] for name, sha in sorted(checksums.items())},
     }
@@ -146,7 +149,8 @@ def _compute(
         temporary.mkdir()
         for name, logps in found.items():
             np.save(temporary / f"{name}.npy", logps)
-        write_json(temporary / "key.json", dict(key))
+        files = record(temporary, [f"{name}.npy" for name in found])
+        write_sealed(temporary / "key.json", {**key, "files": files})
 
 
 def stored_reference(
@@ -156,14 +160,16 @@ def stored_reference(
     directory = study / "reference" / digest(key)
     if not (directory / "key.json").exists():
         raise BadInput(f"{directory}: no reference yet; train a point of the study first")
-    stored = read_json(directory / "key.json")
     again = f"remove {directory} to compute it again"
+    stored = read_sealed(directory / "key.json", again, ("files",))
+    files = stored.pop("files")
     for name in [*key, *stored]:
         if stored.get(name) != key.get(name):
             raise BadInput(
                 f"{directory}: reference of another {name}: found {stored.get(name)!r}, expected "
                 f"{key.get(name)!r}; {again}"
             )
+    verify(directory, files, again, [f"{name}.npy" for name in splits])
     return {
         name: _read(directory / f"{name}.npy", len(rows), again) for name, rows in splits.items()
     }

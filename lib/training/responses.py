@@ -65,8 +65,7 @@ class Responses:
         """Whether logits reach the caller as they are: some models cap or scale them behind the
         head, and then need all of a position's at once. Tried on one sequence.
         """
-        one = {key: batch[key][:1] for key in ("input_ids", "attention_mask", "position_ids")}
-        where = batch["responses"][:1]
+        one, where = {"input_ids": batch["input_ids"][:1]}, batch["responses"][:1]
         made: list[Tensor] = []
 
         def score(head: Head) -> Head:
@@ -85,12 +84,7 @@ class Responses:
 
 
 def _forward(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    return model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        position_ids=batch["position_ids"],
-        use_cache=False,
-    ).logits
+    return model(input_ids=batch["input_ids"], use_cache=False).logits
 
 
 def _score(head: Head, hidden: Tensor, labels: Tensor) -> Tensor:

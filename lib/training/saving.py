@@ -1,4 +1,4 @@
-"""Checkpoints found again, and the weights that a run leaves."""
+"""The weights that a run leaves, and those that it keeps along its way."""
 
 from __future__ import annotations
 
@@ -10,26 +10,43 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from lib.integrity import record, verify
 from lib.models import DTYPES
-from lib.runs import replacing, write_json
+from lib.runs import read_sealed, replacing, write_sealed
 from lib.schema import Train
 
-COMPLETE = "complete"  # written into a checkpoint once all of it is there
-RECORD = "validation.json"  # beside the best weights: the step, and what was measured there
+BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
+# Beside weights that are kept along the way: the step, what was measured, and their checksums.
+RECORD, CANDIDATE = "validation.json", "candidate.json"
 
 
-def last_checkpoint(directory: Path) -> Path | None:
-    """The newest checkpoint that was written to its end."""
-    found = [p.parent for p in (directory / "checkpoints").glob(f"checkpoint-*/{COMPLETE}")]
-    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+def candidate(step: int) -> Path:
+    """Where, below a run's directory, `train.sweep` keeps the weights after a step."""
+    return Path("sweep") / f"step-{step:06d}"
+
+
+def read_weights(directory: Path, name: str, remedy: str) -> dict[str, Any]:
+    """The record of weights that were kept. Raises BadInput where they are not as they were saved.
+
+    name: RECORD or CANDIDATE.
+    """
+    kept = read_sealed(directory / name, remedy, ("step", "files"))
+    verify(directory, kept["files"], remedy)
+    return kept
 
 
 def save_model(
-    trainer: Any, tokenizer: Any, target: Path, train: Train, record: Mapping | None = None
+    trainer: Any,
+    tokenizer: Any,
+    target: Path,
+    train: Train,
+    name: str | None = None,
+    content: Mapping[str, Any] | None = None,
 ) -> None:
     """Write weights (safetensors) and tokenizer; whole weights in the study's precision.
 
-    `record`: what `validation.json` beside them shall say. The model goes on as it was.
+    name, content: of a record beside them that vouches for all files, see `read_weights`. The model
+    goes on as it was.
     """
     state = trainer.accelerator.get_state_dict(trainer.model)  # gathers shards, on every rank
     if trainer.is_world_process_zero():
@@ -43,8 +60,9 @@ def save_model(
                 model.config.dtype = dtype
                 model.config.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
-            if record is not None:
-                write_json(temporary / RECORD, dict(record))
+            if name:
+                files = record(temporary, [path.name for path in temporary.iterdir()])
+                write_sealed(temporary / name, {**(content or {}), "files": files})
     trainer.accelerator.wait_for_everyone()
 
 
@@ -63,27 +81,30 @@ def _as_used(config: Any) -> Iterator[None]:
 
 
 class KeepSweep(TrainerCallback):
-    """Keeps the weights after some steps, in `target`/step-000123/; see `lib.sweep`."""
+    """Keeps the weights after some steps, in `directory`/sweep/step-000123/; see `lib.sweep`."""
 
-    def __init__(self, target: Path, steps: Sequence[int], train: Train, resumed: bool) -> None:
-        self.target, self.steps, self.train, self.resumed = target, steps, train, resumed
+    def __init__(self, directory: Path, steps: Sequence[int], train: Train, resumed: bool) -> None:
+        self.directory, self.steps, self.train, self.resumed = directory, steps, train, resumed
         self.trainer: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Weights of a run that was given up without a checkpoint may be of another config."""
         if not self.resumed and state.is_world_process_zero:
-            shutil.rmtree(self.target, ignore_errors=True)
+            shutil.rmtree(self.directory / "sweep", ignore_errors=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Save, on all ranks, before the checkpoint of the same step: a kill loses neither."""
         if state.global_step in self.steps:
-            target = self.target / f"step-{state.global_step:06d}"
-            save_model(self.trainer, self.trainer.processing_class, target, self.train)
+            step = state.global_step
+            save_model(self.trainer, self.trainer.processing_class,
+                       self.directory / candidate(step), self.train, CANDIDATE, {"step": step}
+                       )  # fmt: skip
 
 
 def keep_as_model(trainer: Any, best: Path, target: Path) -> None:
     """Make a copy of the best weights the model of the run: a kill before its end needs both."""
     if trainer.is_world_process_zero():
+        read_weights(best, RECORD, "train the point anew with --force")
         with replacing(target) as temporary:
             shutil.copytree(best, temporary)
     trainer.accelerator.wait_for_everyone()

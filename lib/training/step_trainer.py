@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import Trainer
 
+from lib.errors import BadInput
+from lib.training.checkpointing import writing
+
 
 class StepTrainer(Trainer):
     """A Trainer whose `compute_loss` divides by the `counted` of the whole step, over all ranks.
 
-    So the loss does not hang on how a step is cut into passes and ranks.
+    So the loss does not depend on how a step is cut into passes and ranks.
     """
 
     def __init__(
@@ -40,3 +45,13 @@ class StepTrainer(Trainer):
         # A sum of tensors is not waited for, as one of their values would be.
         count = torch.as_tensor(sum(map(self.counted, batches)), device=device)
         return batches, self.accelerator.reduce(count, "sum")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """As Trainer does; raises BadInput where the disk refuses, and leaves no part behind."""
+        checkpoint = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        try:
+            with writing(checkpoint):
+                super()._save_checkpoint(model, trial)
+        except BadInput:
+            shutil.rmtree(checkpoint, ignore_errors=True)
+            raise

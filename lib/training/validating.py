@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -12,11 +13,10 @@ import numpy as np
 import torch
 
 from lib.losses import PairLogps
-from lib.runs import read_json
 from lib.schema import Train
 from lib.training.causal import CausalTrainer, answer_nll
 from lib.training.pairs import PairsTrainer, correct, pair_loss
-from lib.training.saving import RECORD, save_model
+from lib.training.saving import RECORD, read_weights, save_model
 from lib.training.scoring import in_training, pair_logps
 from lib.training.steps import validates
 
@@ -44,8 +44,10 @@ class Validation:
         Weights of a run that was given up without a checkpoint don't count.
         """
         self.trainer, self.saving = trainer, saving
-        if resumed and (self.best / RECORD).exists():
-            self.record = read_json(self.best / RECORD)
+        if resumed and self.best.exists():
+            self.record = read_weights(self.best, RECORD, "train the point anew with --force")
+        elif trainer.is_world_process_zero():
+            shutil.rmtree(self.best, ignore_errors=True)
 
     def __call__(self, step: int) -> dict[str, float]:
         """What `measure` finds after a step, empty where nothing is due.
@@ -63,9 +65,8 @@ class Validation:
         if self.record is None or _score(measured) > _score(self.record):
             self.record = {"step": step, **measured}
             with self.saving():
-                save_model(
-                    self.trainer, self.trainer.processing_class, self.best, self.train, self.record
-                )
+                save_model(self.trainer, self.trainer.processing_class, self.best, self.train,
+                           RECORD, self.record)  # fmt: skip
 
 
 def _score(measured: dict[str, float]) -> float:

@@ -13,9 +13,9 @@ import torch
 from transformers import TrainerCallback
 
 from lib.progress import Progress
-from lib.runs import read_jsonl, write_jsonl
+from lib.runs import write_jsonl
 from lib.schema import Train
-from lib.training.saving import COMPLETE
+from lib.training.checkpointing import LOG, finish_checkpoint, log_rows, step_of, writing
 from lib.training.steps import validates
 
 # What some trainers log: terms of the loss in every row, validation where there was one.
@@ -50,14 +50,14 @@ class Watch(TrainerCallback):
         validated: bool = False,
     ) -> None:
         """`validated`: whether there are rows to validate on."""
-        self.log_path = directory / "train.jsonl"
+        self.directory, self.log_path = directory, directory / LOG
         self.name, self.steps, self.rows, self.train, self.stop = name, steps, rows, train, stop
         self.validated = validated
         self.diverged = False
         self.reason = ""
         self.steep = 0  # logged steps in a row with a gradient norm above train.diverge_norm
         self.progress: Progress | None = None
-        self.log: Any = None
+        self.logs = False  # whether this rank writes the log
         self.note = ""
         self.started = time.monotonic()
         self.seconds_before = 0.0
@@ -67,15 +67,14 @@ class Watch(TrainerCallback):
 
         `first`: whether this rank is the one that writes.
         """
-        step = int(start.name.rpartition("-")[2]) if start else 0
-        before = read_jsonl(self.log_path, torn_tail=True) if self.log_path.exists() else []
-        kept = [row for row in before if row["step"] <= step]
+        step = step_of(start) if start else 0
+        kept = log_rows(self.directory, step) if start else []
         for row in kept:
             self._count_steep(row["grad_norm"])
         if not first:
             return
         write_jsonl(self.log_path, kept)
-        self.log = self.log_path.open("a", encoding="utf-8", buffering=1)
+        self.logs = True
         self.seconds_before = kept[-1]["seconds"] if kept else 0.0
         self.progress = Progress(self.steps, f"train {self.name}", "step", done=step)
 
@@ -124,7 +123,7 @@ class Watch(TrainerCallback):
         if self.reason:
             self.diverged = control.should_training_stop = True
         self.note = f"loss {logs['loss']:.4g}"
-        if self.log is None:
+        if not self.logs:
             return
         row = {
             "step": state.global_step,
@@ -133,18 +132,18 @@ class Watch(TrainerCallback):
             "seconds": round(self.seconds(), 3),
             **{key: _finite(logs[key]) for key in MORE_KEYS if key in logs},
         }
-        self.log.write(json.dumps(row, allow_nan=False) + "\n")
+        with writing(self.log_path), self.log_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, allow_nan=False) + "\n")
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Mark the checkpoint whole: Trainer calls this after its last file."""
+        """Mark the checkpoint whole, once each rank has written its last file."""
+        if args.world_size > 1:
+            torch.distributed.barrier()
         if state.is_world_process_zero:
-            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            (checkpoint / COMPLETE).touch()
+            finish_checkpoint(self.directory, state.global_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Close log and progress."""
-        if self.log:
-            self.log.close()
+        """Close the progress."""
         if self.progress:
             self.progress.close()
 

@@ -18,8 +18,8 @@ from lib.prepared import encoded_training
 from lib.runs import read_jsonl
 from lib.schema import Train
 from lib.study import load_study
+from lib.training.checkpointing import COMPLETE, last_checkpoint
 from lib.training.loop import fsdp_config, remove_checkpoints, train_point, training_arguments
-from lib.training.saving import COMPLETE, last_checkpoint
 from lib.training.steps import row_order, step_count
 
 

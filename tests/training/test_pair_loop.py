@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -14,10 +15,12 @@ from datasets import Dataset
 from safetensors.torch import load_file
 
 from lib.errors import BadInput
-from lib.runs import read_json, read_jsonl
+from lib.runs import read_json, read_jsonl, write_json
+from lib.training import pair_data
 from lib.training.pair_data import PairSplits
 from lib.training.pairs import pair_loss
 from lib.training.ranks import leave
+from tests.training.conftest import train_on
 
 
 def log(directory):
@@ -96,9 +99,8 @@ def test_terms_add_up(train_pairs, tmp_path):
 )
 def test_how_a_step_is_cut_changes_nothing(train_pairs, whole, tmp_path, changes):
     train_pairs(tmp_path / "run", **changes)
-    # At the first step every pair is a tie, which rounding decides.
-    for key, first in (("loss", 0), ("margin_loss", 0), ("train_accuracy", 1)):
-        found, expected = (column(d, key)[first:] for d in (tmp_path / "run", whole))
+    for key in ("loss", "margin_loss", "train_accuracy"):
+        found, expected = (column(d, key) for d in (tmp_path / "run", whole))
         assert found == pytest.approx(expected, rel=1e-4)
     assert_close(weights(tmp_path / "run"), weights(whole))
 
@@ -251,12 +253,39 @@ def test_adapters_over_four_bits(train_pairs, pair_splits, tmp_path):
     assert read_json(key)["weights"] == "nf4"
 
 
-def test_bf16_starts_as_its_reference(train_pairs, pair_splits, tmp_path):
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_bf16_starts_as_its_reference(train_pairs, pair_splits, tmp_path, tuning):
+    """To the bit, whichever point of the study computed it: every pair is a tie at step 0."""
     pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
-    for tuning in ("full", "lora"):
-        words = {"tuning": tuning, "precision": "bf16", "beta": 0.5}
-        train_pairs(tmp_path / tuning, pairs=pairs, **words)
-        assert column(tmp_path / tuning, "loss")[0] == pytest.approx(math.log(2), abs=0.01)
+    for micro_batch, checked in ((1, False), (4, True)):
+        run = tmp_path / f"{micro_batch}"
+        words = {"tuning": tuning, "precision": "bf16", "beta": 5.0, "max_steps": 1}
+        words |= {"micro_batch": micro_batch, "gradient_checkpointing": checked}
+        outcome = train_pairs(run, pairs=pairs, lora={"dropout": 0.3}, **words)
+        assert column(run, "loss") == [pytest.approx(math.log(2), abs=1e-7)]
+        assert column(run, "train_accuracy") == [0.5]
+        assert outcome.loaded["reference_gap"] == 0
+    assert len(list((tmp_path / "study" / "reference").glob("*/key.json"))) == 1
+
+
+def test_a_policy_has_no_dropout_of_its_own(train_pairs, pair_splits, tiny_model, tmp_path):
+    """A model that drops attention in training starts as its reference all the same."""
+    shutil.copytree(tiny_model, tmp_path / "model")
+    config = read_json(tmp_path / "model" / "config.json") | {"attention_dropout": 0.5}
+    write_json(tmp_path / "model" / "config.json", config)
+    pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
+    train_on(str(tmp_path / "model"), pairs, tmp_path / "run", max_steps=1)
+    assert column(tmp_path / "run", "loss") == [pytest.approx(math.log(2), abs=1e-6)]
+
+
+def test_a_reference_of_other_weights_is_refused(train_pairs, pair_splits, tmp_path, monkeypatch):
+    """Before the first step: as a fault of what scores it would leave it."""
+    pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
+    scored = pair_data.reference_logps
+    monkeypatch.setattr(pair_data, "reference_logps", lambda *a, **k: scored(*a, **k) - 0.1)
+    with pytest.raises(BadInput, match=r"policy and reference differ by 0\.\d+ nats a token"):
+        train_pairs(tmp_path / "run", pairs=pairs)
+    assert not list((tmp_path / "run").glob("checkpoints/checkpoint-*"))
 
 
 class TestDivergence:

@@ -11,6 +11,7 @@ from lib.schema import Train
 from lib.training import responses
 from lib.training.pairs import PairsTrainer, collate, correct, pair_lengths, pair_loss
 from lib.training.responses import Responses
+from lib.training.scoring import autocast
 from lib.training.steps import grouped_by_length, validates
 
 ROWS = [
@@ -21,11 +22,9 @@ ROWS = [
 
 def test_collate_by_hand():
     batch = collate(ROWS, pad=0, multiple=1)
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [0, 0, 5], [0, 5, 6], [5, 7, 8]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1], [0, 0, 1], [0, 1, 1], [1, 1, 1]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2], [0, 0, 0], [0, 0, 1], [0, 1, 2]]
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [5, 0, 0], [5, 6, 0], [5, 7, 8]]
     assert batch["responses"].tolist() == [
-        [False, True, True], [False, False, True], [False, False, True], [True, True, True],
+        [False, True, True], [True, False, False], [False, True, False], [True, True, True],
     ]  # fmt: skip
     assert batch["labels"].tolist() == [7, 8, 6, 9, 7, 8, 9]
     assert batch["lengths"].tolist() == [[2, 1], [1, 3]]
@@ -33,7 +32,7 @@ def test_collate_by_hand():
 
 
 def test_width_is_a_multiple():
-    assert collate(ROWS, pad=0)["input_ids"].shape == (4, 8)
+    assert collate(ROWS, pad=0)["input_ids"].shape == (4, 32)
 
 
 def test_lengths_are_those_of_the_longer_side():
@@ -85,28 +84,23 @@ def test_scores_by_brute_force(model, pair_rows):
 
 
 def test_garbage_in_the_padding_changes_nothing(model, pair_rows):
-    batch = collate(pair_rows(5), pad=0)
-    other = {**batch, "input_ids": batch["input_ids"].masked_fill(batch["attention_mask"] == 0, 77)}
+    batch, other = (collate(pair_rows(5), pad=pad) for pad in (0, 77))
+    assert not torch.equal(batch["input_ids"], other["input_ids"])
     score = Responses(model)
     assert torch.equal(score(model, batch), score(model, other))
 
 
-def right_padded(batch):
-    """The same batch with its padding on the right."""
-    moved = {key: torch.zeros_like(batch[key]) for key in ("input_ids", "attention_mask")}
-    where = torch.zeros_like(batch["responses"])
-    for i, count in enumerate(batch["attention_mask"].sum(1)):
-        moved["input_ids"][i, :count] = batch["input_ids"][i, -count:]
-        moved["attention_mask"][i, :count] = 1
-        where[i, :count] = batch["responses"][i, -count:]
-    positions = (moved["attention_mask"].cumsum(1) - 1).clamp(min=0)
-    return {**batch, **moved, "position_ids": positions, "responses": where}
-
-
-def test_the_side_of_the_padding_changes_nothing(model, pair_rows):
-    batch = collate(pair_rows(5), pad=0)
-    score = Responses(model)
-    torch.testing.assert_close(score(model, batch), score(model, right_padded(batch)))
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_a_row_is_scored_alike_in_every_batch(model, pair_rows, precision):
+    """To the bit: alone, among others, and beside a row that makes the batch wider."""
+    rows, score = pair_rows(7), Responses(model)
+    wide = {**rows[0], "prompt_ids": [5] * 100}
+    with torch.no_grad(), autocast(torch.device("cpu"), precision):
+        whole = score(model, collate([*rows, wide], pad=0))
+        for size in (1, 2, 3):
+            parts = [rows[i : i + size] for i in range(0, 7, size)]
+            found = torch.cat([score(model, collate(part, pad=0)) for part in parts])
+            assert torch.equal(found, whole[:7])
 
 
 def apart(one, other):

@@ -12,8 +12,9 @@ import torch
 from datasets import Dataset
 
 from lib.errors import BadInput
+from lib.integrity import record
 from lib.models import load_for_training
-from lib.runs import locked, read_json, write_json
+from lib.runs import locked, read_json, read_sealed, write_json, write_sealed
 from lib.schema import Lora, Model, Train
 from lib.training.reference import (
     Waiting,
@@ -122,7 +123,7 @@ def test_computed_once_then_read(tmp_path, rows):
         assert np.array_equal(first[name], made(splits[name]))
         assert np.array_equal(first[name], second[name])
     (directory,) = [p for p in (tmp_path / "reference").iterdir() if p.is_dir()]
-    assert read_json(directory / "key.json") == KEY
+    assert read_sealed(directory / "key.json", "").items() >= KEY.items()
 
 
 def test_another_key_is_computed_beside(tmp_path, rows):
@@ -211,7 +212,8 @@ class TestRefused:
         return directory
 
     def test_of_another_model_copied_here(self, tmp_path, rows, stored):
-        write_json(stored / "key.json", {**KEY, "model": "another"})
+        files = record(stored, ["train.npy"])
+        write_sealed(stored / "key.json", {**KEY, "model": "another", "files": files})
         said = self.refused(tmp_path, rows)
         assert "reference of another model: found 'another', expected 'base'" in said
         assert f"remove {stored}" in said
@@ -225,13 +227,31 @@ class TestRefused:
 
     def test_of_fewer_rows(self, tmp_path, rows, stored):
         np.save(stored / "train.npy", np.zeros((3, 2)))
+        files = record(stored, ["train.npy"])
+        write_sealed(stored / "key.json", {**KEY, "files": files})
         assert "train.npy: found (3, 2), expected (7, 2)" in self.refused(tmp_path, rows)
 
-    @pytest.mark.parametrize("content", [None, b"", b"torn"])
-    def test_torn_or_gone(self, tmp_path, rows, stored, content):
-        path = stored / "train.npy"
-        path.unlink() if content is None else path.write_bytes(content)
-        assert "train.npy: cannot be read" in self.refused(tmp_path, rows)
+    @pytest.mark.parametrize("name", ["train.npy", "key.json"])
+    @pytest.mark.parametrize("content", [None, b"", b"torn", "a byte"])
+    def test_changed_torn_or_missing(self, tmp_path, rows, stored, name, content):
+        path = stored / name
+        if content is None:
+            path.unlink()
+        elif content == "a byte":
+            whole = path.read_bytes()
+            path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+        else:
+            path.write_bytes(content)
+        said = self.refused(tmp_path, rows)
+        if content is None and name == "key.json":
+            assert "no reference yet" in said
+        else:
+            assert f"{stored / name}: " in said
+
+    def test_another_split_s_values(self, tmp_path, rows, stored):
+        """Copied over: of the right shape and finite, and not those that were computed."""
+        np.save(stored / "train.npy", -made(rows))
+        assert "train.npy: changed since it was written" in self.refused(tmp_path, rows)
 
     def test_none_yet(self, tmp_path, rows):
         assert "no reference yet" in self.refused(tmp_path, rows)
