@@ -11,14 +11,21 @@ CALM   := OPENBLAS_NUM_THREADS=1
 # make passes on reaches the stage, not a shell before it.
 HERE   := set -a; . sbatch/env.sh; set +a; PATH="$(CURDIR)/.venv/bin:$$PATH" exec
 
+# Packages are installed uncompiled. Where this is set, as in many container images, every process
+# would compile them anew: 20 s of 30 s that a training process needs to start.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Tests in two processes, each file in one of them, in the order that tests/conftest.py gives.
+TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test trial submission data train infer evaluate plots grid status lint clean
+.PHONY: help demo test test-quick trial submission data train infer evaluate plots grid status lint clean
 help:
-	@echo "make demo | test | setup"
+	@echo "make demo | test | test-quick | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
@@ -28,8 +35,12 @@ help:
 demo: setup
 	@$(HERE) $(PY) -m stages.demo configs/demo.yaml $(ARGS)
 
+# A file of tests, named in ARGS, needs no second process.
 test: setup
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest $(if $(findstring tests/,$(ARGS)),,$(TOGETHER)) $(ARGS)
+
+test-quick: setup
+	@$(PY) -m pytest -m "not slow" $(TOGETHER) $(ARGS)
 
 data: setup
 	@mkdir -p logs

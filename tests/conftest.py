@@ -22,6 +22,9 @@ from lib import retries
 from tests.judge_server import Server
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks a hub
+# Read when torch is imported. Models are tiny, tests run side by side, and processes that are
+# compared to the bit have to add in the same order.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = 1 << 18  # bytes of the small disk
@@ -72,6 +75,12 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files that hold slow tests first: workers that share out files end at about one time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(scope="session")

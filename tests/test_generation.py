@@ -304,6 +304,7 @@ def test_vllm_is_asked_for_no_more_than_the_models_context(
     assert given["max_model_len"] == asked
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
 def test_vllm_keeps_heads_of_prompts_and_can_be_closed(tmp_path):
     """Other weights get nothing that was kept; the engine below starts after this one's end."""
@@ -353,6 +354,7 @@ def assert_read_once(engine: VllmEngine, prompt: list[int], settings: Infer) -> 
     assert tail < len(prompt) / 8
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
 class TestVllm:
     """A real engine on a real small model, beside the Hugging Face engine; both in fp32.

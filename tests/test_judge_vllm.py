@@ -26,9 +26,10 @@ from tests.conftest import REPOSITORY
 REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
 PATIENCE = 240  # seconds until the server has to answer
 
-pytestmark = pytest.mark.skipif(
-    not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it"),
+]
 
 
 @pytest.fixture(scope="module")

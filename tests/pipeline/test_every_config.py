@@ -107,6 +107,7 @@ def roomy_model(tiny_model, tmp_path_factory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 @studies
 def test_trial_of_all_five_stages(config, roomy_model, tmp_path, run_stage, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
