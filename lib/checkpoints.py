@@ -56,13 +56,18 @@ def check_adapter(model: Model) -> Path:
         if not (directory / name).is_file():
             found = listed(sorted(p.name for p in directory.iterdir())) or "nothing"
             raise BadInput(f"{where}: no adapter: it has no {name}, it holds {found}")
+    check_base(directory, model, where)
+    return directory
+
+
+def check_base(directory: Path, model: Model, where: str) -> None:
+    """Raise BadInput, beginning with `where`, for an adapter of another base than `model.name`."""
     settings = read_json(directory / ADAPTER[0])
     base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
     if not isinstance(base, str) or _place(base) != _place(model.name):
         raise BadInput(
             f"{where}: adapter of another base model: found {base!r}, expected {model.name!r}"
         )
-    return directory
 
 
 def _place(name: str) -> str:

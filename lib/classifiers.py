@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers.utils import logging
 
 from lib.checkpoints import check_directory, is_adapter
 from lib.errors import BadInput, listed
@@ -32,35 +29,22 @@ def load_classifier(model: Model, labels: Sequence[str], directory: str | None =
     from transformers import AutoModelForSequenceClassification
 
     named = dict(enumerate(labels))
-    with _quiet():  # its table of a head that is yet to be trained; what else it says is checked
-        loaded, found = load_base(
-            model,
-            torch.float32,
-            directory,
-            AutoModelForSequenceClassification,
-            num_labels=len(named),
-            id2label=named,
-            label2id={label: number for number, label in named.items()},
-            output_loading_info=True,
-        )
-    head = head_modules(loaded)
-    lost = sorted(key for key in found["missing_keys"] if not set(key.split(".")) & set(head))
-    if lost:
-        raise BadInput(
-            f"model.name: {directory or model.name} lacks {len(lost)} weights of a "
-            f"{type(loaded).__name__} beside its head: {listed(lost, 3)}"
-        )
-    return loaded
+    return load_base(
+        model,
+        torch.float32,
+        directory,
+        AutoModelForSequenceClassification,
+        may_differ=None if directory else _of_a_head,
+        num_labels=len(named),
+        id2label=named,
+        label2id={label: number for number, label in named.items()},
+    )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
+def _of_a_head(model: Any, name: str) -> bool:
+    """Whether a weight belongs to a head: the classifier's own, or one of the pretraining."""
+    parts = name.split(".")
+    return parts[0] != model.base_model_prefix or bool(set(parts) & set(head_modules(model)))
 
 
 def classifier_for_training(model: Model, train: Train, labels: Sequence[str], steps: int) -> Any:
@@ -142,19 +126,12 @@ def load_trained(config: Config, labels: Sequence[str], directory: Path) -> Any:
 
     In eval mode. Raises BadInput where it has other labels: its numbers would be read as others.
     """
-    from peft import PeftModel
+    from lib.adapters import check_adapter_config, load_adapter
 
     check_directory(directory, "model")
     if is_adapter(directory):
-        base = load_classifier(config.model, labels)
-        try:
-            with warnings.catch_warnings():  # PEFT looks for AdaLoRA's pattern among LoRA's names
-                warnings.filterwarnings("ignore", "The following rank_pattern keys")
-                loaded = PeftModel.from_pretrained(base, str(directory))
-        except RuntimeError as error:  # of other shapes
-            first = str(error).strip().splitlines()[0]
-            raise BadInput(f"{directory}: its adapter does not fit {config.model.name}: {first}"
-                           ) from None  # fmt: skip
+        check_adapter_config(directory, config.model, config.train)
+        loaded = load_adapter(load_classifier(config.model, labels), directory, config.model)
     else:
         known = read_json(directory / "config.json").get("id2label", {})
         if list(known.values()) != list(labels):

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils import logging
 
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed, nearest
 from lib.schema import OBJECTIVE_KIND, Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
-disable_progress_bar()
+logging.disable_progress_bar()
 
+FIRST_FACTOR = re.compile(r"\.lora_(embedding_)?A\.")  # of an adapter, in names of parameters
+# What transformers says of weights that it did not load from a file, or not into the model.
+LOADING_FAULTS = {
+    "missing_keys": "lacks",
+    "unexpected_keys": "has unexpected",
+    "mismatched_keys": "has other shapes of",
+}
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -62,25 +72,51 @@ def context_length(model: Model, directory: str | None = None) -> int | None:
 
 
 def load_base(
-    model: Model, dtype: torch.dtype, directory: str | None = None, kind: Any = None, **more: Any
+    model: Model,
+    dtype: torch.dtype,
+    directory: str | None = None,
+    kind: Any = None,
+    may_differ: Callable[[Any, str], bool] | None = None,
+    **more: Any,
 ) -> Any:
     """A causal language model from a hub id or a directory of safetensors.
 
     `kind`: another class of transformers' automatic ones. Of a model that also sees images, such as
-    Gemma 3 from 4B on, its language model alone. Raises BadInput where it cannot be had or has no
-    weights.
+    Gemma 3 from 4B on, its language model alone. Raises BadInput where it cannot be had, has no
+    weights, or not those of its config: transformers would draw them at random, or leave them out.
+    `may_differ`: (model, name of a weight) → whether that one may, as of a head yet to be trained.
     """
     from transformers import AutoModelForCausalLM
 
     name = directory or model.name
     check_directory(name)
     try:
-        loaded = (kind or AutoModelForCausalLM).from_pretrained(
-            name, dtype=dtype, use_safetensors=True, **_hub(model, name), **more
-        )
+        with quiet():  # its table of missing weights, which is checked here
+            loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
+                name, dtype=dtype, use_safetensors=True, output_loading_info=True,
+                **_hub(model, name), **more,
+            )  # fmt: skip
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise _not_loaded(name, error) from None
+    for key, said in LOADING_FAULTS.items():
+        names = {k if isinstance(k, str) else k[0] for k in info[key]}
+        if strange := sorted(k for k in names if not may_differ or not may_differ(loaded, k)):
+            raise BadInput(
+                f"model.name: {name} {said} {len(strange)} weights of a {type(loaded).__name__}: "
+                f"{listed(strange, 3)}"
+            )
     return language_model(loaded) if kind is None else loaded
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers reports errors alone within the block."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def language_model(loaded: Any) -> Any:
@@ -222,8 +258,8 @@ def described(model: Any, train: Train) -> dict[str, Any]:
     `adapter`: None, or its dtype and how many modules of each name it adapts.
     """
     reason = nf4_fault() if train.tuning == "qlora" else None
-    parts = {name: p.dtype for name, p in model.named_parameters() if ".lora_A." in name}
-    adapted = Counter(name.partition(".lora_A.")[0].rpartition(".")[2] for name in parts)
+    parts = {name: p.dtype for name, p in model.named_parameters() if FIRST_FACTOR.search(name)}
+    adapted = Counter(FIRST_FACTOR.split(name)[0].rpartition(".")[2] for name in parts)
     dtypes = sorted({str(dtype).removeprefix("torch.") for dtype in parts.values()})
     return {
         "quantised": reason is None if train.tuning == "qlora" else None,
@@ -248,20 +284,16 @@ def merge(model: Model, adapter: Path, dtype: torch.dtype, target: Path) -> None
     """Write base weights with the adapter folded in, as an ordinary checkpoint, to `target`.
 
     Merged weights serve several times faster than adapters on a CPU. Adapters trained over 4-bit
-    weights are folded into the unquantised base. Raises BadInput for a torn adapter, or one whose
-    modules or shapes the base does not have.
+    weights are folded into the unquantised base. Of tied embeddings each gets what it was trained
+    with, and its own weights. Raises BadInput for an adapter that is not whole or does not fit the
+    base, and where the merged model gives other probabilities.
     """
-    from peft import PeftModel
+    from lib.adapters import load_adapter, merged
 
     check_directory(adapter, "model")
     # Folded in fp32: a product of two small matrices added in bf16 would lose most of its digits.
-    base = load_base(model, torch.float32)
-    try:
-        adapted = PeftModel.from_pretrained(base, str(adapter))
-    except (ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"{adapter}: no adapter that fits {model.name}: {reason}") from None
-    adapted.merge_and_unload().to(dtype).save_pretrained(target)
+    adapted = load_adapter(load_base(model, torch.float32), adapter, model)
+    merged(adapted, adapter).to(dtype).save_pretrained(target)
     load_tokenizer(model, str(adapter)).save_pretrained(target)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lib import tasks
+from lib.checkpoints import is_adapter
+from lib.runs import read_json
 from lib.schema import Config
 from lib.study import Point, Study
 
@@ -19,6 +21,7 @@ class Served:
         self.study = study
         self._engine: Any = None
         self._started: Any = None  # what an engine cannot change once it has started
+        self._tied: bool | None = None  # whether its head is its embeddings
         self._holds: Path | None = None  # whose weights it serves
 
     @contextmanager
@@ -40,7 +43,14 @@ class Served:
         if self._holds == directory:
             yield self._engine
             return
+        if is_adapter(directory) and not model.adapter:
+            from lib.adapters import check_adapter_config
+
+            check_adapter_config(directory, model, point.config.train)
         with whole_weights(model, directory, infer.precision) as whole:
+            if self._tied != (tied := ties_embeddings(whole)):
+                self.close()  # an engine keeps the head that it was started with
+            self._tied = tied
             self._holds = None
             if self._engine is None:
                 free()  # a predictor without an engine may have left a model behind
@@ -60,6 +70,15 @@ class Served:
             self._engine.close()
         self._engine = self._started = self._holds = None
         free()
+
+
+def ties_embeddings(directory: Path) -> bool | None:
+    """Whether head and embeddings of a model are one matrix; None where its config does not say."""
+    path = directory / "config.json"
+    config = read_json(path) if path.exists() else {}
+    return config.get(
+        "tie_word_embeddings", config.get("text_config", {}).get("tie_word_embeddings")
+    )
 
 
 def room(study: Study) -> int:

@@ -118,9 +118,11 @@ def test_the_engine_is_closed_before_a_judge_begins(
     study = load_study(prepared_study, words)
     prepare_test(study, "mt_bench")
     point = study.point(0)
+    point.directory.mkdir(parents=True)
+    (point.directory / "model").symlink_to(study.config.model.name)
     fake.trained(study, point)
-    model = Path(study.config.model.name)
-    (point.directory / "model").symlink_to(model)
+    # The prompts of the second task are longer than those that the data were made for.
+    monkeypatch.setattr("stages.stage3_infer.verify_models", lambda *given: None)
     seen = []
     start = generation.start_engine
 

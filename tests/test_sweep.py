@@ -11,13 +11,15 @@ import pytest
 
 from lib import sweep
 from lib.errors import BadInput
-from lib.prepared import prepare
-from lib.runs import done_mark, read_json
+from lib.integrity import record
+from lib.prepared import prepare, train_identity
+from lib.runs import done_mark, mark_done, read_json, write_sealed
 from lib.schema import Train
 from lib.statistics import wilson
 from lib.study import load_study
 from lib.sweep import check_sweep, choose, is_due
 from lib.tasks.decision import data as task
+from lib.training.kept import CANDIDATE
 from lib.training.steps import sweep_steps
 
 ACCEPT, REJECT = r"\boxed{Accept}", r"\boxed{Reject}"
@@ -91,6 +93,11 @@ def kept_weights(study, names=("step-000001", "step-000002", "step-000003")):
     for name in ("model", *(f"sweep/{name}" for name in names)):
         (point.directory / name).mkdir(parents=True)
         (point.directory / name / "weights").write_text(name)
+        files = record(point.directory / name, ["weights"])
+        content = {"step": int(name[-1]), "files": files} if name != "model" else {}
+        write_sealed(point.directory / name / CANDIDATE, content)
+    mark_done(point.directory, "train", train_identity(study, point), ["model"],
+              status="done", step=3)  # fmt: skip
     return point
 
 
@@ -136,6 +143,52 @@ def test_of_equals_the_later_is_taken(study_of_sweeps) -> None:
     assert choose(study, point, served, never) == 2
 
 
+@pytest.mark.parametrize("name", ["step-000001", "step-000002", "step-000003"])
+@pytest.mark.parametrize("damage", ["missing", "changed", "another", "no record"])
+def test_no_candidate_is_left_out(study_of_sweeps, name, damage) -> None:
+    """In one line, before any weights are scored, and nothing is chosen."""
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    path = point.directory / "sweep" / name
+    if damage == "missing":
+        shutil.rmtree(path)
+    elif damage == "changed":
+        (path / "weights").write_text("other weights")
+    elif damage == "another":
+        path.rename(path.with_name("step-000099"))
+    else:
+        (path / CANDIDATE).unlink()
+    served = FakeServed({})
+    with pytest.raises(BadInput, match="sweep/step-0000"):
+        choose(study, point, served, never)
+    assert not served.loaded
+    assert chosen(point) == "model"
+
+
+def test_a_sweep_that_vanished_whole_is_due_all_the_same(study_of_sweeps) -> None:
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    shutil.rmtree(point.directory / "sweep")
+    assert is_due(point)
+    with pytest.raises(BadInput, match=r"step-000001: missing, though these weights were kept"):
+        choose(study, point, FakeServed({}), never)
+
+
+def test_a_score_that_was_changed_is_refused(study_of_sweeps) -> None:
+    study = load_study(study_of_sweeps)
+    prepare(study)
+    point = kept_weights(study)
+    asked = iter([False, True])
+    right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
+    choose(study, point, FakeServed(right), lambda: next(asked))
+    record_of = point.directory / "sweep" / "step-000001.json"
+    record_of.write_text(record_of.read_text().replace('"correct": 2', '"correct": 4'))
+    with pytest.raises(BadInput, match=r"step-000001\.json: changed since it was written"):
+        choose(study, point, FakeServed(right), never)
+
+
 def test_batches_change_nothing(study_of_sweeps) -> None:
     study = load_study(study_of_sweeps, ["infer.batch_size=3"])
     prepare(study)
@@ -176,7 +229,7 @@ class Killed(BaseException):
     """Stands for kill -9: nothing may rely on what comes after it."""
 
 
-@pytest.mark.parametrize("place", ["write_json", "write_text", "copytree", "mark_done", "rmtree"])
+@pytest.mark.parametrize("place", ["write_sealed", "write_text", "copytree", "mark_done", "rmtree"])
 def test_a_kill_at_any_step_is_made_good(study_of_sweeps, monkeypatch, place) -> None:
     """Killed before and after each write; the next call ends with the same files."""
     study = load_study(study_of_sweeps)

@@ -20,10 +20,11 @@ from typing import Any
 from lib.errors import BadInput
 from lib.grid import digest
 from lib.integrity import record, verify
+from lib.results import LOG
 from lib.runs import apply_umask, flush_to_disk, read_jsonl, read_sealed, refusal, write_sealed
-from lib.training.saving import BEST, CANDIDATE, RECORD, candidate, read_weights
+from lib.training.kept import BEST, CANDIDATE, RECORD, candidate, read_weights
 
-COMPLETE, LOG = "complete", "train.jsonl"
+COMPLETE = "complete"
 KEPT = 2  # checkpoints: where the newest turns out to be damaged there is one before it
 DAMAGED = "the checkpoint is not resumed from"
 ANEW = "restore it, or train the point anew with --force"

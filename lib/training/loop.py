@@ -24,9 +24,11 @@ from lib.study import Point
 from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
+from lib.training.kept import BEST
 from lib.training.pair_data import PairSplits, pair_references, training_rows
-from lib.training.saving import BEST, KeepSweep, keep_as_model, save_model
+from lib.training.saving import KeepSweep, keep_as_model, save_model
 from lib.training.scoring import Stopped
+from lib.training.served import ServedCheck
 from lib.training.steps import check_validation, row_order, step_count, sweep_steps
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
@@ -135,11 +137,15 @@ def train_point(
         return Outcome("stopped", step, steps)
     if run:
         run.finish(trainer, watch.seconds())
+    check = ServedCheck(config, rows, classes.labels if classes else ())
     if train.keep == "best" and validation:
+        expected = None  # the model in memory has gone on since
         keep_as_model(trainer, directory / BEST, directory / "model")
     else:
+        expected = check.trained(trainer)
         with saving():
             save_model(trainer, tokenizer, directory / "model", train)
+    check.saved(trainer, directory / "model", expected)
     if on_pairs:
         loaded["reference_gap"] = trainer.reference_gap
     return Outcome("done", step, steps, loaded=loaded)

@@ -10,29 +10,11 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from lib.integrity import record, verify
+from lib.integrity import record
 from lib.models import DTYPES
-from lib.runs import read_sealed, replacing, write_sealed
+from lib.runs import replacing, write_sealed
 from lib.schema import Train
-
-BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
-# Beside weights that are kept along the way: the step, what was measured, and their checksums.
-RECORD, CANDIDATE = "validation.json", "candidate.json"
-
-
-def candidate(step: int) -> Path:
-    """Where, below a run's directory, `train.sweep` keeps the weights after a step."""
-    return Path("sweep") / f"step-{step:06d}"
-
-
-def read_weights(directory: Path, name: str, remedy: str) -> dict[str, Any]:
-    """The record of weights that were kept. Raises BadInput where they are not as they were saved.
-
-    name: RECORD or CANDIDATE.
-    """
-    kept = read_sealed(directory / name, remedy, ("step", "files"))
-    verify(directory, kept["files"], remedy)
-    return kept
+from lib.training.kept import CANDIDATE, RECORD, candidate, read_weights
 
 
 def save_model(

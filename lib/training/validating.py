@@ -15,8 +15,9 @@ import torch
 from lib.losses import PairLogps
 from lib.schema import Train
 from lib.training.causal import CausalTrainer, answer_nll
+from lib.training.kept import RECORD, read_weights
 from lib.training.pairs import PairsTrainer, correct, pair_loss
-from lib.training.saving import RECORD, read_weights, save_model
+from lib.training.saving import save_model
 from lib.training.scoring import in_training, pair_logps
 from lib.training.steps import validates
 

@@ -13,9 +13,10 @@ import torch
 from transformers import TrainerCallback
 
 from lib.progress import Progress
+from lib.results import LOG
 from lib.runs import write_jsonl
 from lib.schema import Train
-from lib.training.checkpointing import LOG, finish_checkpoint, log_rows, step_of, writing
+from lib.training.checkpointing import finish_checkpoint, log_rows, step_of, writing
 from lib.training.steps import validates
 
 # What some trainers log: terms of the loss in every row, validation where there was one.

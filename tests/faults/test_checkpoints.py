@@ -17,7 +17,7 @@ from lib.training.checkpointing import (
     log_rows,
     writing,
 )
-from lib.training.saving import BEST, CANDIDATE, RECORD, candidate
+from lib.training.kept import BEST, CANDIDATE, RECORD, candidate
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth",
          "trainer_state.json")  # fmt: skip

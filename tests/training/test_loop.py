@@ -131,7 +131,7 @@ def test_gradient_checkpointing_changes_no_loss(whole, tmp_path):
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_stopped_and_resumed_to_the_bit(whole, tmp_path, tuning):
     """Stopped after step 1, resumed: the same weights as without the stop; LoRA with dropout."""
-    words = [f"train.tuning={tuning}", "train.lora.dropout=0.3"]
+    words = [f"train.tuning={tuning}", *(["train.lora.dropout=0.3"] if tuning == "lora" else [])]
     name = "model.safetensors" if tuning == "full" else "adapter_model.safetensors"
     run(whole[0], tmp_path / "unbroken", words)
     first = run(whole[0], tmp_path / "broken", words, stop=lambda: True)

@@ -63,8 +63,8 @@ class Predictor:
     def _load(self, point: Point) -> None:
         """Put the point's weights in: all of them, or its adapters over the base that is there."""
         import torch
-        from peft import load_peft_weights, set_peft_model_state_dict
 
+        from lib.adapters import check_adapter_config, swap_adapter
         from lib.models import load_base, load_for_training, nf4_fault
 
         train, model = point.config.train, point.config.model
@@ -80,7 +80,8 @@ class Predictor:
             self.made_for = _base(train)
             if train.tuning != "qlora" or nf4_fault():  # 4-bit weights are where they belong
                 self.model.to(device)
-        set_peft_model_state_dict(self.model, load_peft_weights(str(directory), device=device))
+        check_adapter_config(directory, model, train)
+        swap_adapter(self.model, directory, model)
 
 
 def _base(train: Train) -> tuple[Any, ...]:
