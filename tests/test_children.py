@@ -23,6 +23,12 @@ time.sleep(60)
 DIES = STOPS.replace("signal.signal", "#")
 
 
+def heed() -> None:
+    """Ignore no signal, though the tests may: in the background or under nohup they do."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(tmp_path: Path):
     """Return a function that starts parent and child; it returns the parent and the child's id."""
@@ -31,6 +37,7 @@ def start(tmp_path: Path):
     def started(code: str, **options: object) -> tuple[subprocess.Popen, int]:
         ready = tmp_path / "ready"
         command = [sys.executable, "-c", PARENT, sys.executable, "-c", code, str(ready)]
+        options = {"preexec_fn": heed} | options
         parents.append(subprocess.Popen(command, cwd=REPOSITORY, **options))
         while not (ready.exists() and ready.read_text()):
             assert parents[-1].poll() is None

@@ -1,6 +1,7 @@
 """A study of two tasks, from pairs and questions to rated answers, through the stages."""
 
 import json
+import shutil
 import threading
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from lib.runs import done_mark, read_json, read_jsonl
 from lib.study import load_study
+from stages import stage1_generate_datasets, stage2_train
 from tests.conftest import REPOSITORY
 from tests.judge_server import RATED
 
@@ -15,28 +17,40 @@ STUDY = REPOSITORY / "configs" / "td_dpo.yaml"
 POINTS = "0,12,24"  # DPO, DiscoPOP, TD-DPO
 
 
-@pytest.fixture
-def words(tiny_model, tmp_path, server) -> list[str]:
+def trial(results: Path, model: Path) -> list[str]:
     return [
         "mode=trial",
-        f"results_dir={tmp_path}",
-        f"model.name={tiny_model}",
+        f"results_dir={results}",
+        f"model.name={model}",
         "train.precision=fp32",
         "infer.precision=fp32",
         "evaluate.resamples=100",
-        f"judge.url={server.url}",
-        "judge.model=gpt-x",
-        "judge.retries=0",
     ]
 
 
 @pytest.fixture
-def trained(words, run_stage, monkeypatch):
+def words(tiny_model, tmp_path, server) -> list[str]:
+    judge = [f"judge.url={server.url}", "judge.model=gpt-x", "judge.retries=0"]
+    return trial(tmp_path, tiny_model) + judge
+
+
+@pytest.fixture(scope="module")
+def results(tiny_model, tmp_path_factory) -> Path:
+    """Return a directory of results, the points trained, for tests to copy."""
+    results = tmp_path_factory.mktemp("results")
+    words = [str(STUDY), *trial(results, tiny_model)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(REPOSITORY)
+        assert stage1_generate_datasets.main(words) == 0
+        assert stage2_train.main([*words, "--index", POINTS]) == 0
+    return results
+
+
+@pytest.fixture
+def trained(words, results, tmp_path, monkeypatch):
     """Return the study, its points trained."""
     monkeypatch.chdir(REPOSITORY)
-    for stage, options in (("stage1_generate_datasets", []), ("stage2_train", ["--index", POINTS])):
-        ended = run_stage(stage, STUDY, *words, *options)
-        assert ended.code == 0, ended.err
+    shutil.copytree(results, tmp_path, dirs_exist_ok=True)
     return load_study(STUDY, words)
 
 

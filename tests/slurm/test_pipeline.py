@@ -24,7 +24,7 @@ from stages import stage1_generate_datasets
 from tests.conftest import REPOSITORY, study_text
 
 LONG = 300  # seconds to wait at most, for a machine with other things to do
-STEPS = 900  # of the long point: enough for a signal to come amid them
+STEPS = 600  # of the long point: enough for a signal to come amid them
 TASK = {"gpus": 0, "cpus": 1, "memory": "1G", "time": "00:10:00"}
 
 

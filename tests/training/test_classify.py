@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -278,15 +277,6 @@ def test_what_is_saved_predicts_as_it_was_validated(
 # -- a stop, a kill, two ranks ---------------------------------------------------------------------
 
 
-@pytest.fixture
-def one_thread():
-    """As in a process that `alone` runs in: the same sums to the bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("variant", RUNS)
 @pytest.mark.parametrize("at", [2, 6, 13], ids=["early", "cutting", "late"])
 def test_stopped_and_resumed_to_the_bit(train_classes, tmp_path, variant, at):
@@ -324,7 +314,6 @@ def test_a_calibration_that_is_gone(train_classes, tmp_path):
 
 def alone(train, directory, words, step=None):
     """Train to the end, or until `step` is logged, and then die as by kill -9."""
-    torch.set_num_threads(1)
     log = directory / "train.jsonl"
 
     def stop():
@@ -335,15 +324,14 @@ def alone(train, directory, words, step=None):
     train(directory, stop, **words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["iw_lora", "adalora"])
-def test_kill_in_the_middle(train_classes, tmp_path, variant):
+def test_kill_in_the_middle(train_classes, processes, tmp_path, variant):
     """kill -9 of a process that trains: run again, it ends with the weights of an unbroken run."""
     words = {"epochs": 10.0, "checkpoint_steps": 4, **RUNS[variant]}
 
     def run(name, step=None):
-        # Spawned: torch's threads do not come along where a process is forked. And all of them:
-        # tests before this one may have changed how this process rounds (vLLM's engine does).
-        process = get_context("spawn").Process(
+        process = processes.Process(
             target=alone, args=(train_classes, tmp_path / name, words, step)
         )
         process.start()
@@ -360,16 +348,16 @@ def test_kill_in_the_middle(train_classes, tmp_path, variant):
 def a_rank(rank, port, train, directory, words):
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
-    torch.set_num_threads(1)
     outcome = train(directory, **words)
     leave()
     sys.exit(0 if outcome.status == "done" else 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["iw_lora", "adalora"])
-def test_two_ranks_start_as_one(train_classes, tmp_path, variant):
+def test_two_ranks_start_as_one(train_classes, processes, tmp_path, variant):
     """Two CPU processes over gloo share a step's rows and an odd number of calibration batches.
 
     Dropout is drawn by each rank, so that losses are near, and the calibration and terms equal.
@@ -378,10 +366,9 @@ def test_two_ranks_start_as_one(train_classes, tmp_path, variant):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = get_context("spawn")
     two = {**words, "processes": 2, "micro_batch": 2}
     ranks = [
-        context.Process(target=a_rank, args=(r, port, train_classes, tmp_path / "two", two))
+        processes.Process(target=a_rank, args=(r, port, train_classes, tmp_path / "two", two))
         for r in range(2)
     ]
     for rank in ranks:

@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import time
-from multiprocessing import get_context
 
 import pytest
 import torch
@@ -204,30 +203,17 @@ class TestBest:
         assert record["validation_accuracy"] <= 1
 
 
-@pytest.fixture
-def one_thread():
-    """As in a process that `alone` runs in: the same sums to the bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def alone(train, directory, words):
-    torch.set_num_threads(1)
     train(directory, **words)
 
 
-@pytest.mark.usefixtures("one_thread")
-def test_kill_in_the_middle(train_pairs, tmp_path):
+@pytest.mark.slow
+def test_kill_in_the_middle(train_pairs, processes, tmp_path):
     """kill -9 of a process that trains: run again, it ends with the weights of an unbroken run."""
     words = {"eval_steps": 1, "keep": "best", "epochs": 10.0, "checkpoint_steps": 4}
     train_pairs(tmp_path / "whole", **words)
 
-    # Spawned: torch's threads do not come along where a process is forked.
-    process = get_context("spawn").Process(
-        target=alone, args=(train_pairs, tmp_path / "killed", words)
-    )
+    process = processes.Process(target=alone, args=(train_pairs, tmp_path / "killed", words))
     process.start()
     deadline = time.monotonic() + 300
     path = tmp_path / "killed" / "train.jsonl"
@@ -357,15 +343,15 @@ class TestBadInput:
 def a_rank(rank, port, train, directory, words):
     os.environ.update(
         RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), OMP_NUM_THREADS="1",
+        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
-    torch.set_num_threads(1)
     outcome = train(directory, **words)
     leave()
     sys.exit(0 if outcome.status == "done" else 3)
 
 
-def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, tmp_path):
+@pytest.mark.slow
+def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, processes, tmp_path):
     """Two CPU processes over gloo, no reference there yet; validation is shared out unevenly."""
     held = Dataset.from_list(pair_splits.splits["validation"].to_list()[:5])
     splits = {**pair_splits.splits, "validation": held}
@@ -377,9 +363,8 @@ def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = get_context("spawn")
     ranks = [
-        context.Process(target=a_rank, args=(r, port, train_pairs, tmp_path / "two", runs["two"]))
+        processes.Process(target=a_rank, args=(r, port, train_pairs, tmp_path / "two", runs["two"]))
         for r in range(2)
     ]
     for rank in ranks:
