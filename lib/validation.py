@@ -13,7 +13,6 @@ from lib import tasks
 from lib.errors import BadInput, listed, nearest
 from lib.schema import Config
 
-
 MOST_SHOWN = 300  # characters of a wrong value in an error line
 
 

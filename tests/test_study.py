@@ -104,7 +104,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
         ({"results_dir": "a\0b"}, "the character .*x00', which no text file can hold"),
         ({"results_dir": "a\nb"}, "results_dir: found 'a.nb', expected a path without the control"),
         ({"model.name": " "}, "model.name: found ' ', expected a path or a name, and it is empty"),
-        ({"train.max_steps": 2**63}, "train.max_steps: found 9223372036854775808, expected less th"),
+        ({"train.max_steps": 2**63}, "train.max_steps: found 9223372036854775808, expected less"),
         ({"skip": [5]}, 'skip.0: found 5, expected a valid string; quote it: "5"'),
         ({"model.name": "x" * 256}, "model.name: found .*expected names of at most 255 bytes"),
         ({"model.revision": 2024}, 'model.revision: found 2024, .*; quote it: model.revision: "20'),
