@@ -19,6 +19,8 @@ def expand(text: str) -> str:
     So hub ids and words such as `synthetic` pass unchanged. Raises ValueError, worded for
     "expected …", where a variable or user does not exist, or where no file could have that path.
     """
+    if not text.strip():
+        raise ValueError("a path or a name, and it is empty")
     for bare, braced in _VARIABLE.findall(text):
         if not os.environ.get(bare or braced):
             raise ValueError(

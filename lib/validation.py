@@ -13,6 +13,8 @@ from lib import tasks
 from lib.errors import BadInput, listed, nearest
 from lib.schema import Config
 
+MOST_SHOWN = 300  # characters of a wrong value in an error line
+
 
 def validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Config:
     """The typed config of nested settings; `origin`: dotted key → where its value was given.
@@ -83,7 +85,9 @@ def _first_error(
         hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
     if first["type"] == "string_type" and isinstance(first["input"], (int, float)):
         hint = _quoted(key, first["input"], where.startswith("command line"))
-    return BadInput(f"{where}{key}: found {first['input']!r}, expected {expected}{hint}{more}")
+    found = repr(first["input"])
+    found = found if len(found) <= MOST_SHOWN else f"{found[:MOST_SHOWN]}…"
+    return BadInput(f"{where}{key}: found {found}, expected {expected}{hint}{more}")
 
 
 def _quoted(key: str, found: float | bool, in_shell: bool) -> str:
@@ -93,6 +97,8 @@ def _quoted(key: str, found: float | bool, in_shell: bool) -> str:
     """
     text = str(found).lower() if isinstance(found, bool) else str(found)
     text = "…" if isinstance(found, float) else text
+    if key.rpartition(".")[2].isdecimal():  # an item of a list
+        return f'; quote it: "{text}"'
     return f"; quote it: {key}='\"{text}\"'" if in_shell else f'; quote it: {key}: "{text}"'
 
 
