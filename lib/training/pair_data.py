@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.grid import digest
 from lib.prepared import encoded_split, read_manifest
 from lib.schema import Train
 from lib.study import Point, Study
@@ -27,7 +26,7 @@ class PairSplits:
 
     study: Path  # results/<study>/
     splits: Mapping[str, Any]  # split → dataset of encoded pairs; a reference is kept of each
-    checksums: Mapping[str, str]  # of what the encoded pairs were made from, see `pair_splits`
+    checksums: Mapping[str, str]  # of the encoded pairs and the base model, see `pair_splits`
     train: str = "train"
     validation: str = "validation"
 
@@ -41,16 +40,16 @@ class PairSplits:
 def pair_splits(study: Study) -> PairSplits:
     """The pairs of a study as stage 1 left them: training, validation and test.
 
-    `checksums`: SHA-256 of the rows of each split; `settings`: of the keys of the study that the
-    data depend on, since rows do not hold all that is encoded (`data.system`).
+    `checksums`: of the tokens of each split; `model`: of the base model, of which there is one (see
+    lib.checks).
     """
     manifest = read_manifest(study)
-    kept = manifest["splits"]
+    (base,) = manifest["models"].values()
     return PairSplits(
         study.directory,
-        {name: encoded_split(study, name) for name in kept},
-        {name: split["sha256"] for name, split in kept.items()}
-        | {"settings": digest(manifest["identity"])},
+        {name: encoded_split(study, name) for name in manifest["splits"]},
+        {name: manifest["tokens"][f"encoded/{name}"] for name in manifest["splits"]}
+        | {"model": base["digest"]},
     )
 
 
@@ -82,7 +81,7 @@ def pair_references(
             stop=stop,
         )
 
-    key = reference_key(point.config.model, train, tokenizer, pairs.checksums)
+    key = reference_key(point.config.model, train, pairs.checksums)
     waiting = Waiting(who=point.name, stop=stop)
     found = None
     try:

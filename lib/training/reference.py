@@ -10,8 +10,6 @@ array can be submitted at once: a lock lets one compute and the others wait for 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 import time
@@ -33,7 +31,6 @@ from lib.schema import Model, Train
 from lib.training.scoring import Stopped, pair_logps
 
 SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
-SAMPLE = 1 << 20  # bytes of a weight file that are read at each of three places
 
 
 def reference_logps(model: Any, rows: Any, pad: int, batch: int, **more: Any) -> np.ndarray:
@@ -46,49 +43,23 @@ def reference_logps(model: Any, rows: Any, pad: int, batch: int, **more: Any) ->
         return pair_logps(model, rows, pad, batch, **more)
 
 
-def reference_key(
-    model: Model, train: Train, tokenizer: Any, checksums: Mapping[str, str]
-) -> dict[str, Any]:
+def reference_key(model: Model, train: Train, checksums: Mapping[str, str]) -> dict[str, Any]:
     """What the reference's log-probabilities depend on; neither β, τ, objective nor seed.
 
-    Asked once the model is there: a hub's commit is known by then.
+    checksums: of the base model under `model`, and of the tokens of each split, by its name; the
+    chat template and the length limit are part of these.
     """
     weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
     if train.tuning == "qlora" and nf4_fault():
         weights = train.precision
-    template = tokenizer.chat_template or ""
     return {
         "model": model.name,
         "revision": model.revision,
-        "content": _content(model),
         "weights": weights,
         "precision": train.precision,
-        "max_length": model.max_length,
         "scoring": SCORING,
-        "template": hashlib.sha256(json.dumps(template).encode()).hexdigest()[:12],
-        "data": {name: sha[:12] for name, sha in sorted(checksums.items())},
+        "content": dict(sorted(checksums.items())),
     }
-
-
-def _content(model: Model) -> str | None:
-    """The commit of a hub model; of a directory, a digest of its config and of samples of its
-    weights: reading all of a large model takes longer than scoring some pairs with it.
-    """
-    directory = Path(model.name)
-    if not directory.is_dir():
-        from huggingface_hub import try_to_load_from_cache
-
-        found = try_to_load_from_cache(model.name, "config.json", revision=model.revision)
-        return Path(found).parent.name if isinstance(found, str) else None
-    seen = hashlib.sha256((directory / "config.json").read_bytes())
-    for path in sorted(directory.glob("*.safetensors")):
-        size = path.stat().st_size
-        seen.update(f"{path.name} {size}".encode())
-        with path.open("rb") as file:
-            for start in (0, size // 2, max(0, size - SAMPLE)):
-                file.seek(start)
-                seen.update(file.read(SAMPLE))
-    return seen.hexdigest()[:12]
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Predictor:
         train = point.config.train
         self._load(point)
         tokenizer, pairs = load_tokenizer(point.config.model), pair_splits(self.study)
-        key = reference_key(point.config.model, train, tokenizer, pairs.checksums)
+        key = reference_key(point.config.model, train, pairs.checksums)
         self.reference = stored_reference(self.study.directory, key, {"test": self.rows})["test"]
         batch, pad = 2 * train.micro_batch, tokenizer.pad_token_id
         self.scores = pair_logps(self.model, self.rows, pad, batch, precision=train.precision)
