@@ -31,6 +31,7 @@ from lib.prepared import (
 from lib.runs import Busy, locked, read_jsonl
 from lib.study import load_study
 from lib.tasks.decision import data as task
+from lib.tasks.decision import schema
 from lib.testsets import predict_identity, rows_of
 
 TWO_RATIOS = {
@@ -102,7 +103,7 @@ def test_a_source_below_the_home_is_known_by_its_content(
     monkeypatch.setenv("HOME", str(tmp_path))
     changes = {"model.name": str(tiny_model), "data.source": "~/papers.jsonl"}
     study = load_study(write_study(changes))
-    assert data_identity(study, False)["~/papers.jsonl sha256"] == checksum(papers)[:12]
+    assert data_identity(study, False)[f"{papers} sha256"] == checksum(papers)[:12]
 
 
 @pytest.mark.parametrize(
@@ -399,6 +400,7 @@ def of_renderings(write_study, tiny_model, monkeypatch) -> str:
         "variants/accept/train.epochs": 0,  # untrained models may be asked in any words
         "variants/reject/data.system": "once",
         "variants/reject/train.epochs": 0,
+        "variants/reject/infer.max_new_tokens": 5,  # else it would be the same run
         "model.name": str(tiny_model),
     }
     return write_study(changes)
@@ -465,7 +467,8 @@ def test_a_prompt_may_not_be_longer_than_the_models_context(write_study, tiny_mo
     assert not (Path(load_study(write_study()).results_dir) / "longer").exists()
 
 
-def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study: str) -> None:
+def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study, monkeypatch) -> None:
+    monkeypatch.setattr(schema, "READS", ("evaluate.full_test",), raising=False)
     study = load_study(prepared_study, ["evaluate.full_test=true"])
     with pytest.raises(BadInput, match="data holds .*: evaluate.full_test was None, is True"):
         prepare(study)

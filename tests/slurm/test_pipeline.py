@@ -102,8 +102,8 @@ def ended(
     at = {"cwd": project, "env": env}
     jobs = {"held": cluster.sbatch("--hold", "--array=0", train, changed,
                                    f"--grid-hash={submitted}", **at)}  # fmt: skip
-    write("changed", {"grid": [{"variant": ["accept", "reject", "baseline"], "gamma": 2}],
-                      "variants/baseline/train.weighted_class": "reject"})  # fmt: skip
+    write("changed", {"grid": [{"variant": ["accept", "reject"], "gamma": 4},
+                               {"variant": "baseline", "gamma": 1}]})  # fmt: skip
     cluster.run("scontrol", "release", jobs["held"])
     jobs["small"] = cluster.sbatch("--array=0-2%2", train, "small.yaml", **at)
     jobs["single"] = cluster.sbatch("--array=1", train, "small.yaml", "name=unbroken", **at)
