@@ -2,7 +2,7 @@
 # The one file to fit to your site: the environment of every job. Sourced from the repository's
 # root, with and without SLURM. What is set outside wins over what is set here.
 
-# module load cuda/12.8 python/3.12
+# module load python/3.12    # no CUDA module: the packages bring CUDA 13; the driver must be >= 580
 # source ~/miniconda3/etc/profile.d/conda.sh && conda activate lossgrid
 # : "${HF_HOME:=$SCRATCH/huggingface}"; export HF_HOME    # models and data, shared by all jobs
 # : "${HF_HUB_OFFLINE:=1}"; export HF_HUB_OFFLINE         # for compute nodes without a network

@@ -45,7 +45,7 @@ def launch(
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": port,
         }
-        threads = {"OMP_NUM_THREADS": max(1, (os.cpu_count() or 1) // processes)}
+        threads = {"OMP_NUM_THREADS": max(1, len(os.sched_getaffinity(0)) // processes)}
         env = {
             **{k: str(v) for k, v in threads.items()},
             **environ,
