@@ -126,11 +126,10 @@ def load_trained(config: Config, labels: Sequence[str], directory: Path) -> Any:
 
     In eval mode. Raises BadInput where it has other labels: its numbers would be read as others.
     """
-    from lib.adapters import check_adapter_config, load_adapter
+    from lib.adapters import load_adapter
 
     check_directory(directory, "model")
     if is_adapter(directory):
-        check_adapter_config(directory, config.model, config.train)
         loaded = load_adapter(load_classifier(config.model, labels), directory, config.model)
     else:
         known = read_json(directory / "config.json").get("id2label", {})

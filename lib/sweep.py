@@ -25,7 +25,7 @@ from lib.results import as_csv
 from lib.runs import done_mark, mark_done, read_sealed, replacing, write_sealed, write_text
 from lib.serving import Served
 from lib.study import Point, Study, identity
-from lib.training.kept import CANDIDATE, candidate, read_weights
+from lib.training.kept import candidate, read_weights
 from lib.training.steps import sweep_steps
 
 KEPT, SPLIT, SCORES = "sweep", "validation", "checkpoint_scores.csv"
@@ -73,7 +73,7 @@ def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool])
             scored[step] = found
         best = max(scored, key=lambda step: (scored[step], step))
         _write_scores(study, point, scored, best)
-        read_weights(point.directory / candidate(best), CANDIDATE, REMEDY)
+        read_weights(point.directory / candidate(best), REMEDY)
         with replacing(point.directory / "model") as temporary:
             shutil.copytree(point.directory / candidate(best), temporary)
         mark_done(point.directory, KEPT, made_from, ["model", SCORES], step=best)
@@ -94,8 +94,7 @@ def _candidates(point: Point) -> dict[int, dict[str, Any]]:
             raise BadInput(f"{path}: found weights of a step that training keeps none of, expected "
                            f"those of {listed(steps)}; {REMEDY}")  # fmt: skip
     return {
-        step: read_weights(point.directory / candidate(step), CANDIDATE, REMEDY)["files"]
-        for step in steps
+        step: read_weights(point.directory / candidate(step), REMEDY)["files"] for step in steps
     }
 
 

@@ -19,7 +19,7 @@ from lib.statistics import wilson
 from lib.study import load_study
 from lib.sweep import check_sweep, choose, is_due
 from lib.tasks.decision import data as task
-from lib.training.kept import CANDIDATE
+from lib.training.kept import KEPT
 from lib.training.steps import sweep_steps
 
 ACCEPT, REJECT = r"\boxed{Accept}", r"\boxed{Reject}"
@@ -95,7 +95,7 @@ def kept_weights(study, names=("step-000001", "step-000002", "step-000003")):
         (point.directory / name / "weights").write_text(name)
         files = record(point.directory / name, ["weights"])
         content = {"step": int(name[-1]), "files": files} if name != "model" else {}
-        write_sealed(point.directory / name / CANDIDATE, content)
+        write_sealed(point.directory / name / KEPT, content)
     mark_done(point.directory, "train", train_identity(study, point), ["model"],
               status="done", step=3)  # fmt: skip
     return point
@@ -158,7 +158,7 @@ def test_no_candidate_is_left_out(study_of_sweeps, name, damage) -> None:
     elif damage == "another":
         path.rename(path.with_name("step-000099"))
     else:
-        (path / CANDIDATE).unlink()
+        (path / KEPT).unlink()
     served = FakeServed({})
     with pytest.raises(BadInput, match="sweep/step-0000"):
         choose(study, point, served, never)

@@ -22,7 +22,7 @@ from lib.grid import digest
 from lib.integrity import record, verify
 from lib.results import LOG
 from lib.runs import apply_umask, flush_to_disk, read_jsonl, read_sealed, refusal, write_sealed
-from lib.training.kept import BEST, CANDIDATE, RECORD, candidate, read_weights
+from lib.training.kept import BEST, candidate, read_weights
 
 COMPLETE = "complete"
 KEPT = 2  # checkpoints: where the newest turns out to be damaged there is one before it
@@ -150,10 +150,10 @@ def _verify_beside(directory: Path, mark: Mapping[str, Any], swept: Sequence[int
             f"checkpoint-{step}; {ANEW}"
         )
     if mark["best"]:
-        read_weights(directory / BEST, RECORD, ANEW)
+        read_weights(directory / BEST, ANEW)
     for kept in swept:
         if kept <= step:
-            read_weights(directory / candidate(kept), CANDIDATE, ANEW)
+            read_weights(directory / candidate(kept), ANEW)
 
 
 def log_rows(directory: Path, step: int) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from lib.integrity import verify
 from lib.runs import read_sealed
 
 BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
-# Beside weights that are kept along the way: the step, what was measured, and their checksums.
-RECORD, CANDIDATE = "validation.json", "candidate.json"
+MEASURED = "validation.json"  # beside the best weights: the step, and what was measured there
+KEPT = "kept.json"  # beside weights that are kept: the step, and the checksums of all other files
 
 
 def candidate(step: int) -> Path:
@@ -19,13 +19,13 @@ def candidate(step: int) -> Path:
     return Path("sweep") / f"step-{step:06d}"
 
 
-def read_weights(directory: Path, name: str, remedy: str) -> dict[str, Any]:
-    """The record of weights that were kept. Raises BadInput where they are not as they were saved.
+def read_weights(directory: Path, remedy: str) -> dict[str, Any]:
+    """The record of weights that were kept: their `step` and `files`.
 
-    name: RECORD or CANDIDATE.
+    Raises BadInput where they are not as they were saved.
     """
     if not directory.is_dir():
         raise BadInput(f"{directory}: missing, though these weights were kept; {remedy}")
-    kept = read_sealed(directory / name, remedy, ("step", "files"))
+    kept = read_sealed(directory / KEPT, remedy, ("step", "files"))
     verify(directory, kept["files"], remedy)
     return kept

@@ -12,9 +12,9 @@ from transformers import TrainerCallback
 
 from lib.integrity import record
 from lib.models import DTYPES
-from lib.runs import replacing, write_sealed
+from lib.runs import replacing, write_json, write_sealed
 from lib.schema import Train
-from lib.training.kept import CANDIDATE, RECORD, candidate, read_weights
+from lib.training.kept import KEPT, MEASURED, candidate, read_weights
 
 
 def save_model(
@@ -22,13 +22,13 @@ def save_model(
     tokenizer: Any,
     target: Path,
     train: Train,
-    name: str | None = None,
-    content: Mapping[str, Any] | None = None,
+    step: int | None = None,
+    measured: Mapping[str, Any] | None = None,
 ) -> None:
     """Write weights (safetensors) and tokenizer; whole weights in the study's precision.
 
-    name, content: of a record beside them that vouches for all files, see `read_weights`. The model
-    goes on as it was.
+    step: where they are kept along the way: a record beside them vouches for all files, see
+    `read_weights`. measured: there, for `validation.json`. The model goes on as it was.
     """
     state = trainer.accelerator.get_state_dict(trainer.model)  # gathers shards, on every rank
     if trainer.is_world_process_zero():
@@ -42,9 +42,11 @@ def save_model(
                 model.config.dtype = dtype
                 model.config.save_pretrained(temporary)
             tokenizer.save_pretrained(temporary)
-            if name:
+            if measured:
+                write_json(temporary / MEASURED, {"step": step, **measured})
+            if step is not None:
                 files = record(temporary, [path.name for path in temporary.iterdir()])
-                write_sealed(temporary / name, {**(content or {}), "files": files})
+                write_sealed(temporary / KEPT, {"step": step, "files": files})
     trainer.accelerator.wait_for_everyone()
 
 
@@ -79,14 +81,13 @@ class KeepSweep(TrainerCallback):
         if state.global_step in self.steps:
             step = state.global_step
             save_model(self.trainer, self.trainer.processing_class,
-                       self.directory / candidate(step), self.train, CANDIDATE, {"step": step}
-                       )  # fmt: skip
+                       self.directory / candidate(step), self.train, step)  # fmt: skip
 
 
 def keep_as_model(trainer: Any, best: Path, target: Path) -> None:
     """Make a copy of the best weights the model of the run: a kill before its end needs both."""
     if trainer.is_world_process_zero():
-        read_weights(best, RECORD, "train the point anew with --force")
+        read_weights(best, "train the point anew with --force")
         with replacing(target) as temporary:
             shutil.copytree(best, temporary)
     trainer.accelerator.wait_for_everyone()

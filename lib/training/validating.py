@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from lib.losses import PairLogps
+from lib.runs import read_json
 from lib.schema import Train
 from lib.training.causal import CausalTrainer, answer_nll
-from lib.training.kept import RECORD, read_weights
+from lib.training.kept import MEASURED, read_weights
 from lib.training.pairs import PairsTrainer, correct, pair_loss
 from lib.training.saving import save_model
 from lib.training.scoring import in_training, pair_logps
@@ -46,7 +47,8 @@ class Validation:
         """
         self.trainer, self.saving = trainer, saving
         if resumed and self.best.exists():
-            self.record = read_weights(self.best, RECORD, "train the point anew with --force")
+            read_weights(self.best, "train the point anew with --force")
+            self.record = read_json(self.best / MEASURED)
         elif trainer.is_world_process_zero():
             shutil.rmtree(self.best, ignore_errors=True)
 
@@ -67,7 +69,7 @@ class Validation:
             self.record = {"step": step, **measured}
             with self.saving():
                 save_model(self.trainer, self.trainer.processing_class, self.best, self.train,
-                           RECORD, self.record)  # fmt: skip
+                           step, measured)  # fmt: skip
 
 
 def _score(measured: dict[str, float]) -> float:

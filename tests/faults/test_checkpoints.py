@@ -17,7 +17,7 @@ from lib.training.checkpointing import (
     log_rows,
     writing,
 )
-from lib.training.kept import BEST, CANDIDATE, RECORD, candidate
+from lib.training.kept import BEST, KEPT, candidate
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth",
          "trainer_state.json")  # fmt: skip
@@ -29,14 +29,14 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
 
 
-def kept(directory, name, step):
+def kept(directory, step):
     """Weights that a run keeps along its way, with the record that vouches for them."""
     from lib.integrity import record
 
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "model.safetensors").write_bytes(b"weights of %d" % step)
     files = record(directory, ["model.safetensors"])
-    write_sealed(directory / name, {"step": step, "files": files})
+    write_sealed(directory / KEPT, {"step": step, "files": files})
 
 
 def saved(directory, step):
@@ -127,18 +127,18 @@ def test_a_log_that_is_none_is_one_line(run, text):
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "unsealed"])
-@pytest.mark.parametrize("place, name", [(BEST, RECORD), (candidate(15), CANDIDATE)], ids=str)
-def test_kept_weights_that_changed_are_made_again(tmp_path, place, name, damage):
+@pytest.mark.parametrize("place", [BEST, candidate(15)], ids=str)
+def test_kept_weights_that_changed_are_made_again(tmp_path, place, damage):
     """Those of step 15 by the checkpoint of step 10, from which step 15 comes by once more."""
-    swept = [15] if name == CANDIDATE else []
+    swept = [15] if place == candidate(15) else []
     saved(tmp_path, 10)
-    kept(tmp_path / place, name, 15)
+    kept(tmp_path / place, 15)
     saved(tmp_path, 20)
     assert resumed(tmp_path, swept) == (20, [])
     if damage == "missing":
         shutil.rmtree(tmp_path / place)
     else:
-        path = tmp_path / place / ("model.safetensors" if damage == "changed" else name)
+        path = tmp_path / place / ("model.safetensors" if damage == "changed" else KEPT)
         path.write_bytes(b"{}")
     step, said = resumed(tmp_path, swept)
     assert step == 10

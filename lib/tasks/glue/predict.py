@@ -23,6 +23,8 @@ class Predictor:
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
         """See `lib.prediction.Predictor`. The model's memory is free behind the block."""
+        from lib.adapters import check_adapter_config
+        from lib.checkpoints import is_adapter
         from lib.classifiers import load_trained
         from lib.generation import free
         from lib.models import load_tokenizer
@@ -33,6 +35,9 @@ class Predictor:
         self.labels = part.labels(point.config.data)
         self.encoded = own_encoded(self.study, point, "test")
         self.pad = load_tokenizer(point.config.model).pad_token_id
+        directory = point.directory / "model"
+        if is_adapter(directory):
+            check_adapter_config(directory, point.config.model, point.config.train)
         self.model = load_trained(point.config, self.labels, point.directory / "model")
         try:
             yield
