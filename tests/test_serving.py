@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lib import generation
+from lib.runs import write_json
 from lib.serving import Served, caches, room
 from lib.study import load_study
 from lib.tasks.decision import data as task
@@ -141,3 +142,18 @@ def test_the_engine_is_closed_before_a_judge_begins(
     again = run_stage("stage3_infer", prepared_study, *words, "--index", "0")
     assert again.code == 0
     assert seen == ["start", "close", "score", "score"]
+
+
+def test_an_engine_is_not_given_a_head_that_it_cannot_hold(write_study, said) -> None:
+    """vLLM scores a swapped-in model by the old head where only one of the two has tied ones."""
+    study = load_study(write_study())
+    tied = [True, False, False]
+    for point, ties in zip(study.points(), tied, strict=True):
+        (point.directory / "model").mkdir(parents=True)
+        write_json(point.directory / "model" / "config.json", {"tie_word_embeddings": ties})
+    served = Served(study)
+    for point in study.points():
+        with served.engine(point):
+            pass
+    told = [one[0] for one in said if one[0] != "merge"]
+    assert told == ["start", "close", "start", "load"]

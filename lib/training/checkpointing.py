@@ -49,7 +49,7 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def finish_checkpoint(directory: Path, step: int) -> None:
+def finish_checkpoint(directory: Path, step: int, ranks: int = 1) -> None:
     """Vouch for the checkpoint of a step below a run's `directory`, and remove those before it.
 
     To be called once all ranks have written their files. Raises BadInput where the disk refuses.
@@ -64,6 +64,7 @@ def finish_checkpoint(directory: Path, step: int) -> None:
         names = sorted(path.name for path in checkpoint.iterdir())
         content = {
             "step": step,
+            "ranks": ranks,
             "files": record(checkpoint, names),
             "log": _log_digest(directory, step),
             "best": (directory / BEST).exists(),
@@ -86,14 +87,18 @@ def rotate(checkpoints: Path) -> None:
 
 
 def last_checkpoint(
-    directory: Path, say: Callable[[str], None] = print, swept: Sequence[int] = ()
+    directory: Path,
+    say: Callable[[str], None] = print,
+    swept: Sequence[int] = (),
+    ranks: int = 1,
 ) -> Path | None:
     """The newest checkpoint that is as it was written, with all that a resumed run reads beside it.
 
     Those that are not are passed over with a line, and removed once one is found, or none is whole:
     then the run starts again from step 0, which is said too. Raises BadInput where a checkpoint is
     whole but nothing goes with it, such as a changed train.jsonl: no training brings that back.
-    swept: steps after which the run keeps weights, see `lib.sweep`.
+    swept: steps after which the run keeps weights, see `lib.sweep`. ranks: that resume; others than
+    wrote it have no random state there, which is said.
     """
     complete = sorted(directory.glob(f"checkpoints/checkpoint-*/{COMPLETE}"), key=_step_of_mark)
     passed: list[Path] = []
@@ -113,6 +118,9 @@ def last_checkpoint(
             passed.append(checkpoint)
             continue
         whole = checkpoint
+        if mark["ranks"] != ranks:
+            say(f"{checkpoint}: written by {mark['ranks']} ranks, resumed by {ranks}: dropout "
+                f"draws other numbers than it would have drawn")  # fmt: skip
         if not mark["best"]:  # what validation has kept since is made again
             shutil.rmtree(directory / BEST, ignore_errors=True)
         break
@@ -135,7 +143,7 @@ def _step_of_mark(mark: Path) -> int:
 
 def _read_mark(checkpoint: Path) -> dict[str, Any]:
     """What a checkpoint vouches for. Raises BadInput where it is not as it was written."""
-    mark = read_sealed(checkpoint / COMPLETE, DAMAGED, ("step", "files", "log", "best"))
+    mark = read_sealed(checkpoint / COMPLETE, DAMAGED, ("step", "ranks", "files", "log", "best"))
     if mark["step"] != step_of(checkpoint):
         raise BadInput(f"{checkpoint}: written after step {mark['step']}; {DAMAGED}")
     verify(checkpoint, mark["files"], DAMAGED)

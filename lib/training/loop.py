@@ -78,7 +78,8 @@ def train_point(
     arguments = training_arguments(train, directory, steps)
     _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
     swept = sweep_steps(train, steps)
-    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept))
+    world = arguments.world_size
+    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world))
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     if classes:

@@ -141,7 +141,7 @@ class Watch(TrainerCallback):
         if args.world_size > 1:
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            finish_checkpoint(self.directory, state.global_step)
+            finish_checkpoint(self.directory, state.global_step, args.world_size)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the progress."""

@@ -157,6 +157,12 @@ def test_order_is_that_of_steps_whatever_the_clock_said(run):
     assert not (run / "checkpoints" / "checkpoint-20").exists()
 
 
+def test_other_ranks_than_wrote_it_are_said(run):
+    said = []
+    assert last_checkpoint(run, said.append, ranks=4).name == "checkpoint-20"
+    assert "written by 1 ranks, resumed by 4" in said[0]
+
+
 def test_a_renamed_checkpoint_is_that_of_its_step(run):
     (run / "checkpoints" / "checkpoint-20").rename(run / "checkpoints" / "checkpoint-90")
     assert resumed(run)[0] == 10
