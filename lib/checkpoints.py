@@ -13,7 +13,6 @@ from lib.progress import progress
 from lib.runs import read_json, verify_done
 from lib.safetensors_cache import (
     BESIDE,
-    conversion,
     converted_files,
     pickles,
     snapshot,
@@ -76,7 +75,7 @@ def check_base(directory: Path, model: Model, where: str) -> None:
     """Raise BadInput, beginning with `where`, for an adapter of another base than `model.name`."""
     settings = read_json(directory / ADAPTER[0])
     base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
-    if not isinstance(base, str) or _place(base) not in (_place(model.name), _converted(model)):
+    if not isinstance(base, str) or _place(base) != _place(model.name):
         raise BadInput(
             f"{where}: adapter of another base model: found {base!r}, expected {model.name!r}"
         )
@@ -85,12 +84,6 @@ def check_base(directory: Path, model: Model, where: str) -> None:
 def _place(name: str) -> str:
     path = Path(name).expanduser()
     return str(path.resolve()) if path.is_dir() else name
-
-
-def _converted(model: Model) -> str | None:
-    """Where the base's converted weights are: an adapter may name these as its base."""
-    place = conversion(model)
-    return None if place is None else _place(str(place))
 
 
 def adapter_checksum(model: Model, copied: Path) -> str:

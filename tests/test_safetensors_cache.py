@@ -6,16 +6,19 @@ import pickle
 import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib.checkpoints import check_adapter, check_directory, record_base, verify_base
+from lib.checkpoints import check_base, check_directory, record_base, verify_base
+from lib.classifiers import classifier_for_training
 from lib.errors import BadInput
+from lib.local_judge import find_judge
 from lib.models import load_base
 from lib.prepared import prepare, read_manifest
 from lib.safetensors_cache import CACHE, RECORD, convert, read_pickle, weights_of
-from lib.schema import Model
+from lib.schema import Judge, Lora, Model, Train
 from lib.study import load_study
 
 
@@ -114,7 +117,6 @@ def test_a_snapshot_of_the_hub_is_converted_offline(pickled, tiny_model, monkeyp
 def test_pickles_are_fetched_where_the_hub_has_nothing_else(
     pickled, monkeypatch, has_safetensors
 ) -> None:
-    import huggingface_hub
 
     cache = pickled.parent / "hub"
     place = cache / "models--someone--base" / "snapshots" / ("a" * 40)
@@ -137,7 +139,6 @@ def test_pickles_are_fetched_where_the_hub_has_nothing_else(
 
 
 def test_a_hub_that_does_not_answer_is_no_error(pickled, monkeypatch) -> None:
-    import huggingface_hub
 
     def unreachable(*_args, **_kwargs):
         raise ConnectionError("no network")
@@ -199,13 +200,60 @@ def test_stage_1_converts_and_restores_a_lost_conversion(
     assert capsys.readouterr().err.count("converting") == 1
 
 
-def test_an_adapter_may_name_the_converted_base(pickled: Path, tmp_path: Path) -> None:
-    model = Model(name=str(pickled), adapter=str(tmp_path / "adapter"))
-    Path(model.adapter).mkdir()
-    settings = {"base_model_name_or_path": str(convert(model, lambda line: None))}
-    (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(settings))
-    (tmp_path / "adapter" / "adapter_model.safetensors").touch()
-    assert check_adapter(model) == tmp_path / "adapter"
+def test_stages_2_and_3_use_what_stage_1_converted(pickled: Path, write_study, run_stage) -> None:
+    """Full and with adapters, which are merged to be served and name the study's model as base."""
+    variants = {"baseline": {}, "lora": {"train.tuning": "lora", "train.lora.r": 2}}
+    changes = {"model.name": str(pickled), "axes": {"seed": "train.seed"}, "variants": variants,
+               "grid": [{"variant": list(variants), "seed": 1}], "trial": {}}  # fmt: skip
+    path = write_study(changes)
+    study = load_study(path)
+    for stage, index in (("1_generate_datasets", []), ("2_train", ["--index", "0-1"])):
+        ended = run_stage(f"stage{stage}", path, *index)
+        assert ended.code == 0, ended.err
+    ended = run_stage("stage3_infer", path, "--index", "0-1")
+    assert ended.code == 0, ended.err
+    full, lora = study.points()
+    assert (full.directory / "model" / "model.safetensors").exists()
+    adapter = json.loads((lora.directory / "model" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == str(pickled)
+    check_base(lora.directory / "model", lora.config.model, "")
+    assert (lora.directory / "predictions.jsonl").exists()
+
+
+def test_a_point_without_the_conversion_says_what_to_do(
+    pickled: Path, write_study, run_stage
+) -> None:
+    path = write_study({"model.name": str(pickled)})
+    prepare(load_study(path))
+    shutil.rmtree(CACHE)
+    ended = run_stage("stage2_train", path, "--index", "0")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].endswith(
+        "does not hold them as safetensors; run stage 1 again"
+    )
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_an_encoder_of_pickles_gets_its_head(tiny_encoders, tmp_path: Path, tuning: str) -> None:
+    source = tmp_path / "encoder"
+    shutil.copytree(tiny_encoders["deberta"], source)
+    weights = load_file(source / "model.safetensors")
+    torch.save(weights, source / "pytorch_model.bin")
+    (source / "model.safetensors").unlink()
+    model = Model(name=str(source))
+    convert(model, lambda line: None)
+    train = Train(objective="classification", tuning=tuning, gradient_checkpointing=False,
+                  lora=Lora(r=2, target_modules=["query_proj"]))  # fmt: skip
+    loaded = classifier_for_training(model, train, ["no", "yes"], 10)
+    found = {n.removeprefix("base_model.model."): w for n, w in loaded.state_dict().items()}
+    name = next(n for n in weights if n.endswith("word_embeddings.weight"))
+    assert torch.equal(found[f"deberta.{name}"], weights[name])
+
+
+def test_a_judge_of_pickles_is_one_line(pickled: Path, monkeypatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(pickled))
+    with pytest.raises(BadInput, match=r"^judge.model: nobody/judge has no weights as \*.safetens"):
+        find_judge(Judge(kind="reward", model="nobody/judge"))
 
 
 def test_pickles_are_weights_of_a_studys_model_alone(pickled: Path) -> None:
