@@ -92,8 +92,8 @@ def free() -> None:
     """Give memory back that no object holds any more, where torch has any of a GPU's."""
     gc.collect()
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if torch is not None:
+        torch.cuda.empty_cache()  # does not start CUDA
 
 
 def sampling(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lib.children import blocked
+from lib.devices import CHECK_BY_NVML
 from lib.encoding import end_tokens
 from lib.generation import Ids, free, regroup, sampling
 from lib.progress import Progress, progress
@@ -34,37 +37,35 @@ class VllmEngine:
         room: int | None = None,
         caching: bool = False,
     ) -> None:
-        import torch
-
+        self.cuda = cuda = prepare_start()
         from lib.models import context_length
 
         room = room or model.max_length + settings.max_new_tokens
         # vLLM refuses more than the model's own; an answer that would go beyond ends there.
         room = min(room, context_length(model, str(directory)) or room)
         self.caching = caching
-        self.cuda = cuda = torch.cuda.is_available()
-        if not cuda:
-            # An engine in a process of its own keeps one core for itself and starts 25 s later.
-            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         from vllm import LLM
 
         self.served = directory
-        self.llm = LLM(
-            model=str(directory),
-            revision=model.revision if str(directory) == model.name else None,
-            dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
-            max_model_len=room,
-            max_num_batched_tokens=max(2048, room),
-            trust_remote_code=model.trust_remote_code,
-            enable_prefix_caching=caching,
-            # Compiling pays off over hours on a GPU and never on a CPU.
-            enforce_eager=not cuda,
-            seed=0,
-            disable_log_stats=True,
-            **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
-            **({} if cuda else CPU_WHOLE),
-            **(CPU_SHARING if caching and not cuda else {}),
-        )
+        # SLURM sends its warning (--signal) to every process of a step: this one finishes the rows
+        # at hand and stops, for which it needs the engine.
+        with blocked(signal.SIGUSR2):
+            self.llm = LLM(
+                model=str(directory),
+                revision=model.revision if str(directory) == model.name else None,
+                dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
+                max_model_len=room,
+                max_num_batched_tokens=max(2048, room),
+                trust_remote_code=model.trust_remote_code,
+                enable_prefix_caching=caching,
+                # Compiling pays off over hours on a GPU and never on a CPU.
+                enforce_eager=not cuda,
+                seed=0,
+                disable_log_stats=True,
+                **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
+                **({} if cuda else CPU_WHOLE),
+                **(CPU_SHARING if caching and not cuda else {}),
+            )
         self.ends = sorted(end_tokens(self.llm.get_tokenizer()))
 
     def load(self, directory: Path) -> None:
@@ -131,6 +132,23 @@ class VllmEngine:
             scored = output.prompt_logprobs[len(prompt) :]
             sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
         return regroup(sums, answers)
+
+
+def prepare_start() -> bool:
+    """Set how vLLM starts its process, before it is imported; returns whether there is a GPU.
+
+    A process that was forked after CUDA had been started, or only asked for, cannot use it, and
+    forking is vLLM's default: it sees for itself that CUDA was started, not that it was asked for.
+    """
+    import torch
+
+    os.environ[CHECK_BY_NVML] = "1"  # as vLLM does once it is imported
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    cuda = torch.cuda.is_available()
+    if not cuda:
+        # An engine in a process of its own keeps one core for itself and starts 25 s later.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    return cuda
 
 
 def _bars(shown: Progress) -> Any:
