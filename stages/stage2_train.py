@@ -17,6 +17,7 @@ from typing import Any
 
 from lib.checkpoints import check_adapter, check_directory, verify_model
 from lib.errors import BadInput
+from lib.generation import free
 from lib.grid import digest
 from lib.prepared import (
     encoded_held_out,
@@ -83,6 +84,7 @@ def train(study: Study, point: Point, force: bool) -> int:
     steps = 0 if model.adapter else step_count(settings, split_size(study, point))
     if steps:
         check_sweep(study, point)
+    free()  # the model of the point before, which may have failed, and whose ranks need its GPU
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
     ranks = steps > 0 and settings.processes > 1 and rank is None
