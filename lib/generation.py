@@ -21,6 +21,10 @@ Ids = Sequence[int]
 Item = TypeVar("Item")
 
 
+class EngineDied(RuntimeError):
+    """The process of an engine has ended, such as after a TERM to all processes of a job."""
+
+
 class Engine(Protocol):
     """What stage 3 asks of an engine. Prompts and answers are token ids."""
 

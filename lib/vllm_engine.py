@@ -5,14 +5,15 @@ from __future__ import annotations
 import io
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lib.children import blocked
 from lib.devices import CHECK_BY_NVML
 from lib.encoding import end_tokens
-from lib.generation import Ids, free, regroup, sampling
+from lib.generation import EngineDied, Ids, free, regroup, sampling
 from lib.progress import Progress, progress
 from lib.schema import Infer, Model
 
@@ -113,7 +114,10 @@ class VllmEngine:
             )
             for temperature, seed, count in sampling(prompts, settings, temperatures, seeds, counts)
         ]
-        with progress(len(prompts), "generate", "prompt", passing=True) as shown:
+        with (
+            alive(),
+            progress(len(prompts), "generate", "prompt", passing=True) as shown,
+        ):
             outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=_bars(shown))
         return [[one.text for one in output.outputs] for output in outputs]
 
@@ -127,11 +131,23 @@ class VllmEngine:
         pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
         whole = _prompts([[*prompt, *answer] for prompt, answer in pairs])
         sums = []
-        outputs = self.llm.generate(whole, params, use_tqdm=False)
+        with alive():
+            outputs = self.llm.generate(whole, params, use_tqdm=False)
         for (prompt, answer), output in zip(pairs, outputs, strict=True):
             scored = output.prompt_logprobs[len(prompt) :]
             sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
         return regroup(sums, answers)
+
+
+@contextmanager
+def alive() -> Iterator[None]:
+    """Raise EngineDied where the engine's process ends within the block."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        yield
+    except EngineDeadError as error:
+        raise EngineDied("the engine's process has ended, see above") from error
 
 
 def prepare_start() -> bool:

@@ -18,6 +18,7 @@ from lib import tasks
 from lib.checkpoints import check_directory, verify_model
 from lib.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
 from lib.errors import BadInput, listed
+from lib.generation import EngineDied
 from lib.prediction import files_of, predict, predictor, read_answers
 from lib.prepared import train_identity, verify_models
 from lib.runs import archive, is_archived, is_done, locked
@@ -60,7 +61,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     from lib.training.stopping import stop_on_signal
 
     with one_device(study) if trained else nullcontext(), stop_on_signal() as request:
-        if not infer(study, trained, args.force, lambda: bool(request)):
+        try:
+            finished = infer(study, trained, args.force, lambda: bool(request))
+        except EngineDied:  # it gets SLURM's TERM too, before the rows at hand are finished
+            if not request:
+                raise
+            finished = False
+        if not finished:
             say(f"stopped by {request.signal}, what is finished is kept")
             return STOPPED
     if untrained:

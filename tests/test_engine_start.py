@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lib.children import blocked
-from lib.generation import free, start_engine
+from lib.generation import EngineDied, free, start_engine
 from lib.schema import Infer, Model
-from lib.vllm_engine import VllmEngine
+from lib.vllm_engine import VllmEngine, alive
 
 SET = ("PYTORCH_NVML_BASED_CUDA_CHECK", "VLLM_WORKER_MULTIPROC_METHOD",
        "VLLM_ENABLE_V1_MULTIPROCESSING")  # fmt: skip
@@ -81,6 +81,35 @@ def test_the_engines_process_never_gets_the_warning(tiny_model, tokenizer, monke
         signal.signal(signal.SIGUSR2, before)
     assert is_blocked(masks[0], signal.SIGUSR2)
     assert not is_blocked(masks[0], signal.SIGTERM)  # by which vLLM ends its process
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_an_engine_that_ended_with_the_job_is_a_stop(
+    prepared_study, run_stage, monkeypatch, fake, asked
+) -> None:
+    """scancel and preemption send TERM to all processes of a job, and vLLM's ends at once."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    from lib.study import load_study
+    from stages import stage3_infer
+
+    study = load_study(prepared_study)
+    fake.trained(study, study.point(0))
+
+    def dies(*_given):
+        if asked:
+            signal.raise_signal(signal.SIGTERM)
+        with alive():
+            raise EngineDeadError
+
+    monkeypatch.setattr(stage3_infer, "infer", dies)
+    if asked:
+        ended = run_stage("stage3_infer", prepared_study, "--index", "0")
+        assert ended.code == 75
+        assert ended.out == "stopped by SIGTERM, what is finished is kept\n"
+    else:
+        with pytest.raises(EngineDied):
+            run_stage("stage3_infer", prepared_study, "--index", "0")
 
 
 def test_a_mask_is_as_it_was_after_an_error() -> None:
