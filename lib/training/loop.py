@@ -27,9 +27,15 @@ from lib.training.class_run import ClassRun, check_run
 from lib.training.kept import BEST
 from lib.training.pair_data import PairSplits, pair_references, training_rows
 from lib.training.saving import KeepSweep, keep_as_model, save_model
-from lib.training.scoring import Stopped
+from lib.training.scoring import Stopped, lengths_of
 from lib.training.served import ServedCheck
-from lib.training.steps import check_validation, row_order, step_count, sweep_steps
+from lib.training.steps import (
+    check_validation,
+    grouped_by_length,
+    row_order,
+    step_count,
+    sweep_steps,
+)
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
 
@@ -104,7 +110,7 @@ def train_point(
     elif classes:
         ordered, measure = ordered_rows(rows, order, train), class_measure(classes, train)
     else:
-        ordered = rows.select(order)
+        ordered = rows.select(grouped_by_length(order, lengths_of(rows), train.batch_size))
         if held_out is not None:
             measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None

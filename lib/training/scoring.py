@@ -11,12 +11,17 @@ import torch
 
 from lib.progress import Progress
 from lib.schema import Train
-from lib.training.pairs import collate, pair_lengths
+from lib.training.pairs import collate, pair_lengths, pair_scores
 from lib.training.responses import Responses
 
 
 class Stopped(Exception):
     """A stop was asked for in the middle."""
+
+
+def lengths_of(rows: Any) -> np.ndarray:
+    """Tokens of each row, (n,); rows: a dataset of encoded rows."""
+    return np.array([len(ids) for ids in rows["input_ids"]])
 
 
 def length_batches(lengths: Sequence[int], size: int) -> list[np.ndarray]:
@@ -73,7 +78,8 @@ def pair_logps(
                 # A sharded model runs on all ranks or on none: one without a share repeats a batch.
                 places = batches[min(first + rank, len(batches) - 1)]
                 some = collate([rows[int(i)] for i in places], pad)
-                logps = score(model, {key: value.to(device) for key, value in some.items()})
+                some = {key: value.to(device) for key, value in some.items()}
+                logps = pair_scores(score, model, some)
                 if first + rank < len(batches):
                     found[places] = logps.double().cpu().numpy()
                 if shown:

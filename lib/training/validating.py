@@ -114,7 +114,7 @@ def answer_measure(rows: Any, train: Train) -> Callable[[CausalTrainer], dict]:
 
 
 def _measure_answers(rows: Any, train: Train, trainer: CausalTrainer) -> dict[str, float]:
-    total = answer_nll(rows=rows, **in_training(trainer, train))
+    total = answer_nll(rows=rows, score=trainer.score, **in_training(trainer, train))
     accelerator = trainer.accelerator
     total = accelerator.reduce(total.to(accelerator.device), "sum")
     return {"validation_loss": (total[0] / total[1]).item()}

@@ -9,7 +9,14 @@ from datasets import Dataset
 from lib.losses import PairLogps
 from lib.schema import Train
 from lib.training import responses
-from lib.training.pairs import PairsTrainer, collate, correct, pair_lengths, pair_loss
+from lib.training.pairs import (
+    PairsTrainer,
+    collate,
+    correct,
+    pair_lengths,
+    pair_loss,
+    pair_scores,
+)
 from lib.training.responses import Responses
 from lib.training.scoring import autocast
 from lib.training.steps import grouped_by_length, validates
@@ -78,7 +85,7 @@ def brute_force(model, row, side):
 
 def test_scores_by_brute_force(model, pair_rows):
     rows = pair_rows(5)
-    found = Responses(model)(model, collate(rows, pad=0)).detach()
+    found = pair_scores(Responses(model), model, collate(rows, pad=0)).detach()
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
     torch.testing.assert_close(found, torch.tensor(expected))
 
@@ -96,10 +103,10 @@ def test_a_row_is_scored_alike_in_every_batch(model, pair_rows, precision):
     rows, score = pair_rows(7), Responses(model)
     wide = {**rows[0], "prompt_ids": [5] * 100}
     with torch.no_grad(), autocast(torch.device("cpu"), precision):
-        whole = score(model, collate([*rows, wide], pad=0))
+        whole = pair_scores(score, model, collate([*rows, wide], pad=0))
         for size in (1, 2, 3):
             parts = [rows[i : i + size] for i in range(0, 7, size)]
-            found = torch.cat([score(model, collate(part, pad=0)) for part in parts])
+            found = torch.cat([pair_scores(score, model, collate(part, pad=0)) for part in parts])
             assert torch.equal(found, whole[:7])
 
 
@@ -121,7 +128,7 @@ def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, cha
     if change:
         change(model)
     score = Responses(model)
-    logps = score(model, collate(rows, pad=0))
+    logps = pair_scores(score, model, collate(rows, pad=0))
     (logps * torch.arange(1.0, logps.numel() + 1).view(logps.shape)).sum().backward()
     grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return score, logps.detach(), grads
@@ -161,7 +168,7 @@ def test_a_model_that_caps_its_logits(pair_rows):
     rows = pair_rows(3)
     score = Responses(model)
     state = torch.get_rng_state()
-    found = score(model, collate(rows, pad=0)).detach()
+    found = pair_scores(score, model, collate(rows, pad=0)).detach()
     assert torch.equal(torch.get_rng_state(), state)
     assert score.in_pieces is False
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
@@ -224,7 +231,7 @@ def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
     policy.zero_grad()
 
     with torch.no_grad():
-        reference = Responses(base)(base, collate(rows, pad=0)).tolist()
+        reference = pair_scores(Responses(base), base, collate(rows, pad=0)).tolist()
     rows = [{**row, "reference": logps} for row, logps in zip(rows, reference, strict=True)]
     from transformers import TrainingArguments
 
