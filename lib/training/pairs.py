@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,14 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 0.05}
 def collate(rows: Sequence[Row], pad: int, multiple: int = 32) -> dict[str, Tensor]:
     """Encoded pairs (see `lib.encoding.encode_pair`) → a batch of 2B sequences, chosen ones first.
 
-    As `right_padded` makes them, with `lengths`: (B, 2), and, where rows carry one, `reference`:
-    (B, 2).
+    As `right_padded` makes them, with `lengths`: (B, 2), and, where rows carry it, the number
+    `row` of each pair: (B,).
     """
     answers = [row[side] for side in ("chosen_ids", "rejected_ids") for row in rows]
     batch = right_padded([row["prompt_ids"] for row in [*rows, *rows]], answers, pad, multiple)
     batch["lengths"] = batch["responses"].sum(1).view(2, -1).T
-    if "reference" in rows[0]:
-        batch["reference"] = torch.tensor([row["reference"] for row in rows], dtype=torch.float32)
+    if "row" in rows[0]:
+        batch["row"] = torch.tensor([row["row"] for row in rows])
     return batch
 
 
@@ -68,8 +68,17 @@ class PairsTrainer(StepTrainer):
         super().__init__(*args, **kwargs)
         self.settings = settings
         self.score = Responses(self.model)
+        self.references: Mapping[str, np.ndarray] = {}  # of each split, (n, 2)
+        self.reference = torch.empty(0, 2, device=self.args.device)  # of the training pairs
         self.reference_gap: float | None = None  # see `_check_reference`
         self.sums = torch.zeros(len(LOGGED) + 1, device=self.args.device)  # since the last log
+
+    def set_references(self, references: Mapping[str, np.ndarray], split: str) -> None:
+        """The reference's log-probabilities, split → (n, 2); `split`: what is trained on."""
+        self.references = references
+        self.reference = torch.tensor(
+            references[split], dtype=torch.float32, device=self.args.device
+        )
 
     def counted(self, batch: dict[str, Tensor]) -> int:
         """Pairs."""
@@ -87,7 +96,7 @@ class PairsTrainer(StepTrainer):
         Times the world size, because data-parallel training averages gradients over the ranks.
         """
         policy = pair_scores(self.score, model, inputs)
-        pairs = PairLogps(policy, inputs["reference"], inputs["lengths"])
+        pairs = PairLogps(policy, self.reference[inputs["row"]], inputs["lengths"])
         if self.is_in_train and self.state.global_step == 0 and self.reference_gap is None:
             self._check_reference(pairs)
         losses = pair_loss(self.settings, pairs)

@@ -11,12 +11,9 @@ import torch
 
 from lib.progress import Progress
 from lib.schema import Train
+from lib.training.collectives import Stopped
 from lib.training.pairs import collate, pair_lengths, pair_scores
 from lib.training.responses import Responses
-
-
-class Stopped(Exception):
-    """A stop was asked for in the middle."""
 
 
 def lengths_of(rows: Any) -> np.ndarray:
@@ -111,3 +108,9 @@ def evaluating(model: Any) -> Iterator[None]:
 def autocast(device: torch.device, precision: str) -> Any:
     """The precision that training computes in."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def cast_weights(model: Any) -> None:
+    """Cast every weight to bf16, as FSDP2 does for a forward pass (see `in_bf16`); no buffer."""
+    for weight in model.parameters():
+        weight.data = weight.data.to(torch.bfloat16)

@@ -22,8 +22,8 @@ from lib.training.scoring import autocast
 from lib.training.steps import grouped_by_length, validates
 
 ROWS = [
-    {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "reference": [-1.0, -2.0]},
-    {"prompt_ids": [5], "chosen_ids": [6], "rejected_ids": [7, 8, 9], "reference": [-3.0, -4.0]},
+    {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "row": 4},
+    {"prompt_ids": [5], "chosen_ids": [6], "rejected_ids": [7, 8, 9], "row": 0},
 ]
 
 
@@ -35,7 +35,7 @@ def test_collate_by_hand():
     ]  # fmt: skip
     assert batch["labels"].tolist() == [7, 8, 6, 9, 7, 8, 9]
     assert batch["lengths"].tolist() == [[2, 1], [1, 3]]
-    assert batch["reference"].tolist() == [[-1, -2], [-3, -4]]
+    assert batch["row"].tolist() == [4, 0]
 
 
 def test_width_is_a_multiple():
@@ -231,14 +231,15 @@ def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
     policy.zero_grad()
 
     with torch.no_grad():
-        reference = pair_scores(Responses(base), base, collate(rows, pad=0)).tolist()
-    rows = [{**row, "reference": logps} for row, logps in zip(rows, reference, strict=True)]
+        reference = pair_scores(Responses(base), base, collate(rows, pad=0))
+    rows = [{**row, "row": place} for place, row in enumerate(rows)]
     from transformers import TrainingArguments
 
     ours = PairsTrainer(
         model=policy, args=TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"),
         settings=settings,
     )  # fmt: skip
+    ours.set_references({"train": reference.numpy()}, "train")
     found, pairs = ours.compute_loss(policy, collate(rows, pad=0), return_outputs=True)
     assert (pairs.policy - pairs.reference).abs().min() > 1e-3
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)

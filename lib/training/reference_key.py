@@ -1,0 +1,85 @@
+"""What the reference of preference pairs depends on, and where it is kept. No torch.
+
+results/<study>/reference/<digest>/key.json     the key, and the checksums of all files
+results/<study>/reference/<digest>/<split>.npy  (n, 2) float64: chosen, rejected; in row order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib.grid import digest
+from lib.prepared import read_manifest
+from lib.schema import Model, Train
+from lib.study import Point, Study
+
+SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
+
+
+def pair_checksums(study: Study) -> dict[str, str]:
+    """Checksums of the tokens of each split, and of the base model under `model`."""
+    manifest = read_manifest(study)
+    (base,) = manifest["models"].values()  # pairs have one, see lib.checks
+    tokens = {name: manifest["tokens"][f"encoded/{name}"] for name in manifest["splits"]}
+    return {**tokens, "model": base["digest"]}
+
+
+def reference_key(
+    model: Model, train: Train, checksums: Mapping[str, str], four_bits: bool
+) -> dict[str, Any]:
+    """What the reference's log-probabilities depend on; neither β, τ, objective nor seed.
+
+    `checksums`: see `pair_checksums`; chat template and length limit are part of the tokens.
+    `four_bits`: whether the device that trains holds 4-bit weights, see lib.models.nf4_fault.
+    """
+    weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
+    if train.tuning == "qlora" and not four_bits:
+        weights = train.precision
+    return {
+        "model": model.name,
+        "revision": model.revision,
+        "weights": weights,
+        "precision": train.precision,
+        "forward": "bf16" if in_bf16(train) else "autocast",
+        "scoring": SCORING,
+        "content": dict(sorted(checksums.items())),
+    }
+
+
+def in_bf16(train: Train) -> bool:
+    """Whether a forward pass casts every weight and the residual stream to bf16, as FSDP2 does.
+
+    Autocast leaves the residual stream and the norms of fp32 weights in fp32.
+    """
+    return train.fsdp is not None and train.precision == "bf16"
+
+
+def reference_directory(study: Path, key: Mapping[str, Any]) -> Path:
+    """Where a reference is kept; study: results/<study>/."""
+    return study / "reference" / digest(key)
+
+
+def is_stored(study: Path, key: Mapping[str, Any]) -> bool:
+    """Whether a reference is there, whole."""
+    return (reference_directory(study, key) / "key.json").exists()
+
+
+def points_without_reference(study: Study) -> list[Point]:
+    """The first point of each reference that is not stored; none where nothing is trained on pairs.
+
+    A login node need not have the device that trains: a reference of either kind of weights counts.
+    """
+    from lib.schema import OBJECTIVE_KIND
+
+    checksums, missing = None, {}
+    for point in study.points():
+        train, model = point.config.train, point.config.model
+        if OBJECTIVE_KIND[train.objective] != "pairs" or train.epochs == 0 or model.adapter:
+            continue
+        checksums = checksums or pair_checksums(study)
+        keys = [reference_key(model, train, checksums, four_bits) for four_bits in (True, False)]
+        if not any(is_stored(study.directory, key) for key in keys):
+            missing.setdefault(digest(keys[0]), point)
+    return list(missing.values())
