@@ -16,10 +16,8 @@ import transformers
 from transformers import TrainingArguments
 
 from lib.classifiers import classifier_for_training
-from lib.errors import BadInput, listed, nearest
 from lib.models import described, load_for_training, load_tokenizer
 from lib.schema import OBJECTIVE_KIND, Train
-from lib.settings import read_yaml
 from lib.study import Point
 from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
@@ -30,6 +28,13 @@ from lib.training.pair_data import PairReference, PairSplits, training_rows
 from lib.training.saving import KeepSweep, keep_as_model, save_model
 from lib.training.scoring import lengths_of
 from lib.training.served import ServedCheck
+from lib.training.sharding import (
+    fsdp_config,
+    fsdp_plugin,
+    fsdp_recomputes,
+    load_on_ranks,
+    on_all_ranks,
+)
 from lib.training.steps import (
     check_validation,
     grouped_by_length,
@@ -93,7 +98,9 @@ def train_point(
     if classes:
         model = classifier_for_training(config.model, train, classes.labels, steps)
     else:
-        model = load_for_training(config.model, train)
+        model = load_on_ranks(
+            arguments, lambda empty: load_for_training(config.model, train, empty)
+        )
     loaded = described(model, train)
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
@@ -166,14 +173,6 @@ def train_point(
     return Outcome("done", step, steps, loaded=loaded)
 
 
-def on_all_ranks(arguments: TrainingArguments, find: Callable[[], Any]) -> Any:
-    """What `find` returns on the first rank, on all of them."""
-    found = [find() if arguments.process_index == 0 else None]
-    if arguments.world_size > 1:
-        torch.distributed.broadcast_object_list(found)
-    return found[0]
-
-
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
     """One line on what `described` found: base, dtype and targets of the adapters."""
     # Classifiers are kept in fp32, see lib.classifiers.
@@ -212,7 +211,7 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
     """The study's `train` section as transformers' arguments."""
     cuda = torch.cuda.is_available()
     sharded = train.fsdp is not None
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(directory / "checkpoints"),
         max_steps=steps,
         per_device_train_batch_size=train.micro_batch,
@@ -227,11 +226,14 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         weight_decay=train.weight_decay,
         max_grad_norm=train.clip,
         bf16=train.precision == "bf16",
-        # FSDP checkpoints activations itself, without gathering the weights a second time.
-        gradient_checkpointing=train.gradient_checkpointing and not sharded,
+        gradient_checkpointing=train.gradient_checkpointing and not fsdp_recomputes(train),
         gradient_checkpointing_kwargs={"use_reentrant": False},
         fsdp=sharded or None,
         fsdp_config=fsdp_config(train) if sharded else None,
+        # Gradients are summed over a step's passes where they are sharded and fp32. Left to the
+        # last pass FSDP would sum them whole on each rank. (DDP does so too, in the fp32 of what it
+        # trains, and talks once a step.)
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
         ddp_backend="gloo" if train.processes > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,
@@ -244,35 +246,9 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         disable_tqdm=True,
         report_to=train.report_to or "none",
     )
-
-
-def fsdp_config(train: Train) -> dict[str, Any]:
-    """The launcher config that `train.fsdp` names. Raises BadInput when missing or malformed."""
-    known = (
-        "version",
-        "reshard_after_forward",
-        "cpu_offload",
-        "activation_checkpointing",
-        "cpu_ram_efficient_loading",
-        "state_dict_type",
-        "auto_wrap_policy",
-        "transformer_layer_cls_to_wrap",
-        "min_num_params",
-    )
-    try:
-        text = Path(train.fsdp).read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"train.fsdp: {train.fsdp}: {error.strerror}") from None
-    loaded = read_yaml(text, train.fsdp)
-    if not isinstance(loaded, dict):
-        raise BadInput(f"{train.fsdp}: found {loaded!r}, expected key: value pairs")
-    for key in loaded:
-        if key not in known:
-            raise BadInput(
-                f"{train.fsdp}: {key}: unknown key, expected one of {listed(known)}"
-                f"{nearest(key, known)}"
-            )
-    return {"activation_checkpointing": train.gradient_checkpointing, **loaded}
+    if sharded:
+        arguments.fsdp_plugin_args |= fsdp_plugin(train)
+    return arguments
 
 
 def remove_checkpoints(directory: Path, diverged: bool = False) -> None:
