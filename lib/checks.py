@@ -87,13 +87,6 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
     _check_shared(study, config)
     if train.fsdp and train.processes == 1:
         raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
-    if train.fsdp and kind == "pairs" and train.tuning == "qlora":
-        raise BadInput(
-            f"{study.path}: train.fsdp: found {train.fsdp!r}, expected null with "
-            f"train.tuning=qlora: preference pairs are scored to the last bit, and sharded 4-bit "
-            f"weights cannot be cast as those of the evaluation would have to be; the ranks share "
-            f"the pairs without it"
-        )
 
 
 def _check_shared(study: Study, config: Config) -> None:

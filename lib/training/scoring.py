@@ -111,6 +111,7 @@ def autocast(device: torch.device, precision: str) -> Any:
 
 
 def cast_weights(model: Any) -> None:
-    """Cast every weight to bf16, as FSDP2 does for a forward pass (see `in_bf16`); no buffer."""
+    """Cast fp32 weights to bf16, as FSDP2 does for a forward pass (see `in_bf16`); no buffers."""
     for weight in model.parameters():
-        weight.data = weight.data.to(torch.bfloat16)
+        if weight.dtype == torch.float32:
+            weight.data = weight.data.to(torch.bfloat16)

@@ -78,7 +78,9 @@ def run_ranks(processes: ForkServerContext, todo: Callable, *args: Any, world: i
     assert [rank.exitcode for rank in ranks] == [0] * world
 
 
-def train(study_path: Path, directory: Path, words: Sequence[str], stops: Sequence[int] = ()) -> Any:
+def train(
+    study_path: Path, directory: Path, words: Sequence[str], stops: Sequence[int] = ()
+) -> Any:
     """Train point 1 of a study on this rank's share, sharded if `words` say so.
 
     `stops`: steps after which it is stopped and begun again.
