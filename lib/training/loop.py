@@ -25,6 +25,7 @@ from lib.training.class_run import ClassRun, check_run
 from lib.training.collectives import Stopped
 from lib.training.kept import BEST
 from lib.training.pair_data import PairReference, PairSplits, training_rows
+from lib.training.ranks import check_one_device
 from lib.training.saving import KeepSweep, keep_as_model, save_model
 from lib.training.scoring import lengths_of
 from lib.training.served import ServedCheck
@@ -89,7 +90,8 @@ def train_point(
     else:
         check_validation(train, steps, held_out is not None)
     arguments = training_arguments(train, directory, steps)
-    _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
+    # A rank takes its own GPU before 4-bit weights are put on the current one.
+    check_one_device(arguments.n_gpu)
     swept = sweep_steps(train, steps)
     world = arguments.world_size
     start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world))
