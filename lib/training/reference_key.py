@@ -12,7 +12,7 @@ from typing import Any
 
 from lib.grid import digest
 from lib.prepared import read_manifest
-from lib.schema import Model, Train
+from lib.schema import OBJECTIVE_KIND, Model, Train
 from lib.study import Point, Study
 
 SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
@@ -66,20 +66,35 @@ def is_stored(study: Path, key: Mapping[str, Any]) -> bool:
     return (reference_directory(study, key) / "key.json").exists()
 
 
-def points_without_reference(study: Study) -> list[Point]:
-    """The first point of each reference that is not stored; none where nothing is trained on pairs.
+def needs_reference(point: Point) -> bool:
+    """Whether a point is trained on preference pairs."""
+    train = point.config.train
+    return OBJECTIVE_KIND[train.objective] == "pairs" and train.epochs > 0
 
-    A login node need not have the device that trains: a reference of either kind of weights counts.
+
+def has_reference(study: Study, point: Point) -> bool:
+    """Whether the reference of a point is stored.
+
+    Of either kind of weights: a login node need not have the device that trains.
     """
-    from lib.schema import OBJECTIVE_KIND
+    return any(is_stored(study.directory, key) for key in _keys(study, point))
 
-    checksums, missing = None, {}
+
+def points_without_reference(study: Study) -> list[Point]:
+    """The first point of each reference that is missing; none where none is needed.
+
+    Raises BadInput where stage 1 has not run.
+    """
+    missing: dict[str, Point] = {}
     for point in study.points():
-        train, model = point.config.train, point.config.model
-        if OBJECTIVE_KIND[train.objective] != "pairs" or train.epochs == 0 or model.adapter:
-            continue
-        checksums = checksums or pair_checksums(study)
-        keys = [reference_key(model, train, checksums, four_bits) for four_bits in (True, False)]
-        if not any(is_stored(study.directory, key) for key in keys):
-            missing.setdefault(digest(keys[0]), point)
+        if needs_reference(point) and not has_reference(study, point):
+            missing.setdefault(digest(_keys(study, point)[0]), point)
     return list(missing.values())
+
+
+def _keys(study: Study, point: Point) -> list[dict[str, Any]]:
+    checksums, config = pair_checksums(study), point.config
+    return [
+        reference_key(config.model, config.train, checksums, four_bits)
+        for four_bits in (True, False)
+    ]
