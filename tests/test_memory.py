@@ -71,7 +71,7 @@ def test_full_tuning_by_hand(small) -> None:
     assert found["parameters"] == found["gradients"] == 4 * n
     assert found["optimizer"] == 8 * n
     assert found["activations"] == 30 * tokens * 576 * 4  # each layer's input, fp32
-    assert found["logits"] == LOGIT * tokens * 49_152
+    assert found["logits"] == LOGIT * 2**24 < LOGIT * tokens * 49_152  # a piece at a time
     assert found["host"] == 4 * n
     assert found["checkpoint"] == 12 * n
     assert found["model"] == 2 * n
