@@ -16,12 +16,13 @@ from lib.training.step_trainer import StepTrainer
 
 
 def collate(
-    rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None, multiple: int = 32
+    rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None, multiple: int = 8
 ) -> dict[str, Tensor]:
     """Encoded rows (see `lib.encoding.encode_row`) → a batch of B sequences.
 
-    As `right_padded` makes them, with `decision`: (B, L) bool, which of the labels' positions
-    predict a decision token; `weighted`: (B,) bool.
+    As `right_padded` makes them, to a narrower multiple: rows are short, and no score of theirs is
+    compared with one from another batch. With `decision`: (B, L) bool, which of the labels'
+    positions predict a decision token; `weighted`: (B,) bool.
     """
     prompts = [row["input_ids"][: row["prompt_length"]] for row in rows]
     answers = [row["input_ids"][row["prompt_length"] :] for row in rows]
