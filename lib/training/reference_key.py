@@ -42,8 +42,8 @@ def reference_key(
         "revision": model.revision,
         "weights": weights,
         "precision": train.precision,
-        "forward": "bf16" if in_bf16(train) else "autocast",
         "scoring": SCORING,
+        **({"forward": "bf16"} if in_bf16(train) else {}),
         "content": dict(sorted(checksums.items())),
     }
 
