@@ -258,7 +258,7 @@ class Resources(Strict):
 class Slurm(Strict):
     """Resources of the two stages that run on compute nodes."""
 
-    train: Resources = Resources(gpus=4, cpus=16, memory="256G", time="48:00:00")
+    train: Resources = Resources(gpus=4, cpus=16, memory="128G", time="48:00:00")
     infer: Resources = Resources()
 
 
