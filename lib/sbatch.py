@@ -30,6 +30,7 @@ def sbatch_command(
         f"--cpus-per-task={wanted.cpus}",
         f"--mem={wanted.memory}",
         f"--time={wanted.time}",
+        f"--signal=B:USR2@{wanted.warning}",  # to the batch script, which passes it on
         *wanted.extra,
     ]
     if condition:

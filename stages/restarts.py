@@ -32,10 +32,10 @@ ADVICE = {
     "pairs are scored in it",
     "train": "no newer checkpoint: raise the time limit (slurm.train.time, now {time}) until "
     "start-up, {steps} steps and a checkpoint fit in it, set a lower train.checkpoint_steps (now "
-    "{steps}), or change when the warning comes (--signal=B:USR2@SECONDS in sbatch/train.sbatch)",
+    "{steps}), or change when the warning comes (slurm.train.warning)",
     "infer": "no further predictions: raise the time limit (slurm.infer.time, now {time}) until "
     "start-up and one batch fit in it, set a lower infer.batch_size (now {batch}), or change when "
-    "the warning comes (--signal=B:USR2@SECONDS in sbatch/infer.sbatch)",
+    "the warning comes (slurm.infer.warning)",
 }
 
 

@@ -43,6 +43,7 @@ from lib.training.steps import (
     step_count,
     sweep_steps,
 )
+from lib.training.stopping import StopWindow
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
 
@@ -93,8 +94,8 @@ def train_point(
     # A rank takes its own GPU before 4-bit weights are put on the current one.
     check_one_device(arguments.n_gpu)
     swept = sweep_steps(train, steps)
-    world = arguments.world_size
-    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world))
+    world, sharded = arguments.world_size, train.fsdp is not None
+    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world, sharded))
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     if classes:
@@ -121,7 +122,9 @@ def train_point(
         if held_out is not None:
             measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
-    watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)
+    window = StopWindow(config.slurm.train.warning, say)
+    validated = validation is not None
+    watch = Watch(directory, point.name, steps, len(rows), train, stop, validated, window)
     sweep = KeepSweep(directory, swept, train, start is not None)
     trainer = _trainer(train, tokenizer.pad_token_id, validation)(
         model=model,
@@ -155,9 +158,13 @@ def train_point(
     except Stopped:  # before the first step
         return Outcome("stopped", trainer.state.global_step, steps)
     step = trainer.state.global_step
+    if watch.checkpoint_seconds is not None:
+        loaded["checkpoint_seconds"] = watch.checkpoint_seconds
     if watch.diverged:
         return Outcome("diverged", step, steps, watch.reason, loaded)
     if step < steps:
+        if watch.checkpoint_seconds is not None:  # on the first rank
+            say(f"{point.name}: checkpoint written in {watch.checkpoint_seconds:g} s")
         return Outcome("stopped", step, steps)
     if run:
         run.finish(trainer, watch.seconds())

@@ -72,25 +72,25 @@ def fsdp_plugin(train: Train) -> dict[str, Any]:
 
 
 def on_all_ranks(arguments: TrainingArguments, find: Callable[[], Any]) -> Any:
-    """What `find` returns on the first rank, on all of them."""
-    found = [find() if arguments.process_index == 0 else None]
+    """What `find` returns on the first rank, on all of them; its BadInput is raised on all too."""
+    found, fault = None, None
+    if arguments.process_index == 0:
+        try:
+            found = find()
+        except BadInput as error:
+            fault = str(error)
+    answer = [found, fault]
     if arguments.world_size > 1:
-        torch.distributed.broadcast_object_list(found)
-    return found[0]
+        torch.distributed.broadcast_object_list(answer)
+    if answer[1] is not None:
+        raise BadInput(answer[1])
+    return answer[0]
 
 
 def load_on_ranks(arguments: TrainingArguments, load: Callable[[bool], Any]) -> Any:
-    """The model that `load` returns for "without values?": those that shard get the first rank's.
-
-    Raises the first rank's BadInput on every rank: the others read no weights, and would wait.
-    """
+    """The model that `load` returns for "without values?": ranks that share it get the first's."""
     if not arguments.fsdp:
         return load(False)
-    first, model, fault = arguments.process_index == 0, None, None
-    try:
-        model = load(not first)
-    except BadInput as error:
-        fault = str(error)
-    if fault := on_all_ranks(arguments, lambda: fault):
-        raise BadInput(fault)
-    return model
+    of_first: list[Any] = []
+    on_all_ranks(arguments, lambda: of_first.append(load(False)))
+    return of_first[0] if of_first else load(True)

@@ -4,6 +4,7 @@ import os
 import socket
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -78,21 +79,19 @@ def run_ranks(processes: ForkServerContext, todo: Callable, *args: Any, world: i
     assert [rank.exitcode for rank in ranks] == [0] * world
 
 
-def train(
-    study_path: Path, directory: Path, words: Sequence[str], stops: Sequence[int] = ()
-) -> Any:
+def train(study: Path, directory: Path, words: Sequence[str], stops: Sequence[int] = ()) -> Any:
     """Train point 1 of a study on this rank's share, sharded if `words` say so.
 
-    `stops`: steps after which it is stopped and begun again.
+    `stops`: after how many steps of its own each start but the last one is stopped.
     """
     from lib.prepared import encoded_training
     from lib.study import load_study
     from lib.training.loop import train_point
 
-    point = load_study(study_path, words).point(1)
-    rows = encoded_training(load_study(study_path), point)
+    point = load_study(study, words).point(1)
+    rows = encoded_training(load_study(study), point)
     directory.mkdir(parents=True, exist_ok=True)
-    for step in stops:
-        steps = iter(range(1, step + 1))
-        train_point(point, rows, directory, lambda: next(steps) == step)  # noqa: B023
+    for steps in stops:
+        asked = iter([*[False] * (steps - 1), True])
+        train_point(point, rows, directory, partial(next, asked))
     return train_point(point, rows, directory, lambda: False)
