@@ -112,6 +112,29 @@ def load_base(
     return language_model(loaded) if kind is None else loaded
 
 
+def empty_base(model: Model, dtype: torch.dtype) -> Any:
+    """As `load_base`, on a rank that gets the values of all parameters from another one.
+
+    Their memory is asked for and never written, so that the host gives none. (On `meta`, accelerate
+    could not tell them apart: it goes by their addresses.) Buffers are those of a loaded model.
+    """
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    check_directory(model.name)
+    try:
+        config = AutoConfig.from_pretrained(model.name, **_hub(model, model.name))
+        with quiet(), init_empty_weights(include_buffers=False):
+            loaded = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, trust_remote_code=model.trust_remote_code
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise _not_loaded(model.name, error) from None
+    loaded._apply(lambda t: torch.empty_like(t, device="cpu") if t.is_meta else t)
+    loaded.tie_weights()
+    return language_model(loaded.eval())
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """transformers reports errors alone within the block."""
@@ -147,15 +170,17 @@ def language_model(loaded: Any) -> Any:
     return part.eval()
 
 
-def load_for_training(model: Model, train: Train) -> Any:
+def load_for_training(model: Model, train: Train, empty: bool = False) -> Any:
     """The model that a point trains: full, with adapters, or with adapters on 4-bit weights.
+
+    `empty`: without values, see `empty_base`; 4-bit weights have theirs in any case.
 
     Where this device cannot hold 4-bit weights (see `nf4_fault`) qlora is as lora.
     Full tuning keeps fp32 weights and lets autocast compute in bf16: bf16 weights would swallow
     updates below 1/256 of a weight. Adapters are fp32 over frozen weights of the chosen precision.
     A policy has no dropout of its own, as in DPO's published code: its reference has none.
     """
-    loaded = _base_for_training(model, train)
+    loaded = _base_for_training(model, train, empty)
     if OBJECTIVE_KIND[train.objective] == "pairs":
         without_dropout(loaded)
     loaded.config.use_cache = False
@@ -172,9 +197,10 @@ def without_dropout(model: Any) -> None:
                 setattr(module, name, 0.0)
 
 
-def _base_for_training(model: Model, train: Train) -> Any:
+def _base_for_training(model: Model, train: Train, empty: bool) -> Any:
+    load = empty_base if empty else load_base
     if train.tuning == "full":
-        return load_base(model, torch.float32)
+        return load(model, torch.float32)
     if train.tuning == "qlora" and nf4_fault() is None:
         from peft import prepare_model_for_kbit_training
         from transformers import BitsAndBytesConfig
@@ -192,7 +218,7 @@ def _base_for_training(model: Model, train: Train) -> Any:
             use_gradient_checkpointing=train.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
-    loaded = load_base(model, DTYPES[train.precision])
+    loaded = load(model, DTYPES[train.precision])
     if train.gradient_checkpointing:
         loaded.enable_input_require_grads()
     return loaded

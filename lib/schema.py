@@ -241,6 +241,9 @@ class Resources(Strict):
     cpus: Count = 8
     memory: str = "64G"
     time: str = "04:00:00"
+    # Seconds before the time limit at which SLURM asks a task to stop: a step of training and a
+    # checkpoint have to fit in.
+    warning: Annotated[int, Field(ge=1, le=65535)] = 120
     points: Count = 1  # points that one task does, one after the other
     extra: list[str] = []  # further sbatch options, such as --partition=gpu
 
@@ -257,7 +260,7 @@ class TrainResources(Resources):
 
     gpus: Annotated[int, Field(ge=0)] = 4
     cpus: Count = 16
-    memory: str = "256G"
+    memory: str = "128G"
     time: str = "48:00:00"
 
 
