@@ -28,7 +28,7 @@ PEAK_FLOPS = 989e12
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: 4 bits, an 8-bit scale for 64, fp32 for 256
 PROCESS = 3 * GIB  # of the host's memory: torch, CUDA's libraries, pinned buffers; an assumption
 WRITE, HASH = 1e9, 2e9  # bytes a second: to a shared file system, and of four checksums at a time
-PIECE = 1 << 24  # logits that preference training holds at once, see lib.training.responses
+PIECE = 1 << 24  # logits that are held at once, see lib.training.responses
 # Bytes a logit at the start of the backward pass: the head's bf16, the fp32 copy that the loss and
 # accelerate ask for, its log-softmax, and the gradient of that.
 LOGIT, LOGIT_BEFORE_LOSS = 2 + 4 + 4 + 4, 2
@@ -158,9 +158,7 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
     copies = compute * trained if compute == 2 else 0
     if ranks > 1:  # gathered: embeddings and head for the whole step, two layers at a time
         copies = compute * (shape.embeddings + 2 * shape.linear / shape.layers)
-    logits = 0 if kind == "classify" else tokens * shape.vocabulary
-    if kind == "pairs":
-        logits = min(logits, PIECE)
+    logits = 0 if kind == "classify" else min(tokens * shape.vocabulary, PIECE)
     forward = copies + layer + LOGIT_BEFORE_LOSS * logits
     backward = copies if ranks > 1 else compute * shape.vocabulary * shape.hidden
     backward += max(layer, LOGIT * logits)
@@ -186,15 +184,15 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
 def layer_activations(shape: Shape, rows: int, length: int, stream: int, compute: int) -> float:
     """Bytes that one layer keeps for its backward pass; `stream`: bytes of the residual stream.
 
-    Attention that keeps no matrix (a mask of length², of which two forms are made), as in
-    Korthikanti et al., arXiv 2205.05198, section 4, with a gated MLP; DeBERTa's keeps its own.
+    Attention that keeps no matrix and no mask, as in Korthikanti et al., arXiv 2205.05198, section
+    4, with a gated MLP; DeBERTa's keeps its own.
     """
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     norms = 2 * shape.hidden * (4 + 4 + stream)  # input and normalised in fp32, and the result
     attention = compute * (2 * (queries + 2 * keys) + queries + 2 * shape.hidden)
     mlp = compute * (shape.intermediate * (2 if shape.encoder else 4) + shape.hidden)
     square = rows * length**2
-    matrices = ATTENTION_MATRICES * shape.heads * compute if shape.encoder else 3
+    matrices = ATTENTION_MATRICES * shape.heads * compute if shape.encoder else 0
     return rows * length * (norms + attention + mlp) + square * matrices
 
 

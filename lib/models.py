@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed, nearest
+from lib.safetensors_cache import weights_of
 from lib.schema import OBJECTIVE_KIND, Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
@@ -84,12 +85,13 @@ def load_base(
     `kind`: another class of transformers' automatic ones. Of a model that also sees images, such as
     Gemma 3 from 4B on, its language model alone. Raises BadInput where it cannot be had, has no
     weights, or not those of its config: transformers would draw them at random, or leave them out.
+    Weights that are pickles alone are those that stage 1 converted (lib.safetensors_cache).
     `may_differ`: (model, name of a weight) → whether that one may, as of a head yet to be trained.
     """
     from transformers import AutoModelForCausalLM
 
-    name = directory or model.name
-    check_directory(name)
+    check_directory(directory or model.name)
+    name = directory or weights_of(model)
     try:
         with quiet():  # its table of missing weights, which is checked here
             loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
@@ -105,6 +107,8 @@ def load_base(
                 f"model.name: {name} {said} {len(strange)} weights of a {type(loaded).__name__}: "
                 f"{listed(strange, 3)}"
             )
+    if not directory:  # not where its weights were converted: adapters name this as their base
+        loaded.name_or_path = loaded.config.name_or_path = model.name
     return language_model(loaded) if kind is None else loaded
 
 

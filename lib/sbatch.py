@@ -46,7 +46,9 @@ def sbatch_command(
 
 
 def resources(study: Study, stage: str) -> Resources:
-    """What the study's `slurm` section asks for."""
+    """What the study's `slurm` section asks for; a reference is scored as one point is trained."""
+    if stage == "reference":
+        return study.config.slurm.train.model_copy(update={"points": 1})
     return getattr(study.config.slurm, stage)
 
 

@@ -255,10 +255,19 @@ class Resources(Strict):
         return value
 
 
+class TrainResources(Resources):
+    """The same of training: what a section of a study leaves out is this too."""
+
+    gpus: Annotated[int, Field(ge=0)] = 4
+    cpus: Count = 16
+    memory: str = "128G"
+    time: str = "48:00:00"
+
+
 class Slurm(Strict):
     """Resources of the two stages that run on compute nodes."""
 
-    train: Resources = Resources(gpus=4, cpus=16, memory="128G", time="48:00:00")
+    train: TrainResources = TrainResources()
     infer: Resources = Resources()
 
 

@@ -22,10 +22,12 @@ from lib.study import Point
 from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
+from lib.training.collectives import Stopped
 from lib.training.kept import BEST
-from lib.training.pair_data import PairSplits, pair_references, training_rows
+from lib.training.pair_data import PairReference, PairSplits, training_rows
+from lib.training.ranks import check_one_device
 from lib.training.saving import KeepSweep, keep_as_model, save_model
-from lib.training.scoring import Stopped
+from lib.training.scoring import lengths_of
 from lib.training.served import ServedCheck
 from lib.training.sharding import (
     fsdp_config,
@@ -34,7 +36,13 @@ from lib.training.sharding import (
     load_on_ranks,
     on_all_ranks,
 )
-from lib.training.steps import check_validation, row_order, step_count, sweep_steps
+from lib.training.steps import (
+    check_validation,
+    grouped_by_length,
+    row_order,
+    step_count,
+    sweep_steps,
+)
 from lib.training.stopping import StopWindow
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
@@ -63,13 +71,14 @@ def train_point(
     say: Callable[[str], None] = print,
     held_out: Any = None,
     classes: Classes | None = None,
+    reference_only: bool = False,
 ) -> Outcome:
     """Train a point on encoded rows (a datasets.Dataset); all files go to `directory`.
 
     Picks up the last complete checkpoint there. `stop()` is asked at every step boundary.
     `pairs`, `classes`: what objectives on pairs and on classes need beside their rows. `held_out`:
     encoded rows that objectives on answers are validated on, None for no validation. `say` gets a
-    line on adapters.
+    line on adapters. `reference_only`: of pairs; stops once their reference is stored.
     """
     config = point.config
     train = config.train
@@ -82,7 +91,8 @@ def train_point(
     else:
         check_validation(train, steps, held_out is not None)
     arguments = training_arguments(train, directory, steps)
-    _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
+    # A rank takes its own GPU before 4-bit weights are put on the current one.
+    check_one_device(arguments.n_gpu)
     swept = sweep_steps(train, steps)
     world, sharded = arguments.world_size, train.fsdp is not None
     start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world, sharded))
@@ -98,21 +108,17 @@ def train_point(
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
     order = row_order(len(rows), steps * train.batch_size, train.seed)
-    measure = None
+    measure = reference = None
     run = ClassRun(model, train, directory, start) if classes else None
     if on_pairs:
-        ranks = arguments.process_index, arguments.world_size
-        try:
-            logps = pair_references(point, model, tokenizer, pairs, ranks, arguments.device, stop)
-        except Stopped:
-            return Outcome("stopped", 0, steps)
-        ordered = training_rows(rows, logps[pairs.train], order, train)
+        ordered = training_rows(rows, order, train)
+        reference = PairReference(point, pairs, stop, start is not None, reference_only)
         if pairs.held_out is not None:
-            measure = pair_measure(pairs.held_out, logps[pairs.validation], train)
+            measure = pair_measure(pairs.held_out, pairs.validation, train)
     elif classes:
         ordered, measure = ordered_rows(rows, order, train), class_measure(classes, train)
     else:
-        ordered = rows.select(order)
+        ordered = rows.select(grouped_by_length(order, lengths_of(rows), train.batch_size))
         if held_out is not None:
             measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
@@ -125,11 +131,18 @@ def train_point(
         args=arguments,
         train_dataset=ordered,
         processing_class=tokenizer,
-        callbacks=[*(run.callbacks if run else ()), watch, sweep],
+        callbacks=[
+            *(run.callbacks if run else ()),
+            *([reference] if reference else ()),
+            watch,
+            sweep,
+        ],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.remove_callback(transformers.ProgressCallback)
     sweep.trainer = trainer
+    if reference:
+        reference.trainer = trainer
     watch.open_log(start, trainer.is_world_process_zero())
     saving = run.saving if run else nullcontext
     if validation:
@@ -140,7 +153,10 @@ def train_point(
             run.start(trainer, rows, stop, heard)
         except Stopped:
             return Outcome("stopped", 0, steps)
-    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except Stopped:  # before the first step
+        return Outcome("stopped", trainer.state.global_step, steps)
     step = trainer.state.global_step
     if watch.checkpoint_seconds is not None:
         loaded["checkpoint_seconds"] = watch.checkpoint_seconds

@@ -66,9 +66,8 @@ def fsdp_plugin(train: Train) -> dict[str, Any]:
     plugin: dict[str, Any] = {"state_dict_config": ShardedStateDictConfig(offload_to_cpu=False)}
     if train.precision == "bf16":  # accelerate's own policy would reduce gradients in bf16 too
         bf16, fp32 = torch.bfloat16, torch.float32
-        plugin["mixed_precision_policy"] = MixedPrecisionPolicy(
-            param_dtype=bf16, reduce_dtype=fp32, output_dtype=bf16
-        )
+        # and round what the head computes in fp32, the labels' log-probabilities.
+        plugin["mixed_precision_policy"] = MixedPrecisionPolicy(param_dtype=bf16, reduce_dtype=fp32)
     return plugin
 
 

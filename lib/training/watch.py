@@ -83,13 +83,15 @@ class Watch(TrainerCallback):
         write_jsonl(self.log_path, kept)
         self.logs = True
         self.seconds_before = kept[-1]["seconds"] if kept else 0.0
-        self.progress = Progress(self.steps, f"train {self.name}", "step", done=step)
         if start and self.window and (seconds := seconds_of(start)):
             self.window.check(seconds)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The clock of the log starts with the first step, whatever came before it."""
+        """The clocks start with the first step, whatever came before it."""
         self.started = time.monotonic()
+        if self.logs:
+            done = state.global_step
+            self.progress = Progress(self.steps, f"train {self.name}", "step", done=done)
 
     def seconds(self) -> float:
         """Since the run's first step, pauses between its processes left out."""
