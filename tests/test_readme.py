@@ -44,7 +44,7 @@ def table(heading: str) -> list[list[str]]:
 
 def test_every_command_is_of_a_known_kind() -> None:
     kinds = {words[0] for words in COMMANDS if "=" not in words[0]}
-    assert kinds == {"make", "python", "sbatch", "cp"}
+    assert kinds == {"make", "python", "sbatch", "cp", "bash"}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
