@@ -23,13 +23,14 @@ SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test test-quick trial submission data reference train infer evaluate plots grid status lint clean
+.PHONY: help demo test test-quick trial submission data reference train infer evaluate plots grid status track lint clean
 help:
 	@echo "make demo | test | test-quick | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
 	@echo "make reference STUDY=td_dpo                           of preference pairs alone, ahead of train"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
+	@echo "make track STUDY=$(STUDY) TO=trackio             runs to trackio, wandb, tensorboard, mlflow"
 	@echo "make grid | status | lint | clean"
 	@echo "make train ARGS=--here                                on this machine, not through SLURM"
 
@@ -69,6 +70,10 @@ grid: setup
 
 status: setup
 	@$(PY) -m stages.status $(CONFIG) $(ARGS)
+
+# Adds what is new; needs no GPU. TO: trackio, wandb, tensorboard or mlflow.
+track: setup
+	@$(PY) -m stages.track $(CONFIG) --to "$(TO)" $(ARGS)
 
 lint: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lib.study import Study
 
 # Sections that a study has one of; so are those of its further tasks.
-SHARED = ("tasks", "skip", "judge", "evaluate", "slurm")
+SHARED = ("tasks", "skip", "judge", "evaluate", "slurm", "tracking")
 # Overrides that turn training off, and so make points alike that differ in training alone.
 UNTRAINING = ("train.epochs", "model.adapter")
 

@@ -40,11 +40,13 @@ INCIDENTAL: frozenset[str] = frozenset(
         "train.gradient_checkpointing",
         "train.processes",
         "train.fsdp",
-        "train.report_to",
         "infer.batch_size",
         "infer.gpu_memory",
     }
 )
+
+# Keys that were renamed → what to write now.
+RENAMED: dict[str, str] = {"train.report_to": "tracking: wandb (one name, beside the sections)"}
 
 
 class Model(Strict):
@@ -149,7 +151,6 @@ class Train(Strict):
     checkpoint_steps: Count = 100
     processes: Count = 1  # ranks that train one point together
     fsdp: PathText | None = None  # launcher config for sharding over the ranks; null: plain DDP
-    report_to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
 
     @model_validator(mode="after")
     def _one_rhythm(self) -> Train:
@@ -283,6 +284,8 @@ class Config(Strict):
     judge: Judge = Judge()
     evaluate: Evaluate
     slurm: Slurm = Slurm()
+    # Where rows of train.jsonl also go while a point trains; `make track` needs no such key.
+    tracking: Literal["none", "trackio", "wandb", "tensorboard", "mlflow"] = "none"
 
     @field_validator("skip")
     @classmethod

@@ -47,10 +47,10 @@ TRIAL_LIMITS = {
     "data.test_rows": 8,
     "infer.max_new_tokens": 16,
 }
-TRIAL_FIXED = {"train.report_to": [], "train.processes": 1, "train.fsdp": None}
+TRIAL_FIXED = {"tracking": "none", "train.processes": 1, "train.fsdp": None}
 # What lies in a study's directory beside its points.
-TAKEN = ("data", "comparison", "tables", "reference", "arrays", "previous", "study.json",
-         "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
+TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "previous",
+         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
 BELOW = 512  # bytes that files of a study may add to the path of its directory
 
 

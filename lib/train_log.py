@@ -6,6 +6,25 @@ import math
 
 from lib.tasks import PointResult
 
+# The columns of train.jsonl, by the names that trackers, figures and the README use too.
+ALWAYS: dict[str, str] = {
+    "step": "optimizer steps so far",
+    "epoch": "passes over the training rows so far",
+    "loss": "mean loss since the last row; null where it is not finite",
+    "grad_norm": "norm of the gradient before clipping",
+    "learning_rate": "of the step",
+    "seconds": "since the first step, pauses between attempts left out",
+}
+SOMETIMES: dict[str, str] = {
+    "margin_loss": "the loss without its regulariser",
+    "regulariser": "of td_dpo, unweighted",
+    "penalty": "of importance-weighted adapters, a part of the loss",
+    "orthogonality": "AdaLoRA's term, a part of the loss",
+    "train_accuracy": "on the rows since the last row",
+    "validation_accuracy": "on the validation rows, at the steps that validate",
+    "validation_loss": "likewise",
+}
+
 
 def curve(point: PointResult, key: str = "loss") -> tuple[list[float], list[float]]:
     """Steps and values of one column of train.jsonl, where it is a finite number."""

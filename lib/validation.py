@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 
 from lib import tasks
 from lib.errors import BadInput, listed, nearest
-from lib.schema import Config
+from lib.schema import RENAMED, Config
 
 MOST_SHOWN = 300  # characters of a wrong value in an error line
 
@@ -70,6 +70,8 @@ def _first_error(
     around = (w for k, w in origin.items() if k.startswith(f"{key}."))
     where = next(related, None) or next(around, None) or f"{path}: "
     more = f" (and {len(others)} more)" if others else ""
+    if key in RENAMED:
+        return BadInput(f"{where}{key}: no key any more, expected {RENAMED[key]}{more}")
     if unknown:
         known = _known_keys(schema, loc[:-1])
         return BadInput(

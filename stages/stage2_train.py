@@ -46,6 +46,7 @@ from lib.runs import (
 from lib.schema import OBJECTIVE_KIND
 from lib.study import Point, Study
 from lib.sweep import check_sweep
+from lib.tracking.live import live
 from lib.training.steps import step_count
 from stages.command import (
     DONE,
@@ -171,6 +172,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         **provenance(os.environ),
         "start": now(),
     }
+    track = live(study, point, record["hash"], os.environ, say)
     if first:
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
@@ -182,7 +184,15 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
             pairs = pair_splits(study) if kind == "pairs" else None
             classes = classes_of(study, point) if kind == "classify" else None
             outcome = train_point(
-                point, rows, directory, lambda: bool(request), pairs, say, held_out, classes
+                point,
+                rows,
+                directory,
+                lambda: bool(request),
+                pairs,
+                say,
+                held_out,
+                classes,
+                live=track,
             )
         else:
             save_untrained(point)

@@ -11,6 +11,7 @@ predictions is refused by name unless --allow-missing is given; a diverged point
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from lib.results import (
 from lib.runs import check_writable, done_mark, mark_done, verify_done, write_json, write_text
 from lib.study import Point, Study
 from lib.testsets import own_rows, rows_of
+from lib.tracking.readback import fill_logs
 from stages.command import DONE, load, parser, run, say
 
 
@@ -42,12 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
                            help="compare these points alone, given as a JSON list")  # fmt: skip
     arguments.add_argument("--allow-missing", action="store_true",
                            help="compare the points there are")  # fmt: skip
+    arguments.add_argument("--from", metavar="SOURCE", dest="source",
+                           help="fetch train.jsonl of points that have none: "
+                           "wandb:ENTITY/PROJECT")  # fmt: skip
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     if args.point and args.run_ids:
         raise BadInput("--point and --run-ids: found both, expected one of them")
     named = [args.point] if args.point else args.run_ids
     points = [study.point_by_name(name) for name in named] if named else list(study.points())
+    if args.source:
+        fill_logs(study, points, args.source, os.environ, say)
     missing = [p.name for p in points if status(study, p) in ("missing", "trained")]
     if missing and (args.point or not args.allow_missing or len(missing) == len(points)):
         raise BadInput(

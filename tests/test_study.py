@@ -373,19 +373,19 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
             "train.max_steps": 100,
             "train.processes": 2,
             "train.fsdp": "fsdp.yaml",
-            "train.report_to": ["wandb"],
+            "tracking": "wandb",
             "data.test_rows": 100,
         }
     )
     words = ["mode=trial", "train.epochs=9", "train.max_steps=50", "data.test_rows=64"]
-    words += ["train.report_to=[mlflow]", "train.processes=2"]
+    words += ["tracking=mlflow", "train.processes=2"]
     for given in (words[:1], words):
         study = load_study(path, given)
         assert study.directory == tmp_path / "results" / "small-trial"
         for point in study.points():
             train = point.config.train
             assert (train.max_steps, train.epochs, point.config.data.test_rows) == (2, 1, 8)
-            assert (train.report_to, train.processes, train.fsdp) == ([], 1, None)
+            assert (train.processes, train.fsdp, point.config.tracking) == (1, None, "none")
             assert train.batch_size == 4  # of the study's `trial` section
             assert point.directory.parent == study.directory
 
@@ -706,7 +706,6 @@ OTHER = {
     "train.gradient_checkpointing": True,
     "train.processes": 2,
     "train.fsdp": "x.yaml",
-    "train.report_to": ["wandb"],
     "infer.batch_size": 7,
     "infer.gpu_memory": 0.5,
 }

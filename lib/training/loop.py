@@ -19,6 +19,7 @@ from lib.classifiers import classifier_for_training
 from lib.models import described, load_for_training, load_tokenizer
 from lib.schema import OBJECTIVE_KIND, Train
 from lib.study import Point
+from lib.tracking.live import Live
 from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
@@ -71,6 +72,7 @@ def train_point(
     held_out: Any = None,
     classes: Classes | None = None,
     reference_only: bool = False,
+    live: Live | None = None,
 ) -> Outcome:
     """Train a point on encoded rows (a datasets.Dataset); all files go to `directory`.
 
@@ -78,6 +80,7 @@ def train_point(
     `pairs`, `classes`: what objectives on pairs and on classes need beside their rows. `held_out`:
     encoded rows that objectives on answers are validated on, None for no validation. `say` gets a
     line on adapters. `reference_only`: of pairs; stops once their reference is stored.
+    `live`: what also gets each row of train.jsonl.
     """
     config = point.config
     train = config.train
@@ -123,7 +126,7 @@ def train_point(
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
     window = StopWindow(config.slurm.train.warning, say)
     validated = validation is not None
-    watch = Watch(directory, point.name, steps, len(rows), train, stop, validated, window)
+    watch = Watch(directory, point.name, steps, len(rows), train, stop, validated, window, live)
     sweep = KeepSweep(directory, swept, train, start is not None)
     trainer = _trainer(train, tokenizer.pad_token_id, validation)(
         model=model,
@@ -252,7 +255,7 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         logging_steps=train.log_steps,
         logging_nan_inf_filter=False,  # a loss that is not finite is a result
         disable_tqdm=True,
-        report_to=train.report_to or "none",
+        report_to="none",  # lib.tracking logs what train.jsonl has
     )
     if sharded:
         arguments.fsdp_plugin_args |= fsdp_plugin(train)

@@ -16,20 +16,12 @@ from lib.progress import Progress
 from lib.results import LOG
 from lib.runs import write_jsonl
 from lib.schema import Train
+from lib.tracking.live import Live
+from lib.train_log import SOMETIMES
 from lib.training.checkpointing import finish_checkpoint, log_rows, seconds_of, step_of, writing
 from lib.training.steps import validates
 from lib.training.stopping import StopWindow
 
-# What some trainers log: terms of the loss in every row, validation where there was one.
-MORE_KEYS = (
-    "margin_loss",
-    "regulariser",
-    "penalty",
-    "orthogonality",
-    "train_accuracy",
-    "validation_accuracy",
-    "validation_loss",
-)
 # Clipping divides by the norm: one that is not finite is in all weights after its step.
 MUST_BE_FINITE = {
     "loss": "loss",
@@ -51,11 +43,15 @@ class Watch(TrainerCallback):
         stop: Callable[[], bool],
         validated: bool = False,
         window: StopWindow | None = None,
+        live: Live | None = None,
     ) -> None:
-        """`validated`: whether there are rows to validate on. `window`: gets what a stop takes."""
+        """`validated`: whether there are rows to validate on. `window`: gets what a stop takes.
+
+        `live`: what also gets each row of train.jsonl.
+        """
         self.directory, self.log_path = directory, directory / LOG
         self.name, self.steps, self.rows, self.train, self.stop = name, steps, rows, train, stop
-        self.validated = validated
+        self.validated, self.live = validated, live
         self.diverged = False
         self.reason = ""
         self.steep = 0  # logged steps in a row with a gradient norm above train.diverge_norm
@@ -82,6 +78,8 @@ class Watch(TrainerCallback):
             return
         write_jsonl(self.log_path, kept)
         self.logs = True
+        if self.live:
+            self.live.start(kept)
         self.seconds_before = kept[-1]["seconds"] if kept else 0.0
         if start and self.window and (seconds := seconds_of(start)):
             self.window.check(seconds)
@@ -148,10 +146,12 @@ class Watch(TrainerCallback):
             "epoch": state.global_step * self.train.batch_size / self.rows,
             **{key: _finite(logs.get(key)) for key in ("loss", "grad_norm", "learning_rate")},
             "seconds": round(self.seconds(), 3),
-            **{key: _finite(logs[key]) for key in MORE_KEYS if key in logs},
+            **{key: _finite(logs[key]) for key in SOMETIMES if key in logs},
         }
         with writing(self.log_path), self.log_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
+        if self.live:
+            self.live.add(row)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Mark the checkpoint whole, once each rank has written its last file."""
@@ -166,9 +166,11 @@ class Watch(TrainerCallback):
                 self.window.check(seconds, self.longest_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Close the progress."""
+        """Close the progress, and the run of a tracker."""
         if self.progress:
             self.progress.close()
+        if self.logs and self.live:
+            self.live.finish()
 
 
 def _finite(value: Any) -> float | None:

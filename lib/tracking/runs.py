@@ -1,0 +1,165 @@
+"""What is tracked of a study: a run a point, from its files, and one of the study's verdicts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lib.errors import BadInput
+from lib.grid import digest
+from lib.names import NAME_BYTES
+from lib.results import LOG, read_metrics, status
+from lib.runs import done_mark, read_json, read_jsonl
+from lib.settings import flatten
+from lib.study import Point, Study
+
+Row = dict[str, Any]  # of train.jsonl
+
+COMPARISON = "comparison"  # id of the study's own run; no point can be called that
+# What a run is judged by → which of its values is the best one; all else has a last value alone.
+BEST: dict[str, Callable[[Iterable[float]], float]] = {
+    "loss": min,
+    "validation_loss": min,
+    "train_accuracy": max,
+    "validation_accuracy": max,
+}
+PACE = ("epoch", "grad_norm", "learning_rate")  # columns that a summary tells nothing by
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a tracker, whichever it is."""
+
+    id: str  # the point's name; a run of this id in the same project is the same run
+    group: str  # the study
+    config: dict[str, Any]  # flat: dotted key → value
+    rows: list[Row] = field(default_factory=list)  # of train.jsonl, each step once, in order
+    summary: dict[str, float] = field(default_factory=dict)  # best, final and measured values
+    texts: dict[str, str] = field(default_factory=dict)  # such as the verdicts
+    end: float | None = None  # when the last row was written, in seconds since 1970
+
+    @property
+    def last(self) -> list[Row]:
+        """The summary as a row at the last step, where there is one; for trackers that have rows.
+
+        Not the same as the last of `rows`.
+        """
+        step = self.rows[-1]["step"] if self.rows else 0
+        return [{"step": step, **self.summary}] if self.summary else []
+
+    @property
+    def hash(self) -> str:
+        """Of the config: another one makes it another run under the same id."""
+        return digest([self.group, self.config, self.texts])
+
+
+def point_run(study: Study, point: Point) -> Run | None:
+    """The run of a point, None where its training has logged nothing.
+
+    Raises BadInput for files that are not as the stages left them.
+    """
+    path = point.directory / LOG
+    if not path.exists():
+        return None
+    rows = read_log(path, torn_tail=done_mark(point.directory, "train") is None)
+    if not rows:
+        return None
+    record = point.directory / "config.json"
+    config = point_config(study, point, read_json(record).get("hash") if record.exists() else None)
+    summary = {**of_training(rows), **of_metrics(study, point)}
+    return Run(point.name, study.directory.name, config, rows, summary, end=path.stat().st_mtime)
+
+
+def point_config(study: Study, point: Point, identity: str | None) -> dict[str, Any]:
+    """What a point's run is made from: its names, its axes' values, its config under dotted keys.
+
+    identity: the hash of what it is trained from, as config.json has it; None where that is gone.
+    """
+    names = {"study": study.directory.name, "point": point.name, "hash": identity}
+    config = point.config.model_dump(mode="json", exclude={"slurm", "skip", "tracking"})
+    return names | point.values | flatten(config)
+
+
+def study_run(study: Study) -> Run | None:
+    """The study's summary run: its verdicts, how many points are how far; None before stage 4."""
+    path = study.directory / COMPARISON / "aggregated_metrics.json"
+    if not path.exists():
+        return None
+    verdicts = read_json(path).get("criteria") or []
+    texts = {f"criterion.{n}": f"{v['verdict']}: {v['criterion']}: {v['number']}"
+             for n, v in enumerate(verdicts, 1)}  # fmt: skip
+    states = Counter(status(study, point) for point in study.points())
+    counted = Counter(v["verdict"].replace(" ", "_") for v in verdicts)
+    summary = {f"points.{state}": float(n) for state, n in states.items()}
+    summary |= {f"criteria.{verdict}": float(n) for verdict, n in counted.items()}
+    config = {"study": study.directory.name, "points": len(study.grid)}
+    return Run(COMPARISON, study.directory.name, config, [], summary, texts, path.stat().st_mtime)
+
+
+def read_log(path: Path, torn_tail: bool = False) -> list[Row]:
+    """Rows of a train.jsonl: each step once, the last attempt's. Raises BadInput for other rows."""
+    rows = read_jsonl(path, torn_tail)
+    for number, row in enumerate(rows, 1):
+        if type(row.get("step")) is not int:
+            raise BadInput(f"{path}: line {number}: step: found {row.get('step')!r}, expected a "
+                           f"whole number")  # fmt: skip
+    return last_attempt(rows)
+
+
+def last_attempt(rows: Iterable[Row]) -> list[Row]:
+    """Each step once, by step; of a step that several attempts logged, the last one's row."""
+    by_step = {row["step"]: row for row in rows}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def values(row: Mapping[str, Any]) -> dict[str, float]:
+    """What a row has to show beside its step: its finite numbers. A null is not logged."""
+    return {key: float(value) for key, value in row.items() if key != "step" and _is_number(value)}
+
+
+def of_training(rows: Iterable[Row]) -> dict[str, float]:
+    """`final.<key>`: the last known value of a column of train.jsonl; `best.<key>`: the best."""
+    columns: dict[str, list[float]] = {}
+    for row in rows:
+        for key, value in values(row).items():
+            columns.setdefault(key, []).append(value)
+    best = {f"best.{key}": pick(columns[key]) for key, pick in BEST.items() if key in columns}
+    kept = {key: column[-1] for key, column in columns.items() if key not in PACE}
+    return {f"final.{key}": value for key, value in kept.items()} | best
+
+
+def of_metrics(study: Study, point: Point) -> dict[str, float]:
+    """What metrics.json has below `metrics`, by the names there: `accuracy`, `accuracy.low`, ….
+
+    A further task's names begin with the task: `mt_bench.score`.
+    """
+    found: dict[str, float] = {}
+    for task in study.config.tasks:
+        metrics = read_metrics(study, point, task) or {}
+        prefix = "" if task == study.config.tasks[0] else f"{task}."
+        found |= dict(metric_values(metrics.get("metrics") or {}, prefix))
+    return found
+
+
+def metric_values(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Names and finite numbers of nested metrics; a `value` has the name of what it is of."""
+    for key, value in flatten(metrics, prefix).items():
+        if _is_number(value):
+            yield key.removesuffix(".value"), float(value)
+
+
+def run_id(name: str, most: int = NAME_BYTES) -> str:
+    """A point's name as an id of at most so many bytes; a longer one ends in a hash of it."""
+    if len(name.encode()) <= most:
+        return name
+    ending = f"-{digest(name)[:8]}"
+    return name.encode()[: most - len(ending)].decode(errors="ignore") + ending
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value)

@@ -1,0 +1,226 @@
+"""Runs in W&B: as offline runs that `wandb sync` uploads, or on its server where there is a key.
+
+Offline, W&B ignores `resume`, and a sync of wandb 0.31 puts the rows of an offline run behind those
+that the server has under its id; other versions let it overwrite them (wandb#5865, wandb#3841).
+Neither must happen to a row that was uploaded. So there is one offline run of a point at most that
+was not synced: it is replaced by one with all rows until it is, and the next one has only rows that
+are new since then. On the server a run is resumed by its id, and gets the rows that it lacks; where
+it has other ones than train.jsonl, it is taken back to the step before them.
+
+A point that was trained anew from another config is another run, whose id ends in its hash.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from glob import escape
+from typing import Any
+
+from lib.errors import BadInput
+from lib.tracking.runs import Row, Run, last_attempt, run_id, values
+from lib.tracking.trackers import Exported, LiveRun, Place, broken, last_hash, of_another_study
+
+MOST_BYTES = 128  # of an id
+SECONDS = 30  # of a request
+
+
+def write(run: Run, place: Place) -> int:
+    """See `lib.tracking.trackers.Tracker`."""
+    id = id_of(run, place)
+    there = _exported(id, run, place)
+    first = there.first_new(run.rows)
+    if there.last == last_hash(run) and first == len(run.rows):
+        return 0
+    _Live(id, run, place).finish(run)
+    return len(run.rows) - (first or 0)
+
+
+def live(run: Run, place: Place) -> LiveRun:
+    """See `lib.tracking.trackers.Tracker`."""
+    return _Live(id_of(run, place), run, place)
+
+
+def show(place: Place) -> str:
+    """See `lib.tracking.trackers.Tracker`."""
+    if is_offline(place):
+        return f"wandb sync {place.directory / 'wandb' / 'offline-run-*'}"
+    return f"runs are in {_path(place)}"
+
+
+def is_offline(place: Place) -> bool:
+    """Whether WANDB_MODE asks for offline runs."""
+    return place.environ.get("WANDB_MODE") in ("offline", "dryrun")
+
+
+def check_key(environ: Mapping[str, str]) -> None:
+    """Raise BadInput where there is no key for W&B's server, rather than be asked for one."""
+    library()
+    from wandb.sdk.lib import wbauth
+
+    names = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")
+    host = environ.get("WANDB_BASE_URL") or "https://api.wandb.ai"
+    with refusals():
+        if not any(environ.get(name) for name in names) and not wbauth.read_netrc_auth(host=host):
+            raise BadInput(f"wandb: no key for {host}: set WANDB_API_KEY or run `wandb login`; or "
+                           f"WANDB_MODE=offline writes runs for a later `wandb sync`")  # fmt: skip
+
+
+def library() -> Any:
+    """The module wandb. Raises BadInput where it cannot be imported."""
+    try:
+        import wandb
+    except ImportError as error:
+        raise broken("wandb", error) from None
+    return wandb
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Turn W&B's own errors, and those of its connection, into BadInput."""
+    from wandb.errors import Error
+    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+    from wandb.sdk.mailbox.mailbox_handle import HandleAbandonedError, ServerResponseError
+
+    try:
+        yield
+    except (Error, WandbApiFailedError, HandleAbandonedError, ServerResponseError) as error:
+        raise BadInput(f"wandb: {error or type(error).__name__}") from None
+
+
+@cache
+def server() -> Any:
+    """W&B's public API. Raises BadInput where the key is refused."""
+    with refusals():
+        return library().Api(timeout=SECONDS)
+
+
+def server_run(path: str, id: str) -> Any:
+    """A run in ENTITY/PROJECT on the server, None where there is none."""
+    from wandb.errors import CommError
+
+    api = server()
+    api.flush()  # it would answer from what it was told before
+    try:
+        return api.run(f"{path}/{id}")
+    except (CommError, ValueError) as error:
+        if "ould not find" in str(error):  # the run, or the project, which a first run makes
+            return None
+        raise BadInput(f"wandb: {error}") from None
+
+
+def history(found: Any) -> list[Row]:
+    """All rows that a run has on the server, as train.jsonl has them; its own keys left out."""
+    with refusals():
+        rows = list(found.scan_history(use_cache=False))
+    return last_attempt(
+        {"step": int(row["_step"]), **{k: v for k, v in row.items() if not k.startswith("_")}}
+        for row in rows
+    )
+
+
+def id_of(run: Run, place: Place) -> str:
+    """The id of a run: the point's name, with its hash where the name is that of another config."""
+    id, hashed = (
+        run_id(run.id, MOST_BYTES),
+        run_id(f"{run.id}-{run.config.get('hash')}", MOST_BYTES),
+    )
+    there = _exported(id, run, place)
+    if is_offline(place) or there.rows:
+        of_others = there.of_another
+    else:
+        found = server_run(_path(place), id)
+        if found is not None and found.group != run.group:
+            raise of_another_study("wandb", run, _path(place), found.group)
+        of_others = found is not None and found.config.get("hash") != run.config.get("hash")
+    return hashed if of_others else id
+
+
+def _path(place: Place) -> str:
+    return "/".join(part for part in (place.entity, place.project) if part)
+
+
+def _exported(id: str, run: Run, place: Place, what: str = "") -> Exported:
+    """What was written of a run; `what` = ".synced": what the server has of it."""
+    key = [run.config.get("hash"), place.entity, place.project]
+    return Exported.read(place.directory / "wandb" / "exported" / f"{id}{what}.json", key)
+
+
+class _Live:
+    """A run of W&B that has the rows of `run`."""
+
+    def __init__(self, id: str, run: Run, place: Place) -> None:
+        self.rows, self.offline = list(run.rows), is_offline(place)
+        self.there = _exported(id, run, place)
+        self.synced = _exported(id, run, place, ".synced")
+        opens = self._offline if self.offline else self._resumed
+        resume, first = opens(id, run, place)
+        settings = library().Settings(
+            mode="offline" if self.offline else "online",
+            console="off",
+            silent=True,
+            x_disable_stats=True,
+            x_disable_meta=True,  # command line, host, commit: config.json has what matters
+            x_save_requirements=False,
+            save_code=False,
+            disable_git=True,
+            disable_code=True,
+            init_timeout=SECONDS,
+        )
+        place.directory.mkdir(parents=True, exist_ok=True)
+        with refusals():
+            self.run = library().init(
+                project=place.project, entity=place.entity, dir=str(place.directory), id=id,
+                name=run.id, group=run.group, config=run.config, settings=settings, **resume
+            )  # fmt: skip
+        for row in run.rows[first:]:
+            self._log(row)
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row)
+        self._log(row)
+
+    def finish(self, run: Run) -> None:
+        self.run.summary.update(run.summary | run.texts)
+        with refusals():
+            self.run.finish()
+        for exported in (self.there,) if self.offline else (self.there, self.synced):
+            exported.write(self.rows, last_hash(run))
+
+    def _log(self, row: Row) -> None:
+        self.run.log(values(row), step=row["step"])
+
+    def _offline(self, id: str, run: Run, place: Place) -> tuple[dict[str, Any], int]:
+        """How to open an offline run, and the number of its first row."""
+        # Such a folder is called offline-run-20261231_235959-<id>; a sync leaves a mark in it.
+        folders = (place.directory / "wandb").glob(f"offline-run-{'?' * 15}-{escape(id)}")
+        waiting = [folder for folder in folders if not any(folder.glob("*.synced"))]
+        if not waiting and self.there.rows:
+            self.synced.take(self.there)
+        first = self.synced.first_new(run.rows)
+        if first is None:
+            place.say(
+                f"{run.id}: rows that were synced have been logged again, and W&B keeps those it "
+                f"has; to replace them, export once with a key and without WANDB_MODE"
+            )
+            first = min(self.synced.rows, len(run.rows))
+        self.there.forget()
+        for folder in waiting:  # train.jsonl has what it has
+            shutil.rmtree(folder, ignore_errors=True)
+        return {}, first
+
+    def _resumed(self, id: str, run: Run, place: Place) -> tuple[dict[str, Any], int]:
+        """How to open a run on the server, and the number of the first row to log."""
+        found = server_run(_path(place), id)
+        if found is None:
+            return {"resume": "allow"}, 0
+        there = [(row["step"], values(row)) for row in history(found)]
+        wanted = [(row["step"], values(row)) for row in run.rows]
+        pairs = enumerate(zip(there, wanted, strict=False))
+        same = next((i for i, (old, new) in pairs if old != new), min(len(there), len(wanted)))
+        if len(there) == same:
+            return {"resume": "must"}, same
+        step = there[same - 1][0] if same else 0
+        return {"resume_from": f"{id}?_step={step}"}, same

@@ -1,0 +1,70 @@
+"""Copy a study's runs to a tracker: what train.jsonl has, and what stage 4 measured.
+
+    python -m stages.track configs/td_dpo.yaml --to trackio|wandb|tensorboard|mlflow
+
+Run again at any time, it adds what is new; a row that was logged again replaces the first one. For
+the login node: compute nodes need no network. Keys come from the environment alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from lib.errors import BadInput
+from lib.progress import tracked
+from lib.runs import check_writable, done_mark
+from lib.study import Study
+from lib.tracking.live import place_of
+from lib.tracking.runs import point_run, study_run
+from lib.tracking.to_wandb import check_key, is_offline
+from lib.tracking.trackers import Place, Tracker, tracker
+from stages.command import DONE, load, parser, run, say
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Export to the tracker that --to names; returns the exit code."""
+    arguments = parser("stages.track", __doc__, force=False)
+    arguments.add_argument("--to", required=True, metavar="TRACKER",
+                           help="trackio, wandb, tensorboard or mlflow")  # fmt: skip
+    arguments.add_argument("--project", metavar="NAME",
+                           help="project of the runs, of W&B also ENTITY/PROJECT (default: the "
+                           "study's name)")  # fmt: skip
+    args = arguments.parse_intermixed_args(argv)
+    study = load(args)
+    if study.mode == "trial":
+        raise BadInput(f"{study.path}: found mode=trial, expected a full run: trials are tracked "
+                       f"nowhere")  # fmt: skip
+    try:
+        target = tracker(args.to)
+    except BadInput as error:
+        raise BadInput(f"--to: {error}") from None
+    place = place_of(study, os.environ, args.project)
+    if args.to == "wandb" and not is_offline(place):
+        check_key(os.environ)
+    export(study, args.to, target, place)
+    return DONE
+
+
+def export(study: Study, name: str, target: Tracker, place: Place) -> None:
+    """Write every run that there is. Raises BadInput where there is none, before any is written."""
+    points = list(study.points())
+    in_progress = []
+    if study.config.tracking == name:  # the task that trains a point has its run open
+        in_progress = [p for p in points if done_mark(p.directory, "train") is None]
+    runs = [point_run(study, point) for point in points if point not in in_progress]
+    runs = [found for found in (*runs, study_run(study)) if found is not None]
+    if not runs:
+        raise BadInput(f"{study.directory}: nothing to export yet, expected a train.jsonl of a "
+                       f"point (one that is tracked while it trains counts once it has "
+                       f"ended)")  # fmt: skip
+    check_writable(study.directory)
+    rows = [target.write(found, place) for found in tracked(runs, len(runs), name, "run")]
+    new = sum(count > 0 for count in rows)
+    say(f"{name}: {len(runs)} runs in project {place.project}, {new} with new rows "
+        f"({sum(rows):,} rows)")  # fmt: skip
+    say(f"to look at them: {target.show(place)}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))
