@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from lib.children import blocked
 from lib.study import Point, Study
 from lib.tracking.runs import Row, Run, of_training, point_config
 from lib.tracking.to_wandb import check_key, is_offline
@@ -29,7 +31,9 @@ class Live:
         """Begin, or go on after these rows of train.jsonl, which an earlier attempt has logged."""
         self.rows = list(rows)
         run = replace(self.run, rows=self.rows)
-        self._guarded(lambda: setattr(self, "opened", self.tracker.live(run, self.place)))
+        # SLURM sends its warning to every process of a step, and a tracker's own would end by it.
+        with blocked(signal.SIGUSR2):
+            self._guarded(lambda: setattr(self, "opened", self.tracker.live(run, self.place)))
 
     def add(self, row: Row) -> None:
         """Log a row that was just written to train.jsonl."""
