@@ -30,6 +30,7 @@ def sbatch_command(
         f"--cpus-per-task={wanted.cpus}",
         f"--mem={wanted.memory}",
         f"--time={wanted.time}",
+        f"--signal=B:USR2@{wanted.warning}",  # to the batch script, which passes it on
         *wanted.extra,
     ]
     if condition:
@@ -45,7 +46,9 @@ def sbatch_command(
 
 
 def resources(study: Study, stage: str) -> Resources:
-    """What the study's `slurm` section asks for."""
+    """What the study's `slurm` section asks for; a reference is scored as one point is trained."""
+    if stage == "reference":
+        return study.config.slurm.train.model_copy(update={"points": 1})
     return getattr(study.config.slurm, stage)
 
 
