@@ -23,11 +23,12 @@ SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test test-quick trial submission data train infer evaluate plots grid status lint clean
+.PHONY: help demo test test-quick trial submission data train search infer evaluate plots grid status lint clean
 help:
 	@echo "make demo | test | test-quick | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
+	@echo "make search STUDY=iw_lora_search                      trials of a study's search, and its best"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
 	@echo "make grid | status | lint | clean"
 	@echo "make train ARGS=--here                                on this machine, not through SLURM"
@@ -48,6 +49,10 @@ data: setup
 
 train infer: setup
 	@$(HERE) $(PY) -m stages.submit $@ $(CONFIG) $(ARGS)
+
+# Trials of a study's `search:` section: submits what is missing, shows the state, chooses the best.
+search: setup
+	@$(HERE) $(PY) -m stages.search $(CONFIG) $(ARGS)
 
 evaluate: setup
 	@$(CALM) $(PY) -m stages.stage4_evaluate $(CONFIG) $(ARGS)
