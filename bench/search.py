@@ -1,4 +1,4 @@
-"""A search whose workers are killed at random: are trials lost or doubled, and is the best the same?
+"""A search whose workers are killed at random: is a trial lost or doubled, is the best the same?
 
     python -m bench.search [--trials 200] [--workers 8] [--kills 80] [--sampler random] [--slurm]
 
@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from lib.grid import format_indices
 from lib.runs import mark_done, read_jsonl, write_jsonl
@@ -103,7 +104,15 @@ def work(study_path: str, number: int, restarts: int) -> int:
             time.sleep(0.1)
 
 
-def supervise(path: Path, trials: int, workers: int, kills: int, seed: int) -> dict[str, int]:
+def start(path: Path, number: int, restarts: int) -> subprocess.Popen:
+    command = [sys.executable, "-m", "bench.search", "--worker", str(path),
+               "--trial", str(number), "--restarts", str(restarts)]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def supervise(
+    path: Path, trials: int, workers: int, kills: int, seed: int, start: Any = start
+) -> dict[str, int]:
     """All trials as processes, `workers` at a time, of which `kills` are killed at random."""
     chance, waiting, running = random.Random(seed), list(range(trials)), {}
     counts = Counter()
@@ -114,9 +123,7 @@ def supervise(path: Path, trials: int, workers: int, kills: int, seed: int) -> d
     while waiting or running:
         while waiting and len(running) < workers:
             number = waiting.pop(0)
-            command = [sys.executable, "-m", "bench.search", "--worker", str(path),
-                       "--trial", str(number), "--restarts", str(restarts[number])]  # fmt: skip
-            running[number] = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            running[number] = start(path, number, restarts[number])
         time.sleep(0.02)
         while due and due[0] <= ended / trials and running:
             due.pop(0)

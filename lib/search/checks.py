@@ -37,8 +37,9 @@ def check_search(study: Study) -> None:
     _check_metric(study, config, f"{where}.metric")
     right = DIRECTIONS[search.metric]
     if (given := SPELLINGS.get(search.direction, search.direction)) not in (None, right):
+        good = "high" if right == "maximize" else "low"
         raise BadInput(f"{where}.direction: found {given!r}, expected {right!r}: a good "
-                       f"{search.metric} is {'high' if right == 'maximize' else 'low'}")  # fmt: skip
+                       f"{search.metric} is {good}")  # fmt: skip
     if search.pruner != "none" and not (config.train.eval_steps or config.train.validations):
         raise BadInput(f"{where}.pruner: found {search.pruner!r}, but trials validate at their end "
                        f"alone; set train.validations, or pruner: none")  # fmt: skip

@@ -69,8 +69,10 @@ class Backend(JournalFileBackend):
         except OSError as error:
             if (reason := refusal(error)) is None:
                 raise
-            raise BadInput(f"{self.path}: cannot be written: {reason}; run it again once that has "
-                           f"changed: nothing but this trial's last step is lost") from None  # fmt: skip
+            raise BadInput(
+                f"{self.path}: cannot be written: {reason}; run it again once that has changed: "
+                f"what it holds already is whole"
+            ) from None
         finally:
             self._lock.release()
 
@@ -188,7 +190,7 @@ class Journal:
             if known.intermediate_values.get(step) != value and not known.state.is_finished():
                 self._write(self.storage.set_trial_intermediate_value, attempt, step, value)
         known = self.storage.get_trial(attempt._trial_id)
-        return bool(known.intermediate_values) and self.optuna.pruner.prune(self.optuna, known)
+        return bool(known.intermediate_values and self.optuna.pruner.prune(self.optuna, known))
 
     def complete(self, attempt: FrozenTrial, value: float) -> None:
         """A trial's result; once more changes nothing."""
@@ -259,11 +261,11 @@ def sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
 
 
 def pruner(search: Search) -> optuna.pruners.BasePruner:
-    """The pruner; its steps are validations."""
+    """The pruner; its steps are validations, counted from 1, of which `warmup` pass."""
     if search.pruner == "median":
-        return optuna.pruners.MedianPruner(search.startup, search.warmup)
+        return optuna.pruners.MedianPruner(search.startup, search.warmup + 1)
     if search.pruner == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=max(search.warmup, 1))
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=search.warmup + 1)
     return optuna.pruners.NopPruner()
 
 
