@@ -112,9 +112,9 @@ def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str,
     raw, attempt = copy.deepcopy(study.raw), current[best]
     values = base_values(study)
     seed = study.resolve(values).train.seed
-    raw.pop("search")
-    raw.pop("mode", None)
-    raw["name"] = f"{study.name}-best"
+    for key in ("search", "mode", "name"):
+        raw.pop(key, None)
+    raw = {"name": f"{study.name}-best", **raw}
     for key, value in study.overrides.items():
         put(raw, key, value, f"command line: {key}")
     variant = values.get("variant")
@@ -125,7 +125,8 @@ def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str,
         raw["variants"][variant] = {**spread(raw["variants"][variant]), **attempt.params}
     axis = _seed_axis(raw)
     seeds = fresh_seeds(study, [seed])
-    raw["grid"] = [{**block, axis: seeds} for block in raw["grid"]]
+    # A list for each block: YAML would spell one that is shared as an anchor.
+    raw["grid"] = [{**block, axis: list(seeds)} for block in raw["grid"]]
     baseline = raw["evaluate"]["baseline"]
     raw["evaluate"] = {**raw["evaluate"], "baseline": {**baseline, axis: seeds[0]}}
     where = {a: v for a, v in values.items() if study.axes.get(a) != SEED}

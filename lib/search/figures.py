@@ -23,7 +23,8 @@ def draw(
 ) -> list[str]:
     """Write history, slices and importance as PDF and PNG; rows: of `lib.search.best.history`."""
     complete = [row for row in rows if row["state"] == "complete"]
-    note = f"{len(rows)} trials, {len(rows) - len(complete)} of them without a result of their own"
+    lost = len(rows) - len(complete)
+    note = f"{len(rows)} trials, {lost} of them pruned, diverged or failed"
     made = {
         "history": panels([_history(rows, metric)], f"{name}: history of the search", note),
         "slices": panels(
@@ -79,8 +80,8 @@ def _cloud(
 def _importance(importance: Mapping[str, float]) -> Panel:
     places = range(len(importance))
     bars = [(x - 0.35, 0.7, share) for x, share in zip(places, importance.values(), strict=True)]
-    points = Series("share", list(places), list(importance.values()), style=category(0),
+    points = Series("share of a key", list(places), list(importance.values()), style=category(0),
                     joined=False)  # fmt: skip
     ticks = {x: key.removeprefix("train.").replace(".", ".\n") for x, key in enumerate(importance)}
-    return Panel("", "", "share", [points], percent="y", xticks=ticks, bars=bars,
-                 bars_label="importance", xlim=(-0.6, len(importance) - 0.4))  # fmt: skip
+    return Panel("", "", "share (%)", [points], percent="y", xticks=ticks, bars=bars,
+                 bars_label="share of a key", xlim=(-0.6, len(importance) - 0.4))  # fmt: skip

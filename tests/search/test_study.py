@@ -54,7 +54,7 @@ def space(**values):
 
 LR = {"float": [1e-5, 1e-3]}
 REFUSED = {
-    "swept": (space(train__lora__dropout=LR), "dropout: found a key that the grid sweeps .axis 'drop'"),
+    "swept": (space(train__lora__dropout=LR), "a key that the grid sweeps .axis 'drop'"),
     "unknown": (space(train__learning_rat=LR), "unknown key, .* 'train.learning_r"),
     "log of 0": (space(train__learning_rate={"float": [0, 1], "log": True}), "log: found low 0"),
     "low is high": (space(train__learning_rate={"float": [1, 1]}), "low 1 and high 1"),

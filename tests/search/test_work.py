@@ -311,3 +311,38 @@ def test_a_study_without_a_search_and_a_miniature(write_study, study, run_stage)
     assert "search: missing, expected the section" in ended.err
     ended = run_stage("search", study.path, "mode=trial")
     assert (ended.code, ended.out.strip()) == (0, "found: mode: trial has no search trials")
+
+
+def test_stage_2_trains_a_trial_and_its_result_is_told(
+    write_search, tiny_encoders, run_stage, snapshot, tmp_path
+):
+    data = {"source": "synthetic", "train_rows": 32, "validation_rows": 16, "test_rows": 8}
+    train = {"objective": "classification", "tuning": "lora", "precision": "fp32", "epochs": 1,
+             "validations": 2, "batch_size": 8, "micro_batch": 8, "log_steps": 1,
+             "importance": {"alpha": 1e-4, "batches": 1, "batch_size": 4}}  # fmt: skip
+    model = {"name": str(tiny_encoders["bert"]), "max_length": 64}
+    path = write_search(
+        {"space": {"train.learning_rate": {"float": [1e-4, 1e-2], "log": True}}},
+        model=model, data=data, train=train,
+    )  # fmt: skip
+    study = load_study(path)
+    assert run_stage("stage1_generate_datasets", path).code == 0
+    before = snapshot(study.directory / "data")
+    point = begun(study, 1)
+    ended = run_stage("stage2_train", path, "--trial", "1")
+    assert ended.code == 0, ended.err
+    files = {file.name for file in point.directory.iterdir()}
+    assert files == {".lock", "config.json", "done", "importance.json", "model", "train.jsonl",
+                     "trial.json", "usage.json"}  # fmt: skip
+    config = read_json(point.directory / "config.json")
+    assert config["config"]["train"]["learning_rate"] == point.values["train.learning_rate"]
+    assert config["config"]["train"]["seed"] == 42
+    assert {p.name for p in study.directory.iterdir()} == {
+        ".lock", "data", "grid.csv", "search", "study.json"
+    }  # fmt: skip
+    assert snapshot(study.directory / "data") == before
+    assert run(study, 1) == 0
+    last = read_json(point.directory / "done" / "train.json")["step"]
+    assert state(study, 1)[0] == "COMPLETE"
+    assert len(Journal(study).current()[1].intermediate_values) == 2
+    assert last == 8
