@@ -23,10 +23,11 @@ SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test test-quick trial submission data train search infer evaluate plots grid status lint clean
+.PHONY: help demo test test-quick trial submission data reference train search infer evaluate plots grid status lint clean
 help:
 	@echo "make demo | test | test-quick | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
+	@echo "make reference STUDY=td_dpo                           of preference pairs alone, ahead of train"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
 	@echo "make search STUDY=iw_lora_search                      trials of a study's search, and its best"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
@@ -47,7 +48,7 @@ data: setup
 	@mkdir -p logs
 	@$(HERE) $(PY) -m stages.stage1_generate_datasets $(CONFIG) $(ARGS)
 
-train infer: setup
+reference train infer: setup
 	@$(HERE) $(PY) -m stages.submit $@ $(CONFIG) $(ARGS)
 
 # Trials of a study's `search:` section: submits what is missing, shows the state, chooses the best.

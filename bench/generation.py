@@ -157,17 +157,12 @@ def served(
     point: Any, prompts: Any, adapters: list[Path], room: int
 ) -> tuple[float, float, list[str]]:
     """The same from an engine that adds the adapters itself, one after the other."""
-    import os
+    from lib.encoding import end_tokens
+    from lib.vllm_engine import CPU_MEMORY, CPU_SHARING, CPU_WHOLE, prepare_start
 
-    import torch
-
-    if not torch.cuda.is_available():
-        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    cuda = prepare_start()
     from vllm import LLM, SamplingParams
     from vllm.lora.request import LoRARequest
-
-    from lib.encoding import end_tokens
-    from lib.vllm_engine import CPU_MEMORY, CPU_SHARING, CPU_WHOLE
 
     begun = time.perf_counter()
     llm = LLM(
@@ -179,9 +174,9 @@ def served(
         enable_lora=True,
         max_lora_rank=RANK,
         max_loras=1,
-        enforce_eager=not torch.cuda.is_available(),
+        enforce_eager=not cuda,
         seed=0,
-        **({} if torch.cuda.is_available() else {**CPU_MEMORY, **CPU_WHOLE, **CPU_SHARING}),
+        **({} if cuda else {**CPU_MEMORY, **CPU_WHOLE, **CPU_SHARING}),
     )
     start, begun, texts = time.perf_counter() - begun, time.perf_counter(), []
     params = SamplingParams(

@@ -8,6 +8,9 @@ answer as long as that, in GiB (an 80 GB H100 has 79.6); the CUDA context and fr
 some 2 more. Hours are an assumption, not a measurement: rows filled to the share `--fill` of the
 length, and `--utilisation` of an H100's 989 TFLOP/s (SXM, bf16, dense; NVIDIA's data sheet). Small
 models and short rows reach less. Validation, the reference of pairs, and loading are left out.
+`stop` is what has to fit into `slurm.train.warning`, in seconds: one step and one checkpoint, at
+WRITE and HASH, which are assumptions too. Host memory is that of weights and processes; what the
+job has beyond it caches files, so that a checkpoint's checksums need not read them from the disk.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from lib.study import load_study
 GIB = 2**30
 PEAK_FLOPS = 989e12
 NF4 = 0.5 + 1 / 64 + 4 / (64 * 256)  # bytes a weight: 4 bits, an 8-bit scale for 64, fp32 for 256
-PIECE = 1 << 24  # logits that preference training holds at once, see lib.training.responses
+PROCESS = 3 * GIB  # of the host's memory: torch, CUDA's libraries, pinned buffers; an assumption
+WRITE, HASH = 1e9, 2e9  # bytes a second: to a shared file system, and of four checksums at a time
+PIECE = 1 << 24  # logits that are held at once, see lib.training.responses
 # Bytes a logit at the start of the backward pass: the head's bf16, the fp32 copy that the loss and
 # accelerate ask for, its log-softmax, and the gradient of that.
 LOGIT, LOGIT_BEFORE_LOSS = 2 + 4 + 4 + 4, 2
@@ -153,13 +158,15 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
     copies = compute * trained if compute == 2 else 0
     if ranks > 1:  # gathered: embeddings and head for the whole step, two layers at a time
         copies = compute * (shape.embeddings + 2 * shape.linear / shape.layers)
-    logits = 0 if kind == "classify" else tokens * shape.vocabulary
-    if kind == "pairs":
-        logits = min(logits, PIECE)
+    logits = 0 if kind == "classify" else min(tokens * shape.vocabulary, PIECE)
     forward = copies + layer + LOGIT_BEFORE_LOSS * logits
     backward = copies if ranks > 1 else compute * shape.vocabulary * shape.hidden
     backward += max(layer, LOGIT * logits)
+    if ranks > 1 and full:  # the head's gradient, whole in the compute dtype and reduced in fp32
+        backward += (compute + 4) * shape.vocabulary * shape.hidden
     read = 4 if full or wide else compute  # bytes a weight as it is read
+    # One rank reads for those that share a model; 4-bit weights are read from files that all map.
+    readers = 1 if ranks > 1 or train.tuning == "qlora" else train.processes
     return {
         "parameters": weights / ranks,
         "gradients": 4 * trained / ranks,
@@ -167,8 +174,9 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
         "activations": saved,
         "logits": LOGIT * logits,
         "peak": (weights + 12 * trained) / ranks + saved + max(forward, backward),
-        "host": train.processes * read * total,
-        "checkpoint": (16 if full and train.fsdp else 12) * trained,
+        # At the end the saved model is loaded once more, in fp32 (lib.training.served).
+        "host": max(readers * read, 4) * total + train.processes * PROCESS,
+        "checkpoint": 12 * trained,
         "model": (4 if wide else compute) * total if full else 4 * trained,
     }
 
@@ -176,15 +184,15 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
 def layer_activations(shape: Shape, rows: int, length: int, stream: int, compute: int) -> float:
     """Bytes that one layer keeps for its backward pass; `stream`: bytes of the residual stream.
 
-    Attention that keeps no matrix (a mask of length², of which two forms are made), as in
-    Korthikanti et al., arXiv 2205.05198, section 4, with a gated MLP; DeBERTa's keeps its own.
+    Attention that keeps no matrix and no mask, as in Korthikanti et al., arXiv 2205.05198, section
+    4, with a gated MLP; DeBERTa's keeps its own.
     """
     queries, keys = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
     norms = 2 * shape.hidden * (4 + 4 + stream)  # input and normalised in fp32, and the result
     attention = compute * (2 * (queries + 2 * keys) + queries + 2 * shape.hidden)
     mlp = compute * (shape.intermediate * (2 if shape.encoder else 4) + shape.hidden)
     square = rows * length**2
-    matrices = ATTENTION_MATRICES * shape.heads * compute if shape.encoder else 3
+    matrices = ATTENTION_MATRICES * shape.heads * compute if shape.encoder else 0
     return rows * length * (norms + attention + mlp) + square * matrices
 
 
@@ -201,6 +209,14 @@ def flops(shape: Shape, config: Config, rows: int, fill: float) -> float:
     causal = 1 if shape.encoder else 0.5
     tokens = train.epochs * rows * sequences * length
     return passes * tokens * (2 * shape.linear + causal * products)
+
+
+def stop_seconds(checkpoint: float, work: float, config: Config, rows: int, use: float) -> float:
+    """Of a step and a checkpoint of so many bytes; `work`: FLOPs of the run, at a share `use`."""
+    train = config.train
+    steps = max(1.0, train.epochs * rows / train.batch_size)
+    step = work / steps / (train.processes * PEAK_FLOPS * use)
+    return step + checkpoint * (1 / WRITE + 1 / HASH)
 
 
 def training_rows(config: Config) -> int:
@@ -229,10 +245,12 @@ def table(path: str, fill: float, utilisation: float) -> list[list[str]]:
         rows = training_rows(config)
         work = flops(shape, config, rows, fill)
         hours = work / (config.train.processes * PEAK_FLOPS * utilisation) / 3600
+        stop = stop_seconds(sizes["checkpoint"], work, config, rows, utilisation)
         cells = tuple(f"{sizes[column] / GIB:.1f}" for column in COLUMNS)
         found.setdefault((config.model.name.rpartition("/")[2], config.train.tuning,
                           str(config.train.processes), str(config.train.micro_batch), *cells,
-                          f"{hours:.2g}" if rows else "?"), []).append(name)  # fmt: skip
+                          f"{stop:.0f}", f"{hours:.2g}" if rows else "?"),
+                         []).append(name)  # fmt: skip
     return [[", ".join(dict.fromkeys(names)), str(len(names)), *cells]
             for cells, names in found.items()]  # fmt: skip
 
@@ -248,7 +266,7 @@ def main() -> None:
     print(f"GiB at the length limit; hours assume rows of {args.fill:g} of it and "
           f"{args.utilisation:g} of an H100's {PEAK_FLOPS / 1e12:.0f} TFLOP/s")  # fmt: skip
     for path in args.studies:
-        head = ["variants", "points", "model", "tuning", "GPUs", "micro", *COLUMNS, "hours"]
+        head = ["variants", "points", "model", "tuning", "GPUs", "micro", *COLUMNS, "stop", "hours"]
         print(f"\n{path}\n{aligned([head, *table(path, args.fill, args.utilisation)])}")
 
 

@@ -163,7 +163,7 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
     """A point by lossgrid, with the stored reference and without one of WITHOUT."""
     import torch
 
-    from lib.losses import label_logps, summed
+    from lib.losses import label_logps, scattered
     from lib.prepared import encoded_split
     from lib.training import pair_data, responses
     from lib.training.loop import train_point
@@ -175,7 +175,7 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
         def score(self: Any, model: Any, batch: dict[str, Any]) -> torch.Tensor:
             logits = responses._forward(model, batch)
             where = batch["responses"]
-            return summed(label_logps(logits[where], batch["labels"]), where).view(2, -1).T
+            return scattered(label_logps(logits[where], batch["labels"]), where)
 
         responses.Responses.__call__ = score
     with tempfile.TemporaryDirectory() as directory:

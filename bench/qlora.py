@@ -1,10 +1,10 @@
 """QLoRA against LoRA and full tuning on one model: memory and time of a training step.
 
-    python -m bench.qlora [--model .cache/SmolLM2-135M-Instruct | --shape qwen2.5-1.5b]
+    python -m bench.qlora [--model DIR | --shape Qwen/Qwen2.5-1.5B-Instruct]
 
-Every way is stage 2 on the same problems in a process of its own. A shape is a model of random
-weights and SmolLM2's tokenizer: what a step costs does not hang on what the weights are. Time is
-the median over steps but the first; the peak is the GPU's where there is one, else the process's.
+Every way is stage 2 on the same problems in a process of its own. --shape: a Llama of the random
+weights and sizes that bench.memory lists under a name, with a byte-level tokenizer. Time is the
+median over steps but the first; the peak is the GPU's where there is one, else the process's.
 `source sbatch/env.sh` first gives all the memory settings of jobs.
 """
 
@@ -20,23 +20,20 @@ from pathlib import Path
 
 import yaml
 
+from bench import memory
 from bench.jobs import leave, measured, timed
+from bench.random_model import save_llama, sizes_of
 from lib.grid import aligned
 from lib.runs import read_json, read_jsonl
 from lib.study import load_study
 
 WAYS = ("full", "lora", "qlora")
-TOKENIZER = ".cache/SmolLM2-135M-Instruct"
-# hidden, intermediate, layers, heads, key-value heads, vocabulary: the config.json of each.
-SHAPES = {
-    "qwen2.5-1.5b": (1536, 8960, 28, 12, 2, 151936),
-    "llama-2-7b": (4096, 11008, 32, 32, 32, 49152),  # 32,000 are too few for SmolLM2's tokenizer
-}
+SHAPES = [name for name, shape in memory.SHAPES.items() if not shape.encoder]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.qlora", description=__doc__.split("\n")[0])
-    parser.add_argument("--model", default=TOKENIZER, metavar="DIR")
+    parser.add_argument("--model", default=".cache/SmolLM2-135M-Instruct", metavar="DIR")
     parser.add_argument("--shape", choices=SHAPES, help="random weights instead of --model")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--tokens", type=int, default=512, help="model.max_length")
@@ -99,7 +96,7 @@ def write_study(args: argparse.Namespace, scratch: Path) -> Path:
 def run_job(what: dict) -> None:
     """Make a model, or train a point by stage 2."""
     if "make" in what:
-        make(what["make"], what["at"])
+        save_llama(Path(what["at"]), "bfloat16", **sizes_of(memory.SHAPES[what["make"]]))
         leave(what)
         return
     from stages.stage2_train import main as stage2
@@ -112,31 +109,6 @@ def run_job(what: dict) -> None:
     config = read_json(directory / "config.json")
     leave(what, step=statistics.median(times), loss=rows[-1]["loss"],
           quantised=config.get("quantised"))  # fmt: skip
-
-
-def make(shape: str, directory: str) -> None:
-    """A Llama of a shape with random bf16 weights."""
-    import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
-
-    hidden, inner, layers, heads, groups, vocabulary = SHAPES[shape]
-    config = LlamaConfig(
-        hidden_size=hidden,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=groups,
-        vocab_size=vocabulary,
-        max_position_embeddings=4096,
-        tie_word_embeddings=True,
-        dtype=torch.bfloat16,
-    )
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
-        model = LlamaForCausalLM(config)
-    model.save_pretrained(directory)
-    AutoTokenizer.from_pretrained(TOKENIZER).save_pretrained(directory)
 
 
 if __name__ == "__main__":

@@ -67,10 +67,11 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     """Seconds a step (median), peak memory and loss of one way, in this process."""
     import torch
 
-    from lib.losses import token_nll
+    from lib.losses import label_logps
     from lib.models import load_base
     from lib.schema import Model
     from lib.training.causal import collate
+    from lib.training.responses import Responses
 
     torch.manual_seed(0)
     model = load_base(Model(name=args.model), torch.float32)
@@ -83,15 +84,18 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         for row in ids
     ]
     batch = collate(rows, pad=0, weighted_class=None)
-    inputs = {key: batch[key] for key in ("input_ids", "attention_mask", "position_ids")}
-    labels, more = batch["labels"], {"logits_to_keep": batch["labels"].shape[1]}
-    if args.way == "all":
-        width = inputs["input_ids"].shape[1] - labels.shape[1]
-        labels, more = torch.nn.functional.pad(labels, (width, 0), value=-100), {}
+    score = Responses(model)
+
+    def logps() -> torch.Tensor:
+        if args.way == "labels":
+            return score(model, batch)
+        logits = model(input_ids=batch["input_ids"], use_cache=False).logits
+        return label_logps(logits[batch["responses"]], batch["labels"])
+
     seconds = []
     for _ in range(args.steps + 1):
         start = time.perf_counter()
-        loss = token_nll(model(**inputs, **more).logits, labels).sum() / (labels != -100).sum()
+        loss = -logps().sum() / len(batch["labels"])
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

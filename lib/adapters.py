@@ -64,7 +64,8 @@ def load_adapter(base: Any, directory: Path, model: Model) -> Any:
     check_base(directory, model, str(directory))
     with _fitting(directory, model):
         tensors = load_file(directory / ADAPTER[1])
-        adapted = PeftModel.from_pretrained(base, str(directory))
+        # Where the base is: by itself PEFT loads through a GPU that this process may not use.
+        adapted = PeftModel.from_pretrained(base, str(directory), torch_device=str(base.device))
         _check_tensors(directory / ADAPTER[1], tensors, adapted)
     return adapted.eval()
 

@@ -11,18 +11,27 @@ from lib.grid import digest
 from lib.integrity import checksum, digest_of, record, verify
 from lib.progress import progress
 from lib.runs import read_json, verify_done
+from lib.safetensors_cache import (
+    BESIDE,
+    converted_files,
+    pickles,
+    snapshot,
+    verify_converted,
+)
 from lib.schema import Model
 
 # What of a model's directory decides on weights, tokens and prompts; a README, say, does not.
-MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py",
-               "additional_chat_templates/*.jinja")  # fmt: skip
+MODEL_FILES = ("*.safetensors", *BESIDE)
 CHANGED = ("the study's points would not be of one model; restore it, or give the study another "
            "name=…, or run stage 1 again with --force")  # fmt: skip
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # the files of an adapter
 
 
 def check_directory(name: str | Path, what: str = "model.name") -> None:
-    """Raise BadInput where a name that means a directory is not one with config and weights."""
+    """Raise BadInput where a name that means a directory is not one with config and weights.
+
+    The weights of a study's model may be pickles alone, see lib.safetensors_cache.
+    """
     name, path = str(name), Path(name)
     if not path.is_dir():
         if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
@@ -31,6 +40,8 @@ def check_directory(name: str | Path, what: str = "model.name") -> None:
         return
     for kind, pattern in (("configuration", "config.json"), ("weights", "*.safetensors")):
         adapter = "adapter_" + pattern.replace("*", "model")
+        if kind == "weights" and what == "model.name" and pickles(path):
+            continue  # stage 1 converts those of a study's model, and nothing else
         if not any(path.glob(pattern)) and not (path / adapter).exists():
             found = listed(sorted(p.name for p in path.iterdir())) or "nothing"
             raise BadInput(
@@ -86,15 +97,19 @@ def record_base(model: Model) -> dict[str, Any]:
     """What a base model is, for a manifest: `digest`, and the checksums of its `files`.
 
     Weights, configuration, tokenizer and chat template of a directory; of a hub model its commit,
-    which stands for its content. Raises BadInput where the directory is no model.
+    which stands for its content. Weights that are pickles alone are converted first; `converted`
+    are the checksums of what came of them, null where there was no need. Raises BadInput where the
+    directory is no model, or its pickles hold more than tensors.
     """
     check_directory(model.name)
-    directory = Path(model.name)
+    directory, converted = Path(model.name), converted_files(model)
     if not directory.is_dir():
-        return {"name": model.name, "digest": hub_commit(model), "files": {}}
+        commit = hub_commit(model)
+        return {"name": model.name, "digest": commit, "files": {}, "converted": converted}
     with progress(1, f"checksums of {directory.name}", "model"):
         files = record(directory, _model_files(directory))
-    return {"name": model.name, "digest": digest_of(files), "files": files}
+    return {"name": model.name, "digest": digest_of(files), "files": files,
+            "converted": converted}  # fmt: skip
 
 
 def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
@@ -106,6 +121,7 @@ def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
         raise BadInput(f"model.name: the study's data know nothing of {model.name}; run stage 1 "
                        f"again with --force")  # fmt: skip
     directory = Path(model.name)
+    verify_converted(model, recorded.get("converted"), CHANGED)
     if directory.is_dir():
         verify(directory, recorded["files"], CHANGED)
         if added := sorted(set(_model_files(directory)) - set(recorded["files"])):
@@ -129,14 +145,11 @@ def verify_model(directory: Path) -> None:
 
 def hub_commit(model: Model) -> str | None:
     """The commit of a hub model in the local cache, None where it is not there."""
-    if Path(model.name).is_dir():
-        return None
-    from huggingface_hub import try_to_load_from_cache
-
-    cached = try_to_load_from_cache(model.name, "config.json", revision=model.revision)
-    return Path(cached).parent.name if isinstance(cached, str) else None
+    cached = None if Path(model.name).is_dir() else snapshot(model)
+    return None if cached is None else cached.name
 
 
 def _model_files(directory: Path) -> list[str]:
     found = (path for pattern in MODEL_FILES for path in directory.glob(pattern))
-    return sorted(path.relative_to(directory).as_posix() for path in found)
+    names = {path.relative_to(directory).as_posix() for path in found}
+    return sorted(names | set(pickles(directory)))

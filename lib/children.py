@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,31 @@ PASSED_ON = {
 }
 RESUMABLE = 75  # exit code of a stage that stopped early on request
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def end_with_parent() -> Callable[[], None]:
+    """A `preexec_fn` for Popen: the kernel sends the child TERM once this process has died."""
+    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it has died meanwhile, and no signal will come
+            os._exit(128 + signal.SIGTERM)
+
+    return ask
+
+
+@contextmanager
+def blocked(*signals: signal.Signals) -> Iterator[None]:
+    """Hold signals back while the block lasts, and for good from children that are started in it.
+
+    The mask goes through fork and exec. What came meanwhile reaches this process afterwards.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -42,14 +68,13 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
         for number in PASSED_ON
         if signal.getsignal(number) is not signal.SIG_IGN
     }
-    prctl = ctypes.CDLL(None).prctl
     try:
         # A group of its own: a Ctrl-C reaches the child once, through this process. Should this
         # process be killed, the kernel ends the child.
         process = subprocess.Popen(
             command,
             process_group=0,
-            preexec_fn=lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+            preexec_fn=end_with_parent(),
             **options,
         )
         if received:  # before there was a child to pass it to

@@ -21,6 +21,10 @@ Ids = Sequence[int]
 Item = TypeVar("Item")
 
 
+class EngineDied(RuntimeError):
+    """The process of an engine has ended, such as after a TERM to all processes of a job."""
+
+
 class Engine(Protocol):
     """What stage 3 asks of an engine. Prompts and answers are token ids."""
 
@@ -92,8 +96,8 @@ def free() -> None:
     """Give memory back that no object holds any more, where torch has any of a GPU's."""
     gc.collect()
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    if torch is not None:
+        torch.cuda.empty_cache()  # does not start CUDA
 
 
 def sampling(

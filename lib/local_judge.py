@@ -83,6 +83,10 @@ def find_judge(settings: Judge) -> tuple[Path, str | None]:
             f"{settings.model} is neither a directory here nor to be had from the hub "
             f"(offline, misspelt, or gated without a token): {reason[:200]}"
         ) from None
+    if not any(Path(fetched).glob("*.safetensors")):
+        raise BadInput(f"judge.model: {settings.model} has no weights as *.safetensors on the hub; "
+                       f"save it as safetensors (save_pretrained) and give that "
+                       f"directory")  # fmt: skip
     return Path(fetched), Path(fetched).name
 
 

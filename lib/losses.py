@@ -77,7 +77,7 @@ def sequence_logps(logits: Tensor, labels: Tensor, where: Tensor) -> Tensor:
     logits: (N, V), any float type, of the N positions that `where`, (S, L) bool, picks, row by row;
     labels: (N,) token ids. Returns (S,), fp32: 0 for a sequence without a label.
     """
-    return summed(label_logps(logits, labels), where)
+    return scattered(label_logps(logits, labels), where).sum(dim=1)
 
 
 def label_logps(logits: Tensor, labels: Tensor) -> Tensor:
@@ -85,12 +85,12 @@ def label_logps(logits: Tensor, labels: Tensor) -> Tensor:
     return -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
 
 
-def summed(logps: Tensor, where: Tensor) -> Tensor:
-    """Sums a row, (S,), of the values (N,) that stand where `where`, (S, L) bool, is true.
+def scattered(logps: Tensor, where: Tensor) -> Tensor:
+    """The values (N,) where `where`, (S, L) bool, is true, row by row; (S, L), 0 elsewhere.
 
-    Scattered and then summed: adding into the sums directly has no fixed order on a GPU.
+    Sums of rows are taken from it: adding into them directly has no fixed order on a GPU.
     """
-    return logps.new_zeros(where.shape).masked_scatter(where, logps).sum(dim=1)
+    return logps.new_zeros(where.shape).masked_scatter(where, logps)
 
 
 def logratio_margin(pairs: PairLogps) -> Tensor:

@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed, nearest
+from lib.safetensors_cache import weights_of
 from lib.schema import OBJECTIVE_KIND, Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
@@ -84,12 +85,13 @@ def load_base(
     `kind`: another class of transformers' automatic ones. Of a model that also sees images, such as
     Gemma 3 from 4B on, its language model alone. Raises BadInput where it cannot be had, has no
     weights, or not those of its config: transformers would draw them at random, or leave them out.
+    Weights that are pickles alone are those that stage 1 converted (lib.safetensors_cache).
     `may_differ`: (model, name of a weight) → whether that one may, as of a head yet to be trained.
     """
     from transformers import AutoModelForCausalLM
 
-    name = directory or model.name
-    check_directory(name)
+    check_directory(directory or model.name)
+    name = directory or weights_of(model)
     try:
         with quiet():  # its table of missing weights, which is checked here
             loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
@@ -105,7 +107,32 @@ def load_base(
                 f"model.name: {name} {said} {len(strange)} weights of a {type(loaded).__name__}: "
                 f"{listed(strange, 3)}"
             )
+    if not directory:  # not where its weights were converted: adapters name this as their base
+        loaded.name_or_path = loaded.config.name_or_path = model.name
     return language_model(loaded) if kind is None else loaded
+
+
+def empty_base(model: Model, dtype: torch.dtype) -> Any:
+    """As `load_base`, on a rank that gets the values of all parameters from another one.
+
+    Their memory is asked for and never written, so that the host gives none. (On `meta`, accelerate
+    could not tell them apart: it goes by their addresses.) Buffers are those of a loaded model.
+    """
+    from accelerate import init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    check_directory(model.name)
+    try:
+        config = AutoConfig.from_pretrained(model.name, **_hub(model, model.name))
+        with quiet(), init_empty_weights(include_buffers=False):
+            loaded = AutoModelForCausalLM.from_config(
+                config, dtype=dtype, trust_remote_code=model.trust_remote_code
+            )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise _not_loaded(model.name, error) from None
+    loaded._apply(lambda t: torch.empty_like(t, device="cpu") if t.is_meta else t)
+    loaded.tie_weights()
+    return language_model(loaded.eval())
 
 
 @contextmanager
@@ -143,15 +170,17 @@ def language_model(loaded: Any) -> Any:
     return part.eval()
 
 
-def load_for_training(model: Model, train: Train) -> Any:
+def load_for_training(model: Model, train: Train, empty: bool = False) -> Any:
     """The model that a point trains: full, with adapters, or with adapters on 4-bit weights.
+
+    `empty`: without values, see `empty_base`; 4-bit weights have theirs in any case.
 
     Where this device cannot hold 4-bit weights (see `nf4_fault`) qlora is as lora.
     Full tuning keeps fp32 weights and lets autocast compute in bf16: bf16 weights would swallow
     updates below 1/256 of a weight. Adapters are fp32 over frozen weights of the chosen precision.
     A policy has no dropout of its own, as in DPO's published code: its reference has none.
     """
-    loaded = _base_for_training(model, train)
+    loaded = _base_for_training(model, train, empty)
     if OBJECTIVE_KIND[train.objective] == "pairs":
         without_dropout(loaded)
     loaded.config.use_cache = False
@@ -168,9 +197,10 @@ def without_dropout(model: Any) -> None:
                 setattr(module, name, 0.0)
 
 
-def _base_for_training(model: Model, train: Train) -> Any:
+def _base_for_training(model: Model, train: Train, empty: bool) -> Any:
+    load = empty_base if empty else load_base
     if train.tuning == "full":
-        return load_base(model, torch.float32)
+        return load(model, torch.float32)
     if train.tuning == "qlora" and nf4_fault() is None:
         from peft import prepare_model_for_kbit_training
         from transformers import BitsAndBytesConfig
@@ -188,7 +218,7 @@ def _base_for_training(model: Model, train: Train) -> Any:
             use_gradient_checkpointing=train.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
-    loaded = load_base(model, DTYPES[train.precision])
+    loaded = load(model, DTYPES[train.precision])
     if train.gradient_checkpointing:
         loaded.enable_input_require_grads()
     return loaded

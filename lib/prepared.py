@@ -51,6 +51,7 @@ from lib.runs import (
     write_jsonl,
     write_sealed,
 )
+from lib.safetensors_cache import ensure_converted
 from lib.schema import Model
 from lib.study import Point, Study, flatten, identity
 
@@ -202,6 +203,7 @@ def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
     gone = {k: v for k, v in manifest["identity"].items() if k.endswith(" sha256") and k not in now}
     refuse_change(study.directory / "data", "data", manifest["identity"], {**now, **gone})
     for model in study.model_sections():
+        ensure_converted(model)
         verify_base(model, manifest["models"].get(model_key(model)))
     return manifest
 

@@ -30,6 +30,7 @@ def sbatch_command(
         f"--cpus-per-task={wanted.cpus}",
         f"--mem={wanted.memory}",
         f"--time={wanted.time}",
+        f"--signal=B:USR2@{wanted.warning}",  # to the batch script, which passes it on
         *wanted.extra,
     ]
     if condition:
@@ -45,7 +46,12 @@ def sbatch_command(
 
 
 def resources(study: Study, stage: str) -> Resources:
-    """What the study's `slurm` section asks for."""
+    """What the study's `slurm` section asks for.
+
+    A reference is scored, and a trial of a search run, as one point is trained.
+    """
+    if stage in ("reference", "search"):
+        return study.config.slurm.train.model_copy(update={"points": 1})
     return getattr(study.config.slurm, stage)
 
 

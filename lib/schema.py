@@ -241,6 +241,9 @@ class Resources(Strict):
     cpus: Count = 8
     memory: str = "64G"
     time: str = "04:00:00"
+    # Seconds before the time limit at which SLURM asks a task to stop: a step of training and a
+    # checkpoint have to fit in.
+    warning: Annotated[int, Field(ge=1, le=65535)] = 120
     points: Count = 1  # points that one task does, one after the other
     extra: list[str] = []  # further sbatch options, such as --partition=gpu
 
@@ -252,10 +255,19 @@ class Resources(Strict):
         return value
 
 
+class TrainResources(Resources):
+    """The same of training: what a section of a study leaves out is this too."""
+
+    gpus: Annotated[int, Field(ge=0)] = 4
+    cpus: Count = 16
+    memory: str = "128G"
+    time: str = "48:00:00"
+
+
 class Slurm(Strict):
     """Resources of the two stages that run on compute nodes."""
 
-    train: Resources = Resources(gpus=4, cpus=16, memory="256G", time="48:00:00")
+    train: TrainResources = TrainResources()
     infer: Resources = Resources()
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lib.children import blocked
+from lib.devices import CHECK_BY_NVML
 from lib.encoding import end_tokens
-from lib.generation import Ids, free, regroup, sampling
+from lib.generation import EngineDied, Ids, free, regroup, sampling
 from lib.progress import Progress, progress
 from lib.schema import Infer, Model
 
@@ -34,37 +38,35 @@ class VllmEngine:
         room: int | None = None,
         caching: bool = False,
     ) -> None:
-        import torch
-
+        self.cuda = cuda = prepare_start()
         from lib.models import context_length
 
         room = room or model.max_length + settings.max_new_tokens
         # vLLM refuses more than the model's own; an answer that would go beyond ends there.
         room = min(room, context_length(model, str(directory)) or room)
         self.caching = caching
-        self.cuda = cuda = torch.cuda.is_available()
-        if not cuda:
-            # An engine in a process of its own keeps one core for itself and starts 25 s later.
-            os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         from vllm import LLM
 
         self.served = directory
-        self.llm = LLM(
-            model=str(directory),
-            revision=model.revision if str(directory) == model.name else None,
-            dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
-            max_model_len=room,
-            max_num_batched_tokens=max(2048, room),
-            trust_remote_code=model.trust_remote_code,
-            enable_prefix_caching=caching,
-            # Compiling pays off over hours on a GPU and never on a CPU.
-            enforce_eager=not cuda,
-            seed=0,
-            disable_log_stats=True,
-            **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
-            **({} if cuda else CPU_WHOLE),
-            **(CPU_SHARING if caching and not cuda else {}),
-        )
+        # SLURM sends its warning (--signal) to every process of a step: this one finishes the rows
+        # at hand and stops, for which it needs the engine.
+        with blocked(signal.SIGUSR2):
+            self.llm = LLM(
+                model=str(directory),
+                revision=model.revision if str(directory) == model.name else None,
+                dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
+                max_model_len=room,
+                max_num_batched_tokens=max(2048, room),
+                trust_remote_code=model.trust_remote_code,
+                enable_prefix_caching=caching,
+                # Compiling pays off over hours on a GPU and never on a CPU.
+                enforce_eager=not cuda,
+                seed=0,
+                disable_log_stats=True,
+                **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
+                **({} if cuda else CPU_WHOLE),
+                **(CPU_SHARING if caching and not cuda else {}),
+            )
         self.ends = sorted(end_tokens(self.llm.get_tokenizer()))
 
     def load(self, directory: Path) -> None:
@@ -112,7 +114,10 @@ class VllmEngine:
             )
             for temperature, seed, count in sampling(prompts, settings, temperatures, seeds, counts)
         ]
-        with progress(len(prompts), "generate", "prompt", passing=True) as shown:
+        with (
+            alive(),
+            progress(len(prompts), "generate", "prompt", passing=True) as shown,
+        ):
             outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=_bars(shown))
         return [[one.text for one in output.outputs] for output in outputs]
 
@@ -126,11 +131,40 @@ class VllmEngine:
         pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
         whole = _prompts([[*prompt, *answer] for prompt, answer in pairs])
         sums = []
-        outputs = self.llm.generate(whole, params, use_tqdm=False)
+        with alive():
+            outputs = self.llm.generate(whole, params, use_tqdm=False)
         for (prompt, answer), output in zip(pairs, outputs, strict=True):
             scored = output.prompt_logprobs[len(prompt) :]
             sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
         return regroup(sums, answers)
+
+
+@contextmanager
+def alive() -> Iterator[None]:
+    """Raise EngineDied where the engine's process ends within the block."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        yield
+    except EngineDeadError as error:
+        raise EngineDied("the engine's process has ended, see above") from error
+
+
+def prepare_start() -> bool:
+    """Set how vLLM starts its process, before it is imported; returns whether there is a GPU.
+
+    A process that was forked after CUDA had been started, or only asked for, cannot use it, and
+    forking is vLLM's default: it sees for itself that CUDA was started, not that it was asked for.
+    """
+    import torch
+
+    os.environ[CHECK_BY_NVML] = "1"  # as vLLM does once it is imported
+    os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
+    cuda = torch.cuda.is_available()
+    if not cuda:
+        # An engine in a process of its own keeps one core for itself and starts 25 s later.
+        os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
+    return cuda
 
 
 def _bars(shown: Progress) -> Any:

@@ -15,21 +15,28 @@ from pathlib import Path
 from lib.arrays import ARRAYS
 from lib.grid import digest
 from lib.runs import read_json, write_json
+from lib.sbatch import resources
 from lib.study import Point, Study
 from stages.command import DONE, chosen_points, load, parser, run, slurm_job
 
 LIMIT = 2
 FRUITLESS = 3  # exit code
-STAGES = {"stages.stage2_train": "train", "stages.stage3_infer": "infer",
-          "stages.search": "train"}  # fmt: skip
+STAGES = {
+    "stages.reference": "reference",
+    "stages.stage2_train": "train",
+    "stages.stage3_infer": "infer",
+    "stages.search": "train",
+}
 REWRITTEN = ("config.json", "train.jsonl", "previous")  # by each start, whether or not it gets on
 ADVICE = {
+    "reference": "no reference: raise the time limit (slurm.train.time, now {time}) until all "
+    "pairs are scored in it",
     "train": "no newer checkpoint: raise the time limit (slurm.train.time, now {time}) until "
     "start-up, {steps} steps and a checkpoint fit in it, set a lower train.checkpoint_steps (now "
-    "{steps}), or change when the warning comes (--signal=B:USR2@SECONDS in sbatch/train.sbatch)",
+    "{steps}), or change when the warning comes (slurm.train.warning)",
     "infer": "no further predictions: raise the time limit (slurm.infer.time, now {time}) until "
     "start-up and one batch fit in it, set a lower infer.batch_size (now {batch}), or change when "
-    "the warning comes (--signal=B:USR2@SECONDS in sbatch/infer.sbatch)",
+    "the warning comes (slurm.infer.warning)",
 }
 
 
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     config = points[0].config
     advice = ADVICE[stage].format(
-        time=getattr(config.slurm, stage).time,
+        time=resources(study, stage).time,
         steps=config.train.checkpoint_steps,
         batch=config.infer.batch_size,
     )

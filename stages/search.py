@@ -25,7 +25,7 @@ from lib.grid import format_indices, parse_indices
 from lib.prepared import read_manifest
 from lib.results import as_csv
 from lib.runs import Busy, locked, write_json, write_text
-from lib.sbatch import LOGS, make_log_directories, resources
+from lib.sbatch import LOGS, make_log_directories, sbatch_command
 from lib.search.trials import trial_count
 from lib.study import Point, Study
 from stages.command import DONE, FAILED, check_grid, load, parser, run, say, slurm_job, who
@@ -99,7 +99,7 @@ def oversee(study: Study, dry_run: bool, here: bool) -> int:
     from lib.search.journal import Journal, is_over
 
     if dry_run:
-        say(shlex.join(sbatch_command(study, range(trial_count(study)))))
+        say(shlex.join(submission(study, range(trial_count(study)))))
         return DONE
     submits = through_slurm(here)
     read_manifest(study)
@@ -140,27 +140,19 @@ def oversee(study: Study, dry_run: bool, here: bool) -> int:
     return code
 
 
-def sbatch_command(study: Study, numbers: Sequence[int]) -> list[str]:
+def submission(study: Study, numbers: Sequence[int]) -> list[str]:
     """The sbatch command of an array of trials, at most `search.workers` at a time."""
-    wanted = resources(study, "train")
-    options = [
-        f"--array={format_indices(numbers)}%{study.search.workers}",
-        f"--gres=gpu:{wanted.gpus}" if wanted.gpus else "--gres=none",
-        f"--cpus-per-task={wanted.cpus}",
-        f"--mem={wanted.memory}",
-        f"--time={wanted.time}",
-        *wanted.extra,
-    ]
-    words = [study.path, *study.words, f"--grid-hash={study.grid_hash}"]
-    return ["sbatch", "--parsable", *options, "sbatch/search.sbatch", *words]
+    command = sbatch_command(study, "search", numbers)
+    array = f"--array={format_indices(numbers)}"
+    return [f"{w}%{study.search.workers}" if w == array else w for w in command]
 
 
 def submit(study: Study, numbers: Sequence[int], queue: dict[str, slurm.Tasks]) -> None:
     """Submit trials as one array, and record its id."""
     from lib.search.reap import record_job
 
-    make_log_directories(study, "train")
-    job = slurm.sbatch(sbatch_command(study, numbers))
+    make_log_directories(study, "search")
+    job = slurm.sbatch(submission(study, numbers))
     record_job(study, job, queue)
     say(f"submitted trials {format_indices(numbers)} of {study.name} as job {job}; "
         f"{LOGS}/search-{job}_*.out")  # fmt: skip

@@ -17,6 +17,7 @@ from typing import Any
 
 from lib.checkpoints import check_adapter, check_directory, verify_model
 from lib.errors import BadInput
+from lib.generation import free
 from lib.grid import digest
 from lib.prepared import (
     encoded_held_out,
@@ -84,16 +85,20 @@ def train(study: Study, point: Point, force: bool) -> int:
     steps = 0 if model.adapter else step_count(settings, split_size(study, point))
     if steps:
         check_sweep(study, point)
+    free()  # the model of the point before, which may have failed, and whose ranks need its GPU
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
     ranks = steps > 0 and settings.processes > 1 and rank is None
-    if not ranks:
-        from lib.training.ranks import check_devices, leave
+    devices: Any = nullcontext()
+    if steps and not ranks:
+        from lib.training.ranks import devices_of
 
-        if steps:
-            check_devices(settings, world)
+        devices = devices_of(settings, world, os.environ, study.config.slurm.train.gpus)
     takes_lock = first and LOCKED not in os.environ
-    with locked(point.directory, who()) if takes_lock else nullcontext() as lock:
+    lock_point = locked(point.directory, who()) if takes_lock else nullcontext()
+    with devices as line, lock_point as lock:
+        if line and first:
+            say(f"{point.name}: {line}")
         if lock:  # another task may have finished the point since it was looked at
             again = force and not is_archived(point.directory, "train", submission())
             if again and (aside := archive(point.directory, "train", submission())):
@@ -105,6 +110,8 @@ def train(study: Study, point: Point, force: bool) -> int:
         if ranks:
             return _launch(study, point, lock)
         code = _train(study, point, identity, first, steps)
+    from lib.training.ranks import leave
+
     leave()
     return code
 

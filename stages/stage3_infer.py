@@ -11,12 +11,14 @@ judge is loaded. On USR2 or TERM it exits 75 after the rows at hand; run again, 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 
 from lib import tasks
 from lib.checkpoints import check_directory, verify_model
+from lib.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
 from lib.errors import BadInput, listed
+from lib.generation import EngineDied
 from lib.prediction import files_of, predict, predictor, read_answers
 from lib.prepared import train_identity, verify_models
 from lib.runs import archive, is_archived, is_done, locked
@@ -58,13 +60,37 @@ def main(argv: Sequence[str] | None = None) -> int:
             part.check(study, task, trained, os.environ)
     from lib.training.stopping import stop_on_signal
 
-    with stop_on_signal() as request:
-        if not infer(study, trained, args.force, lambda: bool(request)):
+    with one_device(study) if trained else nullcontext(), stop_on_signal() as request:
+        try:
+            finished = infer(study, trained, args.force, lambda: bool(request))
+        except EngineDied:  # it gets SLURM's TERM too, before the rows at hand are finished
+            if not request:
+                raise
+            finished = False
+        if not finished:
             say(f"stopped by {request.signal}, what is finished is kept")
             return STOPPED
     if untrained:
         raise BadInput(f"{study.directory}: not trained yet: {listed(untrained)}")
     return DONE
+
+
+@contextmanager
+def one_device(study: Study) -> Iterator[None]:
+    """A block that sees one GPU, or none; says first which stay idle, or that a job has none."""
+    os.environ[CHECK_BY_NVML] = "1"  # an engine is a process that is started after this has asked
+    named = listed_devices(os.environ)
+    visible = 1 if named is None else len(named)
+    with only_devices(os.environ, 1, visible):
+        usable = 1
+        if in_job(os.environ):
+            import torch
+
+            usable = torch.cuda.device_count()
+        asked = study.config.slurm.infer.gpus
+        if line := devices_line(os.environ, "infer", asked, 1, visible, usable):
+            say(line)
+        yield
 
 
 def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[], bool]) -> bool:

@@ -4,14 +4,16 @@
 
 `make train` and `make infer` call this. The study's `slurm` section says what a task asks for; the
 array carries the grid's hash. Only points that are neither done nor queued are submitted, under
-their own indices; `infer` waits for the training that is still queued, point by point.
+their own indices; `infer` waits for the training that is still queued, point by point. An array
+that trains on preference pairs waits for a job of its own that scores their reference, which
+`make reference` submits alone.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lib import slurm, tasks
 from lib.arrays import (
@@ -34,7 +36,11 @@ from lib.study import Study
 from lib.testsets import predict_identity
 from stages.command import DONE, load, parser, run, say, who
 
-MODULES = {"train": "stages.stage2_train", "infer": "stages.stage3_infer"}
+MODULES = {
+    "reference": "stages.reference",
+    "train": "stages.stage2_train",
+    "infer": "stages.stage3_infer",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,15 +51,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     if args.dry_run:
-        groups = range(-(-len(study.grid) // resources(study, args.stage).points))
-        for offset, _, indices in arrays(groups, slurm.DEFAULT_MAX_ARRAY_SIZE):
-            say(shlex.join(sbatch_command(study, args.stage, indices, offset, None, args.force)))
+        for command in dry_run(study, args.stage, args.force):
+            say(shlex.join(command))
         return DONE
     if through_slurm(args.here):
         submit(study, args.stage, args.force)
         return DONE
+    points = None
+    if args.stage == "reference" and not (points := missing_references(study)):
+        say(f"reference of {study.name}: nothing to do")
+        return DONE
     say("running here, point by point")
-    return call(local_command(study, args.stage, args.force))
+    return call(local_command(study, args.stage, args.force, points))
+
+
+def dry_run(study: Study, stage: str, force: bool) -> Iterator[list[str]]:
+    """The commands that submit a whole stage, as if nothing were done or queued but references."""
+    groups, condition = range(-(-len(study.grid) // resources(study, stage).points)), None
+    if stage == "reference" or (stage == "train" and len(groups) > 1):
+        references = missing_references(study)
+        for offset, _, indices in arrays(references, slurm.DEFAULT_MAX_ARRAY_SIZE):
+            yield sbatch_command(study, "reference", indices, offset)
+        if stage == "reference":
+            return
+        condition = "afterok:REFERENCE_JOB" if references else None
+    for offset, _, indices in arrays(groups, slurm.DEFAULT_MAX_ARRAY_SIZE):
+        yield sbatch_command(study, stage, indices, offset, condition, force)
+
+
+def missing_references(study: Study, queued: Sequence[Queued] = ()) -> list[int]:
+    """The first point of each reference that is neither stored nor queued."""
+    from lib.training.reference_key import points_without_reference
+
+    indices = (point.index for point in points_without_reference(study))
+    return [i for i in indices if not any(array.state(i) for array in queued)]
 
 
 def through_slurm(here: bool) -> bool:
@@ -74,7 +105,7 @@ def local_command(
     """The command that runs a stage over these points, or the whole grid, in one process."""
     indices = format_indices(range(len(study.grid)) if points is None else points)
     return [sys.executable, "-m", MODULES[stage], study.path, *study.words, "--index", indices,
-            *(["--force"] if force else [])]  # fmt: skip
+            *(["--force"] if force and stage != "reference" else [])]  # fmt: skip
 
 
 def submit(study: Study, stage: str, force: bool = False) -> list[str]:
@@ -86,18 +117,42 @@ def submit(study: Study, stage: str, force: bool = False) -> list[str]:
     with locked(study.directory / ARRAYS, who()):  # one at a time: each looks at what is queued
         recorded = recorded_jobs(study)
         shown = slurm.queued(job for ids in recorded.values() for job in ids)
-        mine, training = (queued_arrays(study, shown, name) for name in (stage, "train"))
-        check_same(study, stage, [*mine, *training])
+        queued = {name: queued_arrays(study, shown, name) for name in MODULES}
+        mine = queued[stage]
+        check_same(study, stage, [*mine, *queued["train"], *queued["reference"]])
         for array in mine:
             say(f"{stage} of {study.name} is queued already: {array.describe(len(study.grid))}")
-        groups = groups_to_submit(study, stage, mine, training if stage == "infer" else [], force)
+        if stage == "reference":
+            groups = missing_references(study, mine)
+        else:
+            training = queued["train"] if stage == "infer" else []
+            groups = groups_to_submit(study, stage, mine, training, force)
         if not groups:
             say(f"{stage} of {study.name}: nothing to submit")
             return [array.array.job for array in mine]
+        conditions: dict[int, str | None] = {}
+        if stage == "infer":
+            largest = slurm.largest_array()
+            for group in groups:
+                conditions[group] = dependency(study, stage, group, largest, queued["train"])
+        elif stage == "train":
+            condition = reference_first(study, groups, queued["reference"])
+            conditions = dict.fromkeys(groups, condition)
         return [
             *(array.array.job for array in mine),
-            *submit_groups(study, stage, groups, mine, training if stage == "infer" else [], force),
+            *submit_groups(study, stage, groups, mine, conditions, force),
         ]
+
+
+def reference_first(study: Study, groups: Sequence[int], queued: Sequence[Queued]) -> str | None:
+    """Submit the references that an array would wait for on its GPUs; what it depends on then.
+
+    One task computes its own. queued: arrays that score references already.
+    """
+    jobs = [array.array.job for array in queued]
+    if len(groups) > 1 and (missing := missing_references(study, queued)):
+        jobs += submit_groups(study, "reference", missing, queued, {}, force=False)
+    return ":".join(["afterok", *jobs]) if jobs else None
 
 
 def check_same(study: Study, stage: str, queued: Sequence[Queued]) -> None:
@@ -176,17 +231,19 @@ def submit_groups(
     stage: str,
     groups: Sequence[int],
     mine: Sequence[Queued],
-    training: Sequence[Queued],
+    conditions: Mapping[int, str | None],
     force: bool,
 ) -> list[str]:
-    """Submit groups as arrays; returns the ids of their jobs, which are recorded one by one."""
+    """Submit groups as arrays; returns the ids of their jobs, which are recorded one by one.
+
+    conditions: group → what it depends on.
+    """
     make_log_directories(study, stage)
     size, points = len(study.grid), resources(study, stage).points
     largest = slurm.largest_array()
-    after = {group: dependency(study, stage, group, largest, training) for group in groups}
     submitted: list[str] = []
     rest = list(groups)
-    for offset, condition, indices in arrays(groups, largest, after):
+    for offset, condition, indices in arrays(groups, largest, conditions):
         command = sbatch_command(study, stage, indices, offset, condition, force)
         try:
             job = slurm.sbatch(command)
@@ -227,7 +284,7 @@ def dependency(
 
 
 def arrays(
-    groups: Iterable[int], largest: int, after: dict[int, str | None] | None = None
+    groups: Iterable[int], largest: int, after: Mapping[int, str | None] | None = None
 ) -> list[tuple[int, str | None, list[int]]]:
     """Arrays that cover these groups: (offset, dependency, task indices below `largest`)."""
     found: dict[tuple[int, str | None], list[int]] = {}

@@ -20,8 +20,9 @@ from lib.schema import Config, Evaluate, Infer, Model, Train
 from lib.study import Point
 from lib.tasks.symbolic import data as task
 from lib.tasks.symbolic.schema import Data
-from lib.training.causal import collate, forward
+from lib.training.causal import collate
 from lib.training.loop import train_point
+from lib.training.responses import Responses
 
 DATA = Data(source="x", instruction="")
 WORDS = [
@@ -127,7 +128,7 @@ def test_bos_stands_once_and_the_end_of_the_turn_is_trained(gemma: Path) -> None
                     "\n", "<start_of_turn>", "model", "\n", "two", "<end_of_turn>"]  # fmt: skip
     assert row["prompt_length"] == 12
     batch = collate([row], pad=0, weighted_class=None, multiple=1)
-    assert tokenizer.convert_ids_to_tokens(batch["labels"][0]) == ["two", "<end_of_turn>"]
+    assert tokenizer.convert_ids_to_tokens(batch["labels"]) == ["two", "<end_of_turn>"]
     assert tokenizer.convert_tokens_to_ids("<end_of_turn>") in end_tokens(tokenizer)
 
 
@@ -162,7 +163,7 @@ def test_what_is_trained_has_a_gradient_and_is_of_the_language_model(
 ) -> None:
     model = load_for_training(Model(name=str(gemma)), Train(tuning=tuning, precision="fp32"))
     batch = collate(rows_of(gemma), pad=0, weighted_class=None)
-    forward(model.train(), batch).logits.float().logsumexp(-1).sum().backward()
+    Responses(model)(model.train(), batch).sum().backward()
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert trained
     assert not [name for name, p in trained.items() if p.grad is None]
@@ -171,16 +172,17 @@ def test_what_is_trained_has_a_gradient_and_is_of_the_language_model(
         assert sum("lora_A" in name for name in trained) == 2 * 7  # layers × linear maps
 
 
-def test_padding_changes_no_logit_though_attention_slides(gemma: Path) -> None:
+def test_padding_changes_no_score_though_attention_slides(gemma: Path) -> None:
     """Rows longer than the window of 8, alone and beside a longer one."""
     model = load_base(Model(name=str(gemma)), torch.float32)
     rows = [dict(row) for row in rows_of(gemma)[:2]]
     rows[1] = {**rows[1], "input_ids": [2, *range(9, 20), *rows[1]["input_ids"]],
                "prompt_length": rows[1]["prompt_length"] + 12}  # fmt: skip
     with torch.no_grad():
-        both = forward(model, collate(rows, pad=0, weighted_class=None)).logits[0]
-        one = forward(model, collate(rows[:1], pad=0, weighted_class=None, multiple=1)).logits[0]
-    torch.testing.assert_close(both[-one.shape[0] :], one)
+        both = Responses(model)(model, collate(rows, pad=0, weighted_class=None))[0]
+        one = Responses(model)(model, collate(rows[:1], 0, None, multiple=1))[0]
+    torch.testing.assert_close(both[: len(one)], one)
+    assert not both[len(one) :].any()
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])

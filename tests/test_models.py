@@ -293,10 +293,10 @@ class TestRefusals:
     def test_nothing_there(self, tmp_path):
         assert self.refused(tmp_path).endswith("(config.json), it holds nothing")
 
-    def test_pickled_weights_are_no_weights(self, tiny_model, tmp_path):
+    def test_pickled_weights_that_stage_1_has_not_converted(self, tiny_model, tmp_path):
         (tmp_path / "config.json").symlink_to(tiny_model / "config.json")
         (tmp_path / "pytorch_model.bin").write_bytes(b"\x80\x04")
-        assert "has no weights (*.safetensors)" in self.refused(tmp_path)
+        assert self.refused(tmp_path).endswith("as safetensors; run stage 1 again")
 
     def test_torn_weights(self, tiny_model, tmp_path):
         (tmp_path / "config.json").symlink_to(tiny_model / "config.json")

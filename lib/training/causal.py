@@ -2,74 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lib.losses import OBJECTIVES, token_nll
+from lib.losses import OBJECTIVES
 from lib.schema import Train
-from lib.training.scoring import autocast, evaluating, length_batches
+from lib.training.responses import Responses, right_padded
+from lib.training.scoring import autocast, evaluating, length_batches, lengths_of
 from lib.training.step_trainer import StepTrainer
 
 
 def collate(
     rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None, multiple: int = 8
-) -> dict[str, Any]:
-    """Encoded rows (see `lib.encoding.encode_row`) → a batch.
+) -> dict[str, Tensor]:
+    """Encoded rows (see `lib.encoding.encode_row`) → a batch of B sequences.
 
-    Rows are padded on the left, so that the labels of all rows are the last T positions and logits
-    are made for these alone. `input_ids`, `attention_mask`, `position_ids`: (B, L), the answer's
-    last token left out, since nothing is predicted from it; `labels`, `decision`: (B, T), T the
-    longest answer, −100 and False before a shorter one; `weighted`: (B,) bool. L is rounded up to
-    a multiple: kernels are made for few shapes, and fit their tiles.
+    As `right_padded` makes them, to a narrower multiple: rows are short, and no score of theirs is
+    compared with one from another batch. With `decision`: (B, L) bool, which of the labels'
+    positions predict a decision token; `weighted`: (B,) bool.
     """
-    answers = [len(row["input_ids"]) - row["prompt_length"] for row in rows]
-    width, tail = max(len(row["input_ids"]) for row in rows) - 1, max(answers)
-    width = -(-width // multiple) * multiple
-    input_ids = torch.full((len(rows), width), pad, dtype=torch.long)
-    attention_mask = torch.zeros_like(input_ids)
-    labels = torch.full((len(rows), tail), -100, dtype=torch.long)
-    decision = torch.zeros_like(labels, dtype=torch.bool)
-    for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-        ids = torch.as_tensor(row["input_ids"], dtype=torch.long)
-        input_ids[i, width - len(ids) + 1 :] = ids[:-1]
-        attention_mask[i, width - len(ids) + 1 :] = 1
-        labels[i, tail - answer :] = ids[len(ids) - answer :]
-        start, end = (position - len(ids) + tail for position in row["decision"])
-        if row["decision"][1]:
-            decision[i, start:end] = True
-    return {
-        "input_ids": input_ids,
-        "attention_mask": attention_mask,
-        "position_ids": (attention_mask.cumsum(1) - 1).clamp(min=0),
-        "labels": labels,
-        "decision": decision,
-        "weighted": torch.tensor(
-            [weighted_class is not None and row["group"] == weighted_class for row in rows]
-        ),
-    }
-
-
-def last_positions(input_ids: Tensor, count: int) -> Tensor:
-    """Indices of the last `count` positions, for a model's `logits_to_keep`.
-
-    Given the count alone, models slice; a CPU's linear layer then copies the head's weights for
-    each row of the batch.
-    """
-    width = input_ids.shape[1]
-    return torch.arange(width - count, width, device=input_ids.device)
-
-
-def forward(model: Any, batch: Mapping[str, Tensor]) -> Any:
-    """The model's outputs at the positions of the labels, logits (B, T, V)."""
-    return model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        position_ids=batch["position_ids"],
-        logits_to_keep=last_positions(batch["input_ids"], batch["labels"].shape[1]),
-    )
+    prompts = [row["input_ids"][: row["prompt_length"]] for row in rows]
+    answers = [row["input_ids"][row["prompt_length"] :] for row in rows]
+    batch = right_padded(prompts, answers, pad, multiple)
+    decision = torch.zeros_like(batch["responses"])
+    for i, row in enumerate(rows):
+        start, end = row["decision"]
+        if end:
+            decision[i, start - 1 : end - 1] = True
+    weighted = [weighted_class is not None and row["group"] == weighted_class for row in rows]
+    return {**batch, "decision": decision, "weighted": torch.tensor(weighted)}
 
 
 @torch.no_grad()
@@ -80,16 +44,18 @@ def answer_nll(
     batch: int,
     *,
     precision: str = "fp32",
+    score: Responses | None = None,
     ranks: tuple[int, int] = (0, 1),
 ) -> Tensor:
     """(2,): summed loss of the answers' tokens of encoded rows, nats, and how many these are.
 
     In eval mode, on the model's device; draws no random number. `batch`: rows in a forward;
-    `precision`: as in `train`. `ranks`: (rank, world): of several ranks each sums its share, with
-    as many forwards as the others.
+    `precision`: as in `train`; `score`: made for a model that is wrapped now. `ranks`: (rank,
+    world): of several ranks each sums its share, with as many forwards as the others.
     """
     rank, world = ranks
-    batches = length_batches([len(ids) for ids in rows["input_ids"]], batch)
+    score = score or Responses(model)
+    batches = length_batches(lengths_of(rows), batch)
     device = next(model.parameters()).device
     total = torch.zeros(2, device=device)
     with evaluating(model), autocast(device, precision):
@@ -98,9 +64,9 @@ def answer_nll(
             places = batches[min(first + rank, len(batches) - 1)]
             some = collate([rows[int(i)] for i in places], pad, None)
             some = {key: value.to(device) for key, value in some.items()}
-            nll = token_nll(forward(model, some).logits, some["labels"])
+            nll = -score(model, some).sum()
             if first + rank < len(batches):
-                total += torch.stack([nll.sum(), (some["labels"] != -100).sum()])
+                total += torch.stack([nll, nll.new_tensor(len(some["labels"]))])
     return total
 
 
@@ -110,10 +76,11 @@ class CausalTrainer(StepTrainer):
     def __init__(self, *args: Any, settings: Train, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.settings = settings
+        self.score = Responses(self.model)
 
-    def counted(self, batch: dict[str, Tensor]) -> Tensor:
+    def counted(self, batch: dict[str, Tensor]) -> int:
         """Labelled tokens."""
-        return (batch["labels"] != -100).sum()
+        return len(batch["labels"])
 
     def compute_loss(
         self,
@@ -126,9 +93,7 @@ class CausalTrainer(StepTrainer):
 
         Times the world size, because data-parallel training averages gradients over the ranks.
         """
-        labels = inputs["labels"]
-        outputs = forward(model, inputs)
-        nll = token_nll(outputs.logits, labels)
+        nll = -self.score(model, inputs)
         per_row = OBJECTIVES[self.settings.objective](
             nll,
             inputs["decision"],
@@ -136,9 +101,9 @@ class CausalTrainer(StepTrainer):
             gamma=self.settings.gamma,
             weighting=self.settings.weighting,
         )
-        count = num_items_in_batch if num_items_in_batch is not None else (labels != -100).sum()
+        count = num_items_in_batch if num_items_in_batch is not None else self.counted(inputs)
         loss = per_row.sum() / count * self.accelerator.num_processes
-        return (loss, outputs) if return_outputs else loss
+        return (loss, nll) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the step with what its validation finds."""

@@ -5,13 +5,15 @@
                                              rows of train.jsonl up to its step
 
 A checkpoint counts once `complete` is on the disk, after all that it vouches for. Checksums read
-each file once more: under a second for adapters, some minutes for the 84 GB of a 7B model that is
-tuned whole, with its optimizer (one core hashes 0.5 to 2 GB a second).
+each file once more: under a second for adapters, a minute or so for the 91 GB of a 7B model that
+is tuned whole, with its optimizer (four files at a time, 0.5 to 2 GB a second each). Ranks that
+share a model (train.fsdp) write their parts of it to files of their own, in two subdirectories.
 """
 
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from lib.runs import apply_umask, flush_to_disk, read_jsonl, read_sealed, refusa
 from lib.training.kept import BEST, candidate, read_weights
 
 COMPLETE = "complete"
+SHARDED = "pytorch_model_fsdp_0"  # accelerate's name for the directory of weights in parts
 KEPT = 2  # checkpoints: where the newest turns out to be damaged there is one before it
 DAMAGED = "the checkpoint is not resumed from"
 ANEW = "restore it, or train the point anew with --force"
@@ -35,8 +38,11 @@ def writing(path: Path) -> Iterator[None]:
     """Raise BadInput, with the path and the reason, where the disk refuses to write within."""
     try:
         yield
-    except Exception as error:
-        if (reason := refusal(error)) is None:
+    except BaseException as error:
+        # torch.distributed.checkpoint holds the errors of all ranks in one that is no Exception.
+        failures = getattr(error, "failures", None)
+        causes = [cause for cause, _ in failures.values()] if failures else [error]
+        if (reason := next(filter(None, map(refusal, causes)), None)) is None:
             raise
         raise BadInput(
             f"{path}: cannot be written: {reason}; checkpoints before it are untouched, run the "
@@ -49,11 +55,16 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def finish_checkpoint(directory: Path, step: int, ranks: int = 1) -> None:
+def finish_checkpoint(
+    directory: Path, step: int, ranks: int = 1, started: float | None = None
+) -> float:
     """Vouch for the checkpoint of a step below a run's `directory`, and remove those before it.
 
-    To be called once all ranks have written their files. Raises BadInput where the disk refuses.
+    To be called once all ranks have written their files. `started`: when they began to, by
+    time.monotonic(). Returns the seconds from there to the last file, which it holds too. Raises
+    BadInput where the disk refuses.
     """
+    started = time.monotonic() if started is None else started
     checkpoint = directory / "checkpoints" / f"checkpoint-{step}"
     with writing(checkpoint):
         apply_umask(checkpoint)
@@ -61,17 +72,29 @@ def finish_checkpoint(directory: Path, step: int, ranks: int = 1) -> None:
         if (log := directory / LOG).exists():
             flush_to_disk(log)
         (checkpoint / COMPLETE).unlink(missing_ok=True)
-        names = sorted(path.name for path in checkpoint.iterdir())
+        # By their paths, since of a directory `record` leaves out hidden files, such as the
+        # `.metadata` without which parts cannot be put together.
+        files = (path for path in checkpoint.rglob("*") if path.is_file())
+        names = sorted(path.relative_to(checkpoint).as_posix() for path in files)
+        recorded = record(checkpoint, names)
+        seconds = time.monotonic() - started
         content = {
             "step": step,
             "ranks": ranks,
-            "files": record(checkpoint, names),
+            "seconds": round(seconds, 1),
+            "files": recorded,
             "log": _log_digest(directory, step),
             "best": (directory / BEST).exists(),
         }
         write_sealed(checkpoint / COMPLETE, content)
         flush_to_disk(checkpoint)  # its entry for `complete` too, before the older one goes
     rotate(checkpoint.parent)
+    return seconds
+
+
+def seconds_of(checkpoint: Path) -> float | None:
+    """How long it took to write a complete checkpoint; None where it does not say."""
+    return read_sealed(checkpoint / COMPLETE, DAMAGED).get("seconds")
 
 
 def rotate(checkpoints: Path) -> None:
@@ -91,6 +114,7 @@ def last_checkpoint(
     say: Callable[[str], None] = print,
     swept: Sequence[int] = (),
     ranks: int = 1,
+    sharded: bool = False,
 ) -> Path | None:
     """The newest checkpoint that is as it was written, with all that a resumed run reads beside it.
 
@@ -98,7 +122,8 @@ def last_checkpoint(
     then the run starts again from step 0, which is said too. Raises BadInput where a checkpoint is
     whole but nothing goes with it, such as a changed train.jsonl: no training brings that back.
     swept: steps after which the run keeps weights, see `lib.sweep`. ranks: that resume; others than
-    wrote it have no random state there, which is said.
+    wrote it have no random state there, which is said. sharded: whether they share the model;
+    raises BadInput where those that wrote did otherwise, since other files are read then.
     """
     complete = sorted(directory.glob(f"checkpoints/checkpoint-*/{COMPLETE}"), key=_step_of_mark)
     passed: list[Path] = []
@@ -118,6 +143,12 @@ def last_checkpoint(
             passed.append(checkpoint)
             continue
         whole = checkpoint
+        if (checkpoint / SHARDED).is_dir() != sharded:
+            raise BadInput(
+                f"train.fsdp: found {'a launcher config' if sharded else None}, but {checkpoint} "
+                f"was written {'without' if sharded else 'with'} one; set it as it was, or train "
+                f"the point anew with --force"
+            )
         if mark["ranks"] != ranks:
             say(f"{checkpoint}: written by {mark['ranks']} ranks, resumed by {ranks}: dropout "
                 f"draws other numbers than it would have drawn")  # fmt: skip

@@ -14,8 +14,8 @@ from lib.prepared import encoded_split, read_manifest, read_split
 from lib.schema import Train
 from lib.study import Point, Study
 from lib.testsets import own_rows
-from lib.training.classify import ClassifyTrainer, class_logps, lengths_of
-from lib.training.scoring import in_training
+from lib.training.classify import ClassifyTrainer, class_logps
+from lib.training.scoring import in_training, lengths_of
 from lib.training.steps import grouped_steps
 
 SPLIT = "validation"

@@ -38,11 +38,6 @@ def collate(rows: Sequence[Row], pad: int, multiple: int = 8) -> dict[str, Tenso
     return {**batch, "labels": torch.tensor([row["label"] for row in rows])}
 
 
-def lengths_of(rows: Any) -> np.ndarray:
-    """Tokens of each row, (n,); rows: a dataset of encoded rows."""
-    return np.array([len(ids) for ids in rows["input_ids"]])
-
-
 class ClassifyTrainer(StepTrainer):
     """A Trainer whose loss is the mean cross-entropy over a step's rows, and a term of its weights.
 

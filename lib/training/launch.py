@@ -16,6 +16,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO
 
+from lib.children import end_with_parent
+
 GRACE = 30.0  # seconds that ranks get to end once one of them has failed
 
 
@@ -45,14 +47,16 @@ def launch(
             "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": port,
         }
-        threads = {"OMP_NUM_THREADS": max(1, len(os.sched_getaffinity(0)) // processes)}
         env = {
-            **{k: str(v) for k, v in threads.items()},
             **environ,
+            "OMP_NUM_THREADS": str(_threads(environ.get("OMP_NUM_THREADS", ""), processes)),
             **{k: str(v) for k, v in placed.items()},
         }
         held = (lock.fileno(),) if lock else ()
-        ranks.append(subprocess.Popen(list(command), env=env, pass_fds=held))
+        # Should this process be killed, the kernel ends the ranks: they hold GPUs and the lock.
+        ranks.append(
+            subprocess.Popen(list(command), env=env, pass_fds=held, preexec_fn=end_with_parent())
+        )
 
     def pass_on(number: int, _frame: object) -> None:
         for rank in ranks:
@@ -70,6 +74,15 @@ def launch(
                 rank.wait()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _threads(given: str, processes: int) -> int:
+    """Threads of a rank: its share of the CPUs that this process may use, or fewer where given.
+
+    What is given may be for the whole task: sbatch/env.sh gives the CPUs that SLURM does.
+    """
+    share = max(1, len(os.sched_getaffinity(0)) // processes)
+    return min(share, int(given)) if given.isdecimal() and int(given) else share
 
 
 def _wait(ranks: Sequence[subprocess.Popen], resumable: int) -> int:

@@ -16,20 +16,34 @@ import transformers
 from transformers import TrainingArguments
 
 from lib.classifiers import classifier_for_training
-from lib.errors import BadInput, listed, nearest
 from lib.models import described, load_for_training, load_tokenizer
 from lib.schema import OBJECTIVE_KIND, Train
-from lib.settings import read_yaml
 from lib.study import Point
 from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
+from lib.training.collectives import Stopped
 from lib.training.kept import BEST
-from lib.training.pair_data import PairSplits, pair_references, training_rows
+from lib.training.pair_data import PairReference, PairSplits, training_rows
+from lib.training.ranks import check_one_device
 from lib.training.saving import KeepSweep, keep_as_model, save_model
-from lib.training.scoring import Stopped
+from lib.training.scoring import lengths_of
 from lib.training.served import ServedCheck
-from lib.training.steps import check_validation, row_order, step_count, sweep_steps
+from lib.training.sharding import (
+    fsdp_config,
+    fsdp_plugin,
+    fsdp_recomputes,
+    load_on_ranks,
+    on_all_ranks,
+)
+from lib.training.steps import (
+    check_validation,
+    grouped_by_length,
+    row_order,
+    step_count,
+    sweep_steps,
+)
+from lib.training.stopping import StopWindow
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
 
@@ -57,13 +71,14 @@ def train_point(
     say: Callable[[str], None] = print,
     held_out: Any = None,
     classes: Classes | None = None,
+    reference_only: bool = False,
 ) -> Outcome:
     """Train a point on encoded rows (a datasets.Dataset); all files go to `directory`.
 
     Picks up the last complete checkpoint there. `stop()` is asked at every step boundary.
     `pairs`, `classes`: what objectives on pairs and on classes need beside their rows. `held_out`:
     encoded rows that objectives on answers are validated on, None for no validation. `say` gets a
-    line on adapters.
+    line on adapters. `reference_only`: of pairs; stops once their reference is stored.
     """
     config = point.config
     train = config.train
@@ -76,50 +91,58 @@ def train_point(
     else:
         check_validation(train, steps, held_out is not None)
     arguments = training_arguments(train, directory, steps)
-    _ = arguments.device  # a rank takes its own GPU before 4-bit weights are put on the current one
+    # A rank takes its own GPU before 4-bit weights are put on the current one.
+    check_one_device(arguments.n_gpu)
     swept = sweep_steps(train, steps)
-    world = arguments.world_size
-    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world))
+    world, sharded = arguments.world_size, train.fsdp is not None
+    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world, sharded))
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     if classes:
         model = classifier_for_training(config.model, train, classes.labels, steps)
     else:
-        model = load_for_training(config.model, train)
+        model = load_on_ranks(
+            arguments, lambda empty: load_for_training(config.model, train, empty)
+        )
     loaded = described(model, train)
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
     order = row_order(len(rows), steps * train.batch_size, train.seed)
-    measure = None
+    measure = reference = None
     run = ClassRun(model, train, directory, start) if classes else None
     if on_pairs:
-        ranks = arguments.process_index, arguments.world_size
-        try:
-            logps = pair_references(point, model, tokenizer, pairs, ranks, arguments.device, stop)
-        except Stopped:
-            return Outcome("stopped", 0, steps)
-        ordered = training_rows(rows, logps[pairs.train], order, train)
+        ordered = training_rows(rows, order, train)
+        reference = PairReference(point, pairs, stop, start is not None, reference_only)
         if pairs.held_out is not None:
-            measure = pair_measure(pairs.held_out, logps[pairs.validation], train)
+            measure = pair_measure(pairs.held_out, pairs.validation, train)
     elif classes:
         ordered, measure = ordered_rows(rows, order, train), class_measure(classes, train)
     else:
-        ordered = rows.select(order)
+        ordered = rows.select(grouped_by_length(order, lengths_of(rows), train.batch_size))
         if held_out is not None:
             measure = answer_measure(held_out, train)
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
-    watch = Watch(directory, point.name, steps, len(rows), train, stop, validation is not None)
+    window = StopWindow(config.slurm.train.warning, say)
+    validated = validation is not None
+    watch = Watch(directory, point.name, steps, len(rows), train, stop, validated, window)
     sweep = KeepSweep(directory, swept, train, start is not None)
     trainer = _trainer(train, tokenizer.pad_token_id, validation)(
         model=model,
         args=arguments,
         train_dataset=ordered,
         processing_class=tokenizer,
-        callbacks=[*(run.callbacks if run else ()), watch, sweep],
+        callbacks=[
+            *(run.callbacks if run else ()),
+            *([reference] if reference else ()),
+            watch,
+            sweep,
+        ],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.remove_callback(transformers.ProgressCallback)
     sweep.trainer = trainer
+    if reference:
+        reference.trainer = trainer
     watch.open_log(start, trainer.is_world_process_zero())
     saving = run.saving if run else nullcontext
     if validation:
@@ -130,11 +153,18 @@ def train_point(
             run.start(trainer, rows, stop, heard)
         except Stopped:
             return Outcome("stopped", 0, steps)
-    trainer.train(resume_from_checkpoint=str(start) if start else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(start) if start else None)
+    except Stopped:  # before the first step
+        return Outcome("stopped", trainer.state.global_step, steps)
     step = trainer.state.global_step
+    if watch.checkpoint_seconds is not None:
+        loaded["checkpoint_seconds"] = watch.checkpoint_seconds
     if watch.diverged:
         return Outcome("diverged", step, steps, watch.reason, loaded)
     if step < steps:
+        if watch.checkpoint_seconds is not None:  # on the first rank
+            say(f"{point.name}: checkpoint written in {watch.checkpoint_seconds:g} s")
         return Outcome("stopped", step, steps)
     if run:
         run.finish(trainer, watch.seconds())
@@ -150,14 +180,6 @@ def train_point(
     if on_pairs:
         loaded["reference_gap"] = trainer.reference_gap
     return Outcome("done", step, steps, loaded=loaded)
-
-
-def on_all_ranks(arguments: TrainingArguments, find: Callable[[], Any]) -> Any:
-    """What `find` returns on the first rank, on all of them."""
-    found = [find() if arguments.process_index == 0 else None]
-    if arguments.world_size > 1:
-        torch.distributed.broadcast_object_list(found)
-    return found[0]
 
 
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
@@ -198,7 +220,7 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
     """The study's `train` section as transformers' arguments."""
     cuda = torch.cuda.is_available()
     sharded = train.fsdp is not None
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(directory / "checkpoints"),
         max_steps=steps,
         per_device_train_batch_size=train.micro_batch,
@@ -213,11 +235,14 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         weight_decay=train.weight_decay,
         max_grad_norm=train.clip,
         bf16=train.precision == "bf16",
-        # FSDP checkpoints activations itself, without gathering the weights a second time.
-        gradient_checkpointing=train.gradient_checkpointing and not sharded,
+        gradient_checkpointing=train.gradient_checkpointing and not fsdp_recomputes(train),
         gradient_checkpointing_kwargs={"use_reentrant": False},
         fsdp=sharded or None,
         fsdp_config=fsdp_config(train) if sharded else None,
+        # Gradients are summed over a step's passes where they are sharded and fp32. Left to the
+        # last pass FSDP would sum them whole on each rank. (DDP does so too, in the fp32 of what it
+        # trains, and talks once a step.)
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
         ddp_backend="gloo" if train.processes > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,
@@ -230,35 +255,9 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         disable_tqdm=True,
         report_to=train.report_to or "none",
     )
-
-
-def fsdp_config(train: Train) -> dict[str, Any]:
-    """The launcher config that `train.fsdp` names. Raises BadInput when missing or malformed."""
-    known = (
-        "version",
-        "reshard_after_forward",
-        "cpu_offload",
-        "activation_checkpointing",
-        "cpu_ram_efficient_loading",
-        "state_dict_type",
-        "auto_wrap_policy",
-        "transformer_layer_cls_to_wrap",
-        "min_num_params",
-    )
-    try:
-        text = Path(train.fsdp).read_text(encoding="utf-8")
-    except OSError as error:
-        raise BadInput(f"train.fsdp: {train.fsdp}: {error.strerror}") from None
-    loaded = read_yaml(text, train.fsdp)
-    if not isinstance(loaded, dict):
-        raise BadInput(f"{train.fsdp}: found {loaded!r}, expected key: value pairs")
-    for key in loaded:
-        if key not in known:
-            raise BadInput(
-                f"{train.fsdp}: {key}: unknown key, expected one of {listed(known)}"
-                f"{nearest(key, known)}"
-            )
-    return {"activation_checkpointing": train.gradient_checkpointing, **loaded}
+    if sharded:
+        arguments.fsdp_plugin_args |= fsdp_plugin(train)
+    return arguments
 
 
 def remove_checkpoints(directory: Path, diverged: bool = False) -> None:

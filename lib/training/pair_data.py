@@ -1,22 +1,25 @@
-"""What a point on pairs needs before its first step: its rows with their reference, in order."""
+"""What a point on pairs needs beside its settings: its rows in order, and their reference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import TrainerCallback
 
+from lib.models import nf4_fault
 from lib.prepared import encoded_split, read_manifest
 from lib.schema import Train
 from lib.study import Point, Study
-from lib.training.pairs import pair_lengths
-from lib.training.reference import Waiting, reference, reference_key, reference_logps
-from lib.training.scoring import Stopped
+from lib.training.collectives import Stopped, any_rank
+from lib.training.pairs import PairsTrainer, pair_lengths
+from lib.training.reference import Waiting, reference, reference_logps
+from lib.training.reference_key import pair_checksums, reference_key
+from lib.training.scoring import in_training, pair_logps
 from lib.training.steps import grouped_by_length
 
 
@@ -26,7 +29,7 @@ class PairSplits:
 
     study: Path  # results/<study>/
     splits: Mapping[str, Any]  # split → dataset of encoded pairs; a reference is kept of each
-    checksums: Mapping[str, str]  # of the encoded pairs and the base model, see `pair_splits`
+    checksums: Mapping[str, str]  # see `pair_checksums`
     train: str = "train"
     validation: str = "validation"
 
@@ -38,88 +41,72 @@ class PairSplits:
 
 
 def pair_splits(study: Study) -> PairSplits:
-    """The pairs of a study as stage 1 left them: training, validation and test.
+    """The pairs of a study as stage 1 left them: training, validation and test."""
+    splits = {name: encoded_split(study, name) for name in read_manifest(study)["splits"]}
+    return PairSplits(study.directory, splits, pair_checksums(study))
 
-    `checksums`: of the tokens of each split; `model`: of the base model, of which there is one (see
-    lib.checks).
+
+class PairReference(TrainerCallback):
+    """Gives a trainer on pairs its reference as training begins: stored, or scored by its model.
+
+    By then the model is wrapped, sharded and on its device, and a checkpoint's weights are loaded.
+    Raises Stopped on all ranks when one was asked to stop, and behind the reference with `alone`.
     """
-    manifest = read_manifest(study)
-    (base,) = manifest["models"].values()
-    return PairSplits(
-        study.directory,
-        {name: encoded_split(study, name) for name in manifest["splits"]},
-        {name: manifest["tokens"][f"encoded/{name}"] for name in manifest["splits"]}
-        | {"model": base["digest"]},
-    )
 
+    def __init__(
+        self,
+        point: Point,
+        pairs: PairSplits,
+        stop: Callable[[], bool],
+        resumed: bool,
+        alone: bool = False,
+    ) -> None:
+        """`resumed`: from a checkpoint; `alone`: nothing is trained."""
+        self.point, self.pairs, self.stop, self.alone = point, pairs, stop, alone
+        self.is_base = not resumed or point.config.train.tuning != "full"
+        self.trainer: PairsTrainer | None = None
 
-def pair_references(
-    point: Point,
-    model: Any,
-    tokenizer: Any,
-    pairs: PairSplits,
-    ranks: tuple[int, int],
-    device: torch.device,
-    stop: Callable[[], bool],
-) -> dict[str, np.ndarray]:
-    """The reference of every split: stored, or computed with `model`, which is still the base.
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the trainer's references."""
+        train, pairs, device = self.point.config.train, self.pairs, args.device
 
-    `ranks`: (rank, world); the first rank computes, on `device`, and the others wait for its files.
-    Raises Stopped on all ranks when one was asked to stop.
-    """
-    train = point.config.train
-    rank, world = ranks
+        def compute(rows: Any) -> np.ndarray:
+            return logps_in_training(
+                self.trainer, rows, train, reference_logps,
+                label="reference" if state.is_world_process_zero else None,
+                stop=lambda: any_rank(self.stop(), device),
+            )  # fmt: skip
 
-    def compute(rows: Any) -> np.ndarray:
-        return reference_logps(
-            model,
-            rows,
-            tokenizer.pad_token_id,
-            2 * train.micro_batch,  # without gradients there is room for more
-            precision=train.precision,
-            label="reference",
-            stop=stop,
+        key = reference_key(
+            self.point.config.model, train, pairs.checksums, four_bits=nf4_fault() is None
         )
-
-    key = reference_key(point.config.model, train, pairs.checksums)
-    waiting = Waiting(who=point.name, stop=stop)
-    found = None
-    try:
-        with _on(model, device) if rank == 0 else nullcontext():
-            found = reference(
-                pairs.study, key, compute if rank == 0 else None, pairs.splits, waiting
-            )
-    except Stopped:
-        if world == 1:
-            raise
-    if world > 1:
-        stopped = torch.tensor(float(found is None), device=device)
-        torch.distributed.all_reduce(stopped)
-        if stopped.item():
+        waiting = Waiting(self.point.name, self.stop, device)
+        self.trainer.set_references(
+            reference(pairs.study, key, compute if self.is_base else None, pairs.splits, waiting),
+            pairs.train,
+        )
+        if self.alone:
             raise Stopped
-    return found
 
 
-@contextmanager
-def _on(model: Any, device: torch.device) -> Iterator[None]:
-    """The model on a device within the block, and back behind it: sharding wants it where it was.
-
-    4-bit weights are where they belong and cannot always be moved.
-    """
-    home = model.device
-    if home != device:
-        model.to(device)
-    try:
-        yield
-    finally:
-        if home != device:
-            model.to(home)
+def logps_in_training(
+    trainer: PairsTrainer,
+    rows: Any,
+    train: Train,
+    score: Callable[..., np.ndarray] = pair_logps,
+    **more: Any,
+) -> np.ndarray:
+    """What `score` finds of encoded pairs with a model in its training, (n, 2), on all ranks."""
+    share = score(rows=rows, score=trainer.score, **in_training(trainer, train), **more)
+    accelerator = trainer.accelerator
+    shares = torch.from_numpy(share).to(accelerator.device)
+    return accelerator.reduce(shares, "sum").cpu().numpy()
 
 
-def training_rows(rows: Any, reference: np.ndarray, order: np.ndarray, train: Train) -> Any:
-    """The pairs of a run in the order of training, each with its `reference`.
+def training_rows(rows: Any, order: np.ndarray, train: Train) -> Any:
+    """The pairs of a run in the order of training, each with its number as `row`.
 
     `order`: row numbers, step by step (see `row_order`).
     """
     order = grouped_by_length(order, pair_lengths(rows), train.batch_size)
-    return rows.add_column("reference", reference.tolist()).select(order)
+    return rows.add_column("row", np.arange(len(rows))).select(order)

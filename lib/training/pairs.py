@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from lib.errors import BadInput
 from lib.losses import PAIR_OBJECTIVES, PairLogps, PairLoss
 from lib.schema import OBJECTIVE_KEYS, Train
-from lib.training.responses import Responses
+from lib.training.responses import Responses, right_padded
 from lib.training.step_trainer import StepTrainer
 
 Row = dict[str, Any]
@@ -27,35 +27,20 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 0.05}
 def collate(rows: Sequence[Row], pad: int, multiple: int = 32) -> dict[str, Tensor]:
     """Encoded pairs (see `lib.encoding.encode_pair`) → a batch of 2B sequences, chosen ones first.
 
-    Padded on the right, to a multiple of the widest vector of a kernel: no token of a causal model
-    reads what comes after it, so there is no mask, and what is computed of a row, rounding
-    included, does not depend on its batch. With padding on the left the reference, which is scored
-    in other batches than the policy, was off by 0.01 nats a token in bf16 (SmolLM2 on a CPU).
-    `input_ids`: (2B, L), a response's last token left out, since nothing is predicted from it.
-    `responses`: (2B, L) bool, the N positions that predict a response token; `labels`: (N,) these
-    tokens, row by row; `lengths`: (B, 2); and, where rows carry one, `reference`: (B, 2).
+    As `right_padded` makes them, with `lengths`: (B, 2), and, where rows carry it, the number
+    `row` of each pair: (B,).
     """
     answers = [row[side] for side in ("chosen_ids", "rejected_ids") for row in rows]
-    sequences = [
-        [*row["prompt_ids"], *answer] for row, answer in zip([*rows, *rows], answers, strict=True)
-    ]
-    width = max(map(len, sequences)) - 1
-    width = -(-width // multiple) * multiple
-    input_ids = torch.full((len(sequences), width), pad, dtype=torch.long)
-    responses = torch.zeros_like(input_ids, dtype=torch.bool)
-    for i, (ids, answer) in enumerate(zip(sequences, answers, strict=True)):
-        end = len(ids) - 1
-        input_ids[i, :end] = torch.as_tensor(ids[:-1], dtype=torch.long)
-        responses[i, end - len(answer) : end] = True
-    batch = {
-        "input_ids": input_ids,
-        "responses": responses,
-        "labels": torch.tensor([token for answer in answers for token in answer]),
-        "lengths": responses.sum(1).view(2, -1).T,
-    }
-    if "reference" in rows[0]:
-        batch["reference"] = torch.tensor([row["reference"] for row in rows], dtype=torch.float32)
+    batch = right_padded([row["prompt_ids"] for row in [*rows, *rows]], answers, pad, multiple)
+    batch["lengths"] = batch["responses"].sum(1).view(2, -1).T
+    if "row" in rows[0]:
+        batch["row"] = torch.tensor([row["row"] for row in rows])
     return batch
+
+
+def pair_scores(score: Responses, model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """Summed log-probability of every response, (B, 2), fp32, columns chosen and rejected."""
+    return score(model, batch).sum(dim=1).view(2, -1).T
 
 
 def pair_lengths(rows: Any) -> np.ndarray:
@@ -83,8 +68,17 @@ class PairsTrainer(StepTrainer):
         super().__init__(*args, **kwargs)
         self.settings = settings
         self.score = Responses(self.model)
+        self.references: Mapping[str, np.ndarray] = {}  # of each split, (n, 2)
+        self.reference = torch.empty(0, 2, device=self.args.device)  # of the training pairs
         self.reference_gap: float | None = None  # see `_check_reference`
         self.sums = torch.zeros(len(LOGGED) + 1, device=self.args.device)  # since the last log
+
+    def set_references(self, references: Mapping[str, np.ndarray], split: str) -> None:
+        """The reference's log-probabilities, split → (n, 2); `split`: what is trained on."""
+        self.references = references
+        self.reference = torch.tensor(
+            references[split], dtype=torch.float32, device=self.args.device
+        )
 
     def counted(self, batch: dict[str, Tensor]) -> int:
         """Pairs."""
@@ -101,7 +95,8 @@ class PairsTrainer(StepTrainer):
 
         Times the world size, because data-parallel training averages gradients over the ranks.
         """
-        pairs = PairLogps(self.score(model, inputs), inputs["reference"], inputs["lengths"])
+        policy = pair_scores(self.score, model, inputs)
+        pairs = PairLogps(policy, self.reference[inputs["row"]], inputs["lengths"])
         if self.is_in_train and self.state.global_step == 0 and self.reference_gap is None:
             self._check_reference(pairs)
         losses = pair_loss(self.settings, pairs)

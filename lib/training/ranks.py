@@ -2,34 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+
 import torch
 
+from lib.devices import counted, devices_line, listed_devices, only_devices
 from lib.errors import BadInput
 from lib.schema import Train
 
 
-def check_devices(train: Train, world: int) -> None:
-    """Raise BadInput where the study asks for GPUs that this machine does not show.
+@contextmanager
+def devices_of(
+    train: Train, world: int, environ: MutableMapping[str, str], asked: int
+) -> Iterator[str | None]:
+    """A block in which this process sees `train.processes` GPUs and no more, or none.
 
-    `world`: how many ranks were started.
+    A process that saw more would train with more: transformers multiplies the micro-batch by their
+    number, and spreads a model that is not sharded over them. Yields a line on GPUs that stay idle
+    or cannot be used, None without. world: how many ranks were started; environ: of this process;
+    asked: `slurm.train.gpus`. Raises BadInput for fewer GPUs than processes.
     """
     if world != train.processes:
         raise BadInput(
             f"train.processes: found {train.processes}, but {world} ranks were started; give "
             f"train.processes={world}"
         )
-    found = torch.cuda.device_count()
-    if train.fsdp and not found:
+    listed = listed_devices(environ)
+    visible = torch.cuda.device_count() if listed is None else len(listed)
+    with only_devices(environ, train.processes, visible):
+        usable = usable_devices()
+        if train.fsdp and not usable:
+            raise BadInput(
+                "train.fsdp: sharding needs GPUs and none is visible; on a CPU use train.fsdp=null"
+            )
+        if 0 < usable < train.processes:
+            raise BadInput(
+                f"train.processes: found {train.processes}, but {counted(usable)} visible"
+            )
+        yield devices_line(environ, "train", asked, train.processes, visible, usable)
+
+
+def usable_devices() -> int:
+    """GPUs that CUDA starts on: device_count alone goes by NVML, also where the driver is too old.
+
+    Both read CUDA_VISIBLE_DEVICES anew until CUDA has started.
+    """
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def check_one_device(devices: int) -> None:
+    """Raise BadInput where a process would train on several GPUs (TrainingArguments.n_gpu)."""
+    if devices > 1:
         raise BadInput(
-            "train.fsdp: sharding needs GPUs and none is visible; on a CPU use train.fsdp=null"
+            f"train.processes: {counted(devices)} in one process, which takes one: CUDA was "
+            f"started before the others were hidden; give CUDA_VISIBLE_DEVICES=0"
         )
-    if 0 < found < train.processes:
-        raise BadInput(f"train.processes: found {train.processes}, but {found} GPUs are visible")
 
 
 def device_name() -> str:
     """`4 × NVIDIA H100`, or `cpu`."""
-    count = torch.cuda.device_count()
+    count = usable_devices()
     return f"{count} × {torch.cuda.get_device_name(0)}" if count else "cpu"
 
 

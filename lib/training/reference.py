@@ -1,11 +1,9 @@
 """Log-probabilities of the reference model: computed once a study, by the first task to need them.
 
-results/<study>/reference/<digest>/key.json     what they depend on, and the checksums of all files
-results/<study>/reference/<digest>/<split>.npy  (n, 2) float64: chosen, rejected; in row order
-
-A point needs the model in memory anyway, so the first one computes them with its own, before its
-first step and without its adapters, and no stage loads a model for them alone. All tasks of an
-array can be submitted at once: a lock lets one compute and the others wait for the files.
+A point computes them with the model that it trains, without its adapters and before its first
+step, in the precision and on the ranks of its training: so policy and reference are one
+computation. All tasks of an array can be submitted at once: a lock lets one compute and the others
+wait for the files (see `lib.training.reference_key`).
 """
 
 from __future__ import annotations
@@ -13,24 +11,23 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from lib.errors import BadInput
-from lib.grid import digest
 from lib.integrity import record, verify
-from lib.models import nf4_fault
 from lib.progress import clock
 from lib.runs import Busy, locked, read_sealed, replacing, write_sealed
-from lib.schema import Model, Train
-from lib.training.scoring import Stopped, pair_logps
-
-SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
+from lib.training.collectives import Stopped, any_rank, from_first
+from lib.training.reference_key import is_stored, reference_directory
+from lib.training.scoring import pair_logps
 
 
 def reference_logps(model: Any, rows: Any, pad: int, batch: int, **more: Any) -> np.ndarray:
@@ -38,28 +35,25 @@ def reference_logps(model: Any, rows: Any, pad: int, batch: int, **more: Any) ->
 
     No second model is made: adapters are switched off for the while.
     """
-    base = model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext()
-    with base:
+    with without_adapters(model):
         return pair_logps(model, rows, pad, batch, **more)
 
 
-def reference_key(model: Model, train: Train, checksums: Mapping[str, str]) -> dict[str, Any]:
-    """What the reference's log-probabilities depend on; neither β, τ, objective nor seed.
+@contextmanager
+def without_adapters(model: Any) -> Iterator[None]:
+    """The base model alone within the block.
 
-    checksums: of the base model under `model`, and of the tokens of each split, by its name; the
-    chat template and the length limit are part of these.
+    What is trained stays marked as that: PEFT freezes adapters that it switches off, and FSDP2
+    asks, at its first forward pass and of shards, which parameters will have gradients.
     """
-    weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
-    if train.tuning == "qlora" and nf4_fault():
-        weights = train.precision
-    return {
-        "model": model.name,
-        "revision": model.revision,
-        "weights": weights,
-        "precision": train.precision,
-        "scoring": SCORING,
-        "content": dict(sorted(checksums.items())),
-    }
+    if not hasattr(model, "disable_adapter"):
+        yield
+        return
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    with model.disable_adapter():
+        for weight in trained:
+            weight.requires_grad_()
+        yield
 
 
 @dataclass(frozen=True)
@@ -68,6 +62,7 @@ class Waiting:
 
     who: str = field(default_factory=lambda: f"process {os.getpid()}")
     stop: Callable[[], bool] = bool
+    device: torch.device = torch.device("cpu")  # of what the ranks tell each other
     poll: float = 1.0  # seconds
     say_every: float = 30.0  # seconds
 
@@ -81,35 +76,48 @@ def reference(
 ) -> dict[str, np.ndarray]:
     """The reference's log-probabilities of every split, read, or computed by the first to ask.
 
-    `study`: results/<study>/; `compute`: rows → (n, 2), None for a task that only waits, as all
-    ranks of a point but the first do. Raises Stopped when a stop is asked for while waiting, and
-    BadInput where what is stored belongs to another key.
+    To be called on all ranks, which compute together or wait together. `study`: results/<study>/;
+    `compute`: rows → (n, 2), the same on all ranks; None where the model is no longer the base,
+    and what another task stores is all that will do. Raises Stopped when a stop is asked for while
+    waiting, and BadInput where what is stored belongs to another key.
     """
     waiting = waiting or Waiting()
-    directory = study / "reference" / digest(key)
     start = said = time.monotonic()
-    while not (directory / "key.json").exists():
-        if compute is not None:
-            try:
-                with locked(study / "reference", waiting.who):
-                    if not (directory / "key.json").exists():
-                        _compute(directory, key, compute, splits)
-                    break
-            except Busy as busy:
-                held = str(busy)
-        if waiting.stop():
-            raise Stopped
-        if compute is not None and time.monotonic() - said >= waiting.say_every:
-            said = time.monotonic()
-            print(f"reference: waiting for {held}, {clock(said - start)} gone", file=sys.stderr)
-        time.sleep(waiting.poll)
+    with ExitStack() as lock:
+        while held := from_first(lambda: _held_elsewhere(study, key, lock, waiting.who)):
+            if any_rank(waiting.stop(), waiting.device):
+                raise Stopped
+            if time.monotonic() - said >= waiting.say_every:
+                said = time.monotonic()
+                line = f"reference: waiting for {held}, {clock(said - start)} elapsed"
+                from_first(partial(print, line, file=sys.stderr))
+            time.sleep(waiting.poll)
+        if not from_first(lambda: is_stored(study, key)):
+            found = None
+            if compute is not None:
+                found = {name: compute(rows) for name, rows in splits.items()}
+            from_first(lambda: _store(reference_directory(study, key), key, found))
     return stored_reference(study, key, splits)
 
 
-def _compute(
-    directory: Path, key: Mapping[str, Any], compute: Callable, splits: Mapping[str, Any]
-) -> None:
-    found = {name: compute(rows) for name, rows in splits.items()}
+def _held_elsewhere(study: Path, key: Mapping[str, Any], lock: ExitStack, who: str) -> str:
+    """Who is computing the reference; empty once it is stored, or `lock` holds the right to it."""
+    if is_stored(study, key):
+        return ""
+    try:
+        lock.enter_context(locked(study / "reference", who))
+    except Busy as busy:
+        return str(busy)
+    return ""
+
+
+def _store(directory: Path, key: Mapping[str, Any], found: Mapping[str, np.ndarray] | None) -> None:
+    if found is None:
+        raise BadInput(
+            f"{directory}: no reference, and this run resumes weights that are no longer the base "
+            f"model's, expected the reference that it began with: restore it, or train the point "
+            f"anew with --force"
+        )
     for name, logps in found.items():
         if bad := np.flatnonzero(~np.isfinite(logps).all(axis=1)).tolist():
             raise BadInput(
@@ -128,8 +136,8 @@ def stored_reference(
     study: Path, key: Mapping[str, Any], splits: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
     """The stored log-probabilities of the splits. Raises BadInput where they do not fit."""
-    directory = study / "reference" / digest(key)
-    if not (directory / "key.json").exists():
+    directory = reference_directory(study, key)
+    if not is_stored(study, key):
         raise BadInput(f"{directory}: no reference yet; train a point of the study first")
     again = f"remove {directory} to compute it again"
     stored = read_sealed(directory / "key.json", again, ("files",))

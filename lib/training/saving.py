@@ -35,7 +35,8 @@ def save_model(
         model = trainer.accelerator.unwrap_model(trainer.model)
         dtype = DTYPES[train.precision]
         if train.tuning == "full":
-            state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
+            for name, value in state.items():  # one by one: two copies of all do not fit
+                state[name] = value.to(dtype) if value.is_floating_point() else value
         with _as_used(model.config), replacing(target) as temporary:
             model.save_pretrained(temporary, state_dict=state)
             if train.tuning == "full":  # save_pretrained writes the dtype of training, fp32

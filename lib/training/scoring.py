@@ -11,12 +11,14 @@ import torch
 
 from lib.progress import Progress
 from lib.schema import Train
-from lib.training.pairs import collate, pair_lengths
+from lib.training.collectives import Stopped
+from lib.training.pairs import collate, pair_lengths, pair_scores
 from lib.training.responses import Responses
 
 
-class Stopped(Exception):
-    """A stop was asked for in the middle."""
+def lengths_of(rows: Any) -> np.ndarray:
+    """Tokens of each row, (n,); rows: a dataset of encoded rows."""
+    return np.array([len(ids) for ids in rows["input_ids"]])
 
 
 def length_batches(lengths: Sequence[int], size: int) -> list[np.ndarray]:
@@ -73,7 +75,8 @@ def pair_logps(
                 # A sharded model runs on all ranks or on none: one without a share repeats a batch.
                 places = batches[min(first + rank, len(batches) - 1)]
                 some = collate([rows[int(i)] for i in places], pad)
-                logps = score(model, {key: value.to(device) for key, value in some.items()})
+                some = {key: value.to(device) for key, value in some.items()}
+                logps = pair_scores(score, model, some)
                 if first + rank < len(batches):
                     found[places] = logps.double().cpu().numpy()
                 if shown:
@@ -105,3 +108,10 @@ def evaluating(model: Any) -> Iterator[None]:
 def autocast(device: torch.device, precision: str) -> Any:
     """The precision that training computes in."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def cast_weights(model: Any) -> None:
+    """Cast fp32 weights to bf16, as FSDP2 does for a forward pass (see `in_bf16`); no buffers."""
+    for weight in model.parameters():
+        if weight.dtype == torch.float32:
+            weight.data = weight.data.to(torch.bfloat16)

@@ -17,9 +17,10 @@ from lib.runs import read_json
 from lib.schema import Train
 from lib.training.causal import CausalTrainer, answer_nll
 from lib.training.kept import MEASURED, read_weights
+from lib.training.pair_data import logps_in_training
 from lib.training.pairs import PairsTrainer, correct, pair_loss
 from lib.training.saving import save_model
-from lib.training.scoring import in_training, pair_logps
+from lib.training.scoring import in_training
 from lib.training.steps import validates
 
 
@@ -77,18 +78,14 @@ def _score(measured: dict[str, float]) -> float:
     return measured.get("validation_accuracy", -measured["validation_loss"])
 
 
-def pair_measure(rows: Any, reference: np.ndarray, train: Train) -> Callable[[PairsTrainer], dict]:
-    """What `Validation` asks of a trainer on encoded pairs, (n, 2) log-probabilities: `measure`."""
-    return partial(_measure_pairs, rows, reference, train)
+def pair_measure(rows: Any, split: str, train: Train) -> Callable[[PairsTrainer], dict]:
+    """What `Validation` asks of a trainer on encoded pairs, those of `split`: `measure`."""
+    return partial(_measure_pairs, rows, split, train)
 
 
-def _measure_pairs(
-    rows: Any, reference: np.ndarray, train: Train, trainer: PairsTrainer
-) -> dict[str, float]:
-    share = pair_logps(rows=rows, score=trainer.score, **in_training(trainer, train))
-    accelerator = trainer.accelerator
-    scored = accelerator.reduce(torch.from_numpy(share).to(accelerator.device), "sum").cpu()
-    return measure(scored, reference, rows, train)
+def _measure_pairs(rows: Any, split: str, train: Train, trainer: PairsTrainer) -> dict[str, float]:
+    logps = logps_in_training(trainer, rows, train)
+    return measure(torch.from_numpy(logps), trainer.references[split], rows, train)
 
 
 def measure(
@@ -114,7 +111,7 @@ def answer_measure(rows: Any, train: Train) -> Callable[[CausalTrainer], dict]:
 
 
 def _measure_answers(rows: Any, train: Train, trainer: CausalTrainer) -> dict[str, float]:
-    total = answer_nll(rows=rows, **in_training(trainer, train))
+    total = answer_nll(rows=rows, score=trainer.score, **in_training(trainer, train))
     accelerator = trainer.accelerator
     total = accelerator.reduce(total.to(accelerator.device), "sum")
     return {"validation_loss": (total[0] / total[1]).item()}

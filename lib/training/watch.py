@@ -16,8 +16,9 @@ from lib.progress import Progress
 from lib.results import LOG
 from lib.runs import write_jsonl
 from lib.schema import Train
-from lib.training.checkpointing import finish_checkpoint, log_rows, step_of, writing
+from lib.training.checkpointing import finish_checkpoint, log_rows, seconds_of, step_of, writing
 from lib.training.steps import validates
+from lib.training.stopping import StopWindow
 
 # What some trainers log: terms of the loss in every row, validation where there was one.
 MORE_KEYS = (
@@ -49,8 +50,9 @@ class Watch(TrainerCallback):
         train: Train,
         stop: Callable[[], bool],
         validated: bool = False,
+        window: StopWindow | None = None,
     ) -> None:
-        """`validated`: whether there are rows to validate on."""
+        """`validated`: whether there are rows to validate on. `window`: gets what a stop takes."""
         self.directory, self.log_path = directory, directory / LOG
         self.name, self.steps, self.rows, self.train, self.stop = name, steps, rows, train, stop
         self.validated = validated
@@ -62,6 +64,10 @@ class Watch(TrainerCallback):
         self.note = ""
         self.started = time.monotonic()
         self.seconds_before = 0.0
+        self.window = window
+        self.checkpoint_seconds: float | None = None  # of the last one that this rank finished
+        self.longest_step = 0.0  # seconds
+        self.step_started = self.saving_from = self.started
 
     def open_log(self, start: Path | None, first: bool = True) -> None:
         """Continue train.jsonl from the checkpoint's step; rows logged after it are redone.
@@ -77,15 +83,23 @@ class Watch(TrainerCallback):
         write_jsonl(self.log_path, kept)
         self.logs = True
         self.seconds_before = kept[-1]["seconds"] if kept else 0.0
-        self.progress = Progress(self.steps, f"train {self.name}", "step", done=step)
+        if start and self.window and (seconds := seconds_of(start)):
+            self.window.check(seconds)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The clock of the log starts with the first step, whatever came before it."""
+        """The clocks start with the first step, whatever came before it."""
         self.started = time.monotonic()
+        if self.logs:
+            done = state.global_step
+            self.progress = Progress(self.steps, f"train {self.name}", "step", done=done)
 
     def seconds(self) -> float:
         """Since the run's first step, pauses between its processes left out."""
         return self.seconds_before + time.monotonic() - self.started
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """A stop waits for the step's end."""
+        self.step_started = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """At a step boundary: stop where any rank was asked to, after a checkpoint."""
@@ -98,6 +112,8 @@ class Watch(TrainerCallback):
             control.should_log = True  # what validation finds goes into the step's row
         if self.progress:
             self.progress.update(state.global_step, self.note)
+        self.saving_from = time.monotonic()
+        self.longest_step = max(self.longest_step, self.saving_from - self.step_started)
 
     def _count_steep(self, norm: float | None) -> None:
         bound = self.train.diverge_norm
@@ -118,6 +134,7 @@ class Watch(TrainerCallback):
         self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
     ) -> None:
         """One row of train.jsonl a logged step; a sign of divergence ends the run."""
+        self.saving_from = time.monotonic()  # a checkpoint comes after the log, if at all
         if not logs or "loss" not in logs:
             return
         self.reason = self._sign_of_divergence(logs)
@@ -141,7 +158,12 @@ class Watch(TrainerCallback):
         if args.world_size > 1:
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            finish_checkpoint(self.directory, state.global_step, args.world_size)
+            seconds = finish_checkpoint(
+                self.directory, state.global_step, args.world_size, self.saving_from
+            )
+            self.checkpoint_seconds = round(seconds, 1)
+            if self.window:
+                self.window.check(seconds, self.longest_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the progress."""

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+import time
 
 import pytest
 
@@ -12,15 +13,17 @@ from lib.runs import read_sealed, refusal, write_jsonl, write_sealed
 from lib.training import checkpointing
 from lib.training.checkpointing import (
     COMPLETE,
+    SHARDED,
     finish_checkpoint,
     last_checkpoint,
     log_rows,
     writing,
 )
 from lib.training.kept import BEST, KEPT, candidate
+from lib.training.stopping import StopWindow
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth", "rng_state_1.pth",
-         "trainer_state.json")  # fmt: skip
+         "trainer_state.json", "shards/0.distcp", "shards/.metadata")  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +47,7 @@ def saved(directory, step):
     write_jsonl(directory / "train.jsonl", [{"step": n, "loss": 1 / n} for n in range(1, step + 1)])
     checkpoint = directory / "checkpoints" / f"checkpoint-{step}"
     (checkpoint / "shards").mkdir(parents=True)
-    for name in (*FILES, "shards/0.distcp"):
+    for name in FILES:
         (checkpoint / name).write_bytes(f"{name} of {step}".encode())
     finish_checkpoint(directory, step)
     return checkpoint
@@ -70,7 +73,7 @@ def test_whole_checkpoints_are_resumed_without_a_word(run):
     assert resumed(run) == (20, [])
 
 
-@pytest.mark.parametrize("name", [*FILES, "shards/0.distcp", COMPLETE])
+@pytest.mark.parametrize("name", [*FILES, COMPLETE])
 @pytest.mark.parametrize("damage", ["changed", "torn", "missing", "another"])
 def test_a_damaged_one_is_passed_over(run, name, damage):
     path = run / "checkpoints" / "checkpoint-20" / name
@@ -87,7 +90,7 @@ def test_a_damaged_one_is_passed_over(run, name, damage):
     if (name, damage) != (COMPLETE, "missing"):  # a checkpoint that was never finished is no news
         assert str(path.parent) in said[0]
         assert "resumed from this older checkpoint" in said[-1]
-        assert not path.parent.exists()
+        assert not (run / "checkpoints" / "checkpoint-20").exists()
 
 
 @pytest.mark.parametrize("mark", ["{}", "", "[]", "null", '{"step": 20}', "\x00\x00"])
@@ -163,6 +166,36 @@ def test_other_ranks_than_wrote_it_are_said(run):
     assert "written by 1 ranks, resumed by 4" in said[0]
 
 
+@pytest.mark.parametrize("sharded", [True, False])
+def test_ranks_that_share_a_model_resume_what_such_ranks_wrote(run, sharded):
+    if not sharded:
+        for checkpoint in (run / "checkpoints").iterdir():
+            (checkpoint / "shards").rename(checkpoint / SHARDED)
+            finish_checkpoint(run, checkpointing.step_of(checkpoint))
+    with pytest.raises(BadInput, match=r"train\.fsdp: found .*, but .*checkpoint-20 was written"):
+        last_checkpoint(run, sharded=sharded)
+    assert last_checkpoint(run, sharded=not sharded).name == "checkpoint-20"
+
+
+def test_a_checkpoint_says_how_long_it_took(tmp_path):
+    checkpoint = saved(tmp_path, 5)
+    seconds = finish_checkpoint(tmp_path, 5, started=time.monotonic() - 300)
+    assert 300 <= seconds < 360
+    assert checkpointing.seconds_of(checkpoint) == pytest.approx(seconds, abs=0.1)
+
+
+def test_a_stop_that_does_not_fit_is_said_once():
+    said: list[str] = []
+    window = StopWindow(120, said.append)
+    window.check(checkpoint=100, step=20)
+    assert not said
+    window.check(checkpoint=100, step=25)
+    window.check(checkpoint=200, step=25)
+    assert len(said) == 1
+    assert "found 120 seconds, but the last checkpoint took 100 and a step up to 25" in said[0]
+    assert said[0].endswith("set slurm.train.warning=240")  # 1.5 × 125, in whole minutes
+
+
 def test_a_renamed_checkpoint_is_that_of_its_step(run):
     (run / "checkpoints" / "checkpoint-20").rename(run / "checkpoints" / "checkpoint-90")
     assert resumed(run)[0] == 10
@@ -209,6 +242,18 @@ def test_a_disk_that_refuses_is_one_line(tmp_path, error):
     with pytest.raises(BadInput) as refused, writing(tmp_path / "checkpoint-1"):
         raise error
     assert str(refused.value).startswith(f"{tmp_path / 'checkpoint-1'}: cannot be written: ")
+
+
+def test_a_disk_that_refuses_a_part_is_one_line(tmp_path):
+    """torch.distributed.checkpoint raises on every rank what any of them met."""
+    from torch.distributed.checkpoint.api import CheckpointException
+
+    full = CheckpointException("write", {1: (OSError(28, "No space left on device"), None)})
+    with pytest.raises(BadInput, match="cannot be written: No space left"), writing(tmp_path):
+        raise full
+    other = CheckpointException("write", {0: (ValueError("shape"), None)})
+    with pytest.raises(CheckpointException), writing(tmp_path):
+        raise other
 
 
 def test_other_errors_are_not_the_disk_s(tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lib.runs import done_mark, read_json, read_jsonl
@@ -187,6 +188,21 @@ def test_another_key_variable(trained, words, run_stage, monkeypatch):
     assert ended.err.count("\n") == 1
     assert "the environment variable NO_SUCH_KEY is not set" in ended.err
     assert not (trained.point(0).directory / "predictions.jsonl").exists()  # told at the start
+
+
+def test_a_reference_of_its_own_is_that_of_training(trained, words, run_stage):
+    """To the bit; nothing is trained for it, and a second call finds it stored."""
+    (path,) = (trained.directory / "reference").glob("*/train.npy")
+    scored = np.load(path)
+    shutil.rmtree(path.parent)
+    before = sorted(trained.point(5).directory.rglob("*"))
+    ended = run_stage("reference", STUDY, *words, "--index", "5")
+    assert (ended.code, ended.out) == (0, f"{trained.point(5).name}: reference stored\n")
+    assert np.array_equal(np.load(path), scored)
+    assert sorted(trained.point(5).directory.rglob("*")) == before
+    again = run_stage("reference", STUDY, *words, "--index", "0-59")
+    assert again.out.count("its reference is stored already") == len(trained.grid)
+    assert "nothing to do" in run_stage("submit", "reference", STUDY, *words, "--here").out
 
 
 def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_process, tmp_path):

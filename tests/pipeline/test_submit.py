@@ -7,8 +7,10 @@ import pytest
 
 from lib import slurm
 from lib.arrays import recorded_array
-from lib.runs import read_json
+from lib.prepared import KEYS
+from lib.runs import read_json, write_json, write_sealed
 from lib.study import load_study
+from lib.training.reference_key import pair_checksums, reference_directory, reference_key
 from stages import submit
 from tests.fake_slurm import FakeSlurm
 
@@ -217,3 +219,77 @@ def test_forgotten_jobs_are_not_queued(fake_slurm) -> None:
     assert slurm.queued(["7", "8"]) == {"7": {0: "RUNNING", 3: "PENDING"}}
     assert slurm.queued(["8"]) == {}
     assert slurm.queued([]) == {}
+
+
+class TestReference:
+    """The reference of preference pairs: a job of its own that an array waits for."""
+
+    @pytest.fixture
+    def pairs(self, finished, fake_slurm, write_study) -> str:
+        """Return a study of three points, two of which share a reference, whose data are there."""
+        changes = {
+            "tasks": ["preference"],
+            "data": {"source": "synthetic"},
+            "train.objective": "dpo",
+            "axes": {"beta": "train.beta"},
+            "variants": {"half": {"train.precision": "bf16"}, "whole": {"train.precision": "fp32"}},
+            "grid": [{"variant": "half", "beta": [0.1, 0.2]}, {"variant": "whole", "beta": 0.1}],
+            "evaluate": {"baseline": {"variant": "half", "beta": 0.1}},
+        }
+        path = write_study(changes, drop=["trial"])
+        data = load_study(path).directory / "data"
+        tokens = {"encoded/train": "a", "encoded/test": "b"}
+        manifest = {"models": {"one": {"digest": "c"}}, "tokens": tokens,
+                    "splits": {"train": {"rows": 9}, "test": {"rows": 3}}}  # fmt: skip
+        write_sealed(data / "manifest.json", dict.fromkeys(KEYS, {}) | manifest)
+        return path
+
+    def stored(self, path: str, index: int) -> None:
+        study = load_study(path)
+        config = study.point(index).config
+        key = reference_key(config.model, config.train, pair_checksums(study), four_bits=False)
+        write_json(reference_directory(study.directory, key) / "key.json", {})
+
+    def sent(self, fake: FakeSlurm) -> list[list[str]]:
+        """Return array, dependency and template of every sbatch call."""
+        return [[*options(call, "array", "dependency"),
+                 next(word for word in call if word.endswith(".sbatch"))]
+                for call in fake.calls("sbatch")]  # fmt: skip
+
+    def test_an_array_waits_for_one_of_each(self, run_stage, pairs, fake_slurm) -> None:
+        assert run_stage("submit", "train", pairs).code == 0
+        assert self.sent(fake_slurm) == [["0,2", "", "sbatch/reference.sbatch"],
+                                         ["0-2", "afterok:101", "sbatch/train.sbatch"]]  # fmt: skip
+        assert "--kill-on-invalid-dep=yes" in fake_slurm.calls("sbatch")[1]
+        assert read_json(load_study(pairs).directory / "jobs.json") == {
+            "reference": ["101"], "train": ["102"],
+        }  # fmt: skip
+
+    def test_gaps_alone(self, run_stage, pairs, fake_slurm, finished) -> None:
+        """What is stored or queued is not submitted again; what is queued is waited for."""
+        self.stored(pairs, 1)  # of points 0 and 1
+        assert run_stage("submit", "reference", pairs).code == 0
+        run_stage("submit", "train", pairs)
+        assert self.sent(fake_slurm) == [["2", "", "sbatch/reference.sbatch"],
+                                         ["0-2", "afterok:101", "sbatch/train.sbatch"]]  # fmt: skip
+        assert "nothing to submit" in run_stage("submit", "reference", pairs).out
+        self.stored(pairs, 2)
+        fake_slurm.set(queue={})
+        run_stage("submit", "train", pairs)
+        assert self.sent(fake_slurm)[2:] == [["0-2", "", "sbatch/train.sbatch"]]
+
+    def test_one_task_computes_its_own(self, run_stage, pairs, fake_slurm, finished) -> None:
+        finished |= {("train", 0), ("train", 1)}
+        run_stage("submit", "train", pairs)
+        assert self.sent(fake_slurm) == [["2", "", "sbatch/train.sbatch"]]
+
+    def test_a_dry_run_shows_both(self, run_stage, pairs, fake_slurm) -> None:
+        said = run_stage("submit", "train", pairs, "--dry-run").out.splitlines()
+        assert ["reference" in line and "--array=0,2" in line for line in said] == [True, False]
+        assert "--dependency=afterok:REFERENCE_JOB" in said[1]
+
+    def test_no_other_objective_has_one(self, run_stage, study, fake_slurm, tmp_path) -> None:
+        assert "nothing to submit" in run_stage("submit", "reference", study).out
+        ended = run_stage("reference", study, "--index", "0")
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "expected training on preference pairs" in ended.err

@@ -1,11 +1,15 @@
 """Batches and the loss of a step: nothing but the rows may matter."""
 
+import random
+
 import pytest
 import torch
 
-from lib.losses import token_nll
+from lib.losses import token_nll, weighted_nll
+from lib.models import without_dropout
 from lib.schema import Train
 from lib.training.causal import CausalTrainer, collate
+from lib.training.responses import Responses
 
 ROWS = [
     {"input_ids": [5, 6, 7, 8, 9], "prompt_length": 3, "decision": [3, 4], "group": "accept"},
@@ -16,18 +20,17 @@ ROWS = [
 
 def test_collate_by_hand():
     batch = collate(ROWS, pad=0, weighted_class="reject", multiple=1)
-    assert batch["input_ids"].tolist() == [[0, 0, 5, 6, 7, 8], [5, 6, 7, 8, 9, 10]]
-    assert batch["attention_mask"].tolist() == [[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]
-    assert batch["position_ids"].tolist() == [[0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]
-    assert batch["labels"].tolist() == [[-100, 8, 9], [9, 10, 11]]
-    assert batch["decision"].tolist() == [[False, True, False], [True, True, False]]
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 0, 0], [5, 6, 7, 8, 9, 10]]
+    assert batch["responses"].int().tolist() == [[0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1]]
+    assert batch["labels"].tolist() == [8, 9, 9, 10, 11]
+    assert batch["decision"].int().tolist() == [[0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0]]
     assert batch["weighted"].tolist() == [False, True]
 
 
 def test_width_is_a_multiple():
     batch = collate(ROWS, pad=0, weighted_class=None, multiple=8)
-    assert batch["input_ids"].tolist() == [[0, 0, 0, 0, 5, 6, 7, 8], [0, 0, 5, 6, 7, 8, 9, 10]]
-    assert batch["labels"].tolist() == [[-100, 8, 9], [9, 10, 11]]
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 0, 0, 0, 0], [5, 6, 7, 8, 9, 10, 0, 0]]
+    assert batch["labels"].tolist() == [8, 9, 9, 10, 11]
 
 
 def test_no_class_is_weighted_where_none_is_named():
@@ -39,6 +42,100 @@ def test_row_without_decision_tokens():
     assert not collate([row], pad=0, weighted_class=None)["decision"].any()
 
 
+def padded_on_the_left(rows, weighted_class):
+    """The rows as another implementation has them: a mask, and labels in the last T columns."""
+    width = max(len(row["input_ids"]) for row in rows) - 1
+    tail = max(len(row["input_ids"]) - row["prompt_length"] for row in rows)
+    ids, mask = torch.zeros(2, len(rows), width, dtype=torch.long)
+    labels = torch.full((len(rows), tail), -100)
+    decision = torch.zeros_like(labels, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        tokens = torch.tensor(row["input_ids"])
+        ids[i, width - len(tokens) + 1 :], mask[i, width - len(tokens) + 1 :] = tokens[:-1], 1
+        answer = tokens[row["prompt_length"] :]
+        labels[i, tail - len(answer) :] = answer
+        start, end = (place - len(tokens) + tail for place in row["decision"])
+        decision[i, start:end] = bool(row["decision"][1])
+    weighted = torch.tensor([row["group"] == weighted_class for row in rows])
+    inputs = {"input_ids": ids, "attention_mask": mask, "logits_to_keep": tail,
+              "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}  # fmt: skip
+    return inputs, labels, decision, weighted
+
+
+SIZES = {
+    "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8, "pad_token_id": 0,
+}  # fmt: skip
+SLIDING = {"sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+MODELS = {  # tied: Qwen2 and Gemma; capped logits: Gemma 2; a head of its own: Llama
+    "Llama": SIZES,
+    "Qwen2": {**SIZES, "tie_word_embeddings": True},
+    "Gemma2": {**SIZES, **SLIDING, "final_logit_softcapping": 0.5},
+    "Gemma3Text": {**SIZES, **SLIDING},
+}
+
+
+def tiny(family):
+    import transformers
+
+    config = getattr(transformers, f"{family}Config")(**MODELS[family])
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    without_dropout(model)
+    return model
+
+
+def rows_of_many_lengths(count):
+    draw, rows = random.Random(0), []
+    for i in range(count):
+        ids = [draw.randrange(3, 97) for _ in range(draw.randint(4, 40))]
+        length = draw.randint(1, len(ids) - 1)
+        end = draw.randint(length + 1, len(ids))
+        rows.append({"input_ids": ids, "prompt_length": length, "decision": [length, end],
+                     "group": ("accept", "reject")[i % 2]})  # fmt: skip
+    return rows
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_loss_and_gradients_are_those_of_padding_on_the_left(family, tmp_path):
+    """With a mask, positions counted from each row's start, and logits in the last columns."""
+    from transformers import TrainingArguments
+
+    model, rows = tiny(family), rows_of_many_lengths(6)
+    inputs, labels, decision, weighted = padded_on_the_left(rows, "accept")
+    nll = token_nll(model(**inputs).logits, labels)
+    per_row = weighted_nll(nll, decision, weighted, gamma=4.0, weighting="decision")
+    expected = per_row.sum() / (labels != -100).sum()
+    expected.backward()
+    wanted = {name: weight.grad.clone() for name, weight in model.named_parameters()}
+    model.zero_grad()
+    trainer = CausalTrainer(
+        model=model, args=TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"),
+        settings=Train(weighted_class="accept", gamma=4.0),
+    )  # fmt: skip
+    found = trainer.compute_loss(model, collate(rows, pad=0, weighted_class="accept"))
+    found.backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-6)
+    for name, weight in model.named_parameters():
+        apart = (weight.grad - wanted[name]).norm() / wanted[name].norm()
+        assert apart < 1e-5, name
+
+
+@pytest.mark.parametrize("family", ["Llama", "Qwen2"])
+def test_attention_is_causal_without_a_mask(family, monkeypatch):
+    """What a flash kernel needs; a mask would be of (B, 1, L, L), and repeat keys and values."""
+    seen, attend = [], torch.nn.functional.scaled_dot_product_attention
+
+    def spy(*tensors, attn_mask=None, is_causal=False, **more):
+        seen.append((attn_mask, is_causal, tensors[1].shape[1]))
+        return attend(*tensors, attn_mask=attn_mask, is_causal=is_causal, **more)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
+    model = tiny(family)
+    Responses(model)(model, collate(rows_of_many_lengths(3), pad=0, weighted_class=None))
+    assert set(seen) == {(None, True, 2)}
+
+
 @pytest.fixture(scope="module")
 def model(tiny_model):
     from transformers import AutoModelForCausalLM
@@ -46,26 +143,17 @@ def model(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
 
 
-def forward(model, batch):
-    return model(
-        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"],
-        position_ids=batch["position_ids"], logits_to_keep=batch["labels"].shape[1],
-    ).logits  # fmt: skip
-
-
 def test_padding_changes_no_loss(model):
     """A row alone, unpadded, against the same row padded beside a longer one."""
-    together = collate(ROWS, pad=0, weighted_class=None)
-    alone = collate(ROWS[:1], pad=0, weighted_class=None, multiple=1)
-    both = token_nll(forward(model, together), together["labels"])
-    one = token_nll(forward(model, alone), alone["labels"])
-    torch.testing.assert_close(both[0, 1:], one[0])
+    score = Responses(model)
+    both = score(model, collate(ROWS, pad=0, weighted_class=None))
+    one = score(model, collate(ROWS[:1], pad=0, weighted_class=None, multiple=1))
+    torch.testing.assert_close(both[0, :4], one[0])
 
 
 def test_logits_at_labels_are_those_of_all_positions(model):
     """The loss equals the library's own, which makes logits everywhere."""
-    batch = collate(ROWS, pad=0, weighted_class=None)
-    ours = token_nll(forward(model, batch), batch["labels"]).sum()
+    ours = -Responses(model)(model, collate(ROWS, pad=0, weighted_class=None)).sum()
     theirs = 0.0
     for row in ROWS:
         ids = torch.tensor([row["input_ids"]])
@@ -74,15 +162,6 @@ def test_logits_at_labels_are_those_of_all_positions(model):
         count = len(row["input_ids"]) - row["prompt_length"]
         theirs += model(input_ids=ids, labels=labels).loss * count
     torch.testing.assert_close(ours, theirs)
-
-
-def test_lm_head_sees_labelled_positions_alone(model):
-    batch = collate(ROWS, pad=0, weighted_class=None)
-    seen = []
-    hook = model.lm_head.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[1]))
-    forward(model, batch)
-    hook.remove()
-    assert seen == [batch["labels"].shape[1]]
 
 
 def gradients(tiny_model, tmp_path, micro, weighted_class="accept", gamma=4.0):

@@ -9,14 +9,21 @@ from datasets import Dataset
 from lib.losses import PairLogps
 from lib.schema import Train
 from lib.training import responses
-from lib.training.pairs import PairsTrainer, collate, correct, pair_lengths, pair_loss
+from lib.training.pairs import (
+    PairsTrainer,
+    collate,
+    correct,
+    pair_lengths,
+    pair_loss,
+    pair_scores,
+)
 from lib.training.responses import Responses
 from lib.training.scoring import autocast
 from lib.training.steps import grouped_by_length, validates
 
 ROWS = [
-    {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "reference": [-1.0, -2.0]},
-    {"prompt_ids": [5], "chosen_ids": [6], "rejected_ids": [7, 8, 9], "reference": [-3.0, -4.0]},
+    {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "row": 4},
+    {"prompt_ids": [5], "chosen_ids": [6], "rejected_ids": [7, 8, 9], "row": 0},
 ]
 
 
@@ -28,7 +35,7 @@ def test_collate_by_hand():
     ]  # fmt: skip
     assert batch["labels"].tolist() == [7, 8, 6, 9, 7, 8, 9]
     assert batch["lengths"].tolist() == [[2, 1], [1, 3]]
-    assert batch["reference"].tolist() == [[-1, -2], [-3, -4]]
+    assert batch["row"].tolist() == [4, 0]
 
 
 def test_width_is_a_multiple():
@@ -78,7 +85,7 @@ def brute_force(model, row, side):
 
 def test_scores_by_brute_force(model, pair_rows):
     rows = pair_rows(5)
-    found = Responses(model)(model, collate(rows, pad=0)).detach()
+    found = pair_scores(Responses(model), model, collate(rows, pad=0)).detach()
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
     torch.testing.assert_close(found, torch.tensor(expected))
 
@@ -96,10 +103,10 @@ def test_a_row_is_scored_alike_in_every_batch(model, pair_rows, precision):
     rows, score = pair_rows(7), Responses(model)
     wide = {**rows[0], "prompt_ids": [5] * 100}
     with torch.no_grad(), autocast(torch.device("cpu"), precision):
-        whole = score(model, collate([*rows, wide], pad=0))
+        whole = pair_scores(score, model, collate([*rows, wide], pad=0))
         for size in (1, 2, 3):
             parts = [rows[i : i + size] for i in range(0, 7, size)]
-            found = torch.cat([score(model, collate(part, pad=0)) for part in parts])
+            found = torch.cat([pair_scores(score, model, collate(part, pad=0)) for part in parts])
             assert torch.equal(found, whole[:7])
 
 
@@ -121,7 +128,7 @@ def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, cha
     if change:
         change(model)
     score = Responses(model)
-    logps = score(model, collate(rows, pad=0))
+    logps = pair_scores(score, model, collate(rows, pad=0))
     (logps * torch.arange(1.0, logps.numel() + 1).view(logps.shape)).sum().backward()
     grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return score, logps.detach(), grads
@@ -161,7 +168,7 @@ def test_a_model_that_caps_its_logits(pair_rows):
     rows = pair_rows(3)
     score = Responses(model)
     state = torch.get_rng_state()
-    found = score(model, collate(rows, pad=0)).detach()
+    found = pair_scores(score, model, collate(rows, pad=0)).detach()
     assert torch.equal(torch.get_rng_state(), state)
     assert score.in_pieces is False
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
@@ -224,14 +231,15 @@ def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
     policy.zero_grad()
 
     with torch.no_grad():
-        reference = Responses(base)(base, collate(rows, pad=0)).tolist()
-    rows = [{**row, "reference": logps} for row, logps in zip(rows, reference, strict=True)]
+        reference = pair_scores(Responses(base), base, collate(rows, pad=0))
+    rows = [{**row, "row": place} for place, row in enumerate(rows)]
     from transformers import TrainingArguments
 
     ours = PairsTrainer(
         model=policy, args=TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"),
         settings=settings,
     )  # fmt: skip
+    ours.set_references({"train": reference.numpy()}, "train")
     found, pairs = ours.compute_loss(policy, collate(rows, pad=0), return_outputs=True)
     assert (pairs.policy - pairs.reference).abs().min() > 1e-3
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)

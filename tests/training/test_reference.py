@@ -19,10 +19,10 @@ from lib.schema import Lora, Model, Train
 from lib.training.reference import (
     Waiting,
     reference,
-    reference_key,
     reference_logps,
     stored_reference,
 )
+from lib.training.reference_key import reference_key
 from lib.training.scoring import Stopped, length_batches, pair_logps
 
 
@@ -188,12 +188,23 @@ def test_waiting_is_said_and_can_be_stopped(tmp_path, rows, capsys):
     assert "point_7" in said[0]
 
 
-def test_a_rank_that_only_waits(tmp_path, rows):
-    later = threading.Timer(0.3, reference, (tmp_path, KEY, made, {"train": rows}))
-    later.start()
+def test_a_task_that_cannot_compute_waits_for_one_that_does(tmp_path, rows):
+    """As a model tuned whole that resumes; with nobody to wait for, it is refused."""
+    started = threading.Event()
+
+    def slowly(some):
+        started.set()
+        time.sleep(0.3)
+        return made(some)
+
+    other = threading.Thread(target=reference, args=(tmp_path, KEY, slowly, {"train": rows}))
+    other.start()
+    started.wait()
     found = reference(tmp_path, KEY, None, {"train": rows}, Waiting(poll=0.05))
-    later.join()
+    other.join()
     assert np.array_equal(found["train"], made(rows))
+    with pytest.raises(BadInput, match="no reference, and this run resumes weights that are no lo"):
+        reference(tmp_path, {**KEY, "model": "x"}, None, {"train": rows})
 
 
 class TestRefused:
@@ -271,7 +282,8 @@ class TestKey:
     def key(self, tiny_model):
         def make(sums=None, **train):
             named = Model(name=str(tiny_model))
-            return reference_key(named, Train(**train), sums or {"train": "a", "model": "b"})
+            sums = sums or {"train": "a", "model": "b"}
+            return reference_key(named, Train(**train), sums, four_bits=True)
 
         return make
 
@@ -279,9 +291,16 @@ class TestKey:
         assert key(objective="dpo", beta=0.5, seed=1) == key(objective="td_dpo", tau=2.0, seed=2)
         assert key(micro_batch=2) == key(micro_batch=4)
 
-    @pytest.mark.parametrize("train", [{"precision": "fp32"}, {"tuning": "qlora"}], ids=str)
-    def test_on_how_the_model_is_loaded(self, key, train):
+    @pytest.mark.parametrize(
+        "train",
+        [{"precision": "fp32"}, {"tuning": "qlora"}, {"processes": 2, "fsdp": "x.yaml"}],
+        ids=str,
+    )
+    def test_on_how_the_model_is_loaded_and_run(self, key, train):
         assert key(**train) != key(precision="bf16", tuning="full")
+
+    def test_sharding_changes_nothing_in_fp32(self, key):
+        assert key(precision="fp32") == key(precision="fp32", processes=2, fsdp="x.yaml")
 
     @pytest.mark.parametrize("sums", [{"train": "b", "model": "b"}, {"train": "a", "model": "c"}])
     def test_on_the_tokens_and_the_model(self, key, sums):

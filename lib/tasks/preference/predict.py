@@ -30,15 +30,17 @@ class Predictor:
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
         """See `lib.prediction.Predictor`."""
-        from lib.models import load_tokenizer
-        from lib.training.pair_data import pair_splits
-        from lib.training.reference import reference_key, stored_reference
-        from lib.training.scoring import pair_logps
+        from lib.models import load_tokenizer, nf4_fault
+        from lib.training.reference import stored_reference
+        from lib.training.reference_key import in_bf16, pair_checksums, reference_key
+        from lib.training.scoring import cast_weights, pair_logps
 
         train = point.config.train
         self._load(point)
-        tokenizer, pairs = load_tokenizer(point.config.model), pair_splits(self.study)
-        key = reference_key(point.config.model, train, pairs.checksums)
+        if in_bf16(train):
+            cast_weights(self.model)
+        tokenizer, checksums = load_tokenizer(point.config.model), pair_checksums(self.study)
+        key = reference_key(point.config.model, train, checksums, four_bits=nf4_fault() is None)
         self.reference = stored_reference(self.study.directory, key, {"test": self.rows})["test"]
         batch, pad = 2 * train.micro_batch, tokenizer.pad_token_id
         self.scores = pair_logps(self.model, self.rows, pad, batch, precision=train.precision)
@@ -86,4 +88,4 @@ class Predictor:
 
 def _base(train: Train) -> tuple[Any, ...]:
     """What the base model and the shape of its adapters depend on."""
-    return train.tuning, train.precision, train.lora
+    return train.tuning, train.precision, train.lora, train.fsdp is None

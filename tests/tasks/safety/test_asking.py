@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.random_model import CHAT
 from lib.errors import BadInput
 from lib.local_judge import Missing, render
 from lib.schema import Infer, Judge
 from lib.tasks.safety.asking import ask, open_judge, question, start
 from lib.tasks.safety.judging import identify, judge_messages
-from tests.conftest import CHAT, REPOSITORY
+from tests.conftest import REPOSITORY
 
 GUIDELINES = str(REPOSITORY / "configs" / "judges" / "safe_unsafe.txt")
 CONVERSATION = judge_messages("qwen3guard", None, "A request.", "An answer.")

@@ -1,0 +1,83 @@
+"""Score the reference of a study's preference pairs, which the training of its points needs first.
+
+    python -m stages.reference configs/td_dpo.yaml --index 0 [key=value …]
+
+Computes what the training of point 0 would, on its ranks and devices, and stores it for all points
+that need the same, in results/<study>/reference/. `make train` submits this ahead of an array.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from lib.checkpoints import check_directory
+from lib.errors import BadInput
+from lib.prepared import encoded_split, train_split, verify_models
+from lib.study import Point, Study
+from lib.training.reference_key import has_reference, needs_reference
+from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say
+
+MODULE = "stages.reference"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Store the references of the points that --index names; returns the exit code."""
+    args = parser(MODULE, __doc__, index=True, force=False).parse_intermixed_args(argv)
+    study = load(args)
+    return each(chosen_points(study, args), lambda point: store(study, point))
+
+
+def store(study: Study, point: Point) -> int:
+    """Score and store the reference of a point unless it is there; returns the exit code."""
+    train = point.config.train
+    if not needs_reference(point):
+        raise BadInput(
+            f"{point.name}: found train.objective={train.objective}, "
+            f"train.epochs={train.epochs:g}, expected training on preference pairs: no other has "
+            f"a reference"
+        )
+    if has_reference(study, point):
+        say(f"{point.name}: its reference is stored already")
+        return DONE
+    check_directory(point.config.model.name)
+    verify_models(study, [point])
+    rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
+    if train.processes > 1 and rank is None:
+        from lib.training.launch import launch
+
+        words = ["-m", MODULE, study.path, *study.words, "--index", str(point.index)]
+        return launch([sys.executable, *words], train.processes, os.environ, STOPPED)
+    from lib.training.ranks import devices_of, leave
+
+    with devices_of(train, world, os.environ, study.config.slurm.train.gpus) as line:
+        if line and rank in (None, "0"):
+            say(f"{point.name}: {line}")
+        code = _store(study, point, rank in (None, "0"))
+    leave()
+    return code
+
+
+def _store(study: Study, point: Point, first: bool) -> int:
+    from lib.training.loop import train_point
+    from lib.training.pair_data import pair_splits
+    from lib.training.stopping import stop_on_signal
+
+    rows = encoded_split(study, train_split(study, point))
+    with stop_on_signal() as request, TemporaryDirectory() as scratch:
+        train_point(point, rows, Path(scratch), lambda: bool(request), pair_splits(study), say,
+                    reference_only=True)  # fmt: skip
+    if has_reference(study, point):
+        if first:
+            say(f"{point.name}: reference stored")
+        return DONE
+    if first:
+        say(f"{point.name}: stopped by {request.signal or 'another rank'} before its reference")
+    return STOPPED
+
+
+if __name__ == "__main__":
+    raise SystemExit(run(main))

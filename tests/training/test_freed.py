@@ -1,0 +1,51 @@
+"""Points of one process: the model of one is gone before the next is loaded."""
+
+import gc
+import weakref
+
+import pytest
+
+from lib.training import loop
+
+
+@pytest.fixture
+def alive(monkeypatch: pytest.MonkeyPatch) -> list[list[bool]]:
+    """At each load of a model, which of those before are still there."""
+    models: list[weakref.ref] = []
+    seen: list[list[bool]] = []
+    load = loop.load_for_training
+
+    def watched(*given):
+        seen.append([ref() is not None for ref in models])
+        model = load(*given)
+        models.append(weakref.ref(model.get_input_embeddings().weight))
+        return model
+
+    monkeypatch.setattr(loop, "load_for_training", watched)
+    gc.disable()  # what is freed is freed by the stage
+    yield seen
+    gc.enable()
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_between_points(alive, prepared_study, run_stage, tuning) -> None:
+    words = [f"train.tuning={tuning}", "train.max_steps=1"]
+    ended = run_stage("stage2_train", prepared_study, *words, "--index", "0-2")
+    assert ended.code == 0, ended.err
+    assert alive == [[], [False], [False, False]]
+
+
+@pytest.mark.parametrize(("where", "code"), [("save_model", 1), ("Watch", 1)])
+def test_after_a_point_that_failed(
+    alive, prepared_study, run_stage, monkeypatch, where, code
+) -> None:
+    """Its traceback holds the frames, and these the model, until it has been shown."""
+
+    def fail(*_given, **_named):
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(loop, where, fail)
+    ended = run_stage("stage2_train", prepared_study, "train.max_steps=1", "--index", "0-2")
+    assert ended.code == code
+    assert ended.err.count("RuntimeError: no such luck") == 3
+    assert alive == [[], [False], [False, False]]
