@@ -22,8 +22,8 @@ ACCURACY, LOSS = "validation_accuracy", "validation_loss"
 DIRECTIONS = {ACCURACY: "maximize", LOSS: "minimize"}
 # Kind of batch that an objective is fed → what its validation measures.
 MEASURED = {"pairs": (ACCURACY, LOSS), "classify": (ACCURACY, LOSS), "causal": (LOSS,)}
-# Of every trial: nothing is reported to a tracker, since a trial is no result of the study.
-UNTRACKED = {"train.report_to": []}
+# Of every trial: nothing goes to a tracker, since a trial is no result of the study.
+UNTRACKED = {"tracking": "none"} if "tracking" in Config.model_fields else {"train.report_to": []}
 
 
 def check_search(study: Study) -> None:

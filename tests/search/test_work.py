@@ -15,8 +15,10 @@ from lib.children import RESUMABLE
 from lib.errors import BadInput
 from lib.runs import Busy, locked, mark_done, read_json, write_jsonl
 from lib.search import reap, work
+from lib.search.checks import UNTRACKED
 from lib.search.journal import Journal
 from lib.search.trials import claim, read_trial, result, write_trial
+from lib.settings import flatten
 from lib.study import load_study
 from stages.command import who
 from tests.fake_slurm import FakeSlurm
@@ -65,7 +67,8 @@ def test_a_trial_lies_apart_and_is_a_point_that_stage_2_takes(study):
     assert point.directory == study.directory / "search" / "trial-0003"
     assert point.words == ["--trial", "3"]
     assert read_trial(study, 3) == point
-    assert point.config.train.report_to == []
+    ((key, off),), flat = UNTRACKED.items(), flatten(point.config.model_dump())
+    assert flat[key] == off
     assert "trial-0003" not in study.names
     with pytest.raises(BadInput, match=r"no parameters yet; run python -m .* --trial 4"):
         read_trial(study, 4)
@@ -318,12 +321,13 @@ def test_stage_2_trains_a_trial_and_its_result_is_told(
 ):
     data = {"source": "synthetic", "train_rows": 32, "validation_rows": 16, "test_rows": 8}
     train = {"objective": "classification", "tuning": "lora", "precision": "fp32", "epochs": 1,
-             "validations": 2, "batch_size": 8, "micro_batch": 8, "log_steps": 1,
-             "importance": {"alpha": 1e-4, "batches": 1, "batch_size": 4}}  # fmt: skip
+             "validations": 2, "batch_size": 8, "micro_batch": 8, "log_steps": 1}  # fmt: skip
+    importance = {"alpha": 1e-4, "batches": 1, "batch_size": 4}
+    variants = {"plain": {}, "penalised": {"train.importance": importance}}
     model = {"name": str(tiny_encoders["bert"]), "max_length": 64}
     path = write_search(
         {"space": {"train.learning_rate": {"float": [1e-4, 1e-2], "log": True}}},
-        model=model, data=data, train=train,
+        model=model, data=data, train=train, variants=variants,
     )  # fmt: skip
     study = load_study(path)
     assert run_stage("stage1_generate_datasets", path).code == 0
