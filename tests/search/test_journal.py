@@ -52,7 +52,7 @@ def test_tpe_learns_from_results_and_never_writes_what_it_only_asks(write_search
     assert len(journal.attempts()) == 40
 
 
-@pytest.mark.parametrize("torn", ['{"op_code":4,"worker_id":"a', "\0\0\0"])
+@pytest.mark.parametrize("torn", ['{"op_code":4,"worker_id":"torn', "\0\0\0"])
 def test_a_line_that_was_cut_in_two_is_removed_before_the_next(study, journal, torn):
     journal.take(0, ME)
     with journal.path.open("a") as file:
@@ -166,3 +166,11 @@ def test_more_trials_and_another_sampler_go_on_with_the_same_journal(study, writ
     words = ["train.epochs=2"]  # which makes other trials of them
     with pytest.raises(BadInput, match="train.epochs was 1.0, is 2"):
         Journal(load_study(changed, words))
+
+
+def test_the_lock_of_a_worker_that_was_killed_is_taken_over(study, journal, monkeypatch):
+    monkeypatch.setattr("lib.search.journal.GRACE", 1)
+    with pytest.warns(UserWarning, match="grace_period"):
+        other = Journal(study)
+    journal.storage._backend._lock.acquire()  # and is never released
+    assert other.take(0, ME).state.name == "RUNNING"

@@ -4,7 +4,9 @@ import csv
 import multiprocessing
 import os
 import random
+import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from lib.runs import Busy, locked, mark_done, read_json, write_jsonl
 from lib.search import reap, work
 from lib.search.checks import UNTRACKED
 from lib.search.journal import Journal
-from lib.search.trials import claim, read_trial, result, write_trial
+from lib.search.trials import claim, read_trial, result, trial_directory, write_trial
 from lib.settings import flatten
 from lib.study import load_study
 from stages.command import who
@@ -349,4 +351,36 @@ def test_stage_2_trains_a_trial_and_its_result_is_told(
     last = read_json(point.directory / "done" / "train.json")["step"]
     assert state(study, 1)[0] == "COMPLETE"
     assert len(Journal(study).current()[1].intermediate_values) == 2
-    assert last == 8
+    assert last == 4
+
+
+def test_a_warning_stops_the_training_and_the_next_start_goes_on(study):
+    script = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: sys.exit(75))\n"
+        "(pathlib.Path(sys.argv[1]) / 'started').touch()\n"
+        "time.sleep(60)\n"
+    )
+
+    def worker() -> None:
+        try:
+            code = work.run_trial(
+                study, 0, HERE, who(), lambda line: None,
+                lambda p: [sys.executable, "-SEc", script, str(p.directory)], lambda p: STEPS,
+            )  # fmt: skip
+        except SystemExit as ended:
+            code = ended.code
+        os._exit(code)
+
+    process = multiprocessing.get_context("fork").Process(target=worker)
+    process.start()
+    while not (trial_directory(study, 0) / "started").exists():
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGUSR2)
+    process.join(20)
+    assert process.exitcode == RESUMABLE
+    assert state(study, 0) == ("RUNNING", None)
+    trained(read_trial(study, 0), [0.5])
+    assert run(study, 0) == 0
+    assert state(study, 0) == ("COMPLETE", 0.5)
+    assert len(Journal(study).attempts()) == 1
