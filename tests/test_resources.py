@@ -25,5 +25,5 @@ def test_the_templates_lines_are_those_of_the_default_study(stage) -> None:
     lines = dict(re.findall(r"^#SBATCH (--[\w-]+)=(\S+)$", text, re.MULTILINE))
     command = sbatch_command(study, stage, range(len(study.grid)))
     asked = dict(word.split("=", 1) for word in command if re.match(r"--[\w-]+=", word))
-    for option in ("--array", "--gres", "--cpus-per-task", "--mem", "--time"):
+    for option in ("--array", "--gres", "--cpus-per-task", "--mem", "--time", "--signal"):
         assert lines[option] == asked[option], option

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import distributed
 
+from lib.errors import BadInput
+
 
 class Stopped(Exception):
     """A stop was asked for in the middle, on this rank or on another."""
@@ -25,23 +27,23 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 def from_first(make: Callable[[], Any]) -> Any:
     """What `make` returns on the first rank, on all of them.
 
-    Where it raises there, so does this, and Stopped on the others: none waits for a rank that is
-    gone.
+    Where it raises there, so does this: BadInput is raised on all ranks, for any other error the
+    others get Stopped. None waits for a rank that has ended.
     """
     if not _several():
         return make()
-    error, made = None, [None, False]
+    value, fault, error = None, None, None
     if distributed.get_rank() == 0:
         try:
-            made = [make(), True]
+            value = make()
         except Exception as raised:
             error = raised
-    distributed.broadcast_object_list(made)
-    if error:
-        raise error
-    value, succeeded = made
-    if not succeeded:
-        raise Stopped
+            fault = raised if isinstance(raised, BadInput) else Stopped()
+    shared = [value, fault]
+    distributed.broadcast_object_list(shared)
+    value, fault = shared
+    if error or fault:
+        raise error or fault
     return value
 
 

@@ -22,7 +22,7 @@ from lib.study import Point
 from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
-from lib.training.collectives import Stopped
+from lib.training.collectives import Stopped, from_first
 from lib.training.kept import BEST
 from lib.training.pair_data import PairReference, PairSplits, training_rows
 from lib.training.ranks import check_one_device
@@ -34,7 +34,6 @@ from lib.training.sharding import (
     fsdp_plugin,
     fsdp_recomputes,
     load_on_ranks,
-    on_all_ranks,
 )
 from lib.training.steps import (
     check_validation,
@@ -95,7 +94,7 @@ def train_point(
     check_one_device(arguments.n_gpu)
     swept = sweep_steps(train, steps)
     world, sharded = arguments.world_size, train.fsdp is not None
-    start = on_all_ranks(arguments, lambda: last_checkpoint(directory, say, swept, world, sharded))
+    start = from_first(lambda: last_checkpoint(directory, say, swept, world, sharded))
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     if classes:

@@ -12,6 +12,7 @@ from transformers import TrainingArguments
 from lib.errors import BadInput, listed, nearest
 from lib.schema import Train
 from lib.settings import read_yaml
+from lib.training.collectives import from_first
 
 # What a launcher config cannot choose: FSDP2, each rank its own part of a checkpoint, and weights
 # that the first rank reads and sends to the others.
@@ -71,26 +72,10 @@ def fsdp_plugin(train: Train) -> dict[str, Any]:
     return plugin
 
 
-def on_all_ranks(arguments: TrainingArguments, find: Callable[[], Any]) -> Any:
-    """What `find` returns on the first rank, on all of them; its BadInput is raised on all too."""
-    found, fault = None, None
-    if arguments.process_index == 0:
-        try:
-            found = find()
-        except BadInput as error:
-            fault = str(error)
-    answer = [found, fault]
-    if arguments.world_size > 1:
-        torch.distributed.broadcast_object_list(answer)
-    if answer[1] is not None:
-        raise BadInput(answer[1])
-    return answer[0]
-
-
 def load_on_ranks(arguments: TrainingArguments, load: Callable[[bool], Any]) -> Any:
     """The model that `load` returns for "without values?": ranks that share it get the first's."""
     if not arguments.fsdp:
         return load(False)
     of_first: list[Any] = []
-    on_all_ranks(arguments, lambda: of_first.append(load(False)))
+    from_first(lambda: of_first.append(load(False)))
     return of_first[0] if of_first else load(True)

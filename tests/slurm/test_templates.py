@@ -329,3 +329,19 @@ class TestInsideAJob:
         code, said, commands = job(spooled, tmp_path)
         assert (code, commands, said.count("\n")) == (2, [], 1)
         assert f"no run.sh in {spooled.parent} or {tmp_path}/sbatch" in said
+
+
+def test_the_template_asks_for_what_the_default_study_does(monkeypatch) -> None:
+    """Submitted by hand it gets the same GPUs, memory, time, and warning before its end."""
+    from lib.sbatch import sbatch_command
+    from lib.study import load_study
+
+    monkeypatch.chdir(REPOSITORY)
+    template = Path("sbatch/train.sbatch").read_text().splitlines()
+    header = [line.split()[1] for line in template if line.startswith("#SBATCH ")]
+    asked = sbatch_command(load_study("configs/weighted_loss.yaml"), "train", [0])
+    resources = ("--gres", "--cpus-per-task", "--mem", "--time", "--signal")
+    for option in (word for word in asked if word.startswith(resources)):
+        assert option in header
+    longer = load_study("configs/weighted_loss.yaml", ["slurm.train.warning=900"])
+    assert "--signal=B:USR2@900" in sbatch_command(longer, "train", [0])

@@ -40,8 +40,10 @@ def on_a_rank(model: str, splits: PairSplits, root: Path) -> None:
     assert any_rank(rank == 1, device)
     assert not any_rank(False, device)
     assert from_first(lambda: rank) == 0
-    with pytest.raises((BadInput, Stopped)[rank]):
+    with pytest.raises(BadInput, match="on the first rank alone"):
         from_first(refuse)
+    with pytest.raises((ZeroDivisionError, Stopped)[rank]):
+        from_first(lambda: 1 / 0)
     for tuning in TUNINGS:
         outcome = train_on(model, splits, root / tuning, tuning=tuning, **words)
         assert outcome.status == "done"
