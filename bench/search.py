@@ -125,14 +125,16 @@ def supervise(
             number = waiting.pop(0)
             running[number] = start(path, number, restarts[number])
         time.sleep(0.02)
-        while due and due[0] <= ended / trials and running:
-            due.pop(0)
+        while due and due[0] <= ended / trials:
             time.sleep(chance.random() * 0.3)
-            number = chance.choice(list(running))
-            if running[number].poll() is None:
-                running[number].kill()
-                killed.add(number)
-                counts["kills"] += 1
+            alive = [n for n, process in running.items() if process.poll() is None]
+            if not alive:
+                break
+            due.pop(0)
+            number = chance.choice(alive)
+            running[number].kill()
+            killed.add(number)
+            counts["kills"] += 1
         for number, process in list(running.items()):
             if process.poll() is None:
                 continue
