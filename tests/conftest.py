@@ -5,12 +5,15 @@ import copy
 import io
 import os
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -294,6 +297,25 @@ def run_process() -> Callable[..., Ended]:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return run_there
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Return what starts processes: each is forked from a server that has imported all it needs.
+
+    Spawned, each would import for 10 s; forked from this process, it would lack torch's threads,
+    and tests before may have changed how this process rounds (vLLM's engine does).
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.conftest"])
+    return context
+
+
+def as_started(*words: str, **environ: str) -> None:
+    """Do as `python -m` with these words does, in one of `processes`."""
+    os.environ |= environ
+    sys.argv = list(words)
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 @pytest.fixture
