@@ -2,15 +2,19 @@
 
 import contextlib
 import copy
+import gc
 import io
 import os
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -72,6 +76,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files that hold slow tests first: workers that share out files end at about one time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_power_cut() -> Iterator[None]:
+    """Do not wait for the disk: a run of training asks it to flush dozens of files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled_heap() -> None:
+    """Leave what is imported out of collections: a full one takes a second, and engines ask often.
+
+    Once a module, when nothing of the one before is there that could not be freed later.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -294,6 +316,25 @@ def run_process() -> Callable[..., Ended]:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return run_there
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Return what starts processes: each is forked from a server that has imported all it needs.
+
+    Spawned, each would import for 10 s; forked from this process, it would lack torch's threads,
+    and tests before may have changed how this process rounds (vLLM's engine does).
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.conftest"])
+    return context
+
+
+def as_started(*words: str, **environ: str) -> None:
+    """Do as `python -m` with these words does, in one of `processes`."""
+    os.environ |= environ
+    sys.argv = list(words)
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 @pytest.fixture
