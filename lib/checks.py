@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from lib import tasks
 from lib.effects import effective, unused_because
 from lib.errors import BadInput, listed, nearest
+from lib.losses import OBJECTIVES
 from lib.names import Value, point_name
-from lib.schema import OBJECTIVE_KIND, Config
+from lib.schema import Config
 from lib.settings import flatten
 from lib.unread import check_unread
 from lib.walk import varying, walk
@@ -37,8 +38,9 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             )
     train = config.train
     kind = tasks.part(config.tasks[0], "schema").KIND
-    if OBJECTIVE_KIND[train.objective] != kind:
-        fitting = [name for name, other in OBJECTIVE_KIND.items() if other == kind]
+    objective = OBJECTIVES[train.objective]
+    if objective.batch != kind:
+        fitting = [name for name, other in OBJECTIVES.items() if other.batch == kind]
         raise BadInput(
             f"{study.path}: train.objective: found {train.objective!r}, expected one of "
             f"{listed(fitting)}: those that train on what the task {config.tasks[0]} has ({kind})"
@@ -48,12 +50,13 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"{study.path}: train.batch_size: found {train.batch_size}, expected a multiple "
             f"of train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
         )
-    if train.beta == 0 and train.objective in ("dpo", "discopop"):
-        raise BadInput(
-            f"{study.path}: train.beta: found 0, expected a number above 0: the loss of "
-            f"{train.objective} would be constant"
-        )
-    if kind != "causal":
+    for key in objective.positive:
+        if (value := getattr(train, key)) <= 0:
+            raise BadInput(
+                f"{study.path}: train.{key}: found {value:g}, expected a number above 0 for the "
+                f"objective {train.objective}"
+            )
+    if kind != "answers":
         for key, value in (("model.adapter", config.model.adapter), ("train.sweep", train.sweep)):
             if value is not None:
                 raise BadInput(
@@ -71,7 +74,7 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
             f"weights itself"
         )
     _check_samples(study, config)
-    if kind == "classify":
+    if kind == "classes":
         _check_classification(study, config)
     elif train.tuning == "adalora":
         raise BadInput(

@@ -10,7 +10,7 @@ from lib.errors import listed, nearest
 from lib.paths import PathText
 from lib.strict import Count, Seed, Share, Strict
 
-KIND = "causal"  # of batch that training is fed
+KIND = "answers"  # of batch that training is fed
 READS = ("evaluate.thresholds", "evaluate.full_test")  # keys that not every task reads
 COLUMNS = ("id", "question", "answer")
 INSTRUCTION = (

@@ -151,11 +151,11 @@ def test_figures_of_a_point(tmp_path):
     _, points = study(
         n=60, betas=(0.05,), seeds=(42,), absent={"discopop_beta0.05_seed42": "diverged"}
     )
-    made = dict(point_figures(points[0], SETTINGS))
+    made = dict(point_figures(points[-1], SETTINGS))
     assert list(made) == ["learning_curve", "margins"]
     for topic, figure in made.items():
         assert_laid_out(figure)
-        assert points[0].name in figure.texts[0].get_text()
+        assert points[-1].name in figure.texts[0].get_text()
         save(figure, tmp_path / topic, dpi=50)
     titles = [ax.get_title() for ax in made["learning_curve"].axes]
     assert titles == ["loss", "terms of the loss", "accuracy"]
@@ -201,8 +201,18 @@ def test_losses_one_panel_a_group():
     assert titles == ["DPO", "DiscoPOP", "TD-DPO"] * 2
     assert legend_names(figure) == [*(f"β {b:g}" for b in BETAS), *(f"τ {t:g}" for t in TAUS)]
     assert_laid_out(figure)
+    assert figure.axes[0].get_ylabel() == "loss (nats)"
     line = figure.axes[0].get_lines()[0]
     assert np.isnan(line.get_ydata()[2])
+
+
+def test_a_loss_without_a_key_of_its_margin_in_its_unit():
+    lines = [{"label": "ipo ", "unit": "(nats/token)²", "loss": [4, 1, 0], "gradient": [1, 1, 1]}]
+    figure = loss_figure({"margin": [-1, 0, 1], "lines": lines})
+    loss, gradient = figure.axes
+    assert loss.get_title() == "IPO"
+    assert loss.get_ylabel() == "loss ((nats/token)²)"
+    assert gradient.get_ylabel() == "gradient ((nats/token)² per nat)"
 
 
 def test_a_beta_looks_the_same_in_every_panel_of_the_losses():
