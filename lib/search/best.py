@@ -13,6 +13,7 @@ import yaml
 
 from lib.errors import BadInput
 from lib.grid import aligned
+from lib.points import SEED
 from lib.runs import replacing
 from lib.search.checks import DIRECTIONS, base_values
 from lib.search.journal import Journal
@@ -21,7 +22,6 @@ from lib.settings import put
 from lib.study import Study, load_study
 from lib.validation import spread
 
-SEED = "train.seed"
 GENERATED = Path("configs") / "generated"
 NEIGHBOURS = 4
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.grid import format_indices
+from lib.grid import Grid, format_indices
 from lib.runs import done_mark, read_json, read_jsonl, write_json
 from lib.study import Point, Study, load_study
 from lib.testsets import own_rows
@@ -27,29 +27,12 @@ def test_there_are_configs():
 def picked(study: Study) -> list[Point]:
     """Return every point, or the first of each variant of each block of a large grid."""
     if len(study.grid) <= ALL:
-        return list(study.points())
-    first = []
-    for block in study.grid.blocks:
-        values = {axis: options[0] for axis, options in block.items()}
-        for variant in block.get("variant", [None]):
-            one = values if variant is None else values | {"variant": variant}
-            first.append(study.grid.index(one))
-    return [study.point(index) for index in sorted(set(first))]
-
-
-@studies
-def test_index_and_point_are_decoded_both_ways(config, monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
-    study = load_study(config)
-    assert study.mode == "full"
-    points = picked(study)
-    for point in points:
-        assert study.grid.index(study.grid.values(point.index)) == point.index
-        assert study.point_by_name(point.name) == point
-    assert len({point.directory for point in points}) == len(points)
-    assert study.baseline().index in range(len(study.grid))
-    if len(study.grid) <= ALL:
-        assert [study.grid.index(values) for values in study.grid] == list(range(len(study.grid)))
+        return study.points()
+    blocks = [number for number, block in enumerate(study.grid.blocks) for _ in Grid((block,))]
+    first: dict[tuple, Point] = {}
+    for block, point in zip(blocks, study.points(), strict=True):
+        first.setdefault((block, point.values.get("variant")), point)
+    return list(first.values())
 
 
 def check_trained(point: Point) -> None:
