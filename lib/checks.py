@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
         _judge(config),
         _shared(study.config, config),
     )
-    for fault in faults:
+    if (fault := next(faults, None)) is not None:
         raise BadInput(f"{study.path}: {fault}")
 
 
@@ -139,6 +139,15 @@ def _shared(study: Config, config: Config) -> Iterator[str]:
                f"expected one value for the study, none of a variant or an axis")  # fmt: skip
 
 
+def check_axes(study: Study, axes: Iterable[str], where: str) -> None:
+    """Raise BadInput for an axis that the study does not declare."""
+    known = [*(["variant"] if study.variants else []), *study.axes]
+    for axis in axes:
+        if axis not in known:
+            raise BadInput(f"{study.path}: {where}: unknown axis {axis!r}, expected one of "
+                           f"{listed(known)}{nearest(axis, known)}")  # fmt: skip
+
+
 def check(study: Study) -> None:
     """Every check of a study, of its points and across them. Raises BadInput."""
     _check_keys(study)
@@ -212,13 +221,7 @@ def _check_duplicates(study: Study) -> None:
 
 
 def _check_baseline(study: Study) -> None:
-    if unknown := set(study.config.evaluate.baseline) - set(study.axes) - {"variant"}:
-        axis = sorted(unknown)[0]
-        raise BadInput(
-            f"{study.path}: evaluate.baseline: unknown axis {axis!r}, expected one "
-            f"of {listed(['variant', *study.axes])}"
-            f"{nearest(axis, ['variant', *study.axes])}"
-        )
+    check_axes(study, study.config.evaluate.baseline, "evaluate.baseline")
     study.baseline()
 
 

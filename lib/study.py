@@ -37,7 +37,7 @@ from lib.study_file import (
     results_path,
     without_model,
 )
-from lib.validation import spread, validate
+from lib.validation import dotted_keys, validate
 
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
             "selected")  # fmt: skip
@@ -248,7 +248,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
                 f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
                 f"{nearest(key, known)}"
             )
-    given = spread(dict(parse_override(text) for text in overrides))
+    given = dotted_keys(dict(parse_override(text) for text in overrides))
     own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
     for key, value in own.items():
         put(raw, key, value, f"command line: {key}")

@@ -9,7 +9,7 @@ from lib.schema import INCIDENTAL, OBJECTIVE_KEYS, Config
 from lib.settings import flatten, parse_override, read_yaml
 from lib.study import identity, load_study
 from lib.unread import warnings
-from lib.validation import spread
+from lib.validation import dotted_keys
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"
@@ -280,9 +280,9 @@ def test_a_section_given_in_part_keeps_its_other_keys(write_study) -> None:
     assert (baseline.lora.r, baseline.lora.dropout) == (4, 0.5)
 
 
-def test_spread_leaves_mappings_that_are_values() -> None:
+def test_dotted_keys_leave_mappings_that_are_values() -> None:
     bundle = {"evaluate.baseline": {"variant": "x"}, "data": {"columns": {"title": "name"}}}
-    assert spread(bundle) == {
+    assert dotted_keys(bundle) == {
         "evaluate.baseline": {"variant": "x"},
         "data.columns": {"title": "name"},
     }

@@ -20,7 +20,7 @@ from lib.search.journal import Journal
 from lib.search.schema import Dimension
 from lib.settings import put
 from lib.study import Study, load_study
-from lib.validation import spread
+from lib.validation import dotted_keys
 
 GENERATED = Path("configs") / "generated"
 NEIGHBOURS = 4
@@ -122,7 +122,7 @@ def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str,
         for key, value in attempt.params.items():
             put(raw, key, value, f"{study.path}: {key}")
     else:
-        raw["variants"][variant] = {**spread(raw["variants"][variant]), **attempt.params}
+        raw["variants"][variant] = {**dotted_keys(raw["variants"][variant]), **attempt.params}
     axis = _seed_axis(raw)
     seeds = fresh_seeds(study, [seed])
     # A list for each block: YAML would spell one that is shared as an anchor.

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from lib.errors import BadInput, listed, nearest
+from lib.checks import check_axes
+from lib.errors import BadInput, listed
 from lib.points import matches
 from lib.search.schema import Scalar
 from lib.strict import Count, Seed, Strict
@@ -62,11 +63,7 @@ def selected_of(study: Study) -> Selected | None:
 def check_selected(study: Study) -> None:
     """Raise BadInput where no point is selected, or one has a seed that has chosen it."""
     selected, where = selected_of(study), f"{study.path}: selected"
-    known = [*(["variant"] if study.variants else []), *study.axes]
-    for axis in selected.where:
-        if axis not in known:
-            raise BadInput(f"{where}.where: unknown axis {axis!r}, expected one of {listed(known)}"
-                           f"{nearest(axis, known)}")  # fmt: skip
+    check_axes(study, selected.where, "selected.where")
     chosen = [point for point in study.points() if matches(point.values, selected.where)]
     if not chosen:
         raise BadInput(f"{where}.where: {selected.where} fits no point of the grid")
