@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lib.checks import check_point
+from lib.checks import check_axes, check_point
 from lib.effects import unread_because
 from lib.errors import BadInput, listed, nearest
 from lib.losses import OBJECTIVES
@@ -55,13 +55,9 @@ def base_values(study: Study) -> dict[str, Value]:
     several values that `fixed` leaves open.
     """
     where = f"{study.path}: search.fixed"
-    known = [*(["variant"] if study.variants else []), *study.axes]
-    for axis in study.search.fixed:
-        if axis not in known:
-            raise BadInput(f"{where}: unknown axis {axis!r}, expected one of {listed(known)}"
-                           f"{nearest(axis, known)}")  # fmt: skip
+    check_axes(study, study.search.fixed, "search.fixed")
     values: dict[str, Value] = {}
-    for axis in known:
+    for axis in ("variant", *study.axes):
         options = study.grid.axis_values(axis)
         if axis in study.search.fixed:
             values[axis] = study.search.fixed[axis]

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.cells import SEED, grouped, rest_of
 from lib.losses import OBJECTIVES, label_of
+from lib.points import SEED, coordinates, grouped
 from lib.tasks import PointResult
 
 
@@ -48,7 +48,7 @@ class Cell(NamedTuple):
 
 def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
     """The cell of every point, by name, in order."""
-    rest = rest_of(points, ("train.beta", "train.tau", SEED))
+    rest = coordinates(points, ("train.beta", "train.tau", SEED))
     found = {}
     for point in points:
         train = point.config.train
