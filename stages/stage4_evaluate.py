@@ -104,7 +104,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
-    made = tasks.part(names[0], "evaluate").compare(
+    made = tasks.part(names[0], "analysis").compare(
         [first for first, *_ in results], rows[names[0]], settings
     )
     mark(study, made)

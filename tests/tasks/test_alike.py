@@ -50,7 +50,7 @@ def intervals(found: Any) -> Iterator[dict[str, Any]]:
 
 
 def check(task: str, points: list, rows: list, settings: Any) -> None:
-    made = tasks.part(task, "evaluate").compare(points, rows, settings)
+    made = tasks.part(task, "analysis").compare(points, rows, settings)
     figures = tasks.part(task, "figures").comparison_figures(points, made.tables, settings)
     assert len(list(figures)) > 0
     bounded = [one for one in intervals(made.tables) if one["low"] is not None]
