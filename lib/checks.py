@@ -36,7 +36,7 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
                 f"so {axis} {value!r} would repeat a point"
             )
     train = config.train
-    kind = tasks.part(config.tasks[0], "schema").KIND
+    kind = tasks.get(config.tasks[0]).batch
     if OBJECTIVE_KIND[train.objective] != kind:
         fitting = [name for name, other in OBJECTIVE_KIND.items() if other == kind]
         raise BadInput(
@@ -60,7 +60,7 @@ def check_point(study: Study, values: Mapping[str, Value], config: Config) -> No
                     f"{study.path}: {key}: found {value!r}, expected null: it is for tasks whose "
                     f"answers are generated, and {config.tasks[0]} trains on {kind}"
                 )
-    if train.sweep and not hasattr(tasks.part(config.tasks[0], "data"), "correct"):
+    if train.sweep and not tasks.get(config.tasks[0]).correct:
         raise BadInput(
             f"{study.path}: train.sweep: found {train.sweep}, expected null: the task "
             f"{config.tasks[0]} has no score to choose weights by"
@@ -109,7 +109,7 @@ def _check_samples(study: Study, config: Config) -> None:
     infer, draws = config.infer, config.evaluate.draws
     if not infer.samples:
         return
-    if not any(getattr(tasks.part(task, "schema"), "SAMPLED", False) for task in config.tasks):
+    if not any(tasks.get(task).sampled for task in config.tasks):
         raise BadInput(
             f"{study.path}: infer.samples: found {infer.samples}, expected 0: no task of "
             f"{listed(config.tasks)} uses more than one answer"
@@ -146,7 +146,7 @@ def _check_classification(study: Study, config: Config) -> None:
 def _check_judge(study: Study, config: Config) -> None:
     """A judge is of a kind that every task with a judge can use."""
     for task in config.tasks:
-        kinds = getattr(tasks.part(task, "schema"), "JUDGES", None)
+        kinds = tasks.get(task).judges
         if kinds and config.judge.model is not None and config.judge.kind not in kinds:
             raise BadInput(
                 f"{study.path}: judge.kind: found {config.judge.kind!r}, expected one of "
@@ -246,7 +246,7 @@ def _check_baseline(study: Study) -> None:
 def _check_models(study: Study) -> None:
     """A task that encodes its own rows has one tokenizer: which rows it keeps hangs on that."""
     task, models = study.config.tasks[0], study.model_sections()
-    if len(models) > 1 and hasattr(tasks.part(task, "data"), "encode"):
+    if len(models) > 1 and tasks.get(task).encode:
         keys = [
             key
             for key in type(models[0]).model_fields

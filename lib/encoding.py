@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from lib.errors import BadInput
-from lib.tasks import Message, Row
+from lib.tasks import Message, Row, Task
 
 Encoded = dict[str, Any]
 
@@ -212,7 +212,7 @@ def answer_encoder(tokenizer: Any) -> Callable[[list[Message], str], list[int]]:
 
 def encode_row(
     tokenizer: Any,
-    task: Any,
+    task: Task,
     row: Row,
     data: Any,
     max_length: int,
@@ -268,7 +268,9 @@ def encode_pair(
     }
 
 
-def fit_prompt(tokenizer: Any, task: Any, row: Row, data: Any, room: int) -> tuple[list[int], bool]:
+def fit_prompt(
+    tokenizer: Any, task: Task, row: Row, data: Any, room: int
+) -> tuple[list[int], bool]:
     """The row's prompt in at most `room` tokens, its text cut where it must be.
 
     Raises BadInput where not even the prompt without the text fits.

@@ -99,7 +99,6 @@ def caches(study: Study) -> bool:
     """
     for task in study.tasks:
         data = study.config.data if task == study.config.tasks[0] else getattr(study.config, task)
-        answers = getattr(tasks.part(task, "data"), "answers", None)
-        if answers is not None and answers(data):
+        if tasks.get(task).answers(data):
             return False
     return True

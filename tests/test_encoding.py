@@ -14,9 +14,9 @@ from lib.encoding import (
     prompt_hash,
 )
 from lib.errors import BadInput
-from lib.tasks.decision import data as task
 from lib.tasks.decision.data import ANSWERS, ENDING
 from lib.tasks.decision.schema import Data
+from lib.tasks.decision.task import TASK as task
 
 DATA = Data(source="synthetic")
 

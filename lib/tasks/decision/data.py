@@ -24,17 +24,13 @@ from lib.errors import BadInput
 from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
 from lib.tasks.decision import synthetic
-from lib.tasks.decision.grading import ANSWERS, brief, grade, verdict
+from lib.tasks.decision.grading import ANSWERS
 from lib.tasks.decision.papers import (
     Papers,
     content_hash,
     described,
-    label_of,
-    normalised_title,
     read_papers,
 )
-
-__all__ = ["brief", "grade", "label_of", "normalised_title", "verdict"]
 
 INSTRUCTION = "Should this paper be accepted?"
 ENDING = rf"Answer with {ANSWERS['accept']} or {ANSWERS['reject']}."

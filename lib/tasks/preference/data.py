@@ -92,27 +92,9 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     return said
 
 
-def body_length(row: Row) -> int:
-    """No character of a prompt is left out."""
-    return 0
-
-
 def contrast(row: Row) -> str:
     """The rejected answer."""
     return row["rejected"]
-
-
-def group(row: Row) -> None:
-    """Pairs have no class."""
-
-
-def answers(data: Any) -> None:
-    """There is no list of full answers: each row has its own two."""
-
-
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
-    """Nothing to add: the log-probabilities of the two answers are the prediction."""
-    return {}
 
 
 def brief(predictions: list[Row]) -> str:

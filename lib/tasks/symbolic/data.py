@@ -34,12 +34,9 @@ from lib.tasks import Message, Row, Splits
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.grading import final, plain, steps
 from lib.tasks.symbolic import gym, synthetic
-from lib.tasks.symbolic.grading import brief, correct, grade, regrade
 from lib.tasks.symbolic.instances import Instance, by_template, distinct, read_instances
 from lib.tasks.symbolic.originals import Original, candidates, listed_originals, read_originals
 from lib.tasks.symbolic.schema import SETS
-
-__all__ = ["brief", "correct", "grade", "regrade"]
 
 DEBUG_ROWS = 100
 SWEPT = ("train_rows", "system", "instruction")  # keys that points of a study may differ in
@@ -139,23 +136,6 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     asked = f"{data.instruction}\n\n{question}" if data.instruction else question
     said = [{"role": "user", "content": asked}]
     return [{"role": "system", "content": data.system}, *said] if data.system else said
-
-
-def body_length(row: Row) -> int:
-    """No character of a problem can be left out."""
-    return 0
-
-
-def contrast(row: Row) -> None:
-    """There is no other answer to tell the right one from."""
-
-
-def group(row: Row) -> None:
-    """Problems have no class."""
-
-
-def answers(data: Any) -> None:
-    """Nothing is scored: answers are generated."""
 
 
 def _check_shared(wanted: Sequence[Any]) -> None:

@@ -21,7 +21,7 @@ from tests.tasks.math.made import SETTINGS, point, predictions, row, safety, stu
 
 
 def graded(row, text):
-    from lib.tasks.math.data import grade
+    from lib.tasks.math.grading import grade
 
     return {"id": row["id"], "outputs": [text], **grade(row, [text], None)}
 
