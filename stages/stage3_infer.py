@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from lib import tasks
 from lib.checkpoints import check_directory, verify_model
 from lib.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
+from lib.engine import EngineDied
 from lib.errors import BadInput, listed
-from lib.generation import EngineDied
 from lib.prediction import files_of, predict, predictor, read_answers
 from lib.prepared import train_identity, verify_models
 from lib.runs import archive, is_archived, is_done, locked

@@ -26,7 +26,7 @@ class Predictor:
         from lib.adapters import check_adapter_config
         from lib.checkpoints import is_adapter
         from lib.classifiers import load_trained
-        from lib.generation import free
+        from lib.engine import free
         from lib.models import load_tokenizer
         from lib.training.class_data import own_encoded
 
