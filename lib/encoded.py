@@ -51,7 +51,7 @@ def encode(
         encode_row(tokenizer, task, row, data, room, answer_ids)
         for row in tracked(distinct.values(), len(distinct), "tokenise training rows")
     ]
-    renderings = {task.prompting(section): section for section in study.data_sections()}
+    renderings = {task.rendering(section): section for section in study.data_sections()}
     prompts = {
         named(name, rendered): _encode_prompts(tokenizer, task, splits[name], section, room)
         for rendered, section in renderings.items()

@@ -227,7 +227,7 @@ def encode_row(
     messages = task.messages(row, data)
     with naming(row):
         target = answer_ids(messages, row["target"])
-        other = task.contrast(row)
+        other = task.alternative_answer(row)
         contrast = answer_ids(messages, other) if other is not None else target
         room = max_length - max(len(target), len(contrast))
         prompt, cut = fit_prompt(tokenizer, task, row, data, room)
@@ -238,7 +238,7 @@ def encode_row(
         "input_ids": prompt + target,
         "prompt_length": len(prompt),
         "decision": [start, end] if other is not None else [0, 0],
-        "group": task.group(row),
+        "group": task.loss_class(row),
         "cut": cut,
     }
 

@@ -250,7 +250,7 @@ def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
     from datasets import load_from_disk
 
     _check_split(study, split, point.name)
-    rendered = tasks.get(study.config.tasks[0]).prompting(point.config.data)
+    rendered = tasks.get(study.config.tasks[0]).rendering(point.config.data)
     name = f"{directory_of(study, point.config.model)}/{named(split, rendered)}"
     return load_from_disk(os.fspath(data_path(study, name)))
 
@@ -321,7 +321,7 @@ def split_size(study: Study, point: Point) -> int:
 
 def prompt_digest(study: Study, point: Point) -> str | None:
     """Identifies the tokens of the test prompts, as a point renders them."""
-    rendered = tasks.get(study.config.tasks[0]).prompting(point.config.data)
+    rendered = tasks.get(study.config.tasks[0]).rendering(point.config.data)
     place = directory_of(study, point.config.model)
     return read_manifest(study)["tokens"].get(f"{place}/{named('test', rendered)}")
 

@@ -107,9 +107,9 @@ def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.R
 
 
 def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks.Row]:
-    """Of a task's test or validation rows those that concern a point, see `Task.tested`."""
+    """Of a task's test or validation rows those that concern a point, see `Task.select_rows`."""
     section = config.data if task == config.tasks[0] else getattr(config, task)
-    return [row for row in rows if tasks.get(task).tested(row, section)]
+    return tasks.get(task).select_rows(rows, section)
 
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:

@@ -393,7 +393,7 @@ def of_renderings(write_study, tiny_model, monkeypatch) -> str:
         return splits
 
     monkeypatch.setattr(task, "build", with_validation)
-    monkeypatch.setattr(task, "prompting", lambda data: data.system or "")
+    monkeypatch.setattr(task, "rendering", lambda data: data.system or "")
     changes = {
         "variants/accept/data.system": "once",
         "variants/accept/train.epochs": 0,  # untrained models may be asked in any words

@@ -22,7 +22,7 @@ Prediction (written by stage 3, one object a row of the test split, in its order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -123,15 +123,15 @@ class Task:
     prompts: Callable[[Row, Any], list[list[Message]]] | None = None
     # (data) → a word, such as "3shot", where sections of one grid render prompts differently: each
     # rendering of the splits `test` and `validation` is tokenised once
-    prompting: Callable[[Any], str] = lambda data: ""
+    rendering: Callable[[Any], str] = lambda data: ""
     # (row) → the answer that `target` is told apart from; the class that an objective may weight
-    contrast: Callable[[Row], str | None] = _nothing
-    group: Callable[[Row], str | None] = _nothing
+    alternative_answer: Callable[[Row], str | None] = _nothing
+    loss_class: Callable[[Row], str | None] = _nothing
     # (data) → full answers whose probability stage 3 scores; the classes of rows, by number
     answers: Callable[[Any], list[str] | None] = _nothing
     labels: Callable[[Any], list[str]] | None = None
-    # (row, data) → whether a point with this section predicts a row of `test` or `validation`
-    tested: Callable[[Row, Any], bool] = lambda row, data: True
+    # (rows, data) → the rows of `test` or `validation` that a point with this section predicts
+    select_rows: Callable[[Sequence[Row], Any], list[Row]] = lambda rows, data: list(rows)
     # (row, tokenizer, data, max_length) → the row as tokens, with at least `id` and `cut`, where it
     # is not one prompt and one answer; rows that it gives None for are left out of the split
     encode: Callable[..., Row | None] | None = None
@@ -147,7 +147,7 @@ class Task:
     # (graded prediction) → whether it is right, by which `train.sweep` chooses on `validation`
     correct: Callable[[Row], bool] | None = None
     # (predictions) → what those of a point come to, in two words, for a table of points
-    brief: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
+    summary: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
 
     # -- a judge --
     judges: tuple[str, ...] = ()  # values of `judge.kind` that can score answers

@@ -43,11 +43,16 @@ def test_optional_parts_have_defaults() -> None:
     task = tasks.Task(schema=dict, build=list, evaluate=list, point_figures=list,
                       comparison_figures=list)  # fmt: skip
     assert task.body_length({}) == 0
-    assert task.prompting({}) == ""
-    assert task.tested({}, {})
+    assert task.rendering({}) == ""
+    assert task.select_rows([{}], {}) == [{}]
     assert task.grade({}, [], None) == {}
-    assert task.brief([{}, {}]) == "2 answers"
-    for nothing in (task.contrast({}), task.group({}), task.answers({}), task.predictor):
+    assert task.summary([{}, {}]) == "2 answers"
+    for nothing in (
+        task.alternative_answer({}),
+        task.loss_class({}),
+        task.answers({}),
+        task.predictor,
+    ):
         assert nothing is None
     assert (task.warnings({}), task.reads, task.judges) == ([], (), ())
 

@@ -194,12 +194,12 @@ def _question(row: Row) -> int:
     return max(i for i, message in enumerate(said) if message["role"] == "user")
 
 
-def contrast(row: Row) -> str:
+def alternative_answer(row: Row) -> str:
     """The other answer."""
     return ANSWERS["reject" if row["decision"] == "accept" else "accept"]
 
 
-def group(row: Row) -> str:
+def loss_class(row: Row) -> str:
     """The class whose loss γ may multiply: accept or reject."""
     return row["decision"]
 

@@ -122,7 +122,7 @@ def train_split(data: Any) -> str:
     return name if data.train_rows is None else f"{name}_{data.train_rows}"
 
 
-def prompting(data: Any) -> str:
+def rendering(data: Any) -> str:
     """`3shot`, and a hash of the words around the questions where they are not the usual ones."""
     usual = type(data).model_fields
     words = [getattr(data, key) for key in ("system", "instruction")]

@@ -92,12 +92,12 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     return said
 
 
-def contrast(row: Row) -> str:
+def alternative_answer(row: Row) -> str:
     """The rejected answer."""
     return row["rejected"]
 
 
-def brief(predictions: list[Row]) -> str:
+def summary(predictions: list[Row]) -> str:
     """Share of pairs whose chosen answer gained more on the reference; ties count ½."""
     gained = [
         (p["scores"][0] - p["reference"][0]) - (p["scores"][1] - p["reference"][1])

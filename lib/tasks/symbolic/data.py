@@ -122,7 +122,7 @@ def train_split(data: Any) -> str:
     return "train" if data.train_rows is None else f"train_{data.train_rows}"
 
 
-def prompting(data: Any) -> str:
+def rendering(data: Any) -> str:
     """A hash of the words around the question where they are not the usual ones, else nothing."""
     usual = type(data).model_fields
     words = [getattr(data, key) for key in ("system", "instruction")]

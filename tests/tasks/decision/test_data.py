@@ -554,9 +554,9 @@ def test_the_prompt():
 
 def test_target_contrast_group_and_answers(source):
     for row in build(source, train_rows=90).rows["train_1-2"]:
-        pair = [row["target"], decision.contrast(row)]
+        pair = [row["target"], decision.alternative_answer(row)]
         assert sorted(pair) == decision.answers(None) == [r"\boxed{Accept}", r"\boxed{Reject}"]
-        assert decision.group(row) == row["decision"] == verdict(row["target"])
+        assert decision.loss_class(row) == row["decision"] == verdict(row["target"])
 
 
 # -- grade -----------------------------------------------------------------------------------------

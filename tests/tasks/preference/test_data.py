@@ -337,7 +337,7 @@ def test_the_prompt():
 
 
 def test_the_answer_that_is_learnt_against_is_the_rejected_one():
-    assert preference.contrast(ROW) == "Wrong."
+    assert preference.alternative_answer(ROW) == "Wrong."
 
 
 def test_a_row_as_tokens(tokenizer):
