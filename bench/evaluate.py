@@ -125,7 +125,7 @@ def grid(points: int) -> list[dict[str, Any]]:
 
 def write_data(study: Study) -> list[tasks.Row]:
     """Write test rows and manifest; nothing is tokenised. Returns the test rows."""
-    task = tasks.part(study.config.tasks[0], "data")
+    task = tasks.get(study.config.tasks[0])
     splits = task.build(study.config.data, study.data_sections(), None, False).rows
     data = study.directory / "data"
     for name, rows in splits.items():
@@ -145,7 +145,7 @@ def write_point(study: Study, point: Point, test: list[tasks.Row]) -> None:
               status="done", step=STEPS)  # fmt: skip
     offset = SIGN[config.train.weighted_class] * math.log(config.train.gamma)
     offset -= math.log(config.data.rejects_per_accept)
-    answers = tasks.part(config.tasks[0], "data").answers(config.data)
+    answers = tasks.get(config.tasks[0]).answers(config.data)
     made = []
     for row in test:
         z = row["log_odds_true"] + offset + draw.gauss(0, 0.5)

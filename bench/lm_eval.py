@@ -65,7 +65,7 @@ def main() -> None:
         parser.error("expected STUDY.yaml, POINT and --harness DIR")
     study = load_study(args.study, args.words)
     point, name = study.point_by_name(args.point), study.config.tasks[0]
-    rows, task = rows_of(study, name, point), tasks.part(name, "data")
+    rows, task = rows_of(study, name, point), tasks.get(name)
     path = point.directory / f"{study.named('predictions', name)}.jsonl"
     ours = read_predictions(path, rows, task)
     from lib.generation import whole_weights

@@ -15,12 +15,12 @@ from __future__ import annotations
 import argparse
 import random
 from pathlib import Path
-from typing import Any
 
+from lib import tasks
 from lib.errors import BadInput
 from lib.runs import read_jsonl
 from lib.study import Point, Study, load_study
-from lib.tasks import Row, part
+from lib.tasks import Row
 
 HELD = 5  # every fifth question is kept for the check
 
@@ -62,11 +62,11 @@ def sampled(study: Study, point: Point, questions: int) -> list[Row]:
     from lib.serving import Served
     from lib.tasks.symbolic.predict import first_seed
 
-    data: Any = part(study.config.tasks[0], "data")
-    split = data.train_split(point.config.data)
+    task = tasks.get(study.config.tasks[0])
+    split = task.train_split(point.config.data)
     rows = read_jsonl(study.directory / "data" / f"{split}.jsonl")[:questions]
     tokenizer = load_tokenizer(point.config.model, str(point.directory / "model"))
-    prompts = [encode_prompt(tokenizer, data.messages(row, point.config.data)) for row in rows]
+    prompts = [encode_prompt(tokenizer, task.messages(row, point.config.data)) for row in rows]
     infer, count = point.config.infer, len(rows)
     served = Served(study)
     with served.engine(point) as engine:
@@ -80,7 +80,7 @@ def sampled(study: Study, point: Point, questions: int) -> list[Row]:
     served.close()
     found = []
     for row, texts in zip(rows, outputs, strict=True):
-        right = data.grade(row, texts, None)["right"]
+        right = task.grade(row, texts, None)["right"]
         question = row["prompt"]["question"]
         found.append({"id": row["id"], "question": question, "outputs": texts, "right": right})
     share = sum(sum(one["right"]) for one in found) / max(1, count * infer.samples)

@@ -122,7 +122,7 @@ def plain_task(path: str) -> None:
 
     study = load_study(path)
     point = study.point(0)
-    data, task = point.config.data, tasks.part("decision", "data")
+    data, task = point.config.data, tasks.get("decision")
     rows = task.build(data, [data], None, False).rows[task.train_split(data)]
     tokenizer, room = load_tokenizer(point.config.model), point.config.model.max_length
     answers = answer_encoder(tokenizer)

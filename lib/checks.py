@@ -55,7 +55,7 @@ def _unused_axes(
 def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
     """What the data of the task, the objective and the processes allow."""
     train, task = config.train, config.tasks[0]
-    kind = tasks.part(task, "schema").KIND
+    kind = tasks.get(task).batch
     objective = OBJECTIVES[train.objective]
     if objective.batch != kind:
         usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
@@ -74,7 +74,7 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
             if value is not None:
                 yield (f"{key}: found {value!r}, expected null: it is for tasks whose answers are "
                        f"generated, and {task} trains on {kind}")  # fmt: skip
-    if train.sweep and not hasattr(tasks.part(task, "data"), "correct"):
+    if train.sweep and not tasks.get(task).correct:
         yield (f"train.sweep: found {train.sweep}, expected null: the task {task} has no score to "
                f"choose weights by")  # fmt: skip
     if train.sweep and train.keep == "best":
@@ -94,7 +94,7 @@ def _samples(config: Config) -> Iterator[str]:
     infer, draws = config.infer, config.evaluate.draws
     if not infer.samples:
         return
-    if not any(getattr(tasks.part(task, "schema"), "SAMPLED", False) for task in config.tasks):
+    if not any(tasks.get(task).sampled for task in config.tasks):
         yield (f"infer.samples: found {infer.samples}, expected 0: no task of "
                f"{listed(config.tasks)} uses more than one answer")  # fmt: skip
     if infer.temperature == 0:
@@ -110,7 +110,7 @@ def _samples(config: Config) -> Iterator[str]:
 def _classification(config: Config) -> Iterator[str]:
     """What classifiers are trained without."""
     train, task = config.train, config.tasks[0]
-    if tasks.part(task, "schema").KIND != "classes":
+    if tasks.get(task).batch != "classes":
         return
     for key, value, wrong, expected in (
         ("train.tuning", train.tuning, train.tuning == "qlora", "full, lora or adalora"),
@@ -125,7 +125,7 @@ def _classification(config: Config) -> Iterator[str]:
 def _judge(config: Config) -> Iterator[str]:
     """A judge is of a kind that every task with a judge can use."""
     for task in config.tasks:
-        kinds = getattr(tasks.part(task, "schema"), "JUDGES", None)
+        kinds = tasks.get(task).judges
         if kinds and config.judge.model is not None and config.judge.kind not in kinds:
             yield (f"judge.kind: found {config.judge.kind!r}, expected one of {listed(kinds)}, by "
                    f"which the task {task} is judged, or judge.model=null")  # fmt: skip
@@ -231,7 +231,7 @@ def _check_baseline(study: Study) -> None:
 def _check_models(study: Study) -> None:
     """A task that encodes its own rows has one tokenizer: which rows it keeps hangs on that."""
     task, models = study.config.tasks[0], study.model_sections()
-    if len(models) > 1 and hasattr(tasks.part(task, "data"), "encode"):
+    if len(models) > 1 and tasks.get(task).encode:
         keys = [
             key
             for key in type(models[0]).model_fields

@@ -33,7 +33,7 @@ def directory_of(study: Study, model: Model) -> str:
 
 def encode(
     study: Study,
-    task: Any,
+    task: tasks.Task,
     tokenizer: Any,
     splits: Mapping[str, list[tasks.Row]],
     room: int,
@@ -51,7 +51,7 @@ def encode(
         encode_row(tokenizer, task, row, data, room, answer_ids)
         for row in tracked(distinct.values(), len(distinct), "tokenise training rows")
     ]
-    renderings = {rendering(task, section): section for section in study.data_sections()}
+    renderings = {task.rendering(section): section for section in study.data_sections()}
     prompts = {
         named(name, rendered): _encode_prompts(tokenizer, task, splits[name], section, room)
         for rendered, section in renderings.items()
@@ -68,7 +68,7 @@ def encode(
     return {"rows": encoded, **prompts, **more, "places": places}
 
 
-def _check_training(study: Study, task: Any, rows: Mapping[str, tasks.Row]) -> None:
+def _check_training(study: Study, task: tasks.Task, rows: Mapping[str, tasks.Row]) -> None:
     """Raise BadInput where a point would train on prompts in other words than the study's own.
 
     Training rows are tokenised once, from the section `data` without a point: such a point would
@@ -87,18 +87,13 @@ def _check_training(study: Study, task: Any, rows: Mapping[str, tasks.Row]) -> N
                 )
 
 
-def rendering(task: Any, data: Any) -> str:
-    """How points with this `data` section render their prompts; empty where all do it alike."""
-    return task.prompting(data) if hasattr(task, "prompting") else ""
-
-
 def named(split: str, rendered: str) -> str:
     """Name of the directory that holds the prompts of a split in one rendering."""
     return f"{split}-{rendered}" if rendered else split
 
 
 def _encode_prompts(
-    tokenizer: Any, task: Any, rows: list[tasks.Row], data: Any, room: int
+    tokenizer: Any, task: tasks.Task, rows: list[tasks.Row], data: Any, room: int
 ) -> list[dict[str, Any]]:
     """Prompts of rows in order, each with the answers to score, in at most `room` tokens."""
     answer_ids = answer_encoder(tokenizer)
@@ -130,8 +125,8 @@ def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
     """
     from lib.models import load_tokenizer
 
-    task, section = tasks.part(name, "data"), getattr(study.config, name)
-    prompts = getattr(task, "prompts", lambda row, data: [task.messages(row, data)])
+    task, section = tasks.get(name), getattr(study.config, name)
+    prompts = task.prompts or (lambda row, data: [task.messages(row, data)])
     for model in study.model_sections() if rows else ():
         tokenizer = load_tokenizer(model)
         for row in rows:
@@ -146,7 +141,11 @@ def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
 
 
 def encode_own(
-    study: Study, task: Any, tokenizer: Any, splits: Mapping[str, list[tasks.Row]], room: int
+    study: Study,
+    task: tasks.Task,
+    tokenizer: Any,
+    splits: Mapping[str, list[tasks.Row]],
+    room: int,
 ) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
     """(tokenised rows, rows, counts) of a task that encodes its own, each by split.
 

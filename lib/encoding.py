@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from lib.errors import BadInput
-from lib.tasks import Message, Row
+from lib.tasks import Message, Row, Task
 
 Encoded = dict[str, Any]
 
@@ -212,7 +212,7 @@ def answer_encoder(tokenizer: Any) -> Callable[[list[Message], str], list[int]]:
 
 def encode_row(
     tokenizer: Any,
-    task: Any,
+    task: Task,
     row: Row,
     data: Any,
     max_length: int,
@@ -227,7 +227,7 @@ def encode_row(
     messages = task.messages(row, data)
     with naming(row):
         target = answer_ids(messages, row["target"])
-        other = task.contrast(row)
+        other = task.alternative_answer(row)
         contrast = answer_ids(messages, other) if other is not None else target
         room = max_length - max(len(target), len(contrast))
         prompt, cut = fit_prompt(tokenizer, task, row, data, room)
@@ -238,7 +238,7 @@ def encode_row(
         "input_ids": prompt + target,
         "prompt_length": len(prompt),
         "decision": [start, end] if other is not None else [0, 0],
-        "group": task.group(row),
+        "group": task.loss_class(row),
         "cut": cut,
     }
 
@@ -268,7 +268,9 @@ def encode_pair(
     }
 
 
-def fit_prompt(tokenizer: Any, task: Any, row: Row, data: Any, room: int) -> tuple[list[int], bool]:
+def fit_prompt(
+    tokenizer: Any, task: Task, row: Row, data: Any, room: int
+) -> tuple[list[int], bool]:
     """The row's prompt in at most `room` tokens, its text cut where it must be.
 
     Raises BadInput where not even the prompt without the text fits.

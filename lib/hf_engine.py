@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.encoding import end_tokens
-from lib.generation import Ids, free, regroup, sampling
+from lib.engine import Ids, free, regroup, sampling
 from lib.progress import progress
 from lib.schema import Infer, Model
 

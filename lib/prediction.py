@@ -42,7 +42,7 @@ class Answers:
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.served = study, served
-        self.task, self.rows = tasks.part(task, "data"), rows_of(study, task)
+        self.task, self.rows = tasks.get(task), rows_of(study, task)
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
@@ -67,9 +67,8 @@ class Answers:
 
 
 def predictor(study: Study, task: str, served: Served) -> Predictor:
-    """The task's own predictor (`Predictor` in its `predict.py`), or an engine's answers."""
-    own = tasks.has_part(task, "predict")
-    return (tasks.part(task, "predict").Predictor if own else Answers)(study, task, served)
+    """The task's own predictor, or an engine's answers."""
+    return (tasks.get(task).predictor or Answers)(study, task, served)
 
 
 def read_answers(study: Study, task: str, point: Point) -> Path:

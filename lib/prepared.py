@@ -33,7 +33,6 @@ from lib.encoded import (
     encode,
     encode_own,
     named,
-    rendering,
     shortened,
     write_encoded,
 )
@@ -104,7 +103,7 @@ def prepare(
     if not force and (manifest := _made_from(study, now)):
         return manifest
     check_writable(study.directory)
-    task = tasks.part(study.config.tasks[0], "data")
+    task = tasks.get(study.config.tasks[0])
     # The rows come first: bad data is reported before seconds go into loading a tokenizer.
     splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
     encoded, rows, counts = _tokenised(study, task, splits.rows)
@@ -172,7 +171,7 @@ def model_key(model: Model) -> str:
 
 
 def _tokenised(
-    study: Study, task: Any, splits: Mapping[str, list[tasks.Row]]
+    study: Study, task: tasks.Task, splits: Mapping[str, list[tasks.Row]]
 ) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
     """(directory → what is tokenised for its model, rows, counts for the manifest)."""
     from lib.models import context_length, load_tokenizer
@@ -184,7 +183,7 @@ def _tokenised(
         if context is not None and model.max_length > context:
             raise BadInput(f"model.max_length: found {model.max_length}, expected at most "
                            f"{context}, the context of {model.name}")  # fmt: skip
-        if hasattr(task, "encode"):  # of one model, see lib.checks
+        if task.encode:  # of one model, see lib.checks
             made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
             return {name: made}, rows, counts
         encoded[name] = encode(study, task, tokenizer, splits, model.max_length)
@@ -251,7 +250,7 @@ def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
     from datasets import load_from_disk
 
     _check_split(study, split, point.name)
-    rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
+    rendered = tasks.get(study.config.tasks[0]).rendering(point.config.data)
     name = f"{directory_of(study, point.config.model)}/{named(split, rendered)}"
     return load_from_disk(os.fspath(data_path(study, name)))
 
@@ -305,7 +304,7 @@ def encoded_split(study: Study, name: str) -> Any:
 
 def train_split(study: Study, point: Point) -> str:
     """Name of the split that a point is trained on. Raises BadInput where it is not there."""
-    name = tasks.part(point.config.tasks[0], "data").train_split(point.config.data)
+    name = tasks.get(point.config.tasks[0]).train_split(point.config.data)
     _check_split(study, name, point.name)
     return name
 
@@ -322,7 +321,7 @@ def split_size(study: Study, point: Point) -> int:
 
 def prompt_digest(study: Study, point: Point) -> str | None:
     """Identifies the tokens of the test prompts, as a point renders them."""
-    rendered = rendering(tasks.part(study.config.tasks[0], "data"), point.config.data)
+    rendered = tasks.get(study.config.tasks[0]).rendering(point.config.data)
     place = directory_of(study, point.config.model)
     return read_manifest(study)["tokens"].get(f"{place}/{named('test', rendered)}")
 

@@ -28,14 +28,14 @@ from lib.runs import (
 )
 from lib.search.selected import is_selected, selected_of
 from lib.study import Point, Study, identity
-from lib.tasks import PointResult, Row
+from lib.tasks import PointResult, Row, Task
 from lib.testsets import own_rows, predict_identity
 
 LOG = "train.jsonl"
 RECORDS = ("usage", "importance")  # files that training may leave beside its log
 
 
-def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
+def read_predictions(path: Path, rows: Sequence[Row], task: Task) -> list[Row]:
     """The predictions of a point in test order, graded anew from their raw outputs.
 
     Raises BadInput that names the file and the ids where any is missing, repeated or unknown.
@@ -58,11 +58,11 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Any) -> list[Row]:
     return [{**by_id[row["id"]], **_graded(task, row, by_id[row["id"]], path)} for row in rows]
 
 
-def _graded(task: Any, row: Row, prediction: Row, path: Path) -> Row:
+def _graded(task: Task, row: Row, prediction: Row, path: Path) -> Row:
     try:
-        if not hasattr(task, "regrade"):
-            return task.grade(row, prediction["outputs"], prediction.get("scores"))
-        return task.regrade(row, prediction)
+        if task.regrade:
+            return task.regrade(row, prediction)
+        return task.grade(row, prediction["outputs"], prediction.get("scores"))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
     except KeyError as error:
@@ -117,7 +117,7 @@ def read_point(
         result.status = "skipped"
     if result.status == "done":
         path = read_answers(study, task, point)
-        result.predictions = read_predictions(path, wanted, tasks.part(task, "data"))
+        result.predictions = read_predictions(path, wanted, tasks.get(task))
         if judged := read_judgments(study, point, task):
             for row in result.predictions:
                 row["judgments"] = judged.get(row["id"])

@@ -13,8 +13,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from lib.engine import Ids, free
 from lib.errors import BadInput
-from lib.generation import Ids, free
 from lib.local_judge import Local, not_loaded, open_local, render
 from lib.schema import Judge
 from lib.tasks import Message

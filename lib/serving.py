@@ -26,13 +26,14 @@ class Served:
 
     @contextmanager
     def engine(self, point: Point, weights: Path | None = None) -> Iterator[Any]:
-        """A `lib.generation.Engine` that serves a point's model, or other `weights` of the point.
+        """A `lib.engine.Engine` that serves a point's model, or other `weights` of the point.
 
         Adapters are merged for the while, and not again where the engine serves them already: with
         the swaps, vLLM on a core of a CPU then gives 2.3 times the tokens a second that it gives
         with adapters beside the weights (`python -m bench.generation`).
         """
-        from lib.generation import free, start_engine, whole_weights
+        from lib.engine import free
+        from lib.generation import start_engine, whole_weights
 
         model, infer = point.config.model, point.config.infer
         directory = weights or point.directory / "model"
@@ -64,7 +65,7 @@ class Served:
 
     def close(self) -> None:
         """Free the memory of all that predicted, for a judge; the next to ask starts another."""
-        from lib.generation import free
+        from lib.engine import free
 
         if self._engine is not None:
             self._engine.close()
@@ -99,7 +100,6 @@ def caches(study: Study) -> bool:
     """
     for task in study.tasks:
         data = study.config.data if task == study.config.tasks[0] else getattr(study.config, task)
-        answers = getattr(tasks.part(task, "data"), "answers", None)
-        if answers is not None and answers(data):
+        if tasks.get(task).answers(data):
             return False
     return True

@@ -122,8 +122,8 @@ def check_tasks(value: Any, where: str) -> list[str]:
         return []
     if twice := [task for task in value if value.count(task) > 1]:
         raise BadInput(f"{where}: tasks: found {twice[0]!r} twice, expected each task once")
-    if value[0] in tasks.names() and tasks.part(value[0], "schema").KIND is None:
-        trained = [task for task in tasks.names() if tasks.part(task, "schema").KIND]
+    if value[0] in tasks.names() and tasks.get(value[0]).batch is None:
+        trained = [task for task in tasks.names() if tasks.get(task).batch]
         raise BadInput(f"{where}: tasks: found {value[0]!r} first, expected one of "
                        f"{listed(trained)}: the first task is trained on")  # fmt: skip
     return value

@@ -112,7 +112,7 @@ def _score(
         known = read_sealed(record, "remove it to score these weights again", ("key", "correct"))
         if known["key"] == key:
             return known["correct"]
-    task: Any = tasks.part(study.config.tasks[0], "data")
+    task = tasks.get(study.config.tasks[0])
     rows = read_split(study, SPLIT)
     prompts, infer, correct = encoded_test(study, point, SPLIT), point.config.infer, 0
     with (

@@ -47,7 +47,7 @@ def directory(study: Study, task: str) -> Path:
 def build_test(study: Study, task: str) -> tasks.Splits:
     """The test rows of a further task, not yet written. Raises BadInput for bad data."""
     section = getattr(study.config, task)
-    return tasks.part(task, "data").build(section, [section], study.config.evaluate, False)
+    return tasks.get(task).build(section, [section], study.config.evaluate, False)
 
 
 def prepare_test(study: Study, task: str, force: bool = False, who: str = "") -> dict[str, Any]:
@@ -107,12 +107,9 @@ def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.R
 
 
 def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks.Row]:
-    """Of a task's test or validation rows those that concern a point, see `tested` in lib.tasks."""
-    part = tasks.part(task, "data")
-    if not hasattr(part, "tested"):
-        return list(rows)
+    """Of a task's test or validation rows those that concern a point, see `Task.select_rows`."""
     section = config.data if task == config.tasks[0] else getattr(config, task)
-    return [row for row in rows if part.tested(row, section)]
+    return tasks.get(task).select_rows(rows, section)
 
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lib.study import Study
 
 SECTIONS = {"train": Train, "infer": Infer, "judge": Judge, "evaluate": Evaluate}
+# Keys that only the tasks read which say so (`Task.reads`). Listed here, so that a study is loaded
+# without the modules of all tasks.
+READ_BY_SOME = ("evaluate.bins", "evaluate.thresholds", "evaluate.full_test")
 
 
 def check_unread(study: Study) -> None:
@@ -53,22 +56,16 @@ def _defaults() -> dict[str, Any]:
 
 def _by_tasks(key: str, config: Config) -> str | None:
     """Why none of the study's tasks reads a key that only some tasks do."""
-    schemas = [tasks.part(task, "schema") for task in config.tasks]
-    names = listed(config.tasks)
-    if key.startswith("judge.") and not any(hasattr(s, "JUDGES") for s in schemas):
+    own, names = [tasks.get(task) for task in config.tasks], listed(config.tasks)
+    if key.startswith("judge.") and not any(task.judges for task in own):
         return f"no task of {names} is judged by a model"
-    if key == "evaluate.draws" and not any(getattr(s, "SAMPLED", False) for s in schemas):
+    if key == "evaluate.draws" and not any(task.sampled for task in own):
         return f"no task of {names} uses more than one answer"
     # `evaluate.thresholds.accept.accuracy` is about `evaluate.thresholds`.
-    of_some = (read for task in tasks.names() for read in _reads(task))
-    owned = next((read for read in of_some if f"{key}.".startswith(f"{read}.")), None)
-    if owned is None or any(owned in _reads(task) for task in config.tasks):
+    owned = next((read for read in READ_BY_SOME if f"{key}.".startswith(f"{read}.")), None)
+    if owned is None or any(owned in task.reads for task in own):
         return None
     return f"no task of {names} does"
-
-
-def _reads(task: str) -> tuple[str, ...]:
-    return getattr(tasks.part(task, "schema"), "READS", ())
 
 
 def _by_points(key: str, study: Study, variant: Any) -> str | None:
@@ -84,6 +81,5 @@ def _by_points(key: str, study: Study, variant: Any) -> str | None:
 
 def warnings(study: Study) -> Iterator[str]:
     """What a study's data sections may well not mean, a line each."""
-    check = getattr(tasks.part(study.config.tasks[0], "schema"), "warnings", None)
-    lines = (line for section in study.data_sections() for line in check(section)) if check else ()
-    yield from dict.fromkeys(lines)
+    check = tasks.get(study.config.tasks[0]).warnings
+    yield from dict.fromkeys(line for section in study.data_sections() for line in check(section))

@@ -39,8 +39,8 @@ def config_type(names: tuple[str, ...]) -> type[Config]:
     """
     tasks.check(names)
     first, *others = names
-    kinds = {"data": tasks.part(first, "schema").Data}
-    kinds |= {name: tasks.part(name, "schema").Data for name in others}
+    kinds = {"data": tasks.get(first).schema}
+    kinds |= {name: tasks.get(name).schema for name in others}
     # A section that is left out is checked like an empty one: its own keys may be required.
     fields = {
         name: (kind, ... if name == "data" else Field(default={}, validate_default=True))

@@ -13,7 +13,7 @@ from typing import Any
 from lib.children import blocked
 from lib.devices import CHECK_BY_NVML
 from lib.encoding import end_tokens
-from lib.generation import EngineDied, Ids, free, regroup, sampling
+from lib.engine import EngineDied, Ids, free, regroup, sampling
 from lib.progress import Progress, progress
 from lib.schema import Infer, Model
 

@@ -166,7 +166,7 @@ def _found(study: Study, point: Point) -> str:
         return "diverged"
     task = study.tasks[0]
     path = point.directory / f"{study.named('predictions', task)}.jsonl"
-    return tasks.part(task, "data").brief(read_jsonl(path))
+    return tasks.get(task).summary(read_jsonl(path))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from contextlib import nullcontext
 from typing import Any
 
 from lib.checkpoints import check_adapter, check_directory, verify_model
+from lib.engine import free
 from lib.errors import BadInput
-from lib.generation import free
 from lib.grid import digest
 from lib.losses import OBJECTIVES
 from lib.prepared import (

@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from lib import tasks
 from lib.checkpoints import check_directory, verify_model
 from lib.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
+from lib.engine import EngineDied
 from lib.errors import BadInput, listed
-from lib.generation import EngineDied
 from lib.prediction import files_of, predict, predictor, read_answers
 from lib.prepared import train_identity, verify_models
 from lib.runs import archive, is_archived, is_done, locked
@@ -55,9 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             trained.append(point)
     for task in study.tasks:
-        part = tasks.part(task, "score") if tasks.has_part(task, "score") else None
-        if hasattr(part, "check"):  # told now, and not after hours of answers
-            part.check(study, task, trained, os.environ)
+        # Now, and not after hours of answers.
+        tasks.get(task).check_judge(study, task, trained, os.environ)
     from lib.training.stopping import stop_on_signal
 
     with one_device(study) if trained else nullcontext(), stop_on_signal() as request:
@@ -110,8 +109,7 @@ def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[],
             return False
     served.close()
     for task in study.tasks:
-        if tasks.has_part(task, "score"):
-            score = tasks.part(task, "score").score
+        if score := tasks.get(task).score:
             with ExitStack() as held:  # two tasks at one point would both pay
                 for point in points:
                     held.enter_context(locked(point.directory, who()))

@@ -104,9 +104,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
-    made = tasks.part(names[0], "evaluate").compare(
-        [first for first, *_ in results], rows[names[0]], settings
-    )
+    made = tasks.get(names[0]).compare([first for first, *_ in results], rows[names[0]], settings)
     mark(study, made)
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
@@ -140,9 +138,7 @@ def measure(
 ) -> dict[str, Any]:
     """The metrics of a point. Raises BadInput that names the file of its predictions."""
     try:
-        return tasks.part(task, "evaluate").evaluate(
-            rows, result.predictions, study.config.evaluate
-        )
+        return tasks.get(task).evaluate(rows, result.predictions, study.config.evaluate)
     except BadInput as error:
         path = point.directory / f"{study.named('predictions', task)}.jsonl"
         raise BadInput(f"{path}: {error}") from None

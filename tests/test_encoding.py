@@ -14,9 +14,9 @@ from lib.encoding import (
     prompt_hash,
 )
 from lib.errors import BadInput
-from lib.tasks.decision import data as task
 from lib.tasks.decision.data import ANSWERS, ENDING
 from lib.tasks.decision.schema import Data
+from lib.tasks.decision.task import TASK as task
 
 DATA = Data(source="synthetic")
 
@@ -191,7 +191,7 @@ def test_the_decision_is_exactly_the_tokens_that_differ(tokenizer, decision: str
 
 
 def test_a_row_without_contrast_has_no_decision(tokenizer, monkeypatch) -> None:
-    monkeypatch.setattr(task, "contrast", lambda row: None)
+    monkeypatch.setattr(task, "alternative_answer", lambda row: None)
     assert encoded(tokenizer, paper())["decision"] == [0, 0]
 
 
@@ -234,7 +234,9 @@ def test_a_long_paper_loses_its_end_and_nothing_else(tokenizer, room: int) -> No
 
 def test_room_is_left_for_the_longer_answer(tokenizer, monkeypatch) -> None:
     answers = ["no", "yes, by all means, and without any doubt"]
-    monkeypatch.setattr(task, "contrast", lambda row: answers[row["target"] == answers[0]])
+    monkeypatch.setattr(
+        task, "alternative_answer", lambda row: answers[row["target"] == answers[0]]
+    )
     rows = [paper("word " * 300) | {"target": answer} for answer in answers]
     made = [encoded(tokenizer, row, 128) for row in rows]
     prompts = [row["input_ids"][: row["prompt_length"]] for row in made]

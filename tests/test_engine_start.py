@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from lib.children import blocked
-from lib.generation import EngineDied, free, start_engine
+from lib.engine import EngineDied, free
+from lib.generation import start_engine
 from lib.schema import Infer, Model
 from lib.vllm_engine import VllmEngine, alive
 

@@ -18,8 +18,8 @@ from lib.hf_engine import HfEngine
 from lib.models import load_base, load_for_training, load_tokenizer
 from lib.schema import Config, Evaluate, Infer, Model, Train
 from lib.study import Point
-from lib.tasks.symbolic import data as task
 from lib.tasks.symbolic.schema import Data
+from lib.tasks.symbolic.task import TASK as task
 from lib.training.causal import collate
 from lib.training.loop import train_point
 from lib.training.responses import Responses

@@ -30,8 +30,7 @@ from lib.prepared import (
 )
 from lib.runs import Busy, locked, read_jsonl
 from lib.study import load_study
-from lib.tasks.decision import data as task
-from lib.tasks.decision import schema
+from lib.tasks.decision.task import TASK as task
 from lib.testsets import predict_identity, rows_of
 
 TWO_RATIOS = {
@@ -394,7 +393,7 @@ def of_renderings(write_study, tiny_model, monkeypatch) -> str:
         return splits
 
     monkeypatch.setattr(task, "build", with_validation)
-    monkeypatch.setattr(task, "prompting", lambda data: data.system or "", raising=False)
+    monkeypatch.setattr(task, "rendering", lambda data: data.system or "")
     changes = {
         "variants/accept/data.system": "once",
         "variants/accept/train.epochs": 0,  # untrained models may be asked in any words
@@ -468,7 +467,7 @@ def test_a_prompt_may_not_be_longer_than_the_models_context(write_study, tiny_mo
 
 
 def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study, monkeypatch) -> None:
-    monkeypatch.setattr(schema, "READS", ("evaluate.full_test",), raising=False)
+    monkeypatch.setattr(task, "reads", ("evaluate.full_test",))
     study = load_study(prepared_study, ["evaluate.full_test=true"])
     with pytest.raises(BadInput, match="data holds .*: evaluate.full_test was None, is True"):
         prepare(study)

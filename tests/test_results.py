@@ -7,8 +7,8 @@ from lib.errors import BadInput
 from lib.results import inputs_of, read_point, read_predictions, status, write_table
 from lib.runs import mark_done, read_jsonl, write_json, write_jsonl
 from lib.study import load_study
-from lib.tasks.decision import data as task
 from lib.tasks.decision.data import ANSWERS
+from lib.tasks.decision.task import TASK as task
 from lib.testsets import predict_identity, prepare_test, rows_of
 
 ROWS = [

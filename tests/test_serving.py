@@ -10,7 +10,7 @@ from lib import generation
 from lib.runs import write_json
 from lib.serving import Served, caches, room
 from lib.study import load_study
-from lib.tasks.decision import data as task
+from lib.tasks.decision.task import TASK as task
 
 
 class FakeEngine:

@@ -18,7 +18,7 @@ from lib.schema import Train
 from lib.statistics import wilson
 from lib.study import load_study
 from lib.sweep import check_sweep, choose, is_due
-from lib.tasks.decision import data as task
+from lib.tasks.decision.task import TASK as task
 from lib.training.kept import KEPT
 from lib.training.steps import sweep_steps
 
@@ -54,7 +54,7 @@ def study_of_sweeps(write_study, tiny_model, monkeypatch) -> str:
         return splits
 
     monkeypatch.setattr(task, "build", with_validation)
-    monkeypatch.setattr(task, "correct", lambda p: p["prediction"] == p["decision"], raising=False)
+    monkeypatch.setattr(task, "correct", lambda p: p["prediction"] == p["decision"])
     grade = task.grade
     monkeypatch.setattr(
         task, "grade", lambda row, *more: {**grade(row, *more), "decision": row["decision"]}
@@ -271,7 +271,7 @@ def test_a_kill_between_two_renames_is_made_good(study_of_sweeps) -> None:
 
 
 def test_without_validation_rows_nothing_is_trained(write_study, tiny_model, monkeypatch) -> None:
-    monkeypatch.setattr(task, "correct", lambda p: True, raising=False)
+    monkeypatch.setattr(task, "correct", lambda p: True)
     study = load_study(write_study({"model.name": str(tiny_model), "train.sweep": 2}))
     prepare(study)
     with pytest.raises(BadInput, match="train.sweep: found 2, but the study's data have no valid"):

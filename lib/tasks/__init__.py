@@ -1,9 +1,8 @@
-"""The seam between studies and the rest: what a task is asked, and the formats of its rows.
+"""What a study can ask: each folder beside this file is a task, described by one `Task`.
 
-A task is a folder. Stages call the functions below and never name a task. A study lists its tasks:
-the first is trained on, compared and owns the section `data`; a further one is predicted and
-evaluated on a test set of its own (`build` and `grade` of its data part, `evaluate`,
-and its figures), from the section that has its name.
+Stages ask that object and never name a task. A study lists its tasks: the first is trained on,
+compared and owns the section `data`; a further one is predicted and evaluated on a test set of its
+own, from the section that has its name.
 
 Row of a split (written by stage 1 as JSONL, one object a line):
 
@@ -23,14 +22,13 @@ Prediction (written by stage 3, one object a row of the test split, in its order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import iter_modules
-from typing import Any, Protocol
+from pkgutil import iter_modules, resolve_name
+from typing import Any
 
 from lib.errors import BadInput, listed, nearest
 
@@ -63,111 +61,6 @@ class PointResult:
     axes: dict[str, str] = field(kw_only=True)  # axis → its key, as the study declares them
 
 
-class DataPart(Protocol):
-    """`lib/tasks/<task>/data.py`: no torch."""
-
-    def build(self, data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
-        """Rows of every split that the `data` sections in `wanted` need, and of `test`.
-
-        `data`: the task's section of the study; `wanted`: the same with each swept value put in.
-        `evaluate`: the study's section of that name, of which `full_test` may matter. `debug`: a
-        training set of 100 rows. Raises BadInput that names the file and the row.
-        """
-
-    def train_split(self, data: Any) -> str:
-        """Name of the split that a point with this `data` section is trained on."""
-
-    def messages(self, row: Row, data: Any, body: int | None = None) -> list[Message]:
-        """The prompt of a row as chat messages; `body` keeps that many characters of its text."""
-
-    def body_length(self, row: Row) -> int:
-        """How many characters `messages` could leave out where a prompt is too long."""
-
-    def contrast(self, row: Row) -> str | None:
-        """The answer that `target` is told apart from, or None where a task has no such thing."""
-
-    def group(self, row: Row) -> str | None:
-        """The class of a row that an objective may weight, or None."""
-
-    def answers(self, data: Any) -> list[str] | None:
-        """Full answers whose probability stage 3 scores, or None."""
-
-    def grade(self, row: Row, outputs: list[str], scores: list[float] | None) -> Row:
-        """The fields that a prediction gets from its raw outputs and scores."""
-
-    def brief(self, predictions: list[Row]) -> str:
-        """What the predictions of a point come to, in two words, for a table of points."""
-
-    # A task may also have
-    #     prompting(data) -> str
-    # where `data` sections of one grid render prompts differently, such as "3shot": each rendering
-    # of the splits `test` and `validation` is tokenised once; and
-    #     correct(prediction) -> bool
-    # of a graded prediction, by which `train.sweep` chooses on the split `validation`; and
-    #     regrade(row, prediction) -> Row
-    # where `grade` needs more of a written prediction than its outputs and scores; and
-    #     tested(row, data) -> bool
-    # where not every point predicts all rows of the splits `test` and `validation`; and
-    #     labels(data) -> list[str]
-    # where rows are classified: the classes, by number.
-    # A task that uses several answers to a prompt (`infer.samples`) says SAMPLED = True in its
-    # schema part; one that reads keys of `evaluate` which others do not names them in READS there,
-    # and warnings(data) gives a line for each thing that a section may well not mean.
-    # A task whose rows are not one prompt and one answer has
-    #     encode(row, tokenizer, data, max_length) -> dict | None
-    # which gives a row of any split as tokens: at least `id` and `cut`. Rows that it gives None for
-    # are left out of the split. And where text and scores of an engine are not what it predicts, a
-    # module `predict` with a class Predictor (see lib.prediction). A task that a judge scores names
-    # in JUDGES of its schema part the values of `judge.kind` that it can use.
-
-
-class ScorePart(Protocol):
-    """`lib/tasks/<task>/score.py`, where a second model scores what was predicted.
-
-    It may also have check(study, task, points, environ), which raises BadInput for a model that
-    could not score these points; stage 3 calls it before anything is predicted.
-    """
-
-    def score(
-        self,
-        study: Any,
-        task: str,
-        points: Sequence[Any],
-        environ: Mapping[str, str],
-        say: Callable[[str], None],
-        stop: Callable[[], bool],
-    ) -> bool:
-        """Write judgments_<task>.jsonl of each point; False where `stop()` ended it early.
-
-        One object a row, in order: {"id", "judgments"}; predictions are read with their judgments.
-        """
-
-
-class EvaluatePart(Protocol):
-    """`lib/tasks/<task>/evaluate.py`: no torch."""
-
-    def evaluate(self, rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
-        """metrics.json of one point. `settings`: the study's `evaluate` section.
-
-        Raises BadInput that names the row; stage 4 puts the file of predictions before it.
-        """
-
-    def compare(self, points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-        """What the points say together. Points without metrics are in the list, and are shown."""
-
-
-class FiguresPart(Protocol):
-    """`lib/tasks/<task>/figures.py`: no torch."""
-
-    def point_figures(self, point: PointResult, settings: Any) -> Iterator[tuple[str, Any]]:
-        """(topic, matplotlib Figure) of one point."""
-
-    def comparison_figures(
-        self, points: list[PointResult], comparison: Mapping[str, Any], settings: Any
-    ) -> Iterator[tuple[str, Any]]:
-        """(topic, matplotlib Figure) over all points."""
-
-
 @dataclass
 class Comparison:
     """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown.
@@ -182,13 +75,107 @@ class Comparison:
     files: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Lazy:
+    """A function by its `module:name`; the module is imported when the function is first called.
+
+    For what needs numpy, torch or matplotlib: a study is decoded without them.
+    """
+
+    path: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return resolve_name(self.path)(*args, **kwargs)
+
+
+def _nothing(*_: Any) -> None:
+    """The answer of a task that has no such thing."""
+
+
+@dataclass(kw_only=True)
+class Task:
+    """A task: the constant TASK in `lib/tasks/<task>/task.py`. What has a default is optional.
+
+    In the signatures below `data` is the task's section of the study (a `schema`), `row` one of a
+    split, `settings` the section `evaluate`, and `points` are `PointResult`s.
+    """
+
+    # -- the section of the study --
+    schema: type[Any]  # pydantic model of its keys
+    warnings: Callable[[Any], list[str]] = lambda data: []  # what a section may well not mean
+    reads: tuple[str, ...] = ()  # of `lib.unread.READ_BY_SOME`
+    batch: str | None = None  # kind of batch that training is fed; None: it cannot be trained on
+
+    # -- rows and prompts, without torch --
+    # (data, wanted, evaluate, debug) → Splits: the rows of every split that the `data` sections in
+    # `wanted` need, and of `test`. `data` is the study's own section, `wanted` are the same with
+    # each swept value put in. debug: training sets of 100 rows. Raises BadInput that names the file
+    # and the row.
+    build: Callable[..., Splits]
+    # (data) → name of the split that a point with this section is trained on
+    train_split: Callable[[Any], str] | None = None
+    # (row, data, body=None) → the prompt as chat messages; `body` keeps that many characters of its
+    # text, of which `body_length(row)` could be left out where a prompt is too long
+    messages: Callable[..., list[Message]] | None = None
+    body_length: Callable[[Row], int] = lambda row: 0
+    # (row, data) → the conversations that are asked, where they are not the one of `messages`
+    prompts: Callable[[Row, Any], list[list[Message]]] | None = None
+    # (data) → a word, such as "3shot", where sections of one grid render prompts differently: each
+    # rendering of the splits `test` and `validation` is tokenised once
+    rendering: Callable[[Any], str] = lambda data: ""
+    # (row) → the answer that `target` is told apart from; the class that an objective may weight
+    alternative_answer: Callable[[Row], str | None] = _nothing
+    loss_class: Callable[[Row], str | None] = _nothing
+    # (data) → full answers whose probability stage 3 scores; the classes of rows, by number
+    answers: Callable[[Any], list[str] | None] = _nothing
+    labels: Callable[[Any], list[str]] | None = None
+    # (rows, data) → the rows of `test` or `validation` that a point with this section predicts
+    select_rows: Callable[[Sequence[Row], Any], list[Row]] = lambda rows, data: list(rows)
+    # (row, tokenizer, data, max_length) → the row as tokens, with at least `id` and `cut`, where it
+    # is not one prompt and one answer; rows that it gives None for are left out of the split
+    encode: Callable[..., Row | None] | None = None
+
+    # -- predictions --
+    # (study, task, served) → a `lib.prediction.Predictor`; None: text and scores of an engine
+    predictor: Callable[..., Any] | None = None
+    sampled: bool = False  # uses several answers to a prompt (`infer.samples`)
+    # (row, outputs, scores) → the fields that a prediction gets; `regrade` takes (row, prediction)
+    # where a written prediction has more that counts
+    grade: Callable[[Row, list[str], list[float] | None], Row] = lambda row, outputs, scores: {}
+    regrade: Callable[[Row, Row], Row] | None = None
+    # (graded prediction) → whether it is right, by which `train.sweep` chooses on `validation`
+    correct: Callable[[Row], bool] | None = None
+    # (predictions) → what those of a point come to, in two words, for a table of points
+    summary: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
+
+    # -- a judge --
+    judges: tuple[str, ...] = ()  # values of `judge.kind` that can score answers
+    # (study, task, points, environ, say, stop) → False where `stop()` ended it early; writes
+    # judgments_<task>.jsonl of each point, one {"id", "judgments"} a row, in order. `check_judge`
+    # (study, task, points, environ), asked before anything is predicted, raises BadInput for a
+    # judge that could not score these points.
+    score: Callable[..., bool] | None = None
+    check_judge: Callable[..., None] = _nothing
+
+    # -- analysis and figures, without torch --
+    # (rows, predictions, settings) → metrics.json of one point. Raises BadInput that names the row;
+    # stage 4 puts the file of predictions before it.
+    evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]
+    # (points, rows, settings) → Comparison; points without metrics are in the list, and are shown
+    compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
+    # (point, settings) and (points, tables of the comparison, settings) → (topic, Figure) each
+    point_figures: Callable[..., Iterator[tuple[str, Any]]]
+    comparison_figures: Callable[..., Iterator[tuple[str, Any]]]
+
+
 @cache
 def names() -> list[str]:
     """The tasks that exist: the folders beside this file."""
     return sorted(m.name for m in iter_modules([str(Path(__file__).parent)]) if m.ispkg)
 
 
-def check(tasks: Sequence[str]) -> None:
+def check(tasks: Iterable[str]) -> None:
     """Raise BadInput for a task that does not exist."""
     for task in tasks:
         if task not in names():
@@ -198,15 +185,7 @@ def check(tasks: Sequence[str]) -> None:
 
 
 @cache
-def part(task: str, name: str) -> Any:
-    """Module `name` of a task: schema, data, predict, score, evaluate or figures; imported once.
-
-    Raises BadInput for a task that does not exist.
-    """
-    check([task])
-    return import_module(f"lib.tasks.{task}.{name}")
-
-
-def has_part(task: str, name: str) -> bool:
-    """Whether a task has this optional module."""
-    return find_spec(f"lib.tasks.{task}.{name}") is not None
+def get(name: str) -> Task:
+    """The task of this name. Raises BadInput where there is none."""
+    check([name])
+    return import_module(f"lib.tasks.{name}.task").TASK

@@ -32,7 +32,7 @@ class Classes:
 def classes_of(study: Study, point: Point) -> Classes:
     """The classes of a point's task as stage 1 left its data."""
     task, config = study.config.tasks[0], point.config
-    labels = tasks.part(task, "data").labels(config.data)
+    labels = tasks.get(task).labels(config.data)
     if SPLIT not in read_manifest(study)["splits"]:
         return Classes(labels)
     return Classes(labels, own_encoded(study, point, SPLIT) or None)

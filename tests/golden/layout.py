@@ -47,7 +47,7 @@ def study_text(simulation: Simulation, root: Path) -> str:
 
 def _write_data(study: Study, simulation: Simulation) -> None:
     """The test set of each task; training sets of one row, which stage 4 never reads."""
-    part = tasks.part(study.config.tasks[0], "data")
+    part = tasks.get(study.config.tasks[0])
     named = {part.train_split(section) for section in study.data_sections()}
     models = {model_key(m): {"name": m.name, "digest": None} for m in study.model_sections()}
     for task, rows in simulation.rows.items():

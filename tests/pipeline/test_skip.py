@@ -7,7 +7,7 @@ import pytest
 
 from lib.runs import mark_done, read_json, write_jsonl
 from lib.study import load_study
-from lib.tasks.decision import evaluate as decision
+from lib.tasks.decision import analysis as decision
 from lib.testsets import predict_identity, prepare_test, rows_of
 
 WORDS = ["tasks=[decision, mt_bench]", "mt_bench.questions=sample", "mt_bench.limit=1"]

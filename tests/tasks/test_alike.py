@@ -50,8 +50,8 @@ def intervals(found: Any) -> Iterator[dict[str, Any]]:
 
 
 def check(task: str, points: list, rows: list, settings: Any) -> None:
-    made = tasks.part(task, "evaluate").compare(points, rows, settings)
-    figures = tasks.part(task, "figures").comparison_figures(points, made.tables, settings)
+    made = tasks.get(task).compare(points, rows, settings)
+    figures = tasks.get(task).comparison_figures(points, made.tables, settings)
     assert len(list(figures)) > 0
     bounded = [one for one in intervals(made.tables) if one["low"] is not None]
     assert bounded
@@ -71,8 +71,7 @@ def test_points_that_agree_on_every_item(task, build):
     for point in points:
         if point.status == "done":
             point.predictions = [dict(one) for one in answers]
-            part = tasks.part(task, "evaluate")
-            point.metrics = part.evaluate(rows, point.predictions, settings)
+            point.metrics = tasks.get(task).evaluate(rows, point.predictions, settings)
     check(task, points, rows, settings)
 
 

@@ -52,14 +52,14 @@ ODD = [None, "", " ", True, False, 0, -1, 1.5, math.nan, math.inf, [], ["a"], {}
 
 def build(task, path):
     row, more = ROWS[task]
-    schema, part = tasks.part(task, "schema"), tasks.part(task, "data")
     source = {
         "safety": {"prompts": path},
         "mt_bench": {"questions": path},
         "glue": {"files": {"rte": {"train": path, "dev": path.replace("rows.", "test.")}}},
         "math": {"source": path, "test_source": path.replace("rows.", "test.")},
     }.get(task, {"source": path})
-    return part.build(schema.Data(**source, **more), [], EVALUATE, False)
+    asked = tasks.get(task)
+    return asked.build(asked.schema(**source, **more), [], EVALUATE, False)
 
 
 def attempt(task, path):
@@ -125,11 +125,11 @@ def test_a_limit_is_drawn_by_all_that_rows_tell(task, tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     key = {"safety": "prompts", "mt_bench": "questions"}[task]
-    section = tasks.part(task, "schema").Data(**{key: str(path), "limit": 9})
-    made = tasks.part(task, "data").build(section).rows["test"]
+    section = tasks.get(task).schema(**{key: str(path), "limit": 9})
+    made = tasks.get(task).build(section).rows["test"]
     assert sorted(r[column] for r in made) == [kinds[12]] * 3 + [kinds[0]] * 6
     if task == "safety":
         personas = {line["prompt"]: line["persona"] for line in lines}
         assert sorted(personas[r["prompt"]] for r in made) == ["a"] * 6 + ["b"] * 3
-    assert made[:3] == tasks.part(task, "data").build(
+    assert made[:3] == tasks.get(task).build(
         section.model_copy(update={"limit": 3})).rows["test"]  # fmt: skip

@@ -24,17 +24,13 @@ from lib.errors import BadInput
 from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
 from lib.tasks.decision import synthetic
-from lib.tasks.decision.grading import ANSWERS, brief, grade, verdict
+from lib.tasks.decision.grading import ANSWERS
 from lib.tasks.decision.papers import (
     Papers,
     content_hash,
     described,
-    label_of,
-    normalised_title,
     read_papers,
 )
-
-__all__ = ["brief", "grade", "label_of", "normalised_title", "verdict"]
 
 INSTRUCTION = "Should this paper be accepted?"
 ENDING = rf"Answer with {ANSWERS['accept']} or {ANSWERS['reject']}."
@@ -198,12 +194,12 @@ def _question(row: Row) -> int:
     return max(i for i, message in enumerate(said) if message["role"] == "user")
 
 
-def contrast(row: Row) -> str:
+def alternative_answer(row: Row) -> str:
     """The other answer."""
     return ANSWERS["reject" if row["decision"] == "accept" else "accept"]
 
 
-def group(row: Row) -> str:
+def loss_class(row: Row) -> str:
     """The class whose loss γ may multiply: accept or reject."""
     return row["decision"]
 

@@ -1,4 +1,4 @@
-"""Graded decisions → metrics of a point; points → what they say together.
+"""Graded decisions → metrics of a point.
 
 Left out on purpose: reading and writing files (the stage's work), and torch. scipy is imported by
 the few functions of `lib.statistics` that need it.
@@ -16,8 +16,7 @@ import numpy as np
 
 from lib.metrics import confusion, decision_intervals, decision_rates, reliability_table
 from lib.statistics import resample_counts, wilson
-from lib.tasks import Comparison, PointResult, Row
-from lib.wording import markdown
+from lib.tasks import Row
 
 DECISION = {"accept": 1, "reject": 0, "unknown": -1}
 SCORED = ("auc", "brier", "ece")  # metrics that need a score of every row
@@ -75,19 +74,6 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "level": settings.level,
         "resamples": settings.resamples,
     }
-
-
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-    """What the points say together: see `comparison.tabulate`, `criteria.judge`, `findings`."""
-    from lib.tasks.decision import comparison, criteria, findings
-    from lib.tasks.decision.flat import flat
-
-    tables = comparison.tabulate(points, rows, settings)
-    tables["criteria"] = criteria.judge(points, tables)
-    tables["findings"] = findings.sentences(points, tables)
-    return Comparison(
-        tables, flat(points, tables), markdown(tables, "Success criteria", "criterion")
-    )
 
 
 def labels(rows: Sequence[Row]) -> np.ndarray:

@@ -33,7 +33,7 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
     return graded
 
 
-def brief(predictions: list[Row]) -> str:
+def summary(predictions: list[Row]) -> str:
     """Share of papers that are accepted."""
     accepted = sum(row["prediction"] == "accept" for row in predictions)
     return f"accepts {100 * accepted / len(predictions):.1f} %"

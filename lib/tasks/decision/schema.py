@@ -9,8 +9,6 @@ from pydantic import Field, field_validator
 from lib.paths import PathText
 from lib.strict import Count, Seed, Strict, known_columns
 
-KIND = "answers"  # of batch that training is fed
-READS = ("evaluate.bins",)  # keys that not every task reads
 COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
 
 

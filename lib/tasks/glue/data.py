@@ -9,11 +9,11 @@ Row of a split:
      "label": int, "target": str}     the label's number, as GLUE has it, and its name
 
 Every task that the grid asks for has a training split, `train_<task>`. `test` and `validation` hold
-rows of all these tasks; a point takes those of its own (`tested`). GLUE's own test splits have no
-labels: what is scored is the published dev sets. Validation rows are cut off the training rows, so
-that nothing is chosen on the rows that are scored. Training rows whose sentences are in a dev set
-go; a sentence that training has several times stays, as published results have it, and is on one
-side of the cut only.
+rows of all these tasks; a point takes those of its own (`select_rows`). GLUE's own test splits have
+no labels: what is scored is the published dev sets. Validation rows are cut off the training rows,
+so that nothing is chosen on the rows that are scored. Training rows whose sentences are in a dev
+set go; a sentence that training has several times stays, as published results have it, and is on
+one side of the cut only.
 """
 
 from __future__ import annotations
@@ -74,9 +74,9 @@ def train_split(data: Any) -> str:
     return f"train_{data.task}"
 
 
-def tested(row: Row, data: Any) -> bool:
-    """Whether a row of `test` or `validation` is one of a point with this `data` section."""
-    return row["task"] == data.task
+def select_rows(rows: Sequence[Row], data: Any) -> list[Row]:
+    """The rows of `test` or `validation` that are of the task of this `data` section."""
+    return [row for row in rows if row["task"] == data.task]
 
 
 def labels(data: Any) -> list[str]:
@@ -101,7 +101,7 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
     }
 
 
-def brief(predictions: list[Row]) -> str:
+def summary(predictions: list[Row]) -> str:
     """Share of rows with the right label."""
     right = sum(prediction["correct"] for prediction in predictions)
     return f"right {100 * right / len(predictions):.1f} %"

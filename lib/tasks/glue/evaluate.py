@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from lib.statistics import resample_counts
-from lib.tasks import Comparison, PointResult, Row
+from lib.tasks import Row
 from lib.tasks.glue.metrics import set_metrics
 from lib.tasks.glue.table import GLUE, main_set
-from lib.wording import markdown
 
 
 def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
@@ -55,18 +54,6 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "level": settings.level,
         "resamples": settings.resamples,
     }
-
-
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-    """What the points say together: see `comparison.tabulate`, `criteria`, `findings`."""
-    from lib.tasks.glue import comparison, criteria, findings, flat
-
-    tables = comparison.tabulate(points, rows, settings)
-    tables["criteria"] = criteria.judge(tables)
-    tables["findings"] = findings.sentences(tables)
-    files = {"significance": tables["significance"], "settings.csv": flat.by_setting(tables)}
-    text = markdown(tables, "What the method claims", "claim")
-    return Comparison(tables, flat.flat(points, tables), text, files)
 
 
 def clusters(rows: Sequence[Row]) -> tuple[str, ...]:

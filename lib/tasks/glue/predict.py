@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lib import tasks
 from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row
+from lib.tasks.glue.data import grade, labels
 from lib.testsets import rows_of
 
 
@@ -26,13 +26,12 @@ class Predictor:
         from lib.adapters import check_adapter_config
         from lib.checkpoints import is_adapter
         from lib.classifiers import load_trained
-        from lib.generation import free
+        from lib.engine import free
         from lib.models import load_tokenizer
         from lib.training.class_data import own_encoded
 
-        part = tasks.part(self.task, "data")
         self.point, self.rows = point, rows_of(self.study, self.task, point)
-        self.labels = part.labels(point.config.data)
+        self.labels = labels(point.config.data)
         self.encoded = own_encoded(self.study, point, "test")
         self.pad = load_tokenizer(point.config.model).pad_token_id
         directory = point.directory / "model"
@@ -49,7 +48,7 @@ class Predictor:
         """See `lib.prediction.Predictor`. `scores`: log-probabilities of the labels, in order."""
         from lib.training.classify import class_logps
 
-        config, part = self.point.config, tasks.part(self.task, "data")
+        config = self.point.config
         rows, encoded = self.rows[start:end], self.encoded[start : min(end, len(self.rows))]
         logps = class_logps(
             self.model,
@@ -67,7 +66,7 @@ class Predictor:
                     "prompt_hash": tokens["prompt_hash"],
                     "outputs": outputs,
                     "scores": scores,
-                    **part.grade(row, outputs, scores),
+                    **grade(row, outputs, scores),
                 }
             )
         return made

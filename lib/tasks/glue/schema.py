@@ -11,7 +11,6 @@ from lib.paths import PathText
 from lib.strict import Count, Seed, Strict, known_columns
 from lib.tasks.glue.table import GLUE
 
-KIND = "classes"  # of batch that training is fed
 COLUMNS = ("a", "b", "label")
 
 

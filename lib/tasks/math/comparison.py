@@ -15,7 +15,7 @@ from lib.points import find_baseline
 from lib.rates import difference
 from lib.statistics import holm, mcnemar, resample_counts
 from lib.tasks import PointResult, Row
-from lib.tasks.math.data import prompting
+from lib.tasks.math.data import rendering
 
 FAMILIES = ("accuracy", "safety")
 Items = Mapping[str, bool]  # item → whether it is right, or safe
@@ -62,7 +62,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
         if other is None or point.status == "partial":
             continue
         table["reference"] = other.name
-        table["same_prompts"] = prompting(point.config.data) == prompting(other.config.data)
+        table["same_prompts"] = rendering(point.config.data) == rendering(other.config.data)
         for family in FAMILIES:
             found = paired(items[point.name][family], items[other.name][family], settings)
             table[f"{family}_difference"] = found
@@ -85,15 +85,15 @@ def reference_of(
     Of several, the one that shares most axis values with the point. None for the baseline itself,
     and for a point of its variant with other prompts.
     """
-    variant, prompts = baseline.values.get("variant"), prompting(point.config.data)
+    variant, prompts = baseline.values.get("variant"), rendering(point.config.data)
     own = variant is not None and point.values.get("variant") == variant
-    if point.name == baseline.name or (own and prompts != prompting(baseline.config.data)):
+    if point.name == baseline.name or (own and prompts != rendering(baseline.config.data)):
         return None
     alike = [
         other
         for other in points
         if other.values.get("variant") == variant is not None
-        and prompting(other.config.data) == prompts
+        and rendering(other.config.data) == prompts
         and measured(other) == measured(baseline)
     ]
     return baseline if own else max(alike, key=lambda p: _shared(p, point), default=baseline)

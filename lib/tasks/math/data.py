@@ -27,11 +27,9 @@ from lib.sources import is_file
 from lib.tasks import Message, Row, Splits
 from lib.tasks.math import synthetic
 from lib.tasks.math.duplicates import near_duplicates
-from lib.tasks.math.grading import brief, correct, final, grade, plain, steps
+from lib.tasks.math.grading import final, plain, steps
 from lib.tasks.math.problems import Problem, read_problems, unique
 from lib.tasks.math.thresholds import check_thresholds
-
-__all__ = ["brief", "correct", "grade"]
 
 DEBUG_ROWS = 100
 SYNTHETIC_ROWS = 400  # that are made where none are asked for
@@ -124,7 +122,7 @@ def train_split(data: Any) -> str:
     return name if data.train_rows is None else f"{name}_{data.train_rows}"
 
 
-def prompting(data: Any) -> str:
+def rendering(data: Any) -> str:
     """`3shot`, and a hash of the words around the questions where they are not the usual ones."""
     usual = type(data).model_fields
     words = [getattr(data, key) for key in ("system", "instruction")]
@@ -144,23 +142,6 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     if data.instruction:
         said[0]["content"] = f"{data.instruction}\n\n{said[0]['content']}"
     return [_said("system", data.system), *said] if data.system else said
-
-
-def body_length(row: Row) -> int:
-    """No character of a problem can be left out."""
-    return 0
-
-
-def contrast(row: Row) -> None:
-    """There is no other answer to tell the right one from."""
-
-
-def group(row: Row) -> None:
-    """Problems have no class."""
-
-
-def answers(data: Any) -> None:
-    """Nothing is scored: answers are generated."""
 
 
 def _said(role: str, content: str) -> Message:

@@ -1,4 +1,4 @@
-"""Metrics of one point on the test problems, and the seam to the comparison. No torch."""
+"""Metrics of one point on the test problems. No torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from lib.statistics import wilson
-from lib.tasks import Comparison, PointResult, Row
+from lib.tasks import Row
 from lib.tasks.math.grading import MARK, number
-from lib.tasks.math.thresholds import check_thresholds
-from lib.wording import markdown
 
 EXTRACTIONS = {"accuracy": "correct", "accuracy_strict": "correct_strict"}
 MOST_STEPS = 8  # problems with as many steps or more are one group
@@ -51,30 +49,6 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         ],
         "level": settings.level,
     }
-
-
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-    """What the points say together, see `comparison.tabulate` and `final`."""
-    from lib.tasks.math import comparison, final, findings
-
-    check_thresholds(settings.thresholds)  # may be others than when the data were built
-    tables = comparison.tabulate(points, rows, settings)
-    tables["final"] = final.final_rows(tables, settings)
-    tables["criteria"] = final.criteria(tables)
-    tables["findings"] = findings.sentences(tables)
-    summary = final.summary_rows(tables)
-    files = {
-        "summary.csv": summary,
-        "final_metrics.csv": tables["final"],
-        "final_metrics": {
-            "note": final.NOTE,
-            "level": tables["level"],
-            "rows": tables["rows"],
-            "metrics": tables["final"],
-        },
-    }
-    text = markdown(tables, "Thresholds and denominators", "what is asked")
-    return Comparison(tables, final.flat_rows(tables), text, files)
 
 
 def rate(right: Sequence[bool], level: float) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def correct(prediction: Row) -> bool:
     return prediction["correct"]
 
 
-def brief(predictions: list[Row]) -> str:
+def summary(predictions: list[Row]) -> str:
     """Share of problems with the right last number."""
     right = sum(row["correct"] for row in predictions)
     return f"right {100 * right / len(predictions):.1f} %"

@@ -10,8 +10,6 @@ from lib.errors import listed, nearest
 from lib.paths import PathText
 from lib.strict import Count, Seed, Share, Strict
 
-KIND = "answers"  # of batch that training is fed
-READS = ("evaluate.thresholds", "evaluate.full_test")  # keys that not every task reads
 COLUMNS = ("id", "question", "answer")
 INSTRUCTION = (
     "Solve the problem step by step. End with a line that holds the answer as a number: #### 42"

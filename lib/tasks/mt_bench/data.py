@@ -70,16 +70,6 @@ def prompts(row: Row, data: Any) -> list[list[Message]]:
     return [messages(row, None), messages(row, ".")]
 
 
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
-    """Nothing to add: a judge grades."""
-    return {}
-
-
-def brief(predictions: list[Row]) -> str:
-    """See `lib.tasks.DataPart`."""
-    return f"{len(predictions)} answered"
-
-
 def read_questions(source: str) -> list[Row]:
     """Rows of a question file, without references. Raises BadInput with the line."""
     rows: list[Row] = []

@@ -5,8 +5,6 @@ from __future__ import annotations
 from lib.paths import PathText
 from lib.strict import Count, Strict
 
-KIND = None  # nothing to train on
-JUDGES = ("rating",)  # the kinds of judge that can score answers
 # Category → temperature at which its questions are answered.
 # Source: FastChat, fastchat/llm_judge/common.py, temperature_config.
 TEMPERATURES = {

@@ -92,30 +92,12 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     return said
 
 
-def body_length(row: Row) -> int:
-    """No character of a prompt is left out."""
-    return 0
-
-
-def contrast(row: Row) -> str:
+def alternative_answer(row: Row) -> str:
     """The rejected answer."""
     return row["rejected"]
 
 
-def group(row: Row) -> None:
-    """Pairs have no class."""
-
-
-def answers(data: Any) -> None:
-    """There is no list of full answers: each row has its own two."""
-
-
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
-    """Nothing to add: the log-probabilities of the two answers are the prediction."""
-    return {}
-
-
-def brief(predictions: list[Row]) -> str:
+def summary(predictions: list[Row]) -> str:
     """Share of pairs whose chosen answer gained more on the reference; ties count ½."""
     gained = [
         (p["scores"][0] - p["reference"][0]) - (p["scores"][1] - p["reference"][1])

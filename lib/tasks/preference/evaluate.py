@@ -15,9 +15,8 @@ import numpy as np
 from lib.outputs import bad, numbers
 from lib.rates import mean, rate, unknown
 from lib.statistics import resample_counts
-from lib.tasks import Comparison, PointResult, Row
+from lib.tasks import Row
 from lib.tasks.preference.metrics import RATES, log_ratios, outcomes, quantiles, wins
-from lib.wording import markdown
 
 LENGTH = ("longer_wins", "shorter_wins")  # need no log-probability
 
@@ -90,18 +89,6 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "level": level,
         "resamples": settings.resamples,
     }
-
-
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-    """What the points say together: see `comparison.tabulate`, `criteria`, `findings`."""
-    from lib.tasks.preference import comparison, criteria, findings
-
-    tables = comparison.tabulate(points, rows, settings)
-    tables["criteria"] = criteria.judge(tables)
-    tables["findings"] = findings.sentences(tables)
-    files = {"significance": tables["significance"]}
-    text = markdown(tables, "What the authors expected", "expectation")
-    return Comparison(tables, comparison.flat(points, tables), text, files)
 
 
 def check_pair(prediction: Row) -> None:

@@ -9,7 +9,6 @@ from pydantic import Field, field_validator
 from lib.paths import PathText
 from lib.strict import Count, Seed, Strict, known_columns
 
-KIND = "pairs"  # of batch that training is fed
 DIRECT = ("chosen", "rejected")
 JUDGED = ("completion_a", "completion_b", "choice")
 COLUMNS = ("id", "prompt", "system", *DIRECT, *JUDGED, "split", "source")

@@ -134,20 +134,10 @@ def missing_file(source: str) -> str | None:
     return f"prompts: {source}: no such file, not measured"
 
 
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
-    """Nothing to add: a judge grades."""
-    return {}
-
-
 def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     """The request as a chat; it is never shortened."""
     system = [{"role": "system", "content": data.system}] if data.system else []
     return [*system, {"role": "user", "content": row["prompt"]}]
-
-
-def brief(predictions: list[Row]) -> str:
-    """How many answers there are; they are judged later."""
-    return f"{len(predictions)} answers"
 
 
 def _column(ours: str, columns: dict[str, str], record: Row, source: str) -> str | None:

@@ -8,7 +8,6 @@ from lib.errors import listed, nearest
 from lib.paths import PathText
 from lib.strict import Count, Strict
 
-KIND = None  # nothing to train on
 JUDGES = ("safe_unsafe", "qwen3guard", "llama_guard")  # kinds whose verdicts are read
 SAMPLE = "sample"  # as `prompts`: a dozen mild requests of our own
 COLUMNS = ("id", "prompt", "hazard")

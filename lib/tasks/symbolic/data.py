@@ -34,12 +34,9 @@ from lib.tasks import Message, Row, Splits
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.grading import final, plain, steps
 from lib.tasks.symbolic import gym, synthetic
-from lib.tasks.symbolic.grading import brief, correct, grade, regrade
 from lib.tasks.symbolic.instances import Instance, by_template, distinct, read_instances
 from lib.tasks.symbolic.originals import Original, candidates, listed_originals, read_originals
 from lib.tasks.symbolic.schema import SETS
-
-__all__ = ["brief", "correct", "grade", "regrade"]
 
 DEBUG_ROWS = 100
 SWEPT = ("train_rows", "system", "instruction")  # keys that points of a study may differ in
@@ -125,7 +122,7 @@ def train_split(data: Any) -> str:
     return "train" if data.train_rows is None else f"train_{data.train_rows}"
 
 
-def prompting(data: Any) -> str:
+def rendering(data: Any) -> str:
     """A hash of the words around the question where they are not the usual ones, else nothing."""
     usual = type(data).model_fields
     words = [getattr(data, key) for key in ("system", "instruction")]
@@ -139,23 +136,6 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     asked = f"{data.instruction}\n\n{question}" if data.instruction else question
     said = [{"role": "user", "content": asked}]
     return [{"role": "system", "content": data.system}, *said] if data.system else said
-
-
-def body_length(row: Row) -> int:
-    """No character of a problem can be left out."""
-    return 0
-
-
-def contrast(row: Row) -> None:
-    """There is no other answer to tell the right one from."""
-
-
-def group(row: Row) -> None:
-    """Problems have no class."""
-
-
-def answers(data: Any) -> None:
-    """Nothing is scored: answers are generated."""
 
 
 def _check_shared(wanted: Sequence[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Metrics of one point on the test problems, and the seam to the comparison. No torch."""
+"""Metrics of one point on the test problems. No torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from lib.rates import mean, rate, unknown
-from lib.tasks import Comparison, PointResult, Row
+from lib.tasks import Row
 from lib.tasks.symbolic.samples import Samples, places, read_samples, resamples, templates
 from lib.votes import best, majority, passed, reward_auc, subsets, unique, weighted
-from lib.wording import markdown
 
 STRATEGIES = ("majority", "best", "weighted", "pass")
 # What is gained over one sample (None), or over another strategy.
@@ -73,25 +72,6 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "level": level,
         "resamples": settings.resamples,
     }
-
-
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-    """What the points say together, see `comparison.tabulate`; and each point's failures."""
-    from lib.tasks.symbolic import comparison, criteria, failures, findings, tables
-
-    made = comparison.tabulate(points, rows, settings)
-    made["criteria"] = criteria.judge(made)
-    made["findings"] = findings.sentences(made)
-    files: dict[str, Any] = {
-        "votes.csv": tables.vote_rows(made),
-        "differences.csv": tables.difference_rows(made),
-    }
-    for point in points:
-        if comparison.answered(point) and point.metrics["samples"]:
-            files[f"failures_{point.name}.md"] = failures.report(point, rows)
-            files[f"samples_{point.name}.jsonl"] = failures.sample_rows(point, rows)
-    text = markdown(made, "What tuning and samples gain", "what is asked")
-    return Comparison(made, tables.flat_rows(made), text, files)
 
 
 def votes(samples: Samples, draws: Sequence[int], seed: int) -> tuple[Votes, dict[str, Any]]:

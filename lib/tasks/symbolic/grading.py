@@ -62,7 +62,7 @@ def correct(prediction: Row) -> bool:
     return prediction["correct"]
 
 
-def brief(predictions: list[Row]) -> str:
+def summary(predictions: list[Row]) -> str:
     """Share of problems whose greedy answer is right."""
     right = sum(row["correct"] for row in predictions)
     return f"right {100 * right / len(predictions):.1f} %"

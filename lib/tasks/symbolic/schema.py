@@ -10,9 +10,6 @@ from lib.paths import PathText
 from lib.strict import Count, Seed, Share, Strict, known_columns
 from lib.tasks.math.schema import INSTRUCTION
 
-KIND = "answers"  # of batch that training is fed
-SAMPLED = True  # infer.samples answers are drawn beside the greedy one
-JUDGES = ("reward",)  # kinds of judge whose scores are read
 SETS = ("in_distribution", "same_templates", "new_templates")  # of the split `test`
 COLUMNS = ("template", "question", "answer", "instance", "original_id", "original_question")
 TEST_COLUMNS = ("id", "template", "question", "answer")

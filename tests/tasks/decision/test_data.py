@@ -14,6 +14,8 @@ from lib.errors import BadInput
 from lib.integrity import checksum
 from lib.tasks.decision import data as decision
 from lib.tasks.decision import sources
+from lib.tasks.decision.grading import grade, verdict
+from lib.tasks.decision.papers import label_of, normalised_title
 from lib.tasks.decision.schema import Data
 
 RATIOS = ("1:2", "1:3", "1:4", "1:8")
@@ -205,10 +207,10 @@ def test_a_test_source(tmp_path, source):
     splits = build(source, test_source=other)
     assert splits.report["dropped_as_in_test"] == 10
     assert splits.report["test_source"]["read"] == 20
-    test = {decision.normalised_title(r["prompt"]["title"]) for r in splits.rows["test"]}
+    test = {normalised_title(r["prompt"]["title"]) for r in splits.rows["test"]}
     assert len(test) == 20
     for name in NAMES:
-        titles = {decision.normalised_title(r["prompt"]["title"]) for r in splits.rows[name]}
+        titles = {normalised_title(r["prompt"]["title"]) for r in splits.rows[name]}
         assert not test & titles
 
 
@@ -256,7 +258,7 @@ def test_synthetic():
         "accept reject", "Desk Reject", "invited to workshop (reject)")],
 )  # fmt: skip
 def test_labels(label, expected):
-    assert decision.label_of(label) == expected
+    assert label_of(label) == expected
 
 
 def test_unknown_label(tmp_path):
@@ -301,7 +303,7 @@ def test_duplicates_keep_the_first_and_conflicts_are_counted(tmp_path):
      ("It is C++ & more", "it is c ++ and more")],
 )  # fmt: skip
 def test_titles_that_are_one(one, other):
-    assert decision.normalised_title(one) == decision.normalised_title(other) != ""
+    assert normalised_title(one) == normalised_title(other) != ""
 
 
 @pytest.mark.parametrize(
@@ -314,7 +316,7 @@ def test_titles_that_are_one(one, other):
      ("\u0915\u093f", "\u0915\u0940")],  # of Hindi, vowels are marks
 )  # fmt: skip
 def test_titles_that_are_two(one, other):
-    assert decision.normalised_title(one) != decision.normalised_title(other)
+    assert normalised_title(one) != normalised_title(other)
 
 
 @pytest.mark.parametrize(
@@ -552,9 +554,9 @@ def test_the_prompt():
 
 def test_target_contrast_group_and_answers(source):
     for row in build(source, train_rows=90).rows["train_1-2"]:
-        pair = [row["target"], decision.contrast(row)]
+        pair = [row["target"], decision.alternative_answer(row)]
         assert sorted(pair) == decision.answers(None) == [r"\boxed{Accept}", r"\boxed{Reject}"]
-        assert decision.group(row) == row["decision"] == decision.verdict(row["target"])
+        assert decision.loss_class(row) == row["decision"] == verdict(row["target"])
 
 
 # -- grade -----------------------------------------------------------------------------------------
@@ -588,29 +590,29 @@ def test_target_contrast_group_and_answers(source):
      ("", "unknown")],
 )  # fmt: skip
 def test_verdict(output, expected):
-    assert decision.verdict(output) == expected
-    assert decision.grade({}, [output], None)["prediction"] == expected
+    assert verdict(output) == expected
+    assert grade({}, [output], None)["prediction"] == expected
 
 
 def test_grade_without_outputs_or_scores():
     nothing = {"prediction": "unknown", "p_accept": None, "log_odds": None, "neither": None}
-    assert decision.grade({}, [], None) == nothing
-    assert decision.grade({}, [], [math.nan, -1.0]) == nothing
+    assert grade({}, [], None) == nothing
+    assert grade({}, [], [math.nan, -1.0]) == nothing
 
 
 def test_grade_by_hand():
     """p(accept) = 0.6, p(reject) = 0.3: odds 2, so 2/3 and 0.1 on neither."""
-    graded = decision.grade({}, ["Accept"], [math.log(0.6), math.log(0.3)])
+    graded = grade({}, ["Accept"], [math.log(0.6), math.log(0.3)])
     assert graded["p_accept"] == pytest.approx(2 / 3)
     assert graded["log_odds"] == pytest.approx(math.log(2))
     assert graded["neither"] == pytest.approx(0.1)
 
 
 def test_impossible_answers():
-    assert decision.grade({}, ["a"], [-math.inf, -math.inf]) == {
+    assert grade({}, ["a"], [-math.inf, -math.inf]) == {
         "prediction": "unknown", "p_accept": None, "log_odds": None, "neither": 1.0
     }  # fmt: skip
-    one = decision.grade({}, ["a"], [-2.0, -math.inf])
+    one = grade({}, ["a"], [-2.0, -math.inf])
     assert (one["p_accept"], one["log_odds"]) == (1.0, 9998.0)
     assert json.dumps(one, allow_nan=False)
 
@@ -620,14 +622,14 @@ def test_grade_holds_for_any_scores():
     draw = random.Random(0)
     for _ in range(2000):
         a, r = (-draw.expovariate(10 ** draw.uniform(-4, 2)) for _ in range(2))
-        one, other = decision.grade({}, [""], [a, r]), decision.grade({}, [""], [r, a])
+        one, other = grade({}, [""], [a, r]), grade({}, [""], [r, a])
         assert one["log_odds"] == -other["log_odds"]
         assert one["p_accept"] == pytest.approx(1 - other["p_accept"], abs=1e-12)
         assert (one["p_accept"] > 0.5) <= (a > r)
         assert one["neither"] == pytest.approx(other["neither"])
         assert 0 <= one["neither"] <= 1
         assert 0 <= one["p_accept"] <= 1
-    assert decision.grade({}, [""], [1e-9, 1e-9])["neither"] == 0
+    assert grade({}, [""], [1e-9, 1e-9])["neither"] == 0
 
 
 def test_no_heavy_import():

@@ -17,7 +17,8 @@ from lib.statistics import wilson
 from lib.study import load_study
 from lib.tasks import PointResult
 from lib.tasks.decision import comparison, theory
-from lib.tasks.decision.evaluate import METRICS, compare, evaluate
+from lib.tasks.decision.analysis import compare
+from lib.tasks.decision.evaluate import METRICS, evaluate
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 GRID_19 = str(CONFIGS / "weighted_loss.yaml")

@@ -7,7 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from lib.figures import save
-from lib.tasks.decision.evaluate import compare, evaluate
+from lib.tasks.decision.analysis import compare
+from lib.tasks.decision.evaluate import evaluate
 from lib.tasks.decision.figures import comparison_figures, point_figures
 from tests.tasks.decision.test_evaluate import (
     CONFIGS,

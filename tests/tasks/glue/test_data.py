@@ -113,9 +113,9 @@ def test_every_task_of_the_grid_is_in_the_shared_splits():
     assert list(made) == ["train_mnli", "train_sst2", "train_rte", "validation", "test"]
     for task in TASKS:
         section = Data(task=task)
-        assert len([row for row in made["test"] if glue.tested(row, section)]) == 8
+        assert len(glue.select_rows(made["test"], section)) == 8
         assert [row["task"] for row in made[glue.train_split(section)]] == [task] * 30
-        assert [row for row in made["validation"] if glue.tested(row, section)]
+        assert glue.select_rows(made["validation"], section)
         assert glue.labels(section) == list(GLUE[task].labels)
     assert len(set(ids(made["test"]))) == 24
 
@@ -211,7 +211,7 @@ def test_grade_compares_numbers_and_refuses_other_outputs():
     assert not glue.grade(row, ["entailment"], None)["correct"]
     with pytest.raises(BadInput, match=r"rte-dev-0: outputs: found \['neutral'\]"):
         glue.grade(row, ["neutral"], None)
-    assert glue.brief([{"correct": True}, {"correct": False}]) == "right 50.0 %"
+    assert glue.summary([{"correct": True}, {"correct": False}]) == "right 50.0 %"
 
 
 @pytest.fixture(scope="module")

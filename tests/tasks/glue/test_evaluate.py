@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from lib.statistics import mcnemar
+from lib.tasks.glue.analysis import compare
 from lib.tasks.glue.cells import cells, methods_of, settings_of
-from lib.tasks.glue.evaluate import compare, evaluate
+from lib.tasks.glue.evaluate import evaluate
 from lib.tasks.glue.significance import accuracy
 from tests.tasks.glue.made import SETTINGS, SKILL, grid, predictions, rows_of, study
 

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from lib.figures import save
-from lib.tasks.glue.evaluate import compare
+from lib.tasks.glue.analysis import compare
 from lib.tasks.glue.figures import comparison_figures, point_figures
 from lib.tasks.glue.point_figures import confusion_table, matrix_table
 from tests.tasks.glue.made import SETTINGS, grid, study

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 from lib.schema import Evaluate
 from lib.tasks import PointResult
-from lib.tasks.math.data import grade
 from lib.tasks.math.evaluate import evaluate
+from lib.tasks.math.grading import grade
 from lib.tasks.math.schema import Data
 
 THRESHOLDS = {"simple": {"accuracy": 0.26, "safety": 0.26}}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from lib.errors import BadInput
 from lib.grid import digest
 from lib.question_key import question_key as normalised
-from lib.tasks.math.data import build, messages, prompting, train_split
+from lib.tasks.math.data import build, messages, rendering, train_split
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.problems import Problem
 from lib.tasks.math.schema import INSTRUCTION, Data
@@ -126,7 +126,7 @@ def test_points_may_differ_in_examples_and_training_rows(files, tmp_path):
     )
     names = [train_split(one) for one in sections]
     assert names == ["train", "train_self_instruct", "train_1", "train_self_instruct_12"]
-    assert [prompting(one) for one in sections] == ["3shot", "8shot", "1shot", "0shot"]
+    assert [rendering(one) for one in sections] == ["3shot", "8shot", "1shot", "0shot"]
     rows = made.rows
     assert set(rows) == {"test", "validation", *names}
     assert rows["train_1"] == rows["train"][:1]
@@ -182,8 +182,8 @@ def test_a_prompt_is_a_conversation(files):
         {"role": "system", "content": "Count."},
         {"role": "user", "content": made.rows["train"][0]["prompt"]["question"]},
     ]
-    assert prompting(Data(**files, shots=2)) == "2shot"
-    assert prompting(Data(**files, shots=2, system="Count.")).startswith("2shot-")
+    assert rendering(Data(**files, shots=2)) == "2shot"
+    assert rendering(Data(**files, shots=2, system="Count.")).startswith("2shot-")
 
 
 def test_the_hub_has_a_configuration(monkeypatch):

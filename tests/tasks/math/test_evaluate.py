@@ -11,8 +11,9 @@ from scipy.stats import binomtest
 from lib.errors import BadInput
 from lib.results import as_csv
 from lib.statistics import wilson
+from lib.tasks.math.analysis import compare
 from lib.tasks.math.comparison import tabulate
-from lib.tasks.math.evaluate import compare, evaluate
+from lib.tasks.math.evaluate import evaluate
 from lib.tasks.math.final import expected_denominator
 from lib.tasks.math.thresholds import check_thresholds, verdict
 from lib.wording import FAIL, PASS, UNDECIDED, UNKNOWN
@@ -20,7 +21,7 @@ from tests.tasks.math.made import SETTINGS, point, predictions, row, safety, stu
 
 
 def graded(row, text):
-    from lib.tasks.math.data import grade
+    from lib.tasks.math.grading import grade
 
     return {"id": row["id"], "outputs": [text], **grade(row, [text], None)}
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.tasks.math.evaluate import compare
+from lib.tasks.math.analysis import compare
 from lib.tasks.math.figures import comparison_figures
 from lib.tasks.math.point_figures import point_figures
 from tests.tasks.math.made import SETTINGS, point, row, study

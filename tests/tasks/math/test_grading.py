@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.tasks.math.grading import (
-    brief,
     correct,
     final,
     flexible,
@@ -18,6 +17,7 @@ from lib.tasks.math.grading import (
     same,
     steps,
     strict,
+    summary,
 )
 
 GOLD = (
@@ -134,4 +134,4 @@ def test_grade_reports_both_readings():
     assert not correct(got)
     nothing = grade(row, [], None)
     assert (nothing["strict"], nothing["flexible"], nothing["correct"]) == (None, None, False)
-    assert brief([got, got | {"correct": True}]) == "right 50.0 %"
+    assert summary([got, got | {"correct": True}]) == "right 50.0 %"

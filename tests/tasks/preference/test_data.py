@@ -336,14 +336,8 @@ def test_the_prompt():
     assert len(ROW["prompt"]["messages"]) == 1
 
 
-def test_the_rest_of_the_protocol():
-    data = Data(source="x")
-    assert preference.train_split(data) == "train"
-    assert preference.contrast(ROW) == "Wrong."
-    assert preference.group(ROW) is None
-    assert preference.answers(data) is None
-    assert preference.grade(ROW, [], [-1.0, -2.0]) == {}
-    assert preference.body_length(ROW) == 0
+def test_the_answer_that_is_learnt_against_is_the_rejected_one():
+    assert preference.alternative_answer(ROW) == "Wrong."
 
 
 def test_a_row_as_tokens(tokenizer):

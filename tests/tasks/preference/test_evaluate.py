@@ -10,8 +10,9 @@ import pytest
 
 from lib.statistics import wilson
 from lib.tasks.preference import measures, variance
+from lib.tasks.preference.analysis import compare
 from lib.tasks.preference.cells import Line, Setting, cells, lines_of, settings_of
-from lib.tasks.preference.evaluate import compare, evaluate
+from lib.tasks.preference.evaluate import evaluate
 from lib.tasks.preference.metrics import wins
 from tests.tasks.preference.made import (
     SEEDS,

@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from lib.figures import save
-from lib.tasks.preference.evaluate import compare
+from lib.tasks.preference.analysis import compare
 from lib.tasks.preference.figures import comparison_figures, loss_figure, point_figures
 from tests.tasks.preference.made import BETAS, SEEDS, SETTINGS, TAUS, log, study
 from tests.test_figures import assert_laid_out, legend_names, texts

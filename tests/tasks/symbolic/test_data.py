@@ -13,7 +13,7 @@ from lib.errors import BadInput
 from lib.question_key import question_key as normalised
 from lib.tasks import Splits
 from lib.tasks.math.schema import INSTRUCTION
-from lib.tasks.symbolic.data import build, messages, prompting, train_split
+from lib.tasks.symbolic.data import build, messages, rendering, train_split
 from lib.tasks.symbolic.schema import SETS, Data
 
 # Templates that share no run of five letters, so that none is like another by text.
@@ -415,7 +415,7 @@ def test_prompt() -> None:
     assert messages(row, bare) == [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": "How many?"},
     ]  # fmt: skip
-    assert prompting(data) == ""
-    assert prompting(bare) != prompting(Data(source="x", instruction="")) != ""
+    assert rendering(data) == ""
+    assert rendering(bare) != rendering(Data(source="x", instruction="")) != ""
     assert train_split(Data(source="x", train_rows=600)) == "train_600"
     assert train_split(data) == "train"

@@ -14,8 +14,9 @@ from lib.metrics import weighted_mean
 from lib.results import as_csv
 from lib.schema import Evaluate
 from lib.statistics import holm, mcnemar, percentile_interval, resample_counts, wilson
+from lib.tasks.symbolic.analysis import compare
 from lib.tasks.symbolic.comparison import reference_of, tabulate
-from lib.tasks.symbolic.evaluate import SHARES, compare, evaluate
+from lib.tasks.symbolic.evaluate import SHARES, evaluate
 from lib.tasks.symbolic.samples import places, read_samples, templates
 from lib.wording import FAIL, PASS, UNDECIDED, UNKNOWN
 from tests.tasks.symbolic.simulated import JUDGE, SETTINGS, measured, predicted, row, rows, study

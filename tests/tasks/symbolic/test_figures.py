@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib.tasks.symbolic.evaluate import compare
+from lib.tasks.symbolic.analysis import compare
 from lib.tasks.symbolic.figures import MOST, comparison_figures, point_figures
 from tests.tasks.symbolic.simulated import JUDGE, SETTINGS, drawn, measured, rows, study
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.tasks.symbolic.grading import brief, correct, grade, regrade, written
+from lib.tasks.symbolic.grading import correct, grade, regrade, summary, written
 
 ROW = {"id": "a", "final": "1,800"}
 
@@ -45,6 +45,6 @@ def test_a_greedy_answer_of_its_own() -> None:
     graded = regrade(ROW, prediction)
     assert graded["right"] == [False, True]
     assert (graded["greedy_answer"], graded["correct"]) == ("1800", True)
-    assert brief([graded, grade(ROW, ["3"], None)]) == "right 50.0 %"
+    assert summary([graded, grade(ROW, ["3"], None)]) == "right 50.0 %"
     with pytest.raises(KeyError, match="greedy"):
         regrade(ROW, {"id": "a", "outputs": ["17"]})

@@ -7,7 +7,7 @@ from lib.hf_engine import HfEngine
 from lib.prepared import encoded_test
 from lib.runs import read_jsonl
 from lib.serving import Served
-from lib.tasks.symbolic.data import regrade
+from lib.tasks.symbolic.grading import regrade
 from lib.tasks.symbolic.predict import SEEDS, Predictor, first_seed
 from lib.testsets import rows_of
 

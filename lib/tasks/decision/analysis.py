@@ -1,0 +1,20 @@
+"""What the points of an accept/reject study say together: `comparison`, `criteria`, `findings`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib.tasks import Comparison, PointResult, Row
+from lib.tasks.decision import comparison, criteria, findings
+from lib.tasks.decision.flat import flat
+from lib.wording import markdown
+
+
+def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+    """What the points say together: see `comparison.tabulate`, `criteria.judge`, `findings`."""
+    tables = comparison.tabulate(points, rows, settings)
+    tables["criteria"] = criteria.judge(points, tables)
+    tables["findings"] = findings.sentences(points, tables)
+    return Comparison(
+        tables, flat(points, tables), markdown(tables, "Success criteria", "criterion")
+    )

@@ -1,0 +1,26 @@
+"""The task `decision`: accept or reject a paper."""
+
+from __future__ import annotations
+
+from lib.tasks import Lazy, Task
+from lib.tasks.decision import data, grading, schema
+
+TASK = Task(
+    schema=schema.Data,
+    warnings=schema.warnings,
+    reads=("evaluate.bins",),
+    batch="answers",
+    build=data.build,
+    train_split=data.train_split,
+    messages=data.messages,
+    body_length=data.body_length,
+    alternative_answer=data.alternative_answer,
+    loss_class=data.loss_class,
+    answers=data.answers,
+    grade=grading.grade,
+    summary=grading.summary,
+    evaluate=Lazy("lib.tasks.decision.evaluate:evaluate"),
+    compare=Lazy("lib.tasks.decision.analysis:compare"),
+    point_figures=Lazy("lib.tasks.decision.figures:point_figures"),
+    comparison_figures=Lazy("lib.tasks.decision.figures:comparison_figures"),
+)

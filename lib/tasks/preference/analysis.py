@@ -1,0 +1,19 @@
+"""What the points of a preference study say together: `comparison`, `criteria`, `findings`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lib.tasks import Comparison, PointResult, Row
+from lib.tasks.preference import comparison, criteria, findings
+from lib.wording import markdown
+
+
+def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+    """What the points say together: see `comparison.tabulate`, `criteria`, `findings`."""
+    tables = comparison.tabulate(points, rows, settings)
+    tables["criteria"] = criteria.judge(tables)
+    tables["findings"] = findings.sentences(tables)
+    files = {"significance": tables["significance"]}
+    text = markdown(tables, "What the authors expected", "expectation")
+    return Comparison(tables, comparison.flat(points, tables), text, files)

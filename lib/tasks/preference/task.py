@@ -1,0 +1,22 @@
+"""The task `preference`: which of two answers is the better one."""
+
+from __future__ import annotations
+
+from lib.tasks import Lazy, Task
+from lib.tasks.preference import data, schema
+
+TASK = Task(
+    schema=schema.Data,
+    batch="pairs",
+    build=data.build,
+    train_split=data.train_split,
+    messages=data.messages,
+    alternative_answer=data.alternative_answer,
+    encode=data.encode,
+    predictor=Lazy("lib.tasks.preference.predict:Predictor"),
+    summary=data.summary,
+    evaluate=Lazy("lib.tasks.preference.evaluate:evaluate"),
+    compare=Lazy("lib.tasks.preference.analysis:compare"),
+    point_figures=Lazy("lib.tasks.preference.figures:point_figures"),
+    comparison_figures=Lazy("lib.tasks.preference.figures:comparison_figures"),
+)

@@ -1,0 +1,19 @@
+"""The task `safety`: hazardous requests, whose answers a judge calls safe or not."""
+
+from __future__ import annotations
+
+from lib.tasks import Lazy, Task
+from lib.tasks.safety import data, schema
+
+TASK = Task(
+    schema=schema.Data,
+    build=data.build,
+    messages=data.messages,
+    predictor=Lazy("lib.tasks.safety.predict:Predictor"),
+    judges=schema.JUDGES,
+    score=Lazy("lib.tasks.safety.score:score"),
+    check_judge=Lazy("lib.tasks.safety.score:check"),
+    evaluate=Lazy("lib.tasks.safety.evaluate:evaluate"),
+    point_figures=Lazy("lib.tasks.safety.figures:point_figures"),
+    comparison_figures=Lazy("lib.tasks.safety.figures:comparison_figures"),
+)

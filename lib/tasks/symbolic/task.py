@@ -1,0 +1,29 @@
+"""The task `symbolic`: templated word problems, with samples and a reward model."""
+
+from __future__ import annotations
+
+from lib.tasks import Lazy, Task
+from lib.tasks.symbolic import data, grading, schema
+
+TASK = Task(
+    schema=schema.Data,
+    warnings=schema.warnings,
+    batch="answers",
+    build=data.build,
+    train_split=data.train_split,
+    messages=data.messages,
+    rendering=data.rendering,
+    predictor=Lazy("lib.tasks.symbolic.predict:Predictor"),
+    sampled=True,
+    grade=grading.grade,
+    regrade=grading.regrade,
+    correct=grading.correct,
+    summary=grading.summary,
+    judges=("reward",),
+    score=Lazy("lib.tasks.symbolic.score:score"),
+    check_judge=Lazy("lib.tasks.symbolic.score:check"),
+    evaluate=Lazy("lib.tasks.symbolic.evaluate:evaluate"),
+    compare=Lazy("lib.tasks.symbolic.analysis:compare"),
+    point_figures=Lazy("lib.tasks.symbolic.figures:point_figures"),
+    comparison_figures=Lazy("lib.tasks.symbolic.figures:comparison_figures"),
+)
