@@ -284,6 +284,14 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except ValueError as error:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
+    if study.search is not None:
+        from lib.search.checks import check_search
+
+        check_search(study)
+    if study.raw.get("selected") is not None:
+        from lib.search.selected import check_selected
+
+        check_selected(study)
     return study
 
 
