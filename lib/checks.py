@@ -85,8 +85,6 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
     if train.importance.alpha and (reason := unused_because("train.importance.alpha", flat)):
         yield (f"train.importance.alpha: found {train.importance.alpha:g}, expected 0: there is "
                f"nothing to penalise ({reason})")  # fmt: skip
-    if train.fsdp and train.processes == 1:
-        yield "train.fsdp: expected train.processes above 1"
 
 
 def _samples(config: Config) -> Iterator[str]:

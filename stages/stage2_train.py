@@ -47,6 +47,7 @@ from lib.runs import (
 from lib.study import Point, Study
 from lib.sweep import check_sweep
 from lib.tracking.live import live
+from lib.training.launch import launch, needs_ranks
 from lib.training.steps import step_count
 from stages.command import (
     DONE,
@@ -89,7 +90,7 @@ def train(study: Study, point: Point, force: bool) -> int:
     free()  # the model of the point before, which may have failed, and whose ranks need its GPU
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
-    ranks = steps > 0 and settings.processes > 1 and rank is None
+    ranks = steps > 0 and needs_ranks(settings) and rank is None
     devices: Any = nullcontext()
     if steps and not ranks:
         from lib.training.ranks import devices_of
@@ -132,8 +133,6 @@ def is_trained(study: Study, point: Point, identity: dict) -> bool:
 
 def _launch(study: Study, point: Point, lock: Any) -> int:
     """Start the ranks of a point as processes of their own, which keep its lock while they live."""
-    from lib.training.launch import launch
-
     words = ["-m", "stages.stage2_train", study.path, *study.words, *point.words]
     environ = {**os.environ, LOCKED: "1"}
     return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)

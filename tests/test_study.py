@@ -550,8 +550,6 @@ def test_a_step_must_be_whole_passes(write_study) -> None:
     changes = {"train.processes": 3, "train.batch_size": 8, "train.micro_batch": 4}
     with pytest.raises(BadInput, match="batch_size: found 8, expected a multiple .* = 4 × 3"):
         load_study(write_study(changes))
-    with pytest.raises(BadInput, match="train.fsdp: expected train.processes above 1"):
-        load_study(write_study({"train.fsdp": "x.yaml"}))
 
 
 def test_a_point_is_checked_even_where_only_its_combination_is_wrong(write_study) -> None:
