@@ -5,17 +5,17 @@ import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lib.grid import Grid, format_indices
+from lib.grid import format_indices
 from lib.runs import done_mark, read_json, read_jsonl, write_json
 from lib.study import Point, Study, load_study
 from lib.testsets import own_rows
 from tests.conftest import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
-ALL = 8  # points; of a larger grid one point of each variant of each block is run
 
 studies = pytest.mark.parametrize("config", CONFIGS, ids=[path.stem for path in CONFIGS])
 
@@ -25,13 +25,10 @@ def test_there_are_configs():
 
 
 def picked(study: Study) -> list[Point]:
-    """Return every point, or the first of each variant of each block of a large grid."""
-    if len(study.grid) <= ALL:
-        return study.points()
-    blocks = [number for number, block in enumerate(study.grid.blocks) for _ in Grid((block,))]
-    first: dict[tuple, Point] = {}
-    for block, point in zip(blocks, study.points(), strict=True):
-        first.setdefault((block, point.values.get("variant")), point)
+    """Return the first point of each variant."""
+    first: dict[Any, Point] = {}
+    for point in study.points():
+        first.setdefault(point.values.get("variant"), point)
     return list(first.values())
 
 
