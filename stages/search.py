@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if element == args.trial and int(element) >= count:
         say(f"{study.name}: the search has {count} trials, task {element} has nothing to do")
         return DONE
-    numbers = parse_indices(args.trial, count, "--trial")
+    numbers = parse_indices(args.trial, count, "--trial", "search")
     check_grid(study, args.grid_hash)
     return in_turn(study, numbers, args.force)
 

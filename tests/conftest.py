@@ -2,19 +2,24 @@
 
 import contextlib
 import copy
+import gc
 import io
 import os
 import resource
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 import yaml
 
@@ -26,6 +31,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no 
 # Read when torch is imported. Models are tiny, tests run side by side, and processes that are
 # compared to the bit have to add in the same order.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A busy machine fails no test: hypothesis would, where an example or its making takes long.
+hypothesis.settings.register_profile(
+    "lossgrid", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("lossgrid")
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = 1 << 18  # bytes of the small disk
@@ -72,6 +83,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files that hold slow tests first: workers that share out files end at about one time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_power_cut() -> Iterator[None]:
+    """Do not wait for the disk: a run of training asks it to flush dozens of files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled_heap() -> None:
+    """Leave what is imported out of collections: a full one takes a second, and engines ask often.
+
+    Once a module, when nothing of the one before is there that could not be freed later.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -294,6 +323,25 @@ def run_process() -> Callable[..., Ended]:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return run_there
+
+
+@pytest.fixture(scope="session")
+def processes() -> ForkServerContext:
+    """Return what starts processes: each is forked from a server that has imported all it needs.
+
+    Spawned, each would import for 10 s; forked from this process, it would lack torch's threads,
+    and tests before may have changed how this process rounds (vLLM's engine does).
+    """
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["tests.training.conftest"])
+    return context
+
+
+def as_started(*words: str, **environ: str) -> None:
+    """Do as `python -m` with these words does, in one of `processes`."""
+    os.environ |= environ
+    sys.argv = list(words)
+    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 @pytest.fixture

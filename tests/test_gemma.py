@@ -185,7 +185,8 @@ def test_padding_changes_no_score_though_attention_slides(gemma: Path) -> None:
     assert not both[len(one) :].any()
 
 
-@pytest.mark.parametrize("tuning", ["full", "lora"])
+@pytest.mark.parametrize(("gemma", "tuning"), [(False, "full"), (True, "lora")], indirect=["gemma"],
+                         ids=["text-full", "eyes-lora"])  # fmt: skip
 def test_a_point_learns_its_answers_and_to_end_its_turn(
     gemma: Path, tmp_path: Path, tuning: str
 ) -> None:

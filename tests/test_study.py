@@ -61,37 +61,23 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
     ("changes", "message"),
     [
         ({"train.epochs": "two"}, "train.epochs: found 'two', expected a valid number"),
-        ({"train.epochs": True}, "train.epochs: found True, expected a valid number"),
-        ({"train.seed": 1.5}, "train.seed: found 1.5, expected a valid integer"),
         ({"train.seed": True}, "train.seed: found True, expected a valid integer"),
-        ({"train.learning_rate": "1"}, "train.learning_rate: found '1', expected a valid number"),
-        ({"train.learning_rate": [1]}, r"train.learning_rate: found \[1\], expected a valid num"),
         ({"train.learning_rate": float("nan")}, "train.learning_rate: found nan, expected"),
-        ({"train.learning_rate": float("inf")}, "train.learning_rate: found inf, expected"),
         ({"model.trust_remote_code": "no"}, "trust_remote_code: found 'no', expected a valid bool"),
-        ({"train": 5}, "train: found 5, expected key: value pairs"),
         ({"train": None}, "train: found None, expected key: value pairs"),
-        ({"data": 5}, "data: found 5, expected key: value pairs"),
-        ({"model": "x"}, "model: found 'x', expected key: value pairs"),
         ({"tasks": "decision"}, "tasks: found 'decision', expected a valid list"),
-        ({"tasks": []}, r"tasks: found \[\], expected"),
         ({"tasks": ["desicion"]}, r"unknown task 'desicion', .*; did you mean 'decision'\?"),
         ({"tasks": ["decision", "x"]}, "unknown task 'x', expected decision"),
         ({"train.tuning": "loar"}, r"train.tuning: found 'loar', expected .*; did you mean 'lora'"),
         ({"train.lora.layers": [1, "x"]}, "train.lora.layers.1: found 'x', expected a valid int"),
-        ({"train.lora.target_modules": 5}, "train.lora.target_modules: found 5, expected"),
         ({"slurm.train.time": 14400}, 'slurm.train.time: found 14400, expected a quoted time'),
-        ({"trial": 5}, "trial: found 5, expected key: value pairs"),
-        ({"variants": 5}, "variants: found 5, expected key: value pairs"),
         ({"variants.accept": 5}, "variants.accept: found 5, expected key: value pairs"),
         ({"variants.accept": {1: 2}}, r"variants.accept: found \{1: 2\}, expected key: value pai"),
         ({"variants": {1: {}}}, "variants: found 1, expected a name"),
-        ({"axes": 5}, "axes: found 5, expected key: value pairs"),
         ({"axes.gamma": 5}, "axes.gamma: found 5, expected a key such as train.seed"),
         ({"axes.variant": "train.seed"}, "axes: 'variant' cannot name an axis"),
         ({"axes.Seed": "train.seed"}, "axes: 'Seed' cannot name an axis, expected small letters"),
         ({"axes.again": "train.gamma"}, "axes.again: train.gamma is what axis 'gamma' sweeps"),
-        ({"grid": {}}, r"grid: found \{\}, expected a list of blocks"),
         ({"grid": []}, r"grid: found \[\], expected a list of blocks"),
         ({"results_dir": 5}, "results_dir: found 5, expected a directory"),
         ({"name": "a/b"}, "name: found 'a/b', expected letters, digits"),
@@ -115,10 +101,7 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
         ({"mt_bench": {"limit": 2}}, "mt_bench: the section of a task that is not in tasks .deci"),
         ({"variants.a\nb": {}}, "variants: found 'a.nb', expected a name"),
         ({"mode": "trail"}, r"mode: found 'trail', expected one of full, trial; did you mean 'tr"),
-        ({"data.ratio": "0:3"}, "data.ratio: found '0:3', expected accepts:rejects as two whole"),
-        ({"data.ratio": "a:b"}, "data.ratio: found 'a:b', expected accepts:rejects"),
         ({"data.ratio": "1:2:3"}, "data.ratio: found '1:2:3', expected accepts:rejects"),
-        ({"data.ratio": 5}, "data.ratio: found 5, expected a valid string"),
         ({"data.test_rows": 7}, "data.test_rows: found 7, expected an even number"),
     ],
 )  # fmt: skip
@@ -128,13 +111,6 @@ def test_a_wrong_value_is_refused(write_study, changes, message) -> None:
         load_study(path)
     assert str(refused.value).startswith(f"{path}: ")
     assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize("gamma", [0, -1, 0.0])
-def test_gamma_must_be_positive(write_study, gamma: float) -> None:
-    path = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": gamma}]})
-    with pytest.raises(BadInput, match=f"grid: train.gamma: found {gamma}, expected greater than"):
-        load_study(path)
 
 
 @pytest.mark.parametrize(

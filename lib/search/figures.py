@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.ticker import LogLocator, MaxNLocator
+
 from lib.figures import panels, save
 from lib.search.schema import Dimension
 from lib.shapes import Panel, Series, category
@@ -43,9 +45,15 @@ def draw(
 def _history(rows: Sequence[Mapping[str, Any]], metric: str) -> Panel:
     places = list(range(1, len(rows) + 1))
     series = [_cloud(rows, metric, places), _cloud(rows, metric, places, lost=True)]
-    best = Series("best so far", places, [row["best"] for row in rows], style=category(2),
-                  marked=False)  # fmt: skip
-    return Panel("", "finished trials", metric, [s for s in (*series, best) if s.x])
+    # A step at each trial that was better: between two trials nothing improves.
+    best = [row["best"] for row in rows]
+    series.append(
+        Series("best so far", [*places[:1], *repeat_each(places[1:])],
+               [*repeat_each(best[:-1]), *best[-1:]], style=category(2), marked=False)
+    )  # fmt: skip
+    whole = MaxNLocator(6, integer=True).tick_values(1, len(rows))
+    ticks = {x: f"{x:.0f}" for x in whole if 1 <= x <= len(rows)}
+    return Panel("", "finished trials", metric, [s for s in series if s.x], xticks=ticks)
 
 
 def _slice(key: str, dimension: Dimension, rows: Sequence[Mapping[str, Any]], metric: str) -> Panel:
@@ -55,17 +63,23 @@ def _slice(key: str, dimension: Dimension, rows: Sequence[Mapping[str, Any]], me
         ticks = dict(enumerate(map(str, dimension.values)))
     else:
         places = [dimension.place(row[key]) for row in rows]
-        middle = sqrt_or_mean(dimension)
-        ticks = {0: f"{dimension.low:g}", 0.5: f"{middle:.2g}", 1: f"{dimension.high:g}"}
+        ticks = {dimension.place(value): f"{value:g}" for value in marks(dimension)}
     series = [_cloud(rows, metric, places), _cloud(rows, metric, places, lost=True)]
-    return Panel(key, "logarithmic" if dimension.log else "value", metric,
-                 [s for s in series if s.x], xticks=ticks)  # fmt: skip
+    scale = " (log scale)" if dimension.log else ""
+    return Panel("", f"{key}{scale}", metric, [s for s in series if s.x], xticks=ticks)
 
 
-def sqrt_or_mean(dimension: Dimension) -> float:
-    """The middle of a dimension on its own scale."""
-    low, high = dimension.low, dimension.high
-    return (low * high) ** 0.5 if dimension.log else (low + high) / 2
+def repeat_each(values: Sequence[Any]) -> list[Any]:
+    """Each value twice in a row."""
+    return [value for value in values for _ in range(2)]
+
+
+def marks(dimension: Dimension) -> list[float]:
+    """Round values within a numeric dimension, to label its axis by."""
+    low, high = float(dimension.low), float(dimension.high)
+    locator = LogLocator(subs=(1.0, 3.0)) if dimension.log else MaxNLocator(4)
+    inside = [float(value) for value in locator.tick_values(low, high) if low <= value <= high]
+    return inside if len(inside) > 1 else [low, high]
 
 
 def _cloud(
@@ -74,7 +88,7 @@ def _cloud(
     some = [(x, row[metric]) for x, row in zip(places, rows, strict=True)
             if row[metric] is not None and (row["state"] != "complete") == lost]  # fmt: skip
     return Series(LOST if lost else "trial", [x for x, _ in some], [y for _, y in some],
-                  style=category(int(lost)), joined=False, faint=lost)  # fmt: skip
+                  style=category(int(lost)), joined=False)  # fmt: skip
 
 
 def _importance(importance: Mapping[str, float]) -> Panel:

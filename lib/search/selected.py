@@ -87,7 +87,10 @@ def is_selected(study: Study, point: Point) -> bool:
 
 def in_words(selected: Selected) -> str:
     """One line for a report on where the settings come from."""
-    settings = listed(f"{key} = {value}" for key, value in selected.params.items())
+    settings = listed(
+        f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
+        for key, value in selected.params.items()
+    )
     return (
         f"Selected: {settings} were chosen by {selected.by} (trial {selected.trial} of "
         f"{selected.trials}, {selected.metric} {selected.value:.4f} with seed "

@@ -26,12 +26,6 @@ FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth",
          "trainer_state.json", "shards/0.distcp", "shards/.metadata")  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    """Nothing here cuts the power: the disk need not be waited for."""
-    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
-
-
 def kept(directory, step):
     """Weights that a run keeps along its way, with the record that vouches for them."""
     from lib.integrity import record

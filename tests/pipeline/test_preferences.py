@@ -1,8 +1,8 @@
 """A study of two tasks, from pairs and questions to rated answers, through the stages."""
 
 import json
+import os
 import shutil
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from lib.runs import done_mark, read_json, read_jsonl
 from lib.study import load_study
 from stages import stage1_generate_datasets, stage2_train
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, as_started
 from tests.judge_server import RATED
 
 STUDY = REPOSITORY / "configs" / "td_dpo.yaml"
@@ -208,23 +208,32 @@ def test_a_reference_of_its_own_is_that_of_training(trained, words, run_stage):
     assert "nothing to do" in run_stage("submit", "reference", STUDY, *words, "--here").out
 
 
-def test_tasks_that_start_together_compute_one_reference(words, run_stage, run_process, tmp_path):
-    assert run_stage("stage1_generate_datasets", STUDY, *words).code == 0
-    ended = []
-
-    def train(index: str) -> None:
-        ended.append(run_process("stages.stage2_train", str(STUDY), *words, "--index", index))
-
-    tasks = [threading.Thread(target=train, args=(index,)) for index in ("0", "12")]
+def test_tasks_that_start_together_compute_one_reference(trained, words, processes, tmp_path):
+    for made in ("reference", *(trained.point(i).directory.name for i in (0, 12))):
+        shutil.rmtree(trained.directory / made)
+    logs = [tmp_path / f"{index}.log" for index in (0, 12)]
+    tasks = [
+        processes.Process(
+            target=logged_as_started,
+            args=(log, "stages.stage2_train", str(STUDY), *words, "--index", log.stem),
+        )
+        for log in logs
+    ]
     for task in tasks:
         task.start()
     for task in tasks:
-        task.join()
-    assert [one.code for one in ended] == [0, 0], [one.err for one in ended]
-    computed = [one for one in ended if "reference" in one.err and "pairs" in one.err]
-    assert len(computed) == 1
-    study = load_study(STUDY, words)
-    assert len(list((Path(study.directory) / "reference").glob("*/key.json"))) == 1
+        task.join(120)
+    said = [log.read_text() for log in logs]
+    assert [task.exitcode for task in tasks] == [0, 0], said
+    assert sum("reference" in one and "pairs" in one for one in said) == 1
+    assert len(list((trained.directory / "reference").glob("*/key.json"))) == 1
+
+
+def logged_as_started(log, *words):
+    """Do as `python -m` with these words does, what is said going to a file."""
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 2)
+        as_started(*words)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 import random
 from functools import partial
-from multiprocessing import get_context
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -129,18 +127,6 @@ def train_on_classes(
     outcome = train_point(point, rows, directory, stop, None, said.append, classes=classes)
     (directory / "said.txt").write_text("\n".join(said))
     return outcome
-
-
-@pytest.fixture(scope="session")
-def processes() -> ForkServerContext:
-    """Return what starts processes: each is forked from a server that has imported all it needs.
-
-    Spawned, each would import for 10 s; forked from this process, it would lack torch's threads,
-    and tests before may have changed how this process rounds (vLLM's engine does).
-    """
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    return context
 
 
 @pytest.fixture(scope="session")
