@@ -23,12 +23,14 @@ SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test test-quick trial submission data reference train infer evaluate plots grid status track lint clean
+.PHONY: help demo test test-quick trial submission data reference train search infer evaluate plots grid
+.PHONY: status track lint clean
 help:
 	@echo "make demo | test | test-quick | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
 	@echo "make reference STUDY=td_dpo                           of preference pairs alone, ahead of train"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
+	@echo "make search STUDY=iw_lora_search                      trials of a study's search, and its best"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
 	@echo "make track STUDY=$(STUDY) TO=trackio             runs to trackio, wandb, tensorboard, mlflow"
 	@echo "make grid | status | lint | clean"
@@ -50,6 +52,10 @@ data: setup
 
 reference train infer: setup
 	@$(HERE) $(PY) -m stages.submit $@ $(CONFIG) $(ARGS)
+
+# Trials of a study's `search:` section: submits what is missing, shows the state, chooses the best.
+search: setup
+	@$(HERE) $(PY) -m stages.search $(CONFIG) $(ARGS)
 
 evaluate: setup
 	@$(CALM) $(PY) -m stages.stage4_evaluate $(CONFIG) $(ARGS)

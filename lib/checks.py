@@ -168,6 +168,14 @@ def check(study: Study) -> None:
         check_unread(study)
     _check_baseline(study)
     _check_models(study)
+    if study.search is not None:
+        from lib.search.checks import check_search  # which itself checks points
+
+        check_search(study)
+    if study.raw.get("selected") is not None:
+        from lib.search.selected import check_selected
+
+        check_selected(study)
     for variant in study.config.evaluate.thresholds:
         if variant not in study.variants:
             raise BadInput(

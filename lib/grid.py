@@ -114,7 +114,7 @@ def parse_grid(blocks: Sequence[Mapping[str, Any]], axes: Sequence[str]) -> Grid
     return grid
 
 
-def parse_indices(text: str, size: int, what: str = "--index") -> list[int]:
+def parse_indices(text: str, size: int, what: str = "--index", whole: str = "grid") -> list[int]:
     """`0`, `0-18` or `0,3,5-7` → sorted indices. Raises BadInput when malformed or out of range."""
     valid = f"valid are 0 to {size - 1}"
     indices: set[int] = set()
@@ -124,7 +124,7 @@ def parse_indices(text: str, size: int, what: str = "--index") -> list[int]:
             raise BadInput(f"{what}: found {text!r}, expected a number or a range; {valid}")
         first, last = int(match[1]), int(match[2] or match[1])
         if max(first, last) >= size or last < first:
-            raise BadInput(f"{what}: {part.strip()} is outside the grid; {valid}")
+            raise BadInput(f"{what}: {part.strip()} is outside the {whole}; {valid}")
         indices.update(range(first, last + 1))
     return sorted(indices)
 

@@ -26,6 +26,7 @@ from lib.runs import (
     write_jsonl,
     write_text,
 )
+from lib.search.selected import is_selected, selected_of
 from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row
 from lib.testsets import own_rows, predict_identity
@@ -179,6 +180,8 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
         "analysis": analysis_version(),
         **identity(study.config, "evaluate", *study.config.tasks[1:]),
     }
+    if is_selected(study, point):
+        found["selected"] = selected_of(study).model_dump()
     if found["status"] == "done":
         for task in study.config.tasks:
             if not counts(study, point, task):

@@ -46,8 +46,11 @@ def sbatch_command(
 
 
 def resources(study: Study, stage: str) -> Resources:
-    """What the study's `slurm` section asks for; a reference is scored as one point is trained."""
-    if stage == "reference":
+    """What the study's `slurm` section asks for.
+
+    A reference is scored, and a trial of a search run, as one point is trained.
+    """
+    if stage in ("reference", "search"):
         return study.config.slurm.train.model_copy(update={"points": 1})
     return getattr(study.config.slurm, stage)
 

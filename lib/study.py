@@ -21,6 +21,7 @@ from lib.grid import Grid, digest, parse_grid
 from lib.names import Value, unique_names
 from lib.paths import check_length
 from lib.schema import INCIDENTAL, Config, Model
+from lib.search.schema import Dimension, Search, parse
 from lib.settings import flatten, get, parse_override, put
 from lib.study_file import (
     SECTIONS,
@@ -38,7 +39,8 @@ from lib.study_file import (
 from lib.validation import spread, validate
 from lib.walk import Corner, corners, walk
 
-OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial")
+OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
+            "selected")  # fmt: skip
 MODES = ("full", "trial")
 TRIAL_LIMITS = {
     "train.epochs": 1.0,
@@ -49,7 +51,7 @@ TRIAL_LIMITS = {
 }
 TRIAL_FIXED = {"tracking": "none", "train.processes": 1, "train.fsdp": None}
 # What lies in a study's directory beside its points.
-TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "previous",
+TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
          "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
 BELOW = 512  # bytes that files of a study may add to the path of its directory
 
@@ -63,6 +65,12 @@ class Point:
     name: str
     config: Config
     directory: Path
+    trial: int | None = None  # of the study's search; None for a point of its grid
+
+    @property
+    def words(self) -> list[str]:
+        """What names the point on a stage's command line."""
+        return ["--index", str(self.index)] if self.trial is None else ["--trial", str(self.trial)]
 
     def describe(self) -> dict[str, Any]:
         """The point as `python -m lib.grid --index` prints it."""
@@ -94,6 +102,16 @@ class Study:
     def config(self) -> Config:
         """The study without a point: no variant, no axis value."""
         return self.resolve({})
+
+    @cached_property
+    def search(self) -> Search | None:
+        """The section `search`, None where the study has none."""
+        return None if self.raw.get("search") is None else parse(self.raw["search"], self.path)[0]
+
+    @cached_property
+    def space(self) -> dict[str, Dimension]:
+        """The space of `search`: key → values; empty where the study searches nothing."""
+        return {} if self.search is None else parse(self.raw["search"], self.path)[1]
 
     @property
     def tasks(self) -> list[str]:

@@ -28,7 +28,7 @@ def validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Confi
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise _first_error(error, kind, path, origin) from None
+        raise first_error(error, kind, path, origin) from None
 
 
 @cache
@@ -53,12 +53,13 @@ def _is_words(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(w, str) for w in value)
 
 
-def _first_error(
+def first_error(
     error: ValidationError,
     schema: type[BaseModel],
     path: str,
     origin: Mapping[str, str],
 ) -> BadInput:
+    """The first of a schema's errors as one line, see `validate`."""
     first, *others = error.errors()
     loc = [str(part) for part in first["loc"]]
     unknown = loc.pop() if first["type"] == "extra_forbidden" else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import os
 import sys
 import traceback
@@ -13,16 +14,42 @@ from typing import Any
 
 from lib.activity import Holder, machine
 from lib.errors import BadInput
-from lib.grid import parse_indices
+from lib.grid import digest, parse_indices
 from lib.runs import Busy, Submission, read_json, refusal, write_json
+from lib.search.trials import read_trial
 from lib.study import Point, Study, load_study
 
 DEFAULT_STUDY = "configs/weighted_loss.yaml"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 
 
+# Words that other programs of these studies take: `run=NAME` and `run_ids=LIST` as options of the
+# stages that have them, `--results_dir=DIR` and `--mode=trial` as overrides.
+AS_OPTIONS = {"run": "--run", "run_ids": "--run-ids"}
+AS_OVERRIDES = ("results_dir", "mode")
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse, with its errors as one line."""
+    """argparse, with its errors as one line, and words with or without their dashes."""
+
+    def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The arguments of a command line, `sys.argv` by default."""
+        given = sys.argv[1:] if args is None else list(args)
+        return super().parse_intermixed_args(self._plain(given), namespace)
+
+    def _plain(self, words: Sequence[str]) -> list[str]:
+        plain, rest = [], iter(words)
+        for word in rest:
+            bare, equals, value = word.partition("=")
+            name = bare.removeprefix("--").replace("-", "_")
+            dashed = bare.startswith("--")
+            if name in AS_OPTIONS and AS_OPTIONS[name] in self._option_string_actions:
+                if dashed or equals:
+                    word = AS_OPTIONS[name] + equals + value
+            elif dashed and name in AS_OVERRIDES:
+                word = f"{name}={value if equals else next(rest, '')}"
+            plain.append(word)
+        return plain
 
     def error(self, message: str) -> Any:
         """Exit 2 with one line."""
@@ -36,10 +63,11 @@ def parser(
     index: bool = False,
     stage: Sequence[str] = (),
     force: bool = True,
+    trial: bool = False,
 ) -> Parser:
     """Arguments that all stages take; `index`: those of array stages; `stage`: a first choice.
 
-    `force`: whether there is something to do again.
+    `force`: whether there is something to do again. `trial`: whether trials of a search are run.
     """
     made = Parser(prog=f"python -m {module}", description=(description or "").split("\n")[0])
     if stage:
@@ -59,11 +87,9 @@ def parser(
         )
     if index:
         made.add_argument(
-            "--index",
-            required=True,
-            metavar="N",
-            help="point of the grid: 3, or several: 0-18 or 0,3,5-7",
+            "--index", metavar="N", help="point of the grid: 3, or several: 0-18 or 0,3,5-7"
         )
+        made.add_argument("--run", metavar="NAME", help="point of the grid, by name: run=NAME")
         made.add_argument(
             "--offset",
             type=int,
@@ -83,6 +109,8 @@ def parser(
             metavar="HASH",
             help="refuse to run if the grid is not the one with this hash",
         )
+    if trial:
+        made.add_argument("--trial", type=int, metavar="N", help="trial of the study's search")
     return made
 
 
@@ -95,7 +123,21 @@ def load(args: argparse.Namespace) -> Study:
 
 
 def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
-    """The points that --index means, once the grid is known to be the one that was submitted."""
+    """The points that --index, run= or --trial means.
+
+    Once the grid is known to be the one that was submitted.
+    """
+    trial, run = getattr(args, "trial", None), args.run
+    ways = {"--index": args.index, "run=": run, "--trial": trial}
+    if len(given := [way for way, value in ways.items() if value is not None]) != 1:
+        raise BadInput(f"which point? found {' and '.join(given) or 'none'}, expected one of "
+                       f"--index N and run=NAME")  # fmt: skip
+    if trial is not None:
+        return [read_trial(study, trial)]
+    if run is not None:
+        point = study.point_by_name(run)
+        check_grid(study, args.grid_hash)
+        return [point]
     size = len(study.grid)
     indices: Sequence[int]
     if args.points < 1:
@@ -114,6 +156,30 @@ def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
     points = [study.point(index) for index in indices]
     check_grid(study, args.grid_hash)
     return points
+
+
+def take_run_ids(arguments: Parser, purpose: str) -> None:
+    """Let a stage take `run_ids='["NAME", "NAME"]'`: some of the points, by name."""
+    arguments.add_argument("--run-ids", metavar="LIST", type=names_of, help=purpose)
+
+
+def names_of(text: str) -> list[str]:
+    """The names in a JSON list. Raises BadInput for anything else, and for a name that repeats."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not found or not all(isinstance(n, str) for n in found):
+        raise BadInput(f"--run-ids: found {text!r}, expected a JSON list such as "
+                       f"'[\"NAME\", \"NAME\"]'")  # fmt: skip
+    if repeated := [name for name in found if found.count(name) > 1]:
+        raise BadInput(f"--run-ids: {repeated[0]} is there twice")
+    return found
+
+
+def comparison_of(study: Study, names: Sequence[str] | None) -> Path:
+    """Where the comparison of these points lies, of all of them without names."""
+    return study.directory / (f"comparison-{digest(sorted(names))}" if names else "comparison")
 
 
 def each(points: Sequence[Point], do: Callable[[Point], int]) -> int:

@@ -25,6 +25,7 @@ STAGES = {
     "stages.reference": "reference",
     "stages.stage2_train": "train",
     "stages.stage3_infer": "infer",
+    "stages.search": "train",
 }
 REWRITTEN = ("config.json", "train.jsonl", "previous")  # by each start, whether or not it gets on
 ADVICE = {
@@ -41,9 +42,11 @@ ADVICE = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compare with what was there at the last restart; returns the exit code."""
-    arguments = parser("stages.restarts", __doc__, index=True, stage=list(STAGES))
+    arguments = parser("stages.restarts", __doc__, index=True, stage=list(STAGES), trial=True)
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
+    if args.stage == "stages.search" and (args.index or "").isdecimal():
+        args.trial, args.index = int(args.index), None
     points, stage = chosen_points(study, args), STAGES[args.stage]
     record = study.directory / ARRAYS / f"restarts-{slurm_job()}.json"
     before = read_json(record) if record.exists() else {}

@@ -67,7 +67,8 @@ FILES = (LOG, *(f"{name}.json" for name in RECORDS), "config.json", "model")  # 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train the points that --index names, one after the other; returns the exit code."""
-    args = parser("stages.stage2_train", __doc__, index=True).parse_intermixed_args(argv)
+    arguments = parser("stages.stage2_train", __doc__, index=True, trial=True)
+    args = arguments.parse_intermixed_args(argv)
     study = load(args)
     return each(chosen_points(study, args), lambda point: train(study, point, args.force))
 
@@ -133,7 +134,7 @@ def _launch(study: Study, point: Point, lock: Any) -> int:
     """Start the ranks of a point as processes of their own, which keep its lock while they live."""
     from lib.training.launch import launch
 
-    words = ["-m", "stages.stage2_train", study.path, *study.words, "--index", str(point.index)]
+    words = ["-m", "stages.stage2_train", study.path, *study.words, *point.words]
     environ = {**os.environ, LOCKED: "1"}
     return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
 

@@ -1,16 +1,15 @@
 """Stage 4: metrics of every point, and what the points say together. Needs no GPU and no torch.
 
     python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
-    python -m stages.stage4_evaluate configs/td_dpo.yaml --run-ids '["NAME", "NAME"]'
+    python -m stages.stage4_evaluate configs/td_dpo.yaml run_ids='["NAME", "NAME"]'
 
 Writes results/<study>/<point>/metrics.json and results/<study>/comparison/: aggregated_metrics.json
-and .csv, criteria.md; of the points that --run-ids names, in comparison-<hash>/. A point without
+and .csv, criteria.md; of the points that run_ids names, in comparison-<hash>/. A point without
 predictions is refused by name unless --allow-missing is given; a diverged point is a result.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,18 +29,18 @@ from lib.results import (
     write_table,
 )
 from lib.runs import check_writable, done_mark, mark_done, verify_done, write_json, write_text
+from lib.search.selected import mark
 from lib.study import Point, Study
 from lib.testsets import own_rows, rows_of
 from lib.tracking.readback import fill_logs
-from stages.command import DONE, load, parser, run, say
+from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate a study, or one point of it; returns the exit code."""
     arguments = parser("stages.stage4_evaluate", __doc__)
     arguments.add_argument("--point", metavar="NAME", help="metrics of this point alone")
-    arguments.add_argument("--run-ids", metavar="LIST", type=names_of,
-                           help="compare these points alone, given as a JSON list")  # fmt: skip
+    take_run_ids(arguments, "compare these points alone, given as a JSON list")
     arguments.add_argument("--allow-missing", action="store_true",
                            help="compare the points there are")  # fmt: skip
     arguments.add_argument("--from", metavar="SOURCE", dest="source",
@@ -61,23 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{study.directory}: no predictions of {len(missing)} of {len(points)} points: "
             f"{listed(missing, 6)}; run stages 2 and 3 for them, or give --allow-missing"
         )
-    place = f"comparison-{digest(sorted(named))}" if named else "comparison"
-    evaluate(study, points, args.force, None if args.point else study.directory / place)
+    evaluate(study, points, args.force, None if args.point else comparison_of(study, named))
     return DONE
-
-
-def names_of(text: str) -> list[str]:
-    """The names in a JSON list. Raises BadInput for anything else, and for a name that repeats."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not found or not all(isinstance(n, str) for n in found):
-        raise BadInput(f"--run-ids: found {text!r}, expected a JSON list such as "
-                       f"'[\"NAME\", \"NAME\"]'")  # fmt: skip
-    if repeated := [name for name in found if found.count(name) > 1]:
-        raise BadInput(f"--run-ids: {repeated[0]} is there twice")
-    return found
 
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
@@ -106,6 +90,8 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
             if result.metrics is None:
                 wanted = own_rows(task, rows[task], point.config)[: point.config.infer.rows]
                 result.metrics = fresh[task] = measure(study, point, task, wanted, result)
+                if "selected" in inputs[point.name]:
+                    result.metrics["selected"] = inputs[point.name]["selected"]
         first, *others = of_point
         first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}
         measured.append((point, fresh))
@@ -121,6 +107,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     made = tasks.part(names[0], "evaluate").compare(
         [first for first, *_ in results], rows[names[0]], settings
     )
+    mark(study, made)
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
     for name, table in made.files.items():

@@ -1,6 +1,6 @@
 """Stage 5: the figures of every point and of the comparison, as PDF and PNG. Needs no torch.
 
-    python -m stages.stage5_visualize configs/weighted_loss.yaml
+    python -m stages.stage5_visualize configs/weighted_loss.yaml [run_ids='["NAME", "NAME"]']
 
 Writes results/<study>/<point>/<point>_<topic>.pdf and results/<study>/comparison/
 comparison_<topic>.pdf, each with a PNG beside it, and results/<study>/report.html, one page with
@@ -22,20 +22,23 @@ from lib.results import inputs_of, read_point
 from lib.runs import done_mark, mark_done, read_json, read_sealed, verify_done, write_text
 from lib.study import Point, Study, flatten
 from lib.testsets import rows_of
-from stages.command import DONE, load, parser, run, say
+from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw every figure of a study; returns the exit code."""
-    args = parser("stages.stage5_visualize", __doc__).parse_intermixed_args(argv)
+    arguments = parser("stages.stage5_visualize", __doc__)
+    take_run_ids(arguments, "draw these points alone, as stage 4 compared them")
+    args = arguments.parse_intermixed_args(argv)
     study = load(args)
-    comparison = study.directory / "comparison"
+    comparison = comparison_of(study, args.run_ids)
     evaluated = done_mark(comparison, "evaluate")
     if evaluated is None:
         raise BadInput(f"{comparison}: not evaluated yet; run python -m stages.stage4_evaluate "
-                       f"{study.path}")  # fmt: skip
-    points = list(study.points())
-    check_evaluated(study, points, evaluated["identity"])
+                       f"{study.path}{' with the same run_ids' if args.run_ids else ''}"
+                       )  # fmt: skip
+    points = list(map(study.point_by_name, args.run_ids)) if args.run_ids else list(study.points())
+    check_evaluated(study, points, evaluated["identity"], comparison)
     verify(comparison, evaluated["files"], f"run python -m stages.stage4_evaluate {study.path}")
     if not args.force and is_drawn(comparison, evaluated["hash"]):
         say(f"drawn already: {comparison}")
@@ -73,11 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 save(figure, comparison / f"comparison_{topic}")
                 names.append(f"comparison_{topic}")
         shown.update(len(points) + 1)
-    write_report(study, points, names)
+    page = study.directory / f"{comparison.name.replace('comparison', 'report')}.html"
+    write_report(study, points, names, comparison, page)
     mark_done(comparison, "visualize", evaluated["identity"], files_of(names), figures=names)
     for name in names:
         say(f"figure: {comparison / name}.pdf")
-    say(f"report: {study.directory / 'report.html'}")
+    say(f"report: {page}")
     return DONE
 
 
@@ -99,11 +103,12 @@ def is_drawn(directory: Path, evaluated: str) -> bool:
     return True
 
 
-def write_report(study: Study, points: Sequence[Point], figures: Sequence[str]) -> None:
-    """Write report.html over the comparison's figures and those that each point has."""
+def write_report(
+    study: Study, points: Sequence[Point], figures: Sequence[str], comparison: Path, page: Path
+) -> None:
+    """Write the page over a comparison's figures and those that each point has, beside both."""
     from lib.report import report
 
-    comparison = study.directory / "comparison"
     of_points = {
         point.name: [f"{point.name}/{path.name}" for path in sorted(point.directory.glob("*.png"))]
         for point in points
@@ -113,20 +118,22 @@ def write_report(study: Study, points: Sequence[Point], figures: Sequence[str]) 
         study.words,
         (comparison / "criteria.md").read_text(encoding="utf-8"),
         (comparison / "aggregated_metrics.csv").read_text(encoding="utf-8"),
-        [f"comparison/{name}.png" for name in figures],
+        [f"{comparison.name}/{name}.png" for name in figures],
         of_points,
     )
-    write_text(study.directory / "report.html", text)
+    write_text(page, text)
 
 
-def check_evaluated(study: Study, points: Sequence[Point], evaluated: Mapping[str, Any]) -> None:
+def check_evaluated(
+    study: Study, points: Sequence[Point], evaluated: Mapping[str, Any], comparison: Path
+) -> None:
     """Raise BadInput where the points are others than stage 4 saw: figures would mix the two."""
     before = flatten(evaluated)
     now = flatten({point.name: inputs_of(study, point) for point in points})
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if changed:
         raise BadInput(
-            f"{study.directory / 'comparison'}: changed since stage 4: {listed(changed, 3)}; "
+            f"{comparison}: changed since stage 4: {listed(changed, 3)}; "
             f"run python -m stages.stage4_evaluate {study.path} again"
         )
 

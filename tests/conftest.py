@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 import yaml
 
@@ -30,6 +31,12 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no 
 # Read when torch is imported. Models are tiny, tests run side by side, and processes that are
 # compared to the bit have to add in the same order.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# A busy machine fails no test: hypothesis would, where an example or its making takes long.
+hypothesis.settings.register_profile(
+    "lossgrid", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("lossgrid")
 
 REPOSITORY = Path(__file__).parents[1]
 SMALL = 1 << 18  # bytes of the small disk

@@ -22,7 +22,8 @@ if name == "sbatch":
     if state["submitted"] > state["limit"]:
         sys.exit("sbatch: error: QOSMaxSubmitJobPerUserLimit")
     job, tasks = str(100 + state["submitted"]), []
-    for part in next(a for a in args if a.startswith("--array=")).partition("=")[2].split(","):
+    wanted = next(a for a in args if a.startswith("--array=")).partition("=")[2]
+    for part in wanted.partition("%")[0].split(","):
         first, _, last = part.partition("-")
         tasks += range(int(first), int(last or first) + 1)
     state["queue"][job] = {{str(task): "PENDING" for task in tasks}}

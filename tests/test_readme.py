@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib.schema import Judge
+from lib.search.schema import parse
 from lib.settings import read_yaml
 from lib.study import load_study
 from lib.tasks.decision.papers import read_papers
@@ -101,12 +102,17 @@ def test_table_of_studies_is_complete_and_counts_their_points() -> None:
 
 
 def test_yaml_excerpt_is_a_grid(write_study) -> None:
-    (excerpt,) = blocks("yaml")
+    _, excerpt = blocks("yaml")
     path = Path(write_study(drop=["axes", "variants", "grid"]))
     path.write_text(path.read_text() + excerpt, encoding="utf-8")
     study = load_study(path)
     assert len(study.grid) == 1 + 2 * 2 == len({point.name for point in study.points()})
     assert study.point(1).name in README
+
+
+def test_yaml_of_a_search_is_one() -> None:
+    section, space = parse(read_yaml(blocks("yaml")[0], "README.md")["search"], "README.md")
+    assert (section.trials, len(space)) == (30, 3)
 
 
 def test_yaml_of_each_judge_is_a_judge() -> None:

@@ -68,7 +68,7 @@ def live(
     identity: the hash of what the point is trained from. Raises BadInput where the tracker that it
     asks for is not installed, or has no key.
     """
-    name = study.config.tracking
+    name = point.config.tracking
     if name == "none":
         return None
     place = place_of(study, environ)

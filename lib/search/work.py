@@ -1,0 +1,147 @@
+"""One trial, from its parameters to its result; a requeued task goes on with its own.
+
+The training is stage 2 as a process of its own. Its log is what this one reads: at each validation
+the journal gets the value, and the pruner is asked. A kill at any moment loses what came after the
+last checkpoint: the journal's lines are whole, the trial is taken up again by its number, and its
+result follows from its files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from subprocess import Popen, TimeoutExpired
+from typing import Any
+
+from optuna.trial import TrialState
+
+from lib.children import RESUMABLE, child
+from lib.errors import BadInput
+from lib.prepared import split_size
+from lib.runs import done_mark, locked
+from lib.search.journal import FINAL, Journal, is_over
+from lib.search.trials import (
+    claim,
+    last_step,
+    result,
+    trial_directory,
+    validations,
+    write_trial,
+)
+from lib.study import Point, Study
+from lib.training.steps import step_count
+
+POLL = 1.0  # seconds between two looks at a trial's log
+
+Say = Callable[[str], None]
+
+
+def run_trial(
+    study: Study,
+    number: int,
+    by: Mapping[str, Any],
+    who: str,
+    say: Say,
+    command: Callable[[Point], Sequence[str]],
+    steps: Callable[[Point], int] | None = None,
+    again: bool = False,
+) -> int:
+    """Run a trial, or what is left of it; returns an exit code: 0, 75, or that of its training.
+
+    by: who works on it, for the journal; who: for locks. command: what trains a point. steps: of a
+    point's training, by default from the study's data. again: also where it has died too often.
+    Raises Busy where another task has the trial.
+    """
+    with locked(claim(study, number), who):
+        journal = Journal(study)
+        attempt = journal.take(number, by, again)
+        if is_over(attempt):
+            say(f"trial {number}: {described(attempt)} already")
+            if attempt.state == TrialState.PRUNED:  # and killed before this
+                _clean_up(trial_directory(study, number), who)
+            return 0 if attempt.state in FINAL else 1
+        point = write_trial(study, number, attempt.params)
+        shown = ", ".join(f"{key}={value}" for key, value in attempt.params.items())
+        say(f"trial {number}: {shown}")
+        last = (steps or (lambda p: step_count(p.config.train, split_size(study, p))))(point)
+        pruned, code = watched(journal, attempt, point, last), RESUMABLE
+        if not pruned:
+            with child(command(point)) as process:
+                pruned = _follow(journal, attempt, point, last, process)
+            code = process.returncode
+        if pruned:
+            _clean_up(point.directory, who)
+            say(f"trial {number}: pruned")
+            return 0
+        if code == 0:
+            return _finish(journal, attempt, point, number, say)
+        if code != RESUMABLE:
+            how = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+            journal.fail(attempt, how)
+            say(f"trial {number}: failed ({how}); make search tries it again")
+            return code if code > 0 else 1
+        return code
+
+
+def watched(journal: Journal, attempt: Any, point: Point, last: int) -> bool:
+    """Tell the journal what validation has measured; whether that has pruned the trial.
+
+    Not after the last step: what is trained anyway has a result.
+    """
+    found = validations(point, journal.search.metric)
+    if not found:
+        return False
+    poor = journal.report(attempt, found)
+    if not poor or last_step(point) == last or done_mark(point.directory, "train"):
+        return False
+    journal.prune(attempt, f"pruned at validation {max(found)}")
+    return True
+
+
+def _follow(journal: Journal, attempt: Any, point: Point, last: int, process: Popen) -> bool:
+    """Read the log until the training ends; whether it was ended because the trial is pruned."""
+    seen = None
+    while process.poll() is None:
+        with suppress(TimeoutExpired):
+            process.wait(POLL)
+        if (now := last_step(point)) != seen:
+            seen = now
+            if watched(journal, attempt, point, last):
+                process.send_signal(signal.SIGUSR2)  # it stops where it could be resumed
+                process.wait()
+                return True
+    return False
+
+
+def _finish(journal: Journal, attempt: Any, point: Point, number: int, say: Say) -> int:
+    mark = done_mark(point.directory, "train")
+    journal.report(attempt, validations(point, journal.search.metric))
+    if mark["status"] == "diverged":
+        journal.prune(attempt, f"diverged at step {mark['step']}")
+        say(f"trial {number}: diverged")
+        return 0
+    value = result(point, journal.search.metric)
+    if value is None:
+        raise BadInput(f"{point.directory / 'train.jsonl'}: no {journal.search.metric}, by which "
+                       f"the search chooses; is there a validation split?")  # fmt: skip
+    journal.complete(attempt, value)
+    say(f"trial {number}: {journal.search.metric} {value:.4f}")
+    return 0
+
+
+def _clean_up(directory: Path, who: str) -> None:
+    """Free the space of a pruned trial's checkpoints."""
+    with locked(directory, who):
+        for name in ("checkpoints", "sweep"):
+            shutil.rmtree(directory / name, ignore_errors=True)
+
+
+def described(attempt: Any) -> str:
+    """`complete`, `pruned at validation 2`, `diverged at step 40` or `failed (exit code 1)`."""
+    reason = attempt.user_attrs.get("reason", "")
+    if attempt.state.name == "COMPLETE":
+        return f"complete ({attempt.value:.4f})"
+    return reason if attempt.state.name == "PRUNED" else f"failed ({reason})"
