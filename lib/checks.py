@@ -25,9 +25,10 @@ SHARED = ("tasks", "skip", "judge", "evaluate", "slurm", "tracking")
 UNTRAINING = ("train.epochs", "model.adapter")
 
 
-def check_point(study: Study, values: Mapping[str, Value], config: Config) -> None:
-    """Raise BadInput for the first fault across the fields of one point."""
-    flat = flatten(config.model_dump())
+def check_point(
+    study: Study, values: Mapping[str, Value], config: Config, flat: Mapping[str, Any]
+) -> None:
+    """Raise BadInput for the first fault across the fields of one point; flat: its dotted keys."""
     faults = itertools.chain(
         _unused_axes(study.axes, values, flat),
         _training(config, flat),
@@ -153,7 +154,7 @@ def check(study: Study) -> None:
     """Every check of a study, of its points and across them. Raises BadInput."""
     _check_keys(study)
     for point in study.points():
-        check_point(study, point.values, point.config)
+        check_point(study, point.values, point.config, point.flat)
     _check_duplicates(study)
     if study.mode == "full":
         check_unread(study)

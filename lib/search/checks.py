@@ -81,7 +81,8 @@ def trial_config(study: Study, params: Mapping[str, Any]) -> Config:
     """The config of a trial. Raises BadInput where no schema or check allows it."""
     values, trial = base_values(study), trial_study(study, params)
     config = trial.resolve(values)
-    check_point(trial, {a: v for a, v in values.items() if a == "variant"}, config)
+    variant = {axis: value for axis, value in values.items() if axis == "variant"}
+    check_point(trial, variant, config, flatten(config.model_dump()))
     return config
 
 
