@@ -106,7 +106,7 @@ def test_the_nearest_study_is_named(refuses) -> None:
         (["--index", "-1"], "--index: found '-1', expected a number or a range; valid are 0 to 2"),
         (["--index="], "--index: found '', expected a number or a range; valid are 0 to 2"),
         (["--index", "1.5"], "--index: found '1.5', expected a number"),
-        ([], "the following arguments are required: --index"),
+        ([], "which point? found none, expected one of --index N and run=NAME"),
         (["--index", "1", "--offset", "2"], "expected a number from 0 to 0"),
         (["--index", "0", "--offset", "-1"], "index -1 is outside the grid; valid are 0 to 2"),
         (["--index", "0", "--offset", "x"], "--offset: invalid int value: 'x'"),
@@ -122,7 +122,7 @@ def test_an_index_that_is_none(refuses, prepared_study, words, said) -> None:
 
 def test_every_array_stage_checks_its_index(refuses, prepared_study) -> None:
     refuses(INFER, prepared_study, "--index", "3", said="--index: 3 is outside the grid; valid are")
-    refuses(INFER, prepared_study, said="the following arguments are required: --index")
+    refuses(INFER, prepared_study, said="which point? found none, expected one of --index N and run=NAME")
 
 
 def test_an_index_outside_writes_nothing_in_an_array_either(
