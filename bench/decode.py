@@ -1,27 +1,27 @@
-"""How long it takes to find one point of a grid, and to start a stage.
+"""How long it takes to find one point of a grid, to load a study, and to start a stage.
 
     python -m bench.decode [--repeat 5]
 
-First table: `Grid.values` of the last index against walking `itertools.product` up to it. Second
-table: whole processes against `import torch`, the least that a program pays that loads torch first.
+First table: `Grid.values` of the last index, which must not grow with the grid. Second: loading,
+which resolves and checks every point. Third: whole processes against `import torch`, the least that
+a program pays that loads torch first.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import re
 import statistics
 import subprocess
 import sys
 import time
 import timeit
-from collections import deque
 from pathlib import Path
 
 from lib.grid import Grid, aligned
-from lib.names import Value
+from lib.study import load_study
 
+STUDIES = sorted(map(str, Path("configs").glob("*.yaml")))
 STUDY = "configs/weighted_loss.yaml"
 STAGES = sorted(path.stem for path in Path("stages").glob("stage*.py"))
 COMMANDS = {
@@ -35,27 +35,28 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5, help="runs of each; the median counts")
     repeat = parser.parse_args().repeat
     print(decoding(repeat), "\n")
+    print(loading(repeat), "\n")
     print(processes(repeat))
 
 
 def decoding(repeat: int) -> str:
-    """The table of one index out of 10, 1,000 and 1,000,000 points."""
-    rows = [["points", "decode (µs)", "enumerate (µs)", "enumerate / decode"]]
-    for axes, values in ((1, 10), (3, 10), (3, 100)):
-        block = {f"axis{number}": tuple(range(values)) for number in range(axes)}
-        grid = Grid((block,))
+    """The table of one index out of 10, 1,000 and 100,000 points."""
+    rows = [["points", "decode (µs)"]]
+    for axes in (1, 3, 5):
+        grid = Grid(({f"axis{number}": tuple(range(10)) for number in range(axes)},))
         last = len(grid) - 1
-        ours = median_us(lambda: grid.values(last), repeat)  # noqa: B023 - called at once
-        plain = median_us(lambda: enumerated(block, last), repeat)  # noqa: B023
-        rows.append([f"{len(grid):,}", f"{ours:.1f}", f"{plain:.1f}", f"{plain / ours:.1f}"])
+        microseconds = median_us(lambda: grid.values(last), repeat)  # noqa: B023 - called at once
+        rows.append([f"{len(grid):,}", f"{microseconds:.1f}"])
     return aligned(rows)
 
 
-def enumerated(block: dict[str, tuple[Value, ...]], index: int) -> dict[str, Value]:
-    """The plain way: go through the product until the index is reached."""
-    products = itertools.product(*block.values())
-    deque(itertools.islice(products, index), maxlen=0)
-    return dict(zip(block, next(products), strict=True))
+def loading(repeat: int) -> str:
+    """The table of the studies of configs/."""
+    rows = [["study", "points", "load (ms)"]]
+    for path in STUDIES:
+        milliseconds = median_us(lambda: load_study(path), repeat) / 1e3  # noqa: B023 - likewise
+        rows.append([path, str(len(load_study(path).grid)), f"{milliseconds:.1f}"])
+    return aligned(rows)
 
 
 def median_us(call: object, repeat: int) -> float:

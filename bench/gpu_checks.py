@@ -78,23 +78,16 @@ def make_study(
     return load_study(path)
 
 
-def stage(name: str, *words: object, expected: int = 0, **environ: str) -> None:
-    """Run a stage in a process of its own. Raises RuntimeError where it ends otherwise."""
+def stage(name: str, *words: object) -> None:
+    """Run a stage in a process of its own. Raises RuntimeError where it fails."""
     command = [sys.executable, "-m", f"stages.{name}", *map(str, words)]
-    code = subprocess.run(command, env={**os.environ, **environ}).returncode
-    if code != expected:
+    if code := subprocess.run(command).returncode:
         raise RuntimeError(f"{name} {' '.join(map(str, words[1:]))}: exit code {code}")
 
 
 def losses(point: Point) -> list[float]:
     """The loss of every step of a trained point."""
     return [row["loss"] for row in read_jsonl(point.directory / "train.jsonl")]
-
-
-def one_rank(port: int) -> dict[str, str]:
-    """The environment of the only rank of a group, as torchrun would set it."""
-    return {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1",
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # fmt: skip
 
 
 def driver(sizes: Mapping[str, Any], scratch: Path) -> Result:
@@ -191,7 +184,7 @@ def pairs(sizes: Mapping[str, Any], scratch: Path) -> Result:
         (scratch / "fsdp").mkdir()
         study = make_study(scratch / "fsdp", sizes, "preference", sharded, objective="dpo",
                            beta=2.5, fsdp="configs/launchers/fsdp.yaml")  # fmt: skip
-        stage("stage2_train", study.path, "--index", "0-1", **one_rank(29511))
+        stage("stage2_train", study.path, "--index", "0-1")
         trained += study.points()
     gaps = {
         point.values["variant"]: read_json(point.directory / "config.json")["reference_gap"]
@@ -208,15 +201,15 @@ def fsdp(sizes: Mapping[str, Any], scratch: Path) -> Result:
     ways = {"whole": {"train.seed": 1}, "stopped": {"train.seed": 1, "train.max_steps": 4}}
     study = make_study(scratch, sizes, "decision", ways, fsdp="configs/launchers/fsdp.yaml")
     whole, stopped = study.points()
-    stage("stage2_train", study.path, "--index", whole.index, **one_rank(29512))
+    stage("stage2_train", study.path, "--index", whole.index)
     words = ["-m", "stages.stage2_train", str(study.path), "--index", str(stopped.index)]
-    process = subprocess.Popen([sys.executable, *words], env={**os.environ, **one_rank(29513)})
+    process = subprocess.Popen([sys.executable, *words])
     log = stopped.directory / "train.jsonl"
     while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) >= 2):
         time.sleep(0.05)
     process.send_signal(signal.SIGUSR2)
     code = process.wait()
-    stage("stage2_train", study.path, "--index", stopped.index, **one_rank(29514))
+    stage("stage2_train", study.path, "--index", stopped.index)
     apart = max(abs(a - b) for a, b in zip(losses(whole), losses(stopped), strict=True))
     seconds = read_json(whole.directory / "config.json").get("checkpoint_seconds")
     return {

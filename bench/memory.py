@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.grid import aligned
-from lib.schema import OBJECTIVE_KIND, Config, Lora
+from lib.losses import OBJECTIVES
+from lib.schema import Config, Lora
 from lib.study import load_study
 
 GIB = 2**30
@@ -132,9 +133,9 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
     At the length limit, with all gradients and both of Adam's moments there. `forward` and
     `backward` are what each adds at its worst; the peak holds one of them.
     """
-    train, kind = config.train, OBJECTIVE_KIND[config.train.objective]
+    train, kind = config.train, OBJECTIVES[config.train.objective].batch
     full, adalora = train.tuning == "full", train.tuning == "adalora"
-    wide = kind == "classify"  # kept in fp32 whatever the precision, see lib.classifiers
+    wide = kind == "classes"  # kept in fp32 whatever the precision, see lib.classifiers
     compute = 2 if train.precision == "bf16" else 4
     total, ranks = shape.parameters, train.processes if train.fsdp else 1
     head = shape.hidden**2 + 4 * shape.hidden if shape.encoder else 0  # pooler and classes
@@ -158,7 +159,7 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
     copies = compute * trained if compute == 2 else 0
     if ranks > 1:  # gathered: embeddings and head for the whole step, two layers at a time
         copies = compute * (shape.embeddings + 2 * shape.linear / shape.layers)
-    logits = 0 if kind == "classify" else min(tokens * shape.vocabulary, PIECE)
+    logits = 0 if kind == "classes" else min(tokens * shape.vocabulary, PIECE)
     forward = copies + layer + LOGIT_BEFORE_LOSS * logits
     backward = copies if ranks > 1 else compute * shape.vocabulary * shape.hidden
     backward += max(layer, LOGIT * logits)
@@ -204,7 +205,7 @@ def flops(shape: Shape, config: Config, rows: int, fill: float) -> float:
     """
     train, length = config.train, fill * config.model.max_length
     passes = 1 + (2 if train.tuning == "full" else 1) + train.gradient_checkpointing
-    sequences = 2 if OBJECTIVE_KIND[train.objective] == "pairs" else 1
+    sequences = 2 if OBJECTIVES[train.objective].batch == "pairs" else 1
     products = 4 * shape.layers * shape.heads * shape.head_dim * length
     causal = 1 if shape.encoder else 0.5
     tokens = train.epochs * rows * sequences * length

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lib import tasks
 from lib.effects import effective, unused_because
 from lib.errors import BadInput, listed, nearest
+from lib.losses import OBJECTIVES
 from lib.names import Value, point_name
-from lib.schema import OBJECTIVE_KIND, Config
+from lib.schema import Config
 from lib.settings import flatten
 from lib.unread import check_unread
-from lib.walk import varying, walk
 
 if TYPE_CHECKING:
-    from lib.study import Study
+    from lib.study import Point, Study
 
 # Sections that a study has one of; so are those of its further tasks.
 SHARED = ("tasks", "skip", "judge", "evaluate", "slurm", "tracking")
@@ -24,158 +25,141 @@ SHARED = ("tasks", "skip", "judge", "evaluate", "slurm", "tracking")
 UNTRAINING = ("train.epochs", "model.adapter")
 
 
-def check_point(study: Study, values: Mapping[str, Value], config: Config) -> None:
-    """Every check across the fields of one point."""
-    flat = flatten(config.model_dump())
+def check_point(
+    study: Study, values: Mapping[str, Value], config: Config, flat: Mapping[str, Any]
+) -> None:
+    """Raise BadInput for the first fault across the fields of one point; flat: its dotted keys."""
+    faults = itertools.chain(
+        _unused_axes(study.axes, values, flat),
+        _training(config, flat),
+        _samples(config),
+        _classification(config),
+        _judge(config),
+        _shared(study.config, config),
+    )
+    if (fault := next(faults, None)) is not None:
+        raise BadInput(f"{study.path}: {fault}")
+
+
+def _unused_axes(
+    axes: Mapping[str, str], values: Mapping[str, Value], flat: Mapping[str, Any]
+) -> Iterator[str]:
+    """Axes that the point's objective does not use."""
     for axis, value in values.items():
-        reason = unused_because(study.axes[axis], flat) if axis != "variant" else None
-        if reason and not _is_neutral(study.axes[axis], value):
+        reason = unused_because(axes[axis], flat) if axis != "variant" else None
+        if reason and not _is_neutral(axes[axis], value):
             owner = f"variant {values['variant']!r}" if "variant" in values else "this study"
-            raise BadInput(
-                f"{study.path}: grid: {owner} does not use axis {axis!r} ({reason}), "
-                f"so {axis} {value!r} would repeat a point"
-            )
-    train = config.train
-    kind = tasks.get(config.tasks[0]).batch
-    if OBJECTIVE_KIND[train.objective] != kind:
-        fitting = [name for name, other in OBJECTIVE_KIND.items() if other == kind]
-        raise BadInput(
-            f"{study.path}: train.objective: found {train.objective!r}, expected one of "
-            f"{listed(fitting)}: those that train on what the task {config.tasks[0]} has ({kind})"
-        )
+            yield (f"grid: {owner} does not use axis {axis!r} ({reason}), so {axis} {value!r} "
+                   f"would repeat a point")  # fmt: skip
+
+
+def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
+    """What the data of the task, the objective and the processes allow."""
+    train, task = config.train, config.tasks[0]
+    kind = tasks.get(task).batch
+    objective = OBJECTIVES[train.objective]
+    if objective.batch != kind:
+        usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
+        yield (f"train.objective: found {train.objective!r}, expected one of {listed(usable)}: "
+               f"those that train on what the task {task} has ({kind})")  # fmt: skip
     if train.batch_size % (train.micro_batch * train.processes):
-        raise BadInput(
-            f"{study.path}: train.batch_size: found {train.batch_size}, expected a multiple "
-            f"of train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
-        )
-    if train.beta == 0 and train.objective in ("dpo", "discopop"):
-        raise BadInput(
-            f"{study.path}: train.beta: found 0, expected a number above 0: the loss of "
-            f"{train.objective} would be constant"
-        )
-    if kind != "causal":
+        yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
+               f"train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
+               )  # fmt: skip
+    for key in objective.positive:
+        if (value := getattr(train, key)) <= 0:
+            yield (f"train.{key}: found {value:g}, expected a number above 0 for the objective "
+                   f"{train.objective}")  # fmt: skip
+    if kind != "answers":
         for key, value in (("model.adapter", config.model.adapter), ("train.sweep", train.sweep)):
             if value is not None:
-                raise BadInput(
-                    f"{study.path}: {key}: found {value!r}, expected null: it is for tasks whose "
-                    f"answers are generated, and {config.tasks[0]} trains on {kind}"
-                )
-    if train.sweep and not tasks.get(config.tasks[0]).correct:
-        raise BadInput(
-            f"{study.path}: train.sweep: found {train.sweep}, expected null: the task "
-            f"{config.tasks[0]} has no score to choose weights by"
-        )
+                yield (f"{key}: found {value!r}, expected null: it is for tasks whose answers are "
+                       f"generated, and {task} trains on {kind}")  # fmt: skip
+    if train.sweep and not tasks.get(task).correct:
+        yield (f"train.sweep: found {train.sweep}, expected null: the task {task} has no score to "
+               f"choose weights by")  # fmt: skip
     if train.sweep and train.keep == "best":
-        raise BadInput(
-            f"{study.path}: train.keep: found 'best', expected 'last': train.sweep chooses the "
-            f"weights itself"
-        )
-    _check_samples(study, config)
-    if kind == "classify":
-        _check_classification(study, config)
-    elif train.tuning == "adalora":
-        raise BadInput(
-            f"{study.path}: train.tuning: found 'adalora', expected full, lora or qlora: it is for "
-            f"tasks that classify, and {config.tasks[0]} trains on {kind}"
-        )
+        yield "train.keep: found 'best', expected 'last': train.sweep chooses the weights itself"
+    if train.tuning == "adalora" and kind != "classes":
+        yield (f"train.tuning: found 'adalora', expected full, lora or qlora: it is for tasks that "
+               f"classify, and {task} trains on {kind}")  # fmt: skip
     if train.importance.alpha and (reason := unused_because("train.importance.alpha", flat)):
-        raise BadInput(
-            f"{study.path}: train.importance.alpha: found {train.importance.alpha:g}, expected 0: "
-            f"there is nothing to penalise ({reason})"
-        )
-    _check_judge(study, config)
-    _check_shared(study, config)
-    if train.fsdp and train.processes == 1:
-        raise BadInput(f"{study.path}: train.fsdp: expected train.processes above 1")
+        yield (f"train.importance.alpha: found {train.importance.alpha:g}, expected 0: there is "
+               f"nothing to penalise ({reason})")  # fmt: skip
 
 
-def _check_shared(study: Study, config: Config) -> None:
-    """What is read once for a whole study has one value at all of its points."""
-    for name in (*SHARED, *study.config.tasks[1:]):
-        one, own = getattr(study.config, name), getattr(config, name)
-        if own != one:
-            shared, found = (flatten({name: s.model_dump() if hasattr(s, "model_dump") else s})
-                             for s in (one, own))  # fmt: skip
-            key = next(k for k in {**shared, **found} if shared.get(k) != found.get(k))
-            raise BadInput(
-                f"{study.path}: {key}: found {found.get(key)!r} at some points and "
-                f"{shared.get(key)!r} at others, expected one value for the study, none of a "
-                f"variant or an axis"
-            )
-
-
-def _check_samples(study: Study, config: Config) -> None:
+def _samples(config: Config) -> Iterator[str]:
     """Samples are drawn for a task that uses them, at a temperature, and enough for each vote."""
     infer, draws = config.infer, config.evaluate.draws
     if not infer.samples:
         return
     if not any(tasks.get(task).sampled for task in config.tasks):
-        raise BadInput(
-            f"{study.path}: infer.samples: found {infer.samples}, expected 0: no task of "
-            f"{listed(config.tasks)} uses more than one answer"
-        )
+        yield (f"infer.samples: found {infer.samples}, expected 0: no task of "
+               f"{listed(config.tasks)} uses more than one answer")  # fmt: skip
     if infer.temperature == 0:
-        raise BadInput(
-            f"{study.path}: infer.temperature: found 0, expected a number above 0: "
-            f"infer.samples={infer.samples} greedy answers would all be the same"
-        )
+        yield (f"infer.temperature: found 0, expected a number above 0: infer.samples="
+               f"{infer.samples} greedy answers would all be the same")  # fmt: skip
     if max(draws) > infer.samples:
-        raise BadInput(
-            f"{study.path}: evaluate.draws: found {max(draws)}, expected at most infer.samples = "
-            f"{infer.samples}: a vote cannot rest on more samples than are drawn"
-        )
+        yield (f"evaluate.draws: found {max(draws)}, expected at most infer.samples = "
+               f"{infer.samples}: a vote cannot rest on more samples than are drawn")  # fmt: skip
     if len(set(draws)) < len(draws):
-        raise BadInput(f"{study.path}: evaluate.draws: found {draws}, expected each number once")
+        yield f"evaluate.draws: found {draws}, expected each number once"
 
 
-def _check_classification(study: Study, config: Config) -> None:
+def _classification(config: Config) -> Iterator[str]:
     """What classifiers are trained without."""
-    train = config.train
-    for key, found, expected in (
-        ("train.tuning", train.tuning, "full, lora or adalora" if train.tuning == "qlora" else ""),
-        ("train.fsdp", train.fsdp, "null" if train.fsdp else ""),
-        ("train.epochs", train.epochs, "a number above 0" if train.epochs == 0 else ""),
+    train, task = config.train, config.tasks[0]
+    if tasks.get(task).batch != "classes":
+        return
+    for key, value, wrong, expected in (
+        ("train.tuning", train.tuning, train.tuning == "qlora", "full, lora or adalora"),
+        ("train.fsdp", train.fsdp, train.fsdp, "null"),
+        ("train.epochs", train.epochs, train.epochs == 0, "a number above 0"),
     ):
-        if expected:
-            raise BadInput(
-                f"{study.path}: {key}: found {found!r}, expected {expected}: the task "
-                f"{config.tasks[0]} trains a classifier"
-            )
+        if wrong:
+            yield (f"{key}: found {value!r}, expected {expected}: the task {task} trains a "
+                   f"classifier")  # fmt: skip
 
 
-def _check_judge(study: Study, config: Config) -> None:
+def _judge(config: Config) -> Iterator[str]:
     """A judge is of a kind that every task with a judge can use."""
     for task in config.tasks:
         kinds = tasks.get(task).judges
         if kinds and config.judge.model is not None and config.judge.kind not in kinds:
-            raise BadInput(
-                f"{study.path}: judge.kind: found {config.judge.kind!r}, expected one of "
-                f"{listed(kinds)}, by which the task {task} is judged, or judge.model=null"
-            )
+            yield (f"judge.kind: found {config.judge.kind!r}, expected one of {listed(kinds)}, by "
+                   f"which the task {task} is judged, or judge.model=null")  # fmt: skip
+
+
+def _shared(study: Config, config: Config) -> Iterator[str]:
+    """What is read once for a whole study has one value at all of its points."""
+    for name in (*SHARED, *study.tasks[1:]):
+        if getattr(config, name) == getattr(study, name):
+            continue
+        ours, theirs = (flatten(c.model_dump(include={name})) for c in (config, study))
+        key = next(k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k))
+        yield (f"{key}: found {ours.get(key)!r} at some points and {theirs.get(key)!r} at others, "
+               f"expected one value for the study, none of a variant or an axis")  # fmt: skip
+
+
+def check_axes(study: Study, axes: Iterable[str], where: str) -> None:
+    """Raise BadInput for an axis that the study does not declare."""
+    known = [*(["variant"] if study.variants else []), *study.axes]
+    for axis in axes:
+        if axis not in known:
+            raise BadInput(f"{study.path}: {where}: unknown axis {axis!r}, expected one of "
+                           f"{listed(known)}{nearest(axis, known)}")  # fmt: skip
 
 
 def check(study: Study) -> None:
-    """Every check of a study, of its points and across them.
-
-    Of each point what its combination of values may break is checked where it is resolved.
-    """
+    """Every check of a study, of its points and across them. Raises BadInput."""
     _check_keys(study)
-    for corner in study.corners:
-        for values, config in corner.configs:
-            check_point(study, values, config)
+    for point in study.points():
+        check_point(study, point.values, point.config, point.flat)
     _check_duplicates(study)
     if study.mode == "full":
         check_unread(study)
     _check_baseline(study)
     _check_models(study)
-    if study.search is not None:
-        from lib.search.checks import check_search  # which itself checks points
-
-        check_search(study)
-    if study.raw.get("selected") is not None:
-        from lib.search.selected import check_selected
-
-        check_selected(study)
     for variant in study.config.evaluate.thresholds:
         if variant not in study.variants:
             raise BadInput(
@@ -209,37 +193,29 @@ def _check_duplicates(study: Study) -> None:
         for key, value in study.overrides.items()
         if study.mode == "full" and key not in UNTRAINING
     }
-    full = replace(study, mode="full", overrides=kept)
-    if (full.mode, full.overrides) == (study.mode, study.overrides):
-        full = study
-    else:
-        try:
-            full.corners  # noqa: B018
-        except BadInput:  # of something that this trial does not use
-            return
-    keys, seen = varying(full), {}
-    for index, (values, flat) in enumerate(walk(full)):
-        computed = tuple(map(repr, effective(flat, keys).values()))
-        if (first := seen.setdefault(computed, (index, values, flat)))[0] != index:
-            one, other = (
-                point_name(full.named_values(v, f)) for v, f in (first[1:], (values, flat))
-            )
-            idle = [key for key in keys if flat.get(key) != first[2].get(key)]
-            why = f"; they differ in {listed(idle)}, which changes no result there" if idle else ""
-            raise BadInput(
-                f"{study.path}: grid: duplicate point {other}: points {first[0]} ({one}) and "
-                f"{index} ({other}) are one run{why}"
-            )
+    try:
+        full = replace(study, mode="full", overrides=kept)
+        points = (study if full == study else full).points()
+    except BadInput:  # of something that this trial does not use
+        return
+    first = points[0].flat
+    keys = sorted({k for p in points for k in {**first, **p.flat} if p.flat.get(k) != first.get(k)})
+    seen: dict[tuple[str, ...], Point] = {}
+    for point in points:
+        computed = tuple(map(repr, effective(point.flat, keys).values()))
+        if (other := seen.setdefault(computed, point)) is point:
+            continue
+        one, two = (point_name(full.named_values(p.values, p.flat)) for p in (other, point))
+        idle = [key for key in keys if point.flat.get(key) != other.flat.get(key)]
+        why = f"; they differ in {listed(idle)}, which changes no result there" if idle else ""
+        raise BadInput(
+            f"{study.path}: grid: duplicate point {two}: points {other.index} ({one}) and "
+            f"{point.index} ({two}) are one run{why}"
+        )
 
 
 def _check_baseline(study: Study) -> None:
-    if unknown := set(study.config.evaluate.baseline) - set(study.axes) - {"variant"}:
-        axis = sorted(unknown)[0]
-        raise BadInput(
-            f"{study.path}: evaluate.baseline: unknown axis {axis!r}, expected one "
-            f"of {listed(['variant', *study.axes])}"
-            f"{nearest(axis, ['variant', *study.axes])}"
-        )
+    check_axes(study, study.config.evaluate.baseline, "evaluate.baseline")
     study.baseline()
 
 

@@ -5,11 +5,12 @@ Everything here reads a flat config, dotted key → value, such as `flatten(conf
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from lib.schema import INCIDENTAL, OBJECTIVE_KEYS
+from lib.losses import OBJECTIVES, Rule
+from lib.schema import INCIDENTAL
 
 Flat = Mapping[str, Any]
 
@@ -23,13 +24,7 @@ TRAINING_DATA = ("data.ratio", "data.train_on", "data.train_rows")
 UNTRAINED = ("train.epochs", "train.precision", "train.tuning")
 CALIBRATION = ("normalise", "batches", "batch_size", "warmup_learning_rate")
 
-_OWNERS = {
-    key: [objective for objective, keys in OBJECTIVE_KEYS.items() if key in keys]
-    for key in frozenset().union(*OBJECTIVE_KEYS.values())
-}  # key of `train` → the objectives that use it, where not all do
-
-Rule = tuple[tuple[str, ...], str, Callable[[Flat], bool]]  # keys or sections, why, where
-
+# Rules of keys and of sections, for all objectives; those of one are in its `Objective`.
 # What nothing reads. Unlike `unused_because`, this is no matter of names and identities.
 UNREAD: tuple[Rule, ...] = (
     (("train.lora",), "train.tuning is full", lambda c: c["train.tuning"] == "full"),
@@ -46,11 +41,6 @@ UNREAD: tuple[Rule, ...] = (
 
 # What is read, and changes no result where it stands.
 NEUTRAL: tuple[Rule, ...] = (
-    (("train.gamma", "train.weighted_class", "train.weighting"), "train.gamma is 1",
-     lambda c: c["train.gamma"] == 1),
-    (("train.beta", "train.regulariser"), "there is no regulariser",
-     lambda c: c["train.objective"] == "td_dpo"
-     and (c["train.beta"] == 0 or c["train.regulariser"] == "none")),
     (("train.importance",), "train.importance.alpha is 0",
      lambda c: c["train.importance.alpha"] == 0),
     (tuple(f"train.importance.{key}" for key in CALIBRATION), "train.importance.beta is 0",
@@ -72,16 +62,13 @@ def unused_because(key: str, flat: Flat) -> str | None:
     name, _, inner = rest.partition(".")
     if key == "infer.samples" and not flat["infer.samples"]:
         return "no answer is drawn"
-    owners = _OWNERS.get(name) if section == "train" else None
-    if not owners:
+    if section != "train" or not any(one.reads(name) for one in OBJECTIVES.values()):
         return None
-    if flat["train.objective"] not in owners:
+    objective = OBJECTIVES[flat["train.objective"]]
+    if not objective.reads(name):
         return f"train.objective is {flat['train.objective']}"
-    if name in ("gamma", "weighting") and flat["train.weighted_class"] is None:
-        return "train.weighted_class is null"
-    regulariser = flat["train.regulariser"]
-    if name == "beta" and flat["train.objective"] == "td_dpo" and regulariser == "none":
-        return "train.regulariser is none"
+    if reason := _reason(key, flat, objective.unused):
+        return reason
     if flat["train.tuning"] != TUNING_OF.get(name, flat["train.tuning"]):
         return f"train.tuning is {flat['train.tuning']}"
     if name == "importance" and inner != "alpha" and flat["train.importance.alpha"] == 0:
@@ -91,7 +78,7 @@ def unused_because(key: str, flat: Flat) -> str | None:
 
 def unread_because(key: str, flat: Flat) -> str | None:
     """Why nothing reads `key` at a point with this config, None where something does."""
-    return unused_because(key, flat) or _first(_about(key)[0], flat)
+    return unused_because(key, flat) or _reason(key, flat, UNREAD)
 
 
 def effective(flat: Flat, keys: Iterable[str]) -> dict[str, Any]:
@@ -103,24 +90,22 @@ def effective(flat: Flat, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def _is_idle(key: str, flat: Flat) -> bool:
-    if key in INCIDENTAL or unread_because(key, flat) or _first(_about(key)[1], flat):
+    if key in INCIDENTAL or unread_because(key, flat) or _reason(key, flat, NEUTRAL):
+        return True
+    if _reason(key, flat, OBJECTIVES[flat["train.objective"]].neutral):
         return True
     trains = key.startswith("train.") or key in TRAINING_DATA
     return flat["train.epochs"] == 0 and trains and key not in UNTRAINED
 
 
+def _reason(key: str, flat: Flat, rules: tuple[Rule, ...]) -> str | None:
+    """The reason of the first rule about a key that holds."""
+    return next((reason for _, reason, holds in _about(key, rules) if holds(flat)), None)
+
+
 @cache
-def _about(key: str) -> tuple[list[Rule], list[Rule]]:
-    """The rules of UNREAD and of NEUTRAL that are about a key."""
-    unread, neutral = (
-        [rule for rule in rules if any(f"{key}.".startswith(f"{k}.") for k in rule[0])]
-        for rules in (UNREAD, NEUTRAL)
-    )
-    return unread, neutral
-
-
-def _first(rules: Iterable[Rule], flat: Flat) -> str | None:
-    return next((reason for _, reason, holds in rules if holds(flat)), None)
+def _about(key: str, rules: tuple[Rule, ...]) -> list[Rule]:
+    return [rule for rule in rules if any(f"{key}.".startswith(f"{k}.") for k in rule[0])]
 
 
 def _spelled(key: str, flat: Flat) -> Any:

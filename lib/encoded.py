@@ -11,7 +11,7 @@ from lib import tasks
 from lib.encoding import answer_encoder, encode_prompt, encode_row, fit_prompt, naming, prompt_hash
 from lib.errors import BadInput
 from lib.grid import digest
-from lib.names import NAME_BYTES, point_name
+from lib.names import NAME_BYTES
 from lib.progress import tracked
 from lib.schema import Model
 from lib.study import Study
@@ -76,12 +76,12 @@ def _check_training(study: Study, task: tasks.Task, rows: Mapping[str, tasks.Row
     """
     for row in list(rows.values())[:1]:
         usual = task.messages(row, study.config.data)
-        for values in study.representatives():
-            config = study.resolve(values)
+        for point in study.points():
+            config = point.config
             trained = config.train.epochs > 0 and config.model.adapter is None
             if trained and task.messages(row, config.data) != usual:
                 raise BadInput(
-                    f"{study.path}: data: the point {point_name(values)} words its training "
+                    f"{study.path}: data: the point {point.name} words its training "
                     f"prompts unlike the study's `data` section, expected the same words: training "
                     f"rows are tokenised once for all points"
                 )

@@ -1,31 +1,115 @@
-"""Training objectives: pure functions that return one value an example.
+"""Training objectives: functions that return one value an example, each beside its `Objective`.
 
 Normalisation is the caller's: it divides the sum of these values by a count over the *whole*
 optimizer step, so that micro-batch, accumulation and world size change nothing.
 
-A new objective is one function here, one line in `OBJECTIVES` or `PAIR_OBJECTIVES`, and its keys in
-`lib.schema`.
+A new objective is one function here and one `Objective` below it, which is all that the schema, the
+checks, the trainers and the figures know of it; a key that no other objective has goes to
+`LossKeys`. Functions import torch themselves: a study is read without it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn.functional import logsigmoid
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Keys (`train.beta`), why they change nothing, and where: of a flat config, dotted key → value.
+Rule = tuple[tuple[str, ...], str, Callable[[Mapping[str, Any]], bool]]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A training loss, and everything that other modules ask about it."""
+
+    fn: Callable[..., Any]  # of a batch, and of `keys` as keyword arguments
+    batch: Literal["answers", "pairs", "classes"]  # see the functions of each kind
+    label: str  # in figures, tables and sentences
+    keys: tuple[str, ...] = ()  # of `LossKeys`
+    trainer_keys: tuple[str, ...] = ()  # keys of `train` that its batches and its trainer read
+    positive: tuple[str, ...] = ()  # those of `keys` that must be above 0, though others allow 0
+    unit: str = "nats"  # of the loss
+    margin_key: str | None = None  # of pairs: the key that changes the loss of a given margin
+    terms: Mapping[str, str] = field(default_factory=dict)  # of `PairLoss`: name → what it is
+    unused: tuple[Rule, ...] = ()  # keys that are no part of a point's identity there
+    neutral: tuple[Rule, ...] = ()  # keys that are, and change no result there
+
+    def reads(self, key: str) -> bool:
+        """Whether a key of `train` matters with this objective."""
+        return key in self.keys or key in self.trainer_keys
+
+
+OBJECTIVES: dict[str, Objective] = {}
+
+
+class LossKeys(BaseModel):
+    """The keys of `train` that choose a loss and set it; titles are the symbols that figures use.
+
+    What β and τ do is said by each objective.
+    """
+
+    objective: str = "weighted_nll"
+    weighting: Literal["decision", "row"] = "decision"  # γ on the tokens that differ, or on all
+    weighted_class: str | None = None  # the class whose loss γ multiplies; null: none
+    gamma: float = Field(1.0, gt=0, allow_inf_nan=False, title="γ")
+
+    beta: float = Field(0.1, ge=0, allow_inf_nan=False, title="β")
+    tau: float = Field(1.0, gt=0, allow_inf_nan=False, title="τ")
+    # Temperature of the blend of DiscoPOP's two losses.
+    modulation: float = Field(0.05, gt=0, allow_inf_nan=False)
+    margin: Literal["policy", "logratio"] = "policy"  # without or with the reference
+    reduce: Literal["sum", "mean"] = "sum"  # a response's log-probability from its tokens'
+    regulariser: Literal["squared_logratio", "none"] = "squared_logratio"
+
+
+def loss_of(train: LossKeys) -> Callable[..., Any]:
+    """The loss that a `train` section asks for, as a function of a batch alone."""
+    objective = OBJECTIVES[train.objective]
+    return partial(objective.fn, **{key: getattr(train, key) for key in objective.keys})
+
+
+def label_of(name: str) -> str:
+    """How figures and tables name an objective, or a variant that is called like one."""
+    return OBJECTIVES[name].label if name in OBJECTIVES else name
+
+
+def symbol_of(key: str) -> str:
+    """How figures name a key of `train`: beta → β."""
+    field = LossKeys.model_fields.get(key)
+    return field.title if field and field.title else key
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """−log p of each label, (N,), fp32, 0 where it is −100; logits: (N, V), any float type.
+
+    The log-softmax of a bf16 logit row is off by up to 0.03 nats.
+    """
+    from torch.nn.functional import cross_entropy
+
+    return cross_entropy(logits.float(), labels, ignore_index=-100, reduction="none")
+
+
+def _logsigmoid(x: Tensor) -> Tensor:
+    from torch.nn.functional import logsigmoid
+
+    return logsigmoid(x)
+
+
+# Answers: a function of the answers' tokens, their loss and their classes.
 
 
 def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
     """−log p of each labelled token, 0 where the label is −100.
 
-    logits: (B, T, V), any float type; labels: (B, T) token ids. Returns (B, T), fp32: the
-    log-softmax of a bf16 logit row is off by up to 0.03 nats.
+    logits: (B, T, V), any float type; labels: (B, T) token ids. Returns (B, T), fp32.
     """
-    return torch.nn.functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="none"
-    ).view(labels.shape)
+    return _cross_entropy(logits.flatten(0, 1), labels.flatten()).view(labels.shape)
 
 
 def weighted_nll(
@@ -40,12 +124,31 @@ def weighted_nll(
     2001, theorem 1; Menon et al., arXiv 2007.07314, §3), provided that the caller divides by a
     count that does not hold the weights: Σ w would cancel γ wherever it spans one class.
     """
+    import torch
+
     where = decision if weighting == "decision" else torch.ones_like(decision)
     weights = torch.where(where & weighted[:, None], gamma, 1.0)
     return (weights * nll).sum(dim=1)
 
 
-OBJECTIVES: dict[str, Callable[..., Tensor]] = {"weighted_nll": weighted_nll}
+OBJECTIVES["weighted_nll"] = Objective(
+    weighted_nll,
+    "answers",
+    "weighted NLL",
+    keys=("gamma", "weighting"),
+    trainer_keys=("weighted_class",),
+    unused=(
+        (("train.gamma", "train.weighting"), "train.weighted_class is null",
+         lambda c: c["train.weighted_class"] is None),
+    ),
+    neutral=(
+        (("train.gamma", "train.weighted_class", "train.weighting"), "train.gamma is 1",
+         lambda c: c["train.gamma"] == 1),
+    ),
+)  # fmt: skip
+
+
+# Pairs: a function of both responses' log-probabilities.
 
 
 class PairLogps(NamedTuple):
@@ -60,29 +163,24 @@ class PairLogps(NamedTuple):
 
 
 class PairLoss(NamedTuple):
-    """Values of B pairs, each (B,): the loss, and the two terms that it is the sum of.
+    """Losses of B pairs, (B,), and further values of each, (B,), whose means are logged.
 
-    `regulariser` is not yet multiplied by its weight, so that runs with different weights can be
-    compared; None where the loss has none.
+    `terms`: those of `Objective.terms`, and `margin_loss` where that is but a part of the loss. A
+    regulariser is not yet multiplied by its weight, so that runs can be compared over weights.
     """
 
     loss: Tensor
-    margin_loss: Tensor
-    regulariser: Tensor | None
+    terms: Mapping[str, Tensor] = {}
 
-
-def sequence_logps(logits: Tensor, labels: Tensor, where: Tensor) -> Tensor:
-    """Log-probability of each sequence's labelled tokens, summed.
-
-    logits: (N, V), any float type, of the N positions that `where`, (S, L) bool, picks, row by row;
-    labels: (N,) token ids. Returns (S,), fp32: 0 for a sequence without a label.
-    """
-    return scattered(label_logps(logits, labels), where).sum(dim=1)
+    @property
+    def margin_loss(self) -> Tensor:
+        """The part that is a function of the margin, (B,)."""
+        return self.terms.get("margin_loss", self.loss)
 
 
 def label_logps(logits: Tensor, labels: Tensor) -> Tensor:
     """log p of each label, (N,), fp32; logits: (N, V), any float type; labels: (N,)."""
-    return -torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+    return -_cross_entropy(logits, labels)
 
 
 def scattered(logps: Tensor, where: Tensor) -> Tensor:
@@ -104,8 +202,12 @@ def _margin(logps: Tensor) -> Tensor:
 
 def dpo(pairs: PairLogps, *, beta: float) -> PairLoss:
     """−log σ(βρ), direct preference optimisation (Rafailov et al., arXiv 2305.18290, eq. 7)."""
-    loss = -logsigmoid(beta * logratio_margin(pairs))
-    return PairLoss(loss, loss, None)
+    return PairLoss(-_logsigmoid(beta * logratio_margin(pairs)))
+
+
+OBJECTIVES["dpo"] = Objective(
+    dpo, "pairs", "DPO", keys=("beta",), positive=("beta",), margin_key="beta"
+)
 
 
 def discopop(pairs: PairLogps, *, beta: float, modulation: float) -> PairLoss:
@@ -116,10 +218,41 @@ def discopop(pairs: PairLogps, *, beta: float, modulation: float) -> PairLoss:
     alone overflows in fp32 below x = −88 and leaves 0·inf.
     """
     x = beta * logratio_margin(pairs)
-    logistic = torch.sigmoid(-x / modulation) * -logsigmoid(x)
-    exponential = torch.exp(logsigmoid(x / modulation) - x)
-    loss = logistic + exponential
-    return PairLoss(loss, loss, None)
+    logistic = (-x / modulation).sigmoid() * -_logsigmoid(x)
+    exponential = (_logsigmoid(x / modulation) - x).exp()
+    return PairLoss(logistic + exponential)
+
+
+OBJECTIVES["discopop"] = Objective(
+    discopop,
+    "pairs",
+    "DiscoPOP",
+    keys=("beta", "modulation"),
+    positive=("beta",),
+    margin_key="beta",
+)
+
+
+def ipo(pairs: PairLogps, *, beta: float) -> PairLoss:
+    """(ρ̄ − 1/(2β))², identity preference optimisation (Azar et al., arXiv 2310.12036, eq. 17).
+
+    ρ̄ is ρ of log-probabilities averaged over a response's tokens, as in TRL, whose authors asked
+    those of the paper: with sums one β would ask pairs of all lengths for the same ρ. So 1/(2β) is
+    the margin to reach, in nats a token.
+    """
+    margin = _margin((pairs.policy - pairs.reference) / pairs.lengths)
+    return PairLoss((margin - 1 / (2 * beta)) ** 2)
+
+
+OBJECTIVES["ipo"] = Objective(
+    ipo,
+    "pairs",
+    "IPO",
+    keys=("beta",),
+    positive=("beta",),
+    unit="(nats/token)²",
+    margin_key="beta",
+)
 
 
 def td_dpo(
@@ -137,66 +270,38 @@ def td_dpo(
     if reduce == "mean":
         policy, reference = policy / pairs.lengths, reference / pairs.lengths
     logratios = policy - reference
-    margin_loss = -logsigmoid(_margin(policy if margin == "policy" else logratios) / tau)
+    margin_loss = -_logsigmoid(_margin(policy if margin == "policy" else logratios) / tau)
     if regulariser == "none":
-        return PairLoss(margin_loss, margin_loss, None)
+        return PairLoss(margin_loss)
     drift = 0.5 * logratios.square().sum(dim=1)
-    return PairLoss(margin_loss + beta * drift, margin_loss, drift)
+    return PairLoss(margin_loss + beta * drift, {"margin_loss": margin_loss, "regulariser": drift})
 
 
-PAIR_OBJECTIVES: dict[str, Callable[..., PairLoss]] = {
-    "dpo": dpo,
-    "discopop": discopop,
-    "td_dpo": td_dpo,
-}
+OBJECTIVES["td_dpo"] = Objective(
+    td_dpo,
+    "pairs",
+    "TD-DPO",
+    keys=("beta", "tau", "margin", "reduce", "regulariser"),
+    margin_key="tau",
+    terms={"regulariser": "regulariser, without β"},
+    unused=(
+        (("train.beta",), "train.regulariser is none", lambda c: c["train.regulariser"] == "none"),
+    ),
+    neutral=(
+        (("train.beta", "train.regulariser"), "there is no regulariser",
+         lambda c: c["train.beta"] == 0 or c["train.regulariser"] == "none"),
+    ),
+)  # fmt: skip
+
+
+# Classes: a function of a classifier's logits.
 
 
 def class_nll(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log p of the class of each row. logits: (B, C), any float type; labels: (B,). Returns (B,).
-
-    In fp32, as `token_nll`.
-    """
-    return torch.nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+    """−log p of the class of each row, (B,), fp32; logits: (B, C), any float type; labels: (B,)."""
+    return _cross_entropy(logits, labels)
 
 
-def grams(factors: Sequence[Tensor]) -> Tensor:
-    """F·Fᵀ of n factors of one shape (r, d), (n, r, r): one batched product, in fp32 or wider."""
-    stacked = torch.stack(list(factors))
-    if stacked.dtype in (torch.bfloat16, torch.float16):
-        stacked = stacked.float()
-    with torch.autocast(stacked.device.type, enabled=False):
-        return stacked @ stacked.mT
-
-
-def product_norms(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """‖B·A‖²_F of n products, (n,), as tr((BᵀB)(AAᵀ)): nothing larger than r × r is made.
-
-    a: n of one shape (r, in); b: n of one shape (out, r). It is not ‖A‖² + ‖B‖², which is at least
-    2‖BA‖_* and shrinks both factors whatever they come to together.
-    """
-    return (grams([one.mT for one in b]) * grams(a)).sum(dim=(1, 2))
-
-
-def importance_penalty(
-    groups: Iterable[tuple[Sequence[Tensor], Sequence[Tensor], Tensor]],
-) -> Tensor:
-    """Σ_k c_k ‖B_k·A_k‖²_F, a scalar; `groups`: (a, b, c) of the matrices of each shape.
-
-    a, b: as in `product_norms`; c: (n,) what multiplies each, α(1 − w_k)^β s² where Δ = s·BA. One
-    sum over all matrices.
-    """
-    return torch.cat([c * product_norms(a, b) for a, b, c in groups]).sum()
-
-
-def orthogonality(factors: Iterable[Sequence[Tensor]]) -> Tensor:
-    """Mean of ‖F·Fᵀ − I‖_F over the factors, a scalar: PEFT's form of AdaLoRA's regulariser.
-
-    factors: groups of one shape (r, d) each, right factors and transposed left ones alike
-    (arXiv 2303.10512, eq. 4, which squares the norms and adds them up).
-    """
-    found = []
-    for group in factors:
-        products = grams(group)
-        unit = torch.eye(products.shape[-1], device=products.device, dtype=products.dtype)
-        found.append(torch.linalg.matrix_norm(products - unit))
-    return torch.cat(found).mean()
+OBJECTIVES["classification"] = Objective(
+    class_nll, "classes", "cross-entropy", trainer_keys=("importance", "adalora")
+)

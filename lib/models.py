@@ -16,8 +16,9 @@ from transformers.utils import logging
 
 from lib.checkpoints import check_directory
 from lib.errors import BadInput, listed, nearest
+from lib.losses import OBJECTIVES
 from lib.safetensors_cache import weights_of
-from lib.schema import OBJECTIVE_KIND, Lora, Model, Train
+from lib.schema import Lora, Model, Train
 
 # Bars of a library that does not know whether it writes to a terminal or to a log file.
 logging.disable_progress_bar()
@@ -181,7 +182,7 @@ def load_for_training(model: Model, train: Train, empty: bool = False) -> Any:
     A policy has no dropout of its own, as in DPO's published code: its reference has none.
     """
     loaded = _base_for_training(model, train, empty)
-    if OBJECTIVE_KIND[train.objective] == "pairs":
+    if OBJECTIVES[train.objective].batch == "pairs":
         without_dropout(loaded)
     loaded.config.use_cache = False
     return loaded if train.tuning == "full" else with_adapters(loaded, train.lora)

@@ -12,24 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lib.errors import listed, nearest
+from lib.losses import OBJECTIVES, LossKeys
 from lib.paths import PathText
 from lib.strict import Count, NotNegative, Positive, Seed, Share, Strict
-
-# Objective → the keys of `train` that only some objectives use, and the kind of batch it is fed.
-OBJECTIVE_KEYS: dict[str, frozenset[str]] = {
-    "weighted_nll": frozenset({"weighting", "weighted_class", "gamma"}),
-    "dpo": frozenset({"beta"}),
-    "discopop": frozenset({"beta", "modulation"}),
-    "td_dpo": frozenset({"beta", "tau", "margin", "reduce", "regulariser"}),
-    "classification": frozenset({"importance", "adalora"}),
-}
-OBJECTIVE_KIND: dict[str, str] = {
-    "weighted_nll": "causal",
-    "dpo": "pairs",
-    "discopop": "pairs",
-    "td_dpo": "pairs",
-    "classification": "classify",
-}
 
 # Keys that change how a stage runs and not what it computes: no part of a result's identity.
 INCIDENTAL: frozenset[str] = frozenset(
@@ -103,22 +88,8 @@ class Adalora(Strict):
         return self
 
 
-class Train(Strict):
-    """How a point is trained."""
-
-    objective: Literal["weighted_nll", "dpo", "discopop", "td_dpo", "classification"] = (
-        "weighted_nll"
-    )
-    weighting: Literal["decision", "row"] = "decision"  # γ on the tokens that differ, or on all
-    weighted_class: str | None = None  # the class whose loss γ multiplies; null: none
-    gamma: Positive = 1.0
-
-    beta: NotNegative = 0.1  # dpo, discopop: of the margin; td_dpo: weight of the regulariser
-    tau: Positive = 1.0  # td_dpo: temperature of the margin
-    modulation: Positive = 0.05  # discopop: temperature of the blend of its two losses
-    margin: Literal["policy", "logratio"] = "policy"  # td_dpo: without or with the reference
-    reduce: Literal["sum", "mean"] = "sum"  # td_dpo: a response's log-probability from its tokens'
-    regulariser: Literal["squared_logratio", "none"] = "squared_logratio"
+class Train(LossKeys, Strict):
+    """How a point is trained; the keys of its loss are in `lib.losses`."""
 
     tuning: Literal["full", "lora", "qlora", "adalora"] = "full"  # adalora: classification alone
     lora: Lora = Lora()
@@ -151,6 +122,13 @@ class Train(Strict):
     checkpoint_steps: Count = 100
     processes: Count = 1  # ranks that train one point together
     fsdp: PathText | None = None  # launcher config for sharding over the ranks; null: plain DDP
+
+    @field_validator("objective")
+    @classmethod
+    def _objective(cls, value: str) -> str:
+        if value not in OBJECTIVES:
+            raise ValueError(f"one of {listed(OBJECTIVES)}{nearest(value, OBJECTIVES)}")
+        return value
 
     @model_validator(mode="after")
     def _one_rhythm(self) -> Train:

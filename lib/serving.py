@@ -84,7 +84,7 @@ def ties_embeddings(directory: Path) -> bool | None:
 
 def room(study: Study) -> int:
     """Tokens of the longest prompt and answer together, over all points and tasks of a study."""
-    return max(_room(study.resolve(values), study.tasks) for values in study.representatives())
+    return max(_room(point.config, study.tasks) for point in study.points())
 
 
 def _room(config: Config, names: list[str]) -> int:

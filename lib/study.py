@@ -8,18 +8,19 @@ limits of a trial.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib.checks import check, check_point
+from lib.checks import check
 from lib.effects import unused_because
 from lib.errors import BadInput, listed, nearest
 from lib.grid import Grid, digest, parse_grid
 from lib.names import Value, unique_names
 from lib.paths import check_length
+from lib.points import matches
 from lib.schema import INCIDENTAL, Config, Model
 from lib.search.schema import Dimension, Search, parse
 from lib.settings import flatten, get, parse_override, put
@@ -36,8 +37,7 @@ from lib.study_file import (
     results_path,
     without_model,
 )
-from lib.validation import spread, validate
-from lib.walk import Corner, corners, walk
+from lib.validation import dotted_keys, validate
 
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
             "selected")  # fmt: skip
@@ -66,6 +66,11 @@ class Point:
     config: Config
     directory: Path
     trial: int | None = None  # of the study's search; None for a point of its grid
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        """The config by dotted keys."""
+        return flatten(self.config.model_dump())
 
     @property
     def words(self) -> list[str]:
@@ -132,87 +137,59 @@ class Study:
         """Identifies the map from indices to points."""
         return digest([self.axes, self.variants, [list(b.items()) for b in self.grid.blocks]])
 
+    @cached_property
+    def _points(self) -> list[Point]:
+        resolved = [(values, self.resolve(values)) for values in self.grid]
+        named = (
+            self.named_values(values, flatten(config.model_dump())) for values, config in resolved
+        )
+        names = unique_names(named, (*TAKEN, *(self.named("data", t) for t in self.config.tasks)))
+        return [
+            Point(index, values, name, config, self.directory / name)
+            for index, (name, (values, config)) in enumerate(zip(names, resolved, strict=True))
+        ]
+
+    def points(self) -> list[Point]:
+        """Every point, in the order of the grid, resolved once."""
+        return self._points
+
     def point(self, index: int) -> Point:
-        """Point `index`, resolved and checked. Raises BadInput when out of range or not valid."""
-        values = self.grid.values(index)
-        config = self.resolve(values)
-        check_point(self, values, config)
-        name = self.names[index]
-        return Point(index, values, name, config, self.directory / name)
-
-    @cached_property
-    def corners(self) -> list[Corner]:
-        """What the points are put together from, see `lib.walk`."""
-        return corners(self)
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The name of every point, in order, none of them twice."""
-        named = (self.named_values(values, flat) for values, flat in walk(self))
-        taken = (*TAKEN, *(self.named("data", task) for task in self.config.tasks))
-        return unique_names(named, taken)
-
-    def points(self) -> Iterator[Point]:
-        """Every point, in order."""
-        return (self.point(index) for index in range(len(self.grid)))
-
-    def sample(self) -> list[int]:
-        """Indices of points in which every value of every axis of every variant occurs."""
-        return sorted({self.grid.index(values) for values in self.representatives()})
+        """Point `index`. Raises BadInput when out of range."""
+        self.grid.values(index)
+        return self._points[index]
 
     def point_by_name(self, name: str) -> Point:
         """Raises BadInput, with the nearest right name, where the grid has no such point."""
-        if name not in self.names:
+        by_name = {point.name: point for point in self._points}
+        if name not in by_name:
             raise BadInput(
                 f"{self.path}: no point is named {name!r}; the grid has "
-                f"{listed(self.names, 4)}{nearest(name, self.names)}"
+                f"{listed(by_name, 4)}{nearest(name, by_name)}"
             )
-        return self.point(self.names.index(name))
+        return by_name[name]
 
     def baseline(self) -> Point:
-        """The one comparison baseline that `evaluate.baseline` names, found without a walk.
+        """The comparison baseline that `evaluate.baseline` names.
 
         Raises BadInput where no point or more than one has these values.
         """
         wanted = self.config.evaluate.baseline
-        fitting = Grid(
-            tuple(
-                {a: tuple(v for v in o if v == wanted.get(a, v)) for a, o in block.items()}
-                for block in self.grid.blocks
-                if all(axis in block or value is None for axis, value in wanted.items())
-            )
-        )
-        if len(fitting) != 1:
+        matching = [point for point in self._points if matches(point.values, wanted)]
+        if len(matching) != 1:
             raise BadInput(
-                f"{self.path}: evaluate.baseline: {wanted} fits {len(fitting)} points of "
-                f"the grid, expected exactly one"
+                f"{self.path}: evaluate.baseline: {wanted} matches {len(matching)} grid points, "
+                f"expected exactly one"
             )
-        return self.point(self.grid.index(fitting.values(0)))
+        return matching[0]
 
     def data_sections(self) -> list[Any]:
-        """The different `data` sections of the grid: only axes that land in `data` are walked."""
-        return self._sections("data")
+        """The different `data` sections of the points."""
+        return _distinct(point.config.data for point in self._points)
 
     def model_sections(self) -> list[Model]:
-        """The different models of the grid, each as its tokens depend on it: without an adapter."""
-        found = [model.model_copy(update={"adapter": None}) for model in self._sections("model")]
-        return list({digest(model.model_dump()): model for model in found}.values())
-
-    def _sections(self, name: str) -> list[Any]:
-        seen = {}
-        for block in self.grid.blocks:
-            walked = {
-                a: o if a == "variant" or self.axes[a].startswith(f"{name}.") else o[:1]
-                for a, o in block.items()
-            }
-            for values in Grid((walked,)):
-                section = getattr(self.resolve(values), name)
-                seen.setdefault(digest(section.model_dump()), section)
-        return list(seen.values())
-
-    def representatives(self) -> Iterator[dict[str, Value]]:
-        """Points in which every value of every axis of every (block, variant) occurs."""
-        return (values for corner in self.corners for values, _ in corner.configs)
+        """The different models of the points, without their adapters: what tokens depend on."""
+        models = (point.config.model for point in self._points)
+        return _distinct(model.model_copy(update={"adapter": None}) for model in models)
 
     def resolve(self, values: Mapping[str, Value]) -> Config:
         """The typed config at these axis values. Raises BadInput for what no schema allows."""
@@ -255,6 +232,11 @@ class Study:
         return named
 
 
+def _distinct(sections: Iterable[Any]) -> list[Any]:
+    """Those sections that differ, in the order of their first appearance."""
+    return list({digest(section.model_dump()): section for section in sections}.values())
+
+
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Load, merge and check a study file. Raises BadInput with the file and the key."""
     path = str(path)
@@ -266,7 +248,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
                 f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
                 f"{nearest(key, known)}"
             )
-    given = spread(dict(parse_override(text) for text in overrides))
+    given = dotted_keys(dict(parse_override(text) for text in overrides))
     own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
     for key, value in own.items():
         put(raw, key, value, f"command line: {key}")
@@ -302,6 +284,14 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except ValueError as error:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
+    if study.search is not None:
+        from lib.search.checks import check_search
+
+        check_search(study)
+    if study.raw.get("selected") is not None:
+        from lib.search.selected import check_selected
+
+        check_selected(study)
     return study
 
 

@@ -13,7 +13,7 @@ from lib.names import NAME_BYTES, is_axis, is_name, normal
 from lib.paths import expand
 from lib.schema import Config
 from lib.settings import read_yaml
-from lib.validation import spread
+from lib.validation import dotted_keys
 
 SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
 
@@ -89,7 +89,7 @@ def bundle(found: Any, where: str) -> dict[str, Any]:
     """A variant's overrides, or the trial's, under dotted keys."""
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise BadInput(f"{where}: found {found!r}, expected key: value pairs as in train.gamma: 2")
-    return spread(found)
+    return dotted_keys(found)
 
 
 def without_model(variant: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:

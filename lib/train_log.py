@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from lib.losses import OBJECTIVES
 from lib.tasks import PointResult
 
 # The columns of train.jsonl, by the names that trackers, figures and the README use too.
@@ -16,8 +17,8 @@ ALWAYS: dict[str, str] = {
     "seconds": "since the first step, pauses between attempts left out",
 }
 SOMETIMES: dict[str, str] = {
-    "margin_loss": "the loss without its regulariser",
-    "regulariser": "of td_dpo, unweighted",
+    "margin_loss": "of preferences: the part of the loss that is a function of the margin",
+    **{name: text for one in OBJECTIVES.values() for name, text in one.terms.items()},
     "penalty": "of importance-weighted adapters, a part of the loss",
     "orthogonality": "AdaLoRA's term, a part of the loss",
     "train_accuracy": "on the rows since the last row",

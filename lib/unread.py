@@ -11,7 +11,6 @@ from lib.effects import unread_because
 from lib.errors import BadInput, listed
 from lib.schema import Config, Evaluate, Infer, Judge, Train
 from lib.settings import flatten
-from lib.walk import walk
 
 if TYPE_CHECKING:
     from lib.study import Study
@@ -72,10 +71,10 @@ def _by_tasks(key: str, config: Config) -> str | None:
 def _by_points(key: str, study: Study, variant: Any) -> str | None:
     """Why no point reads the key, none of a variant where one is given."""
     reason = None
-    for values, flat in walk(study) if key.partition(".")[0] != "judge" else ():
-        if variant is not None and values.get("variant") != variant:
+    for point in study.points() if key.partition(".")[0] != "judge" else ():
+        if variant is not None and point.values.get("variant") != variant:
             continue
-        if (reason := unread_because(key, flat)) is None:
+        if (reason := unread_because(key, point.flat)) is None:
             return None
     return reason
 

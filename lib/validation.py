@@ -121,13 +121,13 @@ def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:
     return list(schema.model_fields)
 
 
-def spread(bundle: Mapping[str, Any]) -> dict[str, Any]:
+def dotted_keys(bundle: Mapping[str, Any]) -> dict[str, Any]:
     """`train: {gamma: 2}` → `train.gamma: 2`: a section given in part keeps its other keys."""
     flat: dict[str, Any] = {}
     for key, value in bundle.items():
         section = key == "data" or key in tasks.names() or _known_keys(Config, key.split("."))
         if isinstance(value, dict) and section:
-            flat |= spread({f"{key}.{inner}": v for inner, v in value.items()})
+            flat |= dotted_keys({f"{key}.{inner}": v for inner, v in value.items()})
         else:
             flat[key] = value
     return flat

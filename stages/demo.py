@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     submits = through_slurm(args.here)
     start = time.monotonic()
     small = study.mode == "full" or len(study.grid) <= LARGE
-    points = list(study.points()) if small else [study.point(i) for i in study.sample()]
+    points = study.points() if small else sample(study.points())
     if code := stage(study, "stage1_generate_datasets"):
         return code
     width = max(len(point.name) for point in points)
@@ -60,6 +60,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         say(f"  {name}.png")
     return DONE
+
+
+def sample(points: Sequence[Point]) -> list[Point]:
+    """Points in which every value of every axis of every variant occurs."""
+    sampled, seen = [], set()
+    for point in points:
+        variant = point.values.get("variant")
+        new = {(variant, axis, repr(value)) for axis, value in point.values.items()}
+        if not new <= seen:
+            sampled.append(point)
+            seen |= new
+    return sampled
 
 
 def stage(study: Study, module: str, *words: str) -> int:

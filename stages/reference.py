@@ -18,6 +18,7 @@ from lib.checkpoints import check_directory
 from lib.errors import BadInput
 from lib.prepared import encoded_split, train_split, verify_models
 from lib.study import Point, Study
+from lib.training.launch import launch, needs_ranks
 from lib.training.reference_key import has_reference, needs_reference
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say
 
@@ -46,9 +47,7 @@ def store(study: Study, point: Point) -> int:
     check_directory(point.config.model.name)
     verify_models(study, [point])
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
-    if train.processes > 1 and rank is None:
-        from lib.training.launch import launch
-
+    if needs_ranks(train) and rank is None:
         words = ["-m", MODULE, study.path, *study.words, "--index", str(point.index)]
         return launch([sys.executable, *words], train.processes, os.environ, STOPPED)
     from lib.training.ranks import devices_of, leave

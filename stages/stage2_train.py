@@ -19,6 +19,7 @@ from lib.checkpoints import check_adapter, check_directory, verify_model
 from lib.engine import free
 from lib.errors import BadInput
 from lib.grid import digest
+from lib.losses import OBJECTIVES
 from lib.prepared import (
     encoded_held_out,
     encoded_split,
@@ -43,10 +44,10 @@ from lib.runs import (
     write_json,
     write_sealed,
 )
-from lib.schema import OBJECTIVE_KIND
 from lib.study import Point, Study
 from lib.sweep import check_sweep
 from lib.tracking.live import live
+from lib.training.launch import launch, needs_ranks
 from lib.training.steps import step_count
 from stages.command import (
     DONE,
@@ -89,7 +90,7 @@ def train(study: Study, point: Point, force: bool) -> int:
     free()  # the model of the point before, which may have failed, and whose ranks need its GPU
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
-    ranks = steps > 0 and settings.processes > 1 and rank is None
+    ranks = steps > 0 and needs_ranks(settings) and rank is None
     devices: Any = nullcontext()
     if steps and not ranks:
         from lib.training.ranks import devices_of
@@ -132,8 +133,6 @@ def is_trained(study: Study, point: Point, identity: dict) -> bool:
 
 def _launch(study: Study, point: Point, lock: Any) -> int:
     """Start the ranks of a point as processes of their own, which keep its lock while they live."""
-    from lib.training.launch import launch
-
     words = ["-m", "stages.stage2_train", study.path, *study.words, *point.words]
     environ = {**os.environ, LOCKED: "1"}
     return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
@@ -154,7 +153,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
                 f"checkpoints; --force sets both aside"
             )
         refuse_change(directory, "a checkpoint", before["identity"], identity)
-    kind = OBJECTIVE_KIND[point.config.train.objective]
+    batch = OBJECTIVES[point.config.train.objective].batch
     from lib.training.class_data import classes_of
     from lib.training.loop import Outcome, remove_checkpoints, train_point
     from lib.training.pair_data import pair_splits
@@ -178,12 +177,12 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
-            if kind == "causal":
+            if batch == "answers":
                 rows, held_out = encoded_training(study, point), encoded_held_out(study, point)
             else:
                 rows, held_out = encoded_split(study, train_split(study, point)), None
-            pairs = pair_splits(study) if kind == "pairs" else None
-            classes = classes_of(study, point) if kind == "classify" else None
+            pairs = pair_splits(study) if batch == "pairs" else None
+            classes = classes_of(study, point) if batch == "classes" else None
             outcome = train_point(
                 point,
                 rows,
@@ -206,7 +205,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         return STOPPED
     if first:
         write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
-        if kind == "pairs":
+        if batch == "pairs":
             write_loss_curves(study)
         mark_done(directory, "train", identity, FILES, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory, diverged=outcome.status == "diverged")
@@ -222,8 +221,9 @@ def write_loss_curves(study: Study) -> None:
     trains = {}
     for point in study.points():
         train, variant = point.config.train, point.values.get("variant", study.name)
-        of_margin = "tau" if train.objective == "td_dpo" else "beta"
-        trains[f"{variant} {of_margin}={getattr(train, of_margin):g}"] = train
+        key = OBJECTIVES[train.objective].margin_key
+        setting = f"{key}={getattr(train, key):g}" if key else ""
+        trains[f"{variant} {setting}"] = train
     write_sealed(study.directory / "tables" / "loss_curves.json", loss_curves(trains))
 
 

@@ -32,6 +32,7 @@ TEXTS = (
 )
 ANSWERS = (r"\boxed{Accept}", r"\boxed{Reject}", "no")
 FP32 = Infer(engine="hf", precision="fp32", max_new_tokens=12)
+FEW = FP32.model_copy(update={"max_new_tokens": 6})  # of a model of some size
 
 
 def token_ids(tokenizer) -> tuple[list[list[int]], list[list[list[int]]]]:
@@ -313,19 +314,17 @@ def test_vllm_keeps_heads_of_prompts_and_can_be_closed(tmp_path):
     talks = [[{"role": "user", "content": 6 * TEXTS[2] + text}] for text in TEXTS]
     ids = [encode_prompt(tokenizer, talk) for talk in talks]
     assert len(os.path.commonprefix(ids)) > 2 * 128
-    model, settings = (
-        Model(name=str(REAL), max_length=192),
-        FP32.model_copy(update={"engine": "vllm"}),
-    )
-    transformers, other = HfEngine(model, FP32, REAL), changed(REAL, tmp_path / "other")
+    model = Model(name=str(REAL), max_length=192)
+    settings = FEW.model_copy(update={"engine": "vllm"})
+    transformers, other = HfEngine(model, FEW, REAL), changed(REAL, tmp_path / "other")
     engine = start_engine(model, settings, REAL, 1024, True)
     first = engine.generate(ids, settings)
-    assert first == transformers.generate(ids, FP32)
+    assert first == transformers.generate(ids, FEW)
     assert engine.generate(ids, settings) == first
     engine.load(other)
     transformers.load(other)
     swapped = engine.generate(ids, settings)
-    assert swapped == transformers.generate(ids, FP32)
+    assert swapped == transformers.generate(ids, FEW)
     assert swapped != first
     with pytest.raises(ValueError, match="prefix caching cannot score"):
         engine.score(ids, [[ids[0]]] * len(ids))
@@ -363,7 +362,7 @@ class TestVllm:
     """
 
     MODEL = Model(name=str(REAL), max_length=192)
-    SETTINGS = Infer(engine="vllm", precision="fp32", max_new_tokens=12)
+    SETTINGS = FEW.model_copy(update={"engine": "vllm"})
     CLOSE = 1e-2
 
     @pytest.fixture(scope="class")
@@ -385,10 +384,10 @@ class TestVllm:
 
     @pytest.fixture(scope="class")
     def transformers(self) -> HfEngine:
-        return HfEngine(self.MODEL, FP32, REAL)
+        return HfEngine(self.MODEL, FEW, REAL)
 
     def test_same_answers(self, engine, transformers, ids):
-        texts = transformers.generate(ids[0], FP32)
+        texts = transformers.generate(ids[0], FEW)
         assert engine.generate(ids[0], self.SETTINGS) == texts
         assert all(text for [text] in texts)
         assert not any("<|im_end|>" in text for [text] in texts)
@@ -447,7 +446,7 @@ class TestVllm:
             transformers.load(other)
             after = engine.score(*ids)
             assert flat(after) == pytest.approx(flat(transformers.score(*ids)), abs=self.CLOSE)
-            assert engine.generate(ids[0], self.SETTINGS) == transformers.generate(ids[0], FP32)
+            assert engine.generate(ids[0], self.SETTINGS) == transformers.generate(ids[0], FEW)
             apart = [abs(a - b) for a, b in zip(flat(after), flat(before), strict=True)]
             assert max(apart) > 100 * self.CLOSE
         finally:

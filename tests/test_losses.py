@@ -1,5 +1,6 @@
 """Losses: hand-worked values, identities, and torch's autograd as the judge of gradients."""
 
+import inspect
 import math
 
 import pytest
@@ -7,20 +8,19 @@ import torch
 
 from lib.losses import (
     OBJECTIVES,
-    PAIR_OBJECTIVES,
+    LossKeys,
     PairLogps,
     class_nll,
     discopop,
     dpo,
-    importance_penalty,
-    orthogonality,
-    product_norms,
-    sequence_logps,
+    ipo,
+    label_logps,
+    scattered,
     td_dpo,
     token_nll,
     weighted_nll,
 )
-from lib.schema import OBJECTIVE_KEYS, OBJECTIVE_KIND
+from lib.schema import Train
 
 
 def test_token_nll_by_hand():
@@ -118,29 +118,21 @@ def test_optimum_moves_by_log_gamma_over_k(gamma, k):
     assert z.item() == pytest.approx(math.log(gamma / k), abs=1e-6)
 
 
-def test_every_objective_has_a_function_its_keys_and_its_kind():
-    every = {"causal": OBJECTIVES, "pairs": PAIR_OBJECTIVES}
-    every["classify"] = {"classification": class_nll}  # one function, so no table
-    assert {name: kind for kind, found in every.items() for name in found} == OBJECTIVE_KIND
-    assert set(OBJECTIVE_KEYS) == set(OBJECTIVE_KIND)
+@pytest.mark.parametrize("objective", OBJECTIVES.values(), ids=OBJECTIVES)
+def test_an_objective_declares_what_its_function_takes(objective):
+    arguments = inspect.signature(objective.fn).parameters.values()
+    assert {a.name for a in arguments if a.kind is a.KEYWORD_ONLY} == set(objective.keys)
+    assert set(objective.keys) <= set(LossKeys.model_fields)
+    assert set(objective.trainer_keys) <= set(Train.model_fields)
+    assert {*objective.positive, objective.margin_key or "beta"} <= {*objective.keys, "beta"}
 
 
-def test_sequence_logps_by_hand():
+def test_log_probabilities_of_sequences_by_hand():
     """p = 1/4 and 3/4 in the first sequence, 3/4 in the last, nothing in the middle."""
     logits = torch.tensor([[0.0, math.log(3.0)]] * 3)
     where = torch.tensor([[False, True, True], [False] * 3, [True, False, False]])
-    found = sequence_logps(logits.bfloat16().float(), torch.tensor([0, 1, 1]), where)
-    expected = torch.tensor([math.log(3 / 16), 0.0, math.log(3 / 4)])
-    torch.testing.assert_close(found, expected, atol=1e-2, rtol=0)
-
-
-def test_sequence_logps_are_computed_in_fp32():
-    logits = torch.randn(5, 1000, generator=torch.Generator().manual_seed(0)).bfloat16() * 4
-    labels = torch.arange(5)
-    exact = torch.log_softmax(logits.double(), -1).gather(-1, labels[:, None]).sum()
-    found = sequence_logps(logits, labels, torch.ones(1, 5, dtype=bool))
-    assert found.dtype == torch.float32
-    assert found.item() == pytest.approx(exact.item(), rel=1e-6)
+    found = scattered(label_logps(logits, torch.tensor([0, 1, 1])), where).sum(1)
+    torch.testing.assert_close(found, torch.tensor([math.log(3 / 16), 0.0, math.log(3 / 4)]))
 
 
 TD = {"beta": 0.5, "tau": 2.0, "margin": "policy", "reduce": "sum", "regulariser": "none"}
@@ -170,7 +162,7 @@ def test_dpo_by_hand():
     found = dpo(pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]]), beta=0.5)
     assert found.loss.tolist() == pytest.approx([-math.log(sigmoid(1))])
     assert torch.equal(found.loss, found.margin_loss)
-    assert found.regulariser is None
+    assert not found.terms
 
 
 def test_dpo_of_a_tie_is_log_two():
@@ -182,10 +174,10 @@ def test_td_dpo_by_hand():
     pairs = pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]])
     found = td_dpo(pairs, **TD | {"regulariser": "squared_logratio"})
     assert found.margin_loss.tolist() == pytest.approx([-math.log(sigmoid(1.5))])
-    assert found.regulariser.tolist() == [1.0]
+    assert found.terms["regulariser"].tolist() == [1.0]
     assert found.loss.tolist() == pytest.approx([-math.log(sigmoid(1.5)) + 0.5])
     assert torch.equal(td_dpo(pairs, **TD).loss, found.margin_loss)
-    assert td_dpo(pairs, **TD).regulariser is None
+    assert not td_dpo(pairs, **TD).terms
 
 
 def test_td_dpo_with_means_by_hand():
@@ -193,7 +185,7 @@ def test_td_dpo_with_means_by_hand():
     pairs = pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]], [[2, 4]])
     found = td_dpo(pairs, **TD | {"reduce": "mean", "regulariser": "squared_logratio"})
     assert found.margin_loss.tolist() == pytest.approx([-math.log(sigmoid(0.25))])
-    assert found.regulariser.tolist() == pytest.approx([0.5 * (1 / 4 + 1 / 16)])
+    assert found.terms["regulariser"].tolist() == pytest.approx([0.5 * (1 / 4 + 1 / 16)])
 
 
 @pytest.mark.parametrize("beta", [0.01, 0.05, 0.5, 2.5])
@@ -209,7 +201,7 @@ def test_beta_zero_leaves_the_margin_alone():
     pairs = pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]])
     found = td_dpo(pairs, **TD | {"beta": 0.0, "regulariser": "squared_logratio"})
     assert torch.equal(found.loss, found.margin_loss)
-    assert found.regulariser.item() == 1
+    assert found.terms["regulariser"].item() == 1
 
 
 def test_near_a_tie_only_the_product_of_tau_and_beta_counts():
@@ -220,6 +212,13 @@ def test_near_a_tie_only_the_product_of_tau_and_beta_counts():
         found = td_dpo(pairs_of(policy, dtype=torch.float64), **TD | kinds)
         (slope,) = torch.autograd.grad(found.margin_loss.sum(), policy)
         assert slope[0, 0].item() / beta == pytest.approx(-1 / (2 * 0.4))
+
+
+def test_ipo_by_hand():
+    """ℓ = (1, −1) over two and four tokens: ρ̄ = ½ + ¼. The target is 1 at β = ½, and ¾ at β = ⅔."""
+    pairs = pairs_of([[-1.0, -4.0]], [[-2.0, -3.0]], [[2, 4]])
+    assert ipo(pairs, beta=0.5).loss.tolist() == pytest.approx([1 / 16])
+    assert ipo(pairs, beta=2 / 3).loss.tolist() == pytest.approx([0.0])
 
 
 def discopop_at(x):
@@ -252,6 +251,7 @@ def test_discopop_scales_with_beta():
 SETTINGS = {
     "dpo": {"beta": 1.0},
     "discopop": {"beta": 1.0, "modulation": 0.05},
+    "ipo": {"beta": 1.0},
     "td_dpo": TD | {"tau": 1.0, "regulariser": "squared_logratio"},
     "td_dpo mean": TD | {"margin": "logratio", "reduce": "mean", "regulariser": "squared_logratio"},
 }
@@ -264,9 +264,7 @@ def test_pair_losses_are_safe_far_out(name, x):
 
     def both(dtype):
         policy = torch.tensor([[x / 2, -x / 2]], dtype=dtype, requires_grad=True)
-        loss = PAIR_OBJECTIVES[name.split()[0]](
-            pairs_of(policy, dtype=dtype), **SETTINGS[name]
-        ).loss
+        loss = OBJECTIVES[name.split()[0]].fn(pairs_of(policy, dtype=dtype), **SETTINGS[name]).loss
         return loss, *torch.autograd.grad(loss.sum(), policy)
 
     for one, other in zip(both(torch.float32), both(torch.float64), strict=True):
@@ -282,7 +280,7 @@ def test_gradients_of_pair_losses(name):
 
     def loss(given):
         pairs = PairLogps(given, reference, lengths)
-        return PAIR_OBJECTIVES[name.split()[0]](pairs, **SETTINGS[name]).loss
+        return OBJECTIVES[name.split()[0]].fn(pairs, **SETTINGS[name]).loss
 
     assert torch.autograd.gradcheck(loss, policy.requires_grad_())
 
@@ -293,70 +291,3 @@ def test_class_nll_of_even_odds():
     found = class_nll(logits, torch.tensor([1, 0, 1]))
     assert found.dtype == torch.float32
     assert found.tolist() == pytest.approx([math.log(2), math.log(4 / 3), math.log(4)], rel=5e-3)
-
-
-def factors(shapes, seed=0, dtype=torch.float64):
-    """Pairs (a, b) of factors (r, in), (out, r) that take gradients."""
-    made = torch.Generator().manual_seed(seed)
-    return [
-        tuple(
-            torch.randn(*shape, generator=made, dtype=dtype, requires_grad=True)
-            for shape in ((r, inner), (outer, r))
-        )
-        for outer, r, inner in shapes
-    ]
-
-
-def test_norm_of_a_product_by_hand():
-    """B = (1, 2)ᵀ, A = (3, 4): BA = [[3, 4], [6, 8]], ‖BA‖² = 9 + 16 + 36 + 64 = 125; ‖A‖² + ‖B‖²
-    would be 30."""
-    a, b = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0], [2.0]])
-    assert product_norms([a, a], [b, -b]).tolist() == [125.0, 125.0]
-
-
-def test_penalty_and_gradients_are_those_of_the_plain_formula():
-    """α Σ (1 − w)^β ‖s·BA‖²_F with Δ made, over matrices of two shapes, by autograd."""
-    pairs = factors([(6, 2, 5), (6, 2, 5), (9, 2, 5), (6, 2, 5)])
-    weights, alpha, beta, scaling = [0.1, 0.5, 0.3, 0.1], 3e-2, 2.0, 4.0
-    plain = alpha * sum(
-        (1 - w) ** beta * (scaling * b @ a).square().sum()
-        for w, (a, b) in zip(weights, pairs, strict=True)
-    )
-    c = [alpha * (1 - w) ** beta * scaling**2 for w in weights]
-    groups = [
-        ([pairs[i][0] for i in places], [pairs[i][1] for i in places],
-         torch.tensor([c[i] for i in places], dtype=torch.float64))
-        for places in ([0, 1, 3], [2])
-    ]  # fmt: skip
-    found = importance_penalty(groups)
-    torch.testing.assert_close(found, plain)
-    every = [part for pair in pairs for part in pair]
-    for one, other in zip(
-        torch.autograd.grad(found, every), torch.autograd.grad(plain, every), strict=True
-    ):
-        torch.testing.assert_close(one, other)
-
-
-def test_penalty_is_zero_and_flat_where_b_is():
-    ((a, b),) = factors([(4, 2, 3)])
-    b.data.zero_()
-    found = importance_penalty([([a], [b], torch.ones(1, dtype=torch.float64))])
-    gradients = torch.autograd.grad(found, (a, b))
-    assert found.item() == 0
-    assert not any(gradient.any() for gradient in gradients)
-
-
-def test_penalty_is_in_fp32_under_autocast():
-    pairs = factors([(64, 8, 64)] * 3, dtype=torch.float32)
-    groups = [([a for a, _ in pairs], [b for _, b in pairs], torch.ones(3))]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = importance_penalty(groups)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, importance_penalty(groups), rtol=0, atol=0)
-
-
-def test_orthogonality_is_zero_for_orthonormal_rows():
-    """Rows of I: 0. Rows of 2I, r = 2: ‖4I − I‖_F = 3√2. Their mean: 3√2 / 2."""
-    unit = torch.eye(2, 5)
-    assert orthogonality([[unit, unit], [torch.eye(3)]]).item() == 0
-    assert orthogonality([[unit, 2 * unit]]).item() == pytest.approx(3 * math.sqrt(2) / 2)

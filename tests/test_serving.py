@@ -94,7 +94,7 @@ def test_further_tasks_have_room_for_their_own_answers(write_study, monkeypatch)
     study, skipping = load_study(path), load_study(path, ["skip=[mt_bench]"])
     assert room(study) == 128 + 4
     own = study.config.model_copy(update={"mt_bench": SimpleNamespace(max_new_tokens=99)})
-    monkeypatch.setattr(type(study), "resolve", lambda self, values: own)
+    monkeypatch.setattr(type(study), "points", lambda self: [SimpleNamespace(config=own)])
     assert room(study) == 128 + 99
     assert room(skipping) == 128 + 4
 

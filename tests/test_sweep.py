@@ -280,6 +280,7 @@ def test_without_validation_rows_nothing_is_trained(write_study, tiny_model, mon
     check_sweep(other, other.point(0))
 
 
+@pytest.mark.slow
 def test_from_training_to_predictions(study_of_sweeps, run_stage, snapshot) -> None:
     """Through the stages with the real engine: kept, resumed, chosen once, predicted with."""
     index = ["--index", "0"]

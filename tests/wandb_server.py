@@ -47,7 +47,7 @@ class Server:
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.http.handle_error = lambda *where: None  # a client that ends hangs up
         self.url = f"http://127.0.0.1:{self.http.server_port}"
-        Thread(target=self.http.serve_forever, daemon=True).start()
+        Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def answer(self, path: str, body: str) -> Any:
         """What the server says to one request."""

@@ -13,15 +13,15 @@ import yaml
 
 from lib.errors import BadInput
 from lib.grid import aligned
+from lib.points import SEED
 from lib.runs import replacing
 from lib.search.checks import DIRECTIONS, base_values
 from lib.search.journal import Journal
 from lib.search.schema import Dimension
 from lib.settings import put
 from lib.study import Study, load_study
-from lib.validation import spread
+from lib.validation import dotted_keys
 
-SEED = "train.seed"
 GENERATED = Path("configs") / "generated"
 NEIGHBOURS = 4
 
@@ -122,7 +122,7 @@ def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str,
         for key, value in attempt.params.items():
             put(raw, key, value, f"{study.path}: {key}")
     else:
-        raw["variants"][variant] = {**spread(raw["variants"][variant]), **attempt.params}
+        raw["variants"][variant] = {**dotted_keys(raw["variants"][variant]), **attempt.params}
     axis = _seed_axis(raw)
     seeds = fresh_seeds(study, [seed])
     # A list for each block: YAML would spell one that is shared as an anchor.

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lib.checks import check_point
+from lib.checks import check_axes, check_point
 from lib.effects import unread_because
 from lib.errors import BadInput, listed, nearest
+from lib.losses import OBJECTIVES
 from lib.names import Value
-from lib.schema import INCIDENTAL, OBJECTIVE_KEYS, OBJECTIVE_KIND, Config
+from lib.schema import INCIDENTAL, Config
 from lib.search.schema import SPELLINGS
 from lib.settings import flatten
 from lib.training.steps import asks_validation
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 ACCURACY, LOSS = "validation_accuracy", "validation_loss"
 DIRECTIONS = {ACCURACY: "maximize", LOSS: "minimize"}
 # Kind of batch that an objective is fed → what its validation measures.
-MEASURED = {"pairs": (ACCURACY, LOSS), "classify": (ACCURACY, LOSS), "causal": (LOSS,)}
+MEASURED = {"pairs": (ACCURACY, LOSS), "classes": (ACCURACY, LOSS), "answers": (LOSS,)}
 # Of every trial: nothing goes to a tracker, since a trial is no result of the study.
 UNTRACKED = {"tracking": "none"}
 
@@ -54,13 +55,9 @@ def base_values(study: Study) -> dict[str, Value]:
     several values that `fixed` leaves open.
     """
     where = f"{study.path}: search.fixed"
-    known = [*(["variant"] if study.variants else []), *study.axes]
-    for axis in study.search.fixed:
-        if axis not in known:
-            raise BadInput(f"{where}: unknown axis {axis!r}, expected one of {listed(known)}"
-                           f"{nearest(axis, known)}")  # fmt: skip
+    check_axes(study, study.search.fixed, "search.fixed")
     values: dict[str, Value] = {}
-    for axis in known:
+    for axis in ("variant", *study.axes):
         options = study.grid.axis_values(axis)
         if axis in study.search.fixed:
             values[axis] = study.search.fixed[axis]
@@ -84,7 +81,8 @@ def trial_config(study: Study, params: Mapping[str, Any]) -> Config:
     """The config of a trial. Raises BadInput where no schema or check allows it."""
     values, trial = base_values(study), trial_study(study, params)
     config = trial.resolve(values)
-    check_point(trial, {a: v for a, v in values.items() if a == "variant"}, config)
+    variant = {axis: value for axis, value in values.items() if axis == "variant"}
+    check_point(trial, variant, config, flatten(config.model_dump()))
     return config
 
 
@@ -123,8 +121,8 @@ def _check_key(study: Study, key: str, flat: Mapping[str, Any], where: str) -> N
 
 def _check_metric(study: Study, config: Config, where: str) -> None:
     """The metric is one that this study's validation measures, and means the same at all trials."""
-    metric, objective = study.search.metric, config.train.objective
-    kind = OBJECTIVE_KIND[objective]
+    metric, objective = study.search.metric, OBJECTIVES[config.train.objective]
+    kind = objective.batch
     given = _measured(config, kind)
     if isinstance(given, str):
         raise BadInput(f"{where}: found {metric!r}, but this study validates nothing: {given}")
@@ -135,7 +133,7 @@ def _check_metric(study: Study, config: Config, where: str) -> None:
                            f"{listed(given)}: what chooses cannot also confirm")  # fmt: skip
         raise BadInput(f"{where}: found {metric!r}, which no validation of this study measures, "
                        f"expected one of {listed(given)}{nearest(metric, given)}")  # fmt: skip
-    of_loss = [k for k in study.space if k.removeprefix("train.") in OBJECTIVE_KEYS[objective]]
+    of_loss = [k for k in study.space if objective.reads(k.removeprefix("train."))]
     if kind == "pairs" and metric == LOSS and of_loss:
         raise BadInput(f"{where}: found {metric!r}, whose scale {of_loss[0]} changes, expected "
                        f"{ACCURACY}")  # fmt: skip
@@ -149,6 +147,6 @@ def _measured(config: Config, kind: str) -> tuple[str, ...] | str:
         if key is None:
             return f"the task {config.tasks[0]} has no validation rows"
         return f"data.{key} is {rows}"
-    if kind == "causal" and asks_validation(config.train) is None:
+    if kind == "answers" and asks_validation(config.train) is None:
         return "set train.validations, train.eval_steps or train.keep: best"
     return MEASURED[kind]

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from lib.errors import BadInput, listed, nearest
+from lib.checks import check_axes
+from lib.errors import BadInput, listed
+from lib.points import matches
 from lib.search.schema import Scalar
 from lib.strict import Count, Seed, Strict
 from lib.validation import first_error
-from lib.walk import walk
 
 if TYPE_CHECKING:
     from lib.study import Point, Study
@@ -62,27 +63,24 @@ def selected_of(study: Study) -> Selected | None:
 def check_selected(study: Study) -> None:
     """Raise BadInput where no point is selected, or one has a seed that has chosen it."""
     selected, where = selected_of(study), f"{study.path}: selected"
-    known = [*(["variant"] if study.variants else []), *study.axes]
-    for axis in selected.where:
-        if axis not in known:
-            raise BadInput(f"{where}.where: unknown axis {axis!r}, expected one of {listed(known)}"
-                           f"{nearest(axis, known)}")  # fmt: skip
-    chosen = [(values, flat) for values, flat in walk(study) if _fits(values, selected)]
+    check_axes(study, selected.where, "selected.where")
+    chosen = [point for point in study.points() if matches(point.values, selected.where)]
     if not chosen:
         raise BadInput(f"{where}.where: {selected.where} fits no point of the grid")
-    for values, flat in chosen:
-        if flat["train.seed"] in selected.seeds:
+    for point in chosen:
+        seed = point.config.train.seed
+        if seed in selected.seeds:
             raise BadInput(
-                f"{where}.seeds: the point {values} is trained with the seed {flat['train.seed']}, "
-                f"by which it was selected, expected fresh seeds, not {listed(selected.seeds)}: "
-                f"what chose cannot also confirm"
+                f"{where}.seeds: the point {point.name} is trained with the seed {seed}, by which "
+                f"it was selected, expected fresh seeds, not {listed(selected.seeds)}: what chose "
+                f"cannot also confirm"
             )
 
 
 def is_selected(study: Study, point: Point) -> bool:
     """Whether a search chose the settings of a point."""
     selected = selected_of(study)
-    return selected is not None and _fits(point.values, selected)
+    return selected is not None and matches(point.values, selected.where)
 
 
 def in_words(selected: Selected) -> str:
@@ -110,7 +108,3 @@ def mark(study: Study, made: Comparison) -> None:
         row["selected"] = "selected" if row["point"] in chosen else ""
     head, _, rest = made.criteria.partition("\n\n")
     made.criteria = f"{head}\n\n- {in_words(selected)}\n{rest}"
-
-
-def _fits(values: Any, selected: Selected) -> bool:
-    return all(values.get(axis) == value for axis, value in selected.where.items())

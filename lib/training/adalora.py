@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from lib.losses import orthogonality
 from lib.training.adapters import ADAPTER, Matrix
 from lib.training.checkpointing import writing
+from lib.training.penalties import orthogonality
 
 STATE = "adalora.pt"  # in a checkpoint
 SMOOTHED = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # RankAllocator's state, by parameter

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lib.losses import OBJECTIVES
-from lib.schema import Train
+from lib.losses import loss_of
 from lib.training.responses import Responses, right_padded
 from lib.training.scoring import autocast, evaluating, length_batches, lengths_of
 from lib.training.step_trainer import StepTrainer
@@ -73,9 +72,8 @@ def answer_nll(
 class CausalTrainer(StepTrainer):
     """A Trainer whose loss is an objective on the answers, over the labels of the whole step."""
 
-    def __init__(self, *args: Any, settings: Train, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.settings = settings
         self.score = Responses(self.model)
 
     def counted(self, batch: dict[str, Tensor]) -> int:
@@ -94,13 +92,7 @@ class CausalTrainer(StepTrainer):
         Times the world size, because data-parallel training averages gradients over the ranks.
         """
         nll = -self.score(model, inputs)
-        per_row = OBJECTIVES[self.settings.objective](
-            nll,
-            inputs["decision"],
-            inputs["weighted"],
-            gamma=self.settings.gamma,
-            weighting=self.settings.weighting,
-        )
+        per_row = loss_of(self.settings)(nll, inputs["decision"], inputs["weighted"])
         count = num_items_in_batch if num_items_in_batch is not None else self.counted(inputs)
         loss = per_row.sum() / count * self.accelerator.num_processes
         return (loss, nll) if return_outputs else loss

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.losses import class_nll
+from lib.losses import loss_of
 from lib.training.scoring import autocast, evaluating, length_batches
 from lib.training.step_trainer import StepTrainer
 
@@ -39,7 +39,7 @@ def collate(rows: Sequence[Row], pad: int, multiple: int = 8) -> dict[str, Tenso
 
 
 class ClassifyTrainer(StepTrainer):
-    """A Trainer whose loss is the mean cross-entropy over a step's rows, and a term of its weights.
+    """A Trainer whose loss is an objective on classes over a step's rows, and a penalty.
 
     `term`: (name in TERMS, function of no argument), added to the loss once an optimizer step, and
     logged apart; set it once the model is on its device.
@@ -67,12 +67,12 @@ class ClassifyTrainer(StepTrainer):
         """
         labels = inputs["labels"]
         outputs = model(**{key: value for key, value in inputs.items() if key != "labels"})
-        nll = class_nll(outputs.logits, labels)
+        losses = loss_of(self.settings)(outputs.logits, labels)
         count = num_items_in_batch if num_items_in_batch is not None else len(labels)
-        loss = nll.sum() / count * self.accelerator.num_processes
+        loss = losses.sum() / count * self.accelerator.num_processes
         with torch.no_grad():
             right = (outputs.logits.argmax(dim=1) == labels).sum()
-            self.sums += torch.stack([nll.sum(), right.float(), nll.new_tensor(len(labels))])
+            self.sums += torch.stack([losses.sum(), right.float(), losses.new_tensor(len(labels))])
         if self.term and self.accelerator.sync_gradients:
             value = self.term[1]()
             self.term_sum += value.detach()

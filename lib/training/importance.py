@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from lib.errors import BadInput
-from lib.losses import class_nll, importance_penalty
+from lib.losses import loss_of
 from lib.schema import Importance, Train
 from lib.training.adapters import Matrix
+from lib.training.penalties import importance_penalty
 from lib.training.scoring import Stopped, autocast, evaluating
 
 UNIFORM = 0.1  # what multiplies the matrices differs by less than this share: no choice is left
@@ -141,7 +142,7 @@ def calibrate(
     """
     device = next(model.parameters()).device
     collected = GradientNorms(matrices)
-    settings = train.importance
+    settings, loss = train.importance, loss_of(train)
     sums = torch.zeros(len(matrices), dtype=torch.float64, device=device)
     moved = [] if settings.freeze_lora_during_warmup else [
         p for n, p in model.named_parameters() if "lora_" in n and p.requires_grad
@@ -157,7 +158,7 @@ def calibrate(
             labels = inputs.pop("labels")
             with autocast(device, train.precision):
                 logits = model(**inputs).logits
-            class_nll(logits, labels).mean().backward()
+            loss(logits, labels).mean().backward()
             sums += torch.stack([collected.norms[matrix.name] for matrix in matrices])
             if optimizer:
                 optimizer.step()

@@ -17,8 +17,14 @@ from collections.abc import Mapping, Sequence
 from typing import IO
 
 from lib.children import end_with_parent
+from lib.schema import Train
 
 GRACE = 30.0  # seconds that ranks get to end once one of them has failed
+
+
+def needs_ranks(train: Train) -> bool:
+    """Whether a point is trained by processes that this module starts; FSDP takes one as well."""
+    return train.processes > 1 or train.fsdp is not None
 
 
 def launch(

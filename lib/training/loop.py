@@ -16,16 +16,23 @@ import transformers
 from transformers import TrainingArguments
 
 from lib.classifiers import classifier_for_training
+from lib.losses import OBJECTIVES
 from lib.models import described, load_for_training, load_tokenizer
-from lib.schema import OBJECTIVE_KIND, Train
+from lib.schema import Train
 from lib.study import Point
 from lib.tracking.live import Live
+from lib.training.causal import CausalTrainer
+from lib.training.causal import collate as collate_answers
 from lib.training.checkpointing import last_checkpoint
 from lib.training.class_data import Classes, class_measure, ordered_rows
 from lib.training.class_run import ClassRun, check_run
+from lib.training.classify import ClassifyTrainer
+from lib.training.classify import collate as collate_classes
 from lib.training.collectives import Stopped, from_first
 from lib.training.kept import BEST
 from lib.training.pair_data import PairReference, PairSplits, training_rows
+from lib.training.pairs import PairsTrainer
+from lib.training.pairs import collate as collate_pairs
 from lib.training.ranks import check_one_device
 from lib.training.saving import KeepSweep, keep_as_model, save_model
 from lib.training.scoring import lengths_of
@@ -46,6 +53,12 @@ from lib.training.steps import (
 from lib.training.stopping import StopWindow
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
+
+TRAINERS = {  # kind of batch → its Trainer, and how rows become a batch
+    "answers": (CausalTrainer, collate_answers),
+    "pairs": (PairsTrainer, collate_pairs),
+    "classes": (ClassifyTrainer, collate_classes),
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,7 @@ def train_point(
     config = point.config
     train = config.train
     steps = step_count(train, len(rows))
-    if on_pairs := OBJECTIVE_KIND[train.objective] == "pairs":
+    if on_pairs := OBJECTIVES[train.objective].batch == "pairs":
         check_validation(train, steps, pairs.held_out is not None, pairs.validation)
     elif classes:
         check_validation(train, steps, classes.held_out is not None)
@@ -187,7 +200,7 @@ def train_point(
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
     """One line on what `described` found: base, dtype and targets of the adapters."""
     # Classifiers are kept in fp32, see lib.classifiers.
-    dtype = "fp32" if OBJECTIVE_KIND[train.objective] == "classify" else train.precision
+    dtype = "fp32" if OBJECTIVES[train.objective].batch == "classes" else train.precision
     base = "NF4 weights" if loaded["quantised"] else f"{dtype} weights"
     if loaded["quantised"] is False:
         base = f"unquantised {base}, for want of an NF4 kernel ({loaded['quantised_reason']})"
@@ -199,23 +212,12 @@ def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
 
 def _trainer(train: Train, pad: int, validation: Validation | None) -> Callable[..., Any]:
     """The Trainer of the objective's kind of batch, with its collator."""
-    kind = OBJECTIVE_KIND[train.objective]
-    if kind == "causal":
-        from lib.training.causal import CausalTrainer, collate
-
-        collator = partial(collate, pad=pad, weighted_class=train.weighted_class)
-        return partial(CausalTrainer, settings=train, data_collator=collator, validate=validation)
-    if kind == "pairs":
-        from lib.training.pairs import PairsTrainer, collate
-
-        collator = partial(collate, pad=pad)
-        return partial(PairsTrainer, settings=train, data_collator=collator, validate=validation)
-    if kind == "classify":
-        from lib.training.classify import ClassifyTrainer, collate
-
-        collator = partial(collate, pad=pad)
-        return partial(ClassifyTrainer, data_collator=collator, validate=validation)
-    raise ValueError(f"no trainer for objective {train.objective}")
+    batch = OBJECTIVES[train.objective].batch
+    trainer, collate = TRAINERS[batch]
+    collator = partial(collate, pad=pad)
+    if batch == "answers":
+        collator = partial(collator, weighted_class=train.weighted_class)
+    return partial(trainer, settings=train, data_collator=collator, validate=validation)
 
 
 def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArguments:

@@ -10,14 +10,11 @@ import torch
 from torch import Tensor
 
 from lib.errors import BadInput
-from lib.losses import PAIR_OBJECTIVES, PairLogps, PairLoss
-from lib.schema import OBJECTIVE_KEYS, Train
+from lib.losses import PairLogps, PairLoss, loss_of
 from lib.training.responses import Responses, right_padded
 from lib.training.step_trainer import StepTrainer
 
 Row = dict[str, Any]
-LOGGED = ("margin_loss", "regulariser", "train_accuracy")
-
 
 # Nats a token, mean over a micro-batch, by which policy and reference may differ before the first
 # step. On a CPU they are equal to the bit; other kernels of a GPU round bf16 in another order.
@@ -49,12 +46,6 @@ def pair_lengths(rows: Any) -> np.ndarray:
     return np.array([len(p) + max(len(c), len(r)) for p, c, r in zip(*columns, strict=True)])
 
 
-def pair_loss(train: Train, pairs: PairLogps) -> PairLoss:
-    """The study's objective on pairs."""
-    keys = OBJECTIVE_KEYS[train.objective]
-    return PAIR_OBJECTIVES[train.objective](pairs, **{key: getattr(train, key) for key in keys})
-
-
 def correct(pairs: PairLogps) -> Tensor:
     """Whether the chosen response gained more on the reference than the rejected one: 1, 0, ½."""
     gained = pairs.policy - pairs.reference
@@ -64,14 +55,13 @@ def correct(pairs: PairLogps) -> Tensor:
 class PairsTrainer(StepTrainer):
     """A Trainer whose loss is an objective on pairs, over the pairs of the whole step."""
 
-    def __init__(self, *args: Any, settings: Train, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.settings = settings
         self.score = Responses(self.model)
         self.references: Mapping[str, np.ndarray] = {}  # of each split, (n, 2)
         self.reference = torch.empty(0, 2, device=self.args.device)  # of the training pairs
         self.reference_gap: float | None = None  # see `_check_reference`
-        self.sums = torch.zeros(len(LOGGED) + 1, device=self.args.device)  # since the last log
+        self.sums: dict[str, Tensor] = {}  # since the last log: of `_count`
 
     def set_references(self, references: Mapping[str, np.ndarray], split: str) -> None:
         """The reference's log-probabilities, split → (n, 2); `split`: what is trained on."""
@@ -99,7 +89,7 @@ class PairsTrainer(StepTrainer):
         pairs = PairLogps(policy, self.reference[inputs["row"]], inputs["lengths"])
         if self.is_in_train and self.state.global_step == 0 and self.reference_gap is None:
             self._check_reference(pairs)
-        losses = pair_loss(self.settings, pairs)
+        losses = loss_of(self.settings)(pairs)
         self._count(losses, pairs)
         count = num_items_in_batch if num_items_in_batch is not None else len(losses.loss)
         loss = losses.loss.sum() / count * self.accelerator.num_processes
@@ -121,26 +111,19 @@ class PairsTrainer(StepTrainer):
 
     @torch.no_grad()
     def _count(self, losses: PairLoss, pairs: PairLogps) -> None:
-        drift = losses.regulariser
-        terms = (losses.margin_loss, drift if drift is not None else losses.loss, correct(pairs))
-        self.sums += torch.stack(
-            [*(term.sum() for term in terms), losses.loss.new_tensor(len(losses.loss))]
-        )
+        columns = {"margin_loss": losses.margin_loss, **losses.terms}
+        columns |= {"train_accuracy": correct(pairs), "pairs": torch.ones_like(losses.loss)}
+        for name, values in columns.items():
+            self.sums[name] = self.sums.get(name, 0) + values.sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the step with the means of `LOGGED` since the last log, and its validation."""
+        """Log the step with the means of `_count` since the last log, and its validation."""
         if "loss" in logs:
-            *sums, count = self.accelerator.reduce(self.sums, "sum").tolist()
-            self.sums = torch.zeros_like(self.sums)
-            means = {key: total / count for key, total in zip(LOGGED, sums, strict=True)}
-            if not has_regulariser(self.settings):
-                means["regulariser"] = None
-            logs |= means
+            sums = self.accelerator.reduce(torch.stack(list(self.sums.values())), "sum").tolist()
+            found = dict(zip(self.sums, sums, strict=True))
+            count = found.pop("pairs")
+            self.sums = {}
+            logs |= {name: total / count for name, total in found.items()}
             if self.validate:
                 logs |= self.validate(self.state.global_step)
         super().log(logs, start_time)
-
-
-def has_regulariser(train: Train) -> bool:
-    """Whether the objective has a term beside the margin's."""
-    return train.objective == "td_dpo" and train.regulariser != "none"

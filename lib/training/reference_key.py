@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lib.grid import digest
+from lib.losses import OBJECTIVES
 from lib.prepared import read_manifest
-from lib.schema import OBJECTIVE_KIND, Model, Train
+from lib.schema import Model, Train
 from lib.study import Point, Study
 
 SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
@@ -69,7 +70,7 @@ def is_stored(study: Path, key: Mapping[str, Any]) -> bool:
 def needs_reference(point: Point) -> bool:
     """Whether a point is trained on preference pairs."""
     train = point.config.train
-    return OBJECTIVE_KIND[train.objective] == "pairs" and train.epochs > 0
+    return OBJECTIVES[train.objective].batch == "pairs" and train.epochs > 0
 
 
 def has_reference(study: Study, point: Point) -> bool:

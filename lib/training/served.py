@@ -10,8 +10,9 @@ import torch
 
 from lib.adapters import check_logps, load_adapter, merged, sequence_logps
 from lib.classifiers import load_trained
+from lib.losses import OBJECTIVES
 from lib.models import load_base
-from lib.schema import OBJECTIVE_KIND, Config
+from lib.schema import Config
 from lib.training.classify import class_logps
 from lib.training.scoring import autocast, evaluating
 
@@ -21,13 +22,13 @@ ROWS = 4  # the shortest of the training split
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.03}
 
 
-def probe_rows(rows: Any, kind: str) -> list[Any]:
+def probe_rows(rows: Any, batch: str) -> list[Any]:
     """The shortest rows of a training split: token ids; of a split to classify the rows."""
-    keys = ("prompt_ids", "chosen_ids") if kind == "pairs" else ("input_ids",)
+    keys = ("prompt_ids", "chosen_ids") if batch == "pairs" else ("input_ids",)
     lengths = [sum(map(len, row)) for row in zip(*(rows[key] for key in keys), strict=True)]
     shortest = sorted(range(len(rows)), key=lambda i: (lengths[i], i))[:ROWS]
     found = [rows[i] for i in shortest]
-    if kind == "classify":
+    if batch == "classes":
         return found
     return [[token for key in keys for token in row[key]] for row in found]
 
@@ -43,8 +44,8 @@ class ServedCheck:
 
     def __init__(self, config: Config, rows: Any, labels: Sequence[str] = ()) -> None:
         self.config, self.train, self.labels = config, config.train, labels
-        self.kind = OBJECTIVE_KIND[config.train.objective]
-        self.probes = probe_rows(rows, self.kind)
+        self.batch = OBJECTIVES[config.train.objective].batch
+        self.probes = probe_rows(rows, self.batch)
 
     def trained(self, trainer: Any) -> torch.Tensor:
         """Log-probabilities of the rows by the model in training; to be called on all ranks."""
@@ -66,7 +67,7 @@ class ServedCheck:
         trainer.accelerator.wait_for_everyone()
 
     def _served(self, directory: Path) -> Any:
-        if self.kind == "classify":
+        if self.batch == "classes":
             return load_trained(self.config, self.labels, directory)
         model = self.config.model
         if self.train.tuning == "full":
@@ -76,7 +77,7 @@ class ServedCheck:
 
     def _score(self, model: Any, device: torch.device, tokenizer: Any) -> torch.Tensor:
         precision = self.train.precision
-        if self.kind == "classify":
+        if self.batch == "classes":
             pad = tokenizer.pad_token_id
             logps = class_logps(model, self.probes, pad, ROWS, precision=precision)
             return torch.from_numpy(logps).flatten()

@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import Trainer
 
 from lib.errors import BadInput
+from lib.schema import Train
 from lib.training.checkpointing import writing
 
 
@@ -24,11 +25,16 @@ class StepTrainer(Trainer):
     def __init__(
         self,
         *args: Any,
+        settings: Train,
         validate: Callable[[int], dict[str, float | None]] | None = None,
         **kwargs: Any,
     ) -> None:
-        """`validate`: asked at every logged step, on all ranks, what to log beside the loss."""
+        """`settings`: the point's; `validate`: what to log beside the loss.
+
+        The latter is asked at every logged step, on all ranks.
+        """
         super().__init__(*args, **kwargs)
+        self.settings = settings
         self.validate = validate
         # compute_loss has divided by the count of the whole step already.
         self.loss_is_scaled_for_ga = True

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.losses import PairLogps
+from lib.losses import PairLogps, loss_of
 from lib.runs import read_json
 from lib.schema import Train
 from lib.training.causal import CausalTrainer, answer_nll
 from lib.training.kept import MEASURED, read_weights
 from lib.training.pair_data import logps_in_training
-from lib.training.pairs import PairsTrainer, correct, pair_loss
+from lib.training.pairs import PairsTrainer, correct
 from lib.training.saving import save_model
 from lib.training.scoring import in_training
 from lib.training.steps import validates
@@ -98,7 +98,7 @@ def measure(
     pairs = PairLogps(scored, torch.from_numpy(reference), torch.tensor(lengths))
     return {
         "validation_accuracy": correct(pairs).mean().item(),
-        "validation_loss": pair_loss(train, pairs).loss.mean().item(),
+        "validation_loss": loss_of(train)(pairs).loss.mean().item(),
     }
 
 

@@ -49,14 +49,16 @@ def classes(
     return write
 
 
+@pytest.mark.slow
 def test_each_variant_predicts_its_own_rows(classes, run_stage) -> None:
-    path = classes()
-    for stage, *more in ((DATA,), (TRAIN, "--index", "0-6"), (INFER, "--index", "0-6")):
+    path, some = classes(), "0,2,4,6"  # RTE by each
+    for stage, *more in ((DATA,), (TRAIN, "--index", f"1,{some}"), (INFER, "--index", f"1,{some}")):
         ended = run_stage(stage, path, *more)
         assert ended.code == 0, ended.err
     study = load_study(path)
     rows = rows_of(study, "glue")
-    for point in study.points():
+    assert study.point(1).config.data.task == "mnli"
+    for point in map(study.point, (0, 1, 2, 4, 6)):
         own = [row for row in rows if row["task"] == point.config.data.task]
         found = read_point(study, point, "glue", rows)
         assert found.status == "done"
@@ -73,7 +75,7 @@ def test_each_variant_predicts_its_own_rows(classes, run_stage) -> None:
         alpha = point.config.train.importance.alpha
         assert (found.records["importance"] is None) == (alpha == 0)
         assert not (point.directory / "checkpoints").exists()
-    assert run_stage(INFER, path, "--index", "0-6").out.count("predicted already") == 7
+    assert run_stage(INFER, path, "--index", some).out.count("predicted already") == 4
 
 
 def test_predictions_are_those_of_the_saved_weights(classes, run_stage, tiny_encoders) -> None:

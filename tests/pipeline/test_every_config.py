@@ -32,20 +32,6 @@ def picked(study: Study) -> list[Point]:
     return list(first.values())
 
 
-@studies
-def test_index_and_point_are_decoded_both_ways(config, monkeypatch):
-    monkeypatch.chdir(REPOSITORY)
-    study = load_study(config)
-    assert study.mode == "full"
-    points = list(study.points())
-    for point in points:
-        assert study.grid.index(study.grid.values(point.index)) == point.index
-        assert study.point_by_name(point.name) == point
-    assert len({point.directory for point in points}) == len(points)
-    assert study.baseline() in points
-    assert [study.grid.index(values) for values in study.grid] == list(range(len(study.grid)))
-
-
 def check_trained(point: Point) -> None:
     mark = done_mark(point.directory, "train")
     trained = point.config.train.epochs > 0

@@ -14,6 +14,8 @@ from stages import stage1_generate_datasets, stage2_train
 from tests.conftest import REPOSITORY, as_started
 from tests.judge_server import RATED
 
+pytestmark = pytest.mark.slow
+
 STUDY = REPOSITORY / "configs" / "td_dpo.yaml"
 POINTS = "0,12,24"  # DPO, DiscoPOP, TD-DPO
 
@@ -55,8 +57,8 @@ def trained(words, results, tmp_path, monkeypatch):
     return load_study(STUDY, words)
 
 
-def infer(run_stage, words, *more):
-    return run_stage("stage3_infer", STUDY, *words, "--index", POINTS, *more)
+def infer(run_stage, words, *more, points=POINTS):
+    return run_stage("stage3_infer", STUDY, *words, "--index", points, *more)
 
 
 def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
@@ -149,17 +151,17 @@ def test_the_bound_is_of_the_study(trained, words, run_stage, server):
 
 
 def test_new_answers_lose_the_ratings_of_the_old(trained, words, run_stage, server):
-    assert infer(run_stage, words).code == 0
+    assert infer(run_stage, words, points="0").code == 0
     directory = trained.point(0).directory
     old = ["judgments_mt_bench.jsonl", "done/judge_mt_bench.json", "predictions_mt_bench.jsonl"]
     assert all((directory / name).exists() for name in old)
     silent = [word for word in words if not word.startswith("judge.")]
     (directory / ".predictions-0123.part.jsonl").touch()
-    assert infer(run_stage, silent, "--force").code == 0
+    assert infer(run_stage, silent, "--force", points="0").code == 0
     assert [(directory / name).exists() for name in old] == [False, False, True]
     assert not list(directory.glob("*.part.jsonl"))
 
-    assert infer(run_stage, words).code == 0
+    assert infer(run_stage, words, points="0").code == 0
     ended = run_stage("stage2_train", STUDY, *words, "--index", "0", "--force")
     assert ended.code == 0, ended.err
     assert not any((directory / name).exists() for name in old)

@@ -71,7 +71,7 @@ def test_a_trial_lies_apart_and_is_a_point_that_stage_2_takes(study):
     assert read_trial(study, 3) == point
     ((key, off),), flat = UNTRACKED.items(), flatten(point.config.model_dump())
     assert flat[key] == off
-    assert "trial-0003" not in study.names
+    assert "trial-0003" not in {point.name for point in study.points()}
     with pytest.raises(BadInput, match=r"no parameters yet; run python -m .* --trial 4"):
         read_trial(study, 4)
     with pytest.raises(BadInput, match="--trial: 6 is outside the search; valid are 0 to 5"):

@@ -27,6 +27,7 @@ def processes(directory: Path) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_states_codes_and_gpus_are_read_back(cluster: Cluster, tmp_path: Path):
     (tmp_path / "job.sh").write_text(SCRIPT)
     job = cluster.sbatch("job.sh", cwd=tmp_path)
@@ -38,6 +39,7 @@ def test_states_codes_and_gpus_are_read_back(cluster: Cluster, tmp_path: Path):
     assert all((tmp_path / f"{task}.out").read_text().strip().isdigit() for task in range(3))
 
 
+@pytest.mark.slow
 def test_pending_elements_are_told_apart(cluster: Cluster, tmp_path: Path):
     job = cluster.sbatch("--array=0-4:2,7", "--hold", "--wrap=true", cwd=tmp_path)
     assert cluster.elements(job) == {f"{job}_{task}": ("PENDING", 0, 0) for task in (0, 2, 4, 7)}
@@ -45,6 +47,7 @@ def test_pending_elements_are_told_apart(cluster: Cluster, tmp_path: Path):
     assert {state for state, _, _ in cluster.wait(job).values()} == {"CANCELLED"}
 
 
+@pytest.mark.slow
 def test_a_second_one_lives_beside_and_stop_leaves_nothing(cluster: Cluster, tmp_path: Path):
     with Cluster(tmp_path / "slurm") as second:
         stays = f"tail -f {second.directory}/slurm.conf"

@@ -22,6 +22,8 @@ from lib.study import Study, load_study
 from stages import stage1_generate_datasets
 from tests.conftest import REPOSITORY, study_text
 
+pytestmark = pytest.mark.slow
+
 LONG = 300  # seconds to wait at most, for a machine with other things to do
 STEPS = 300  # of the long point: enough for a signal to come amid them
 TASK = {"gpus": 0, "cpus": 1, "memory": "1G", "time": "00:10:00"}

@@ -78,6 +78,7 @@ def calls(project: Path, kind: str, index: int) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
+@pytest.mark.slow
 class TestUnderSlurm:
     """One whole train array, a chained infer array and a job that is no array, run at once."""
 

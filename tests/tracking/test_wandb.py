@@ -108,6 +108,7 @@ def test_the_server_gets_rows_once_and_the_last_attempts(study, server, run_stag
     assert on_server(server, "accept_gamma2-b2") == metrics_of(ROWS[:2])
 
 
+@pytest.mark.slow
 def test_offline_runs_lose_nothing_when_they_are_synced(
     study, server, run_stage, monkeypatch
 ) -> None:

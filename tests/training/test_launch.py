@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lib.training.launch import launch
+from lib.schema import Train
+from lib.training.launch import launch, needs_ranks
 from tests.conftest import REPOSITORY
 
 WRITE = "import os; open(os.environ['RANK'], 'w').write(os.environ['OMP_NUM_THREADS'])"
@@ -56,3 +57,9 @@ def test_ranks_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
     for process in left:
         process.kill()
     assert not left
+
+
+def test_fsdp_takes_a_rank_also_for_one_process() -> None:
+    assert not needs_ranks(Train())
+    assert needs_ranks(Train(processes=2))
+    assert needs_ranks(Train(fsdp="configs/launchers/fsdp.yaml"))

@@ -19,6 +19,7 @@ from lib.prepared import encoded_training
 from lib.runs import read_jsonl
 from lib.schema import Train
 from lib.study import load_study
+from lib.tasks.decision.task import TASK
 from lib.training.checkpointing import COMPLETE, last_checkpoint
 from lib.training.loop import fsdp_config, remove_checkpoints, train_point, training_arguments
 from lib.training.steps import row_order, step_count
@@ -166,7 +167,7 @@ def test_incomplete_checkpoint_is_not_resumed_from(whole, tmp_path):
 
 def test_a_sweep_keeps_weights_whatever_the_stops(whole, tmp_path, monkeypatch):
     """Those after each third, of an unbroken run and of one resumed; none when diverged."""
-    monkeypatch.setattr("lib.tasks.decision.data.correct", lambda p: True, raising=False)
+    monkeypatch.setattr(TASK, "correct", lambda prediction: True)
     words = ["train.sweep=3"]
     run(whole[0], tmp_path / "unbroken", words)
     stale = tmp_path / "broken" / "sweep" / "step-000099"

@@ -7,17 +7,19 @@ import signal
 import socket
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from datasets import Dataset
 from safetensors.torch import load_file
 
+from lib.effects import unused_because
 from lib.errors import BadInput
+from lib.losses import OBJECTIVES, Objective, PairLoss, dpo, logratio_margin
 from lib.runs import read_json, read_jsonl, write_json
 from lib.training import pair_data
 from lib.training.pair_data import PairSplits
-from lib.training.pairs import pair_loss
 from lib.training.ranks import leave
 from tests.training.conftest import train_on
 
@@ -62,7 +64,7 @@ def test_first_loss_is_log_two(whole):
     first = log(whole)[0]
     assert first["loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert first["margin_loss"] == pytest.approx(math.log(2), abs=1e-6)
-    assert first["regulariser"] is None
+    assert "regulariser" not in first
 
 
 def test_pairs_are_learnt(train_pairs, tmp_path):
@@ -72,6 +74,23 @@ def test_pairs_are_learnt(train_pairs, tmp_path):
     assert rows[-1]["loss"] < 0.3 * rows[0]["loss"]
     assert rows[-1]["train_accuracy"] == 1
     assert [row["step"] for row in rows if "validation_loss" in row] == [18]
+
+
+def hinge(pairs, *, beta):
+    """max(0, 1 − βρ), as in SLiC (arXiv 2305.10425)."""
+    return PairLoss((1 - beta * logratio_margin(pairs)).relu())
+
+
+def test_a_loss_is_one_function_and_one_objective(train_pairs, tmp_path, monkeypatch):
+    hinged = Objective(hinge, "pairs", "Hinge", keys=("beta",), positive=("beta",))
+    monkeypatch.setitem(OBJECTIVES, "hinge", hinged)
+    outcome = train_pairs(tmp_path / "run", objective="hinge", beta=0.5, max_steps=2)
+    assert (outcome.status, outcome.step) == ("done", 2)
+    first, second = column(tmp_path / "run", "loss")
+    assert first == 1  # ρ = 0 before the first step
+    assert second == pytest.approx(1, abs=0.1)
+    assert second != 1
+    assert unused_because("train.tau", {"train.objective": "hinge"}) == "train.objective is hinge"
 
 
 def test_terms_add_up(train_pairs, tmp_path):
@@ -302,11 +321,10 @@ class TestDivergence:
     def test_gradient_not_finite(self, train_pairs, pair_splits, tmp_path, monkeypatch):
         """At the last step of a run without validation nothing but the gradient tells."""
 
-        def no_slope(train, found):
-            made = pair_loss(train, found)
-            return made._replace(loss=made.loss + (found.policy[:, 0] * 0).sqrt())
+        def no_slope(found, beta):
+            return PairLoss(dpo(found, beta=beta).loss + (found.policy[:, 0] * 0).sqrt())
 
-        monkeypatch.setattr("lib.training.pairs.pair_loss", no_slope)
+        monkeypatch.setitem(OBJECTIVES, "dpo", replace(OBJECTIVES["dpo"], fn=no_slope))
         splits = {n: pair_splits.splits[n] for n in ("train", "test")}
         alone = PairSplits(tmp_path / "study", splits, {})
         outcome = train_pairs(tmp_path / "run", pairs=alone, max_steps=1)

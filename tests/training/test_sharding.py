@@ -96,6 +96,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(next((run / "model").glob("*model.safetensors")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_two_ranks_train_what_one_process_does(runs, tuning):
     """From the values of the first rank: the second one has read none."""
@@ -105,6 +106,7 @@ def test_two_ranks_train_what_one_process_does(runs, tuning):
         torch.testing.assert_close(value, one[name], atol=2e-5, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_stopped_and_resumed_to_the_bit(runs, tuning):
     """Each rank from its own part of the checkpoint."""
@@ -115,6 +117,7 @@ def test_stopped_and_resumed_to_the_bit(runs, tuning):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_the_weights_once_and_in_parts(runs):
     newest = runs / "full-resumed" / "checkpoints" / "checkpoint-2"
     files = {path.relative_to(newest).as_posix() for path in newest.rglob("*") if path.is_file()}
@@ -133,6 +136,7 @@ def relative_error(runs: Path, name: str) -> float:
     return (sum(e for e, _ in squares) / sum(g for _, g in squares)).sqrt().item()
 
 
+@pytest.mark.slow
 def test_gradients_of_many_passes_are_summed_in_fp32(runs):
     """As by one pass in fp32; in bf16 no further off than one pass, as summed in bf16 they were."""
     assert relative_error(runs, "fp32-12") < 1e-5
@@ -141,6 +145,7 @@ def test_gradients_of_many_passes_are_summed_in_fp32(runs):
     assert many < 0.85 * before
 
 
+@pytest.mark.slow
 def test_gradients_are_in_parts_after_each_pass(runs):
     """They are where the parameters are; those that are left whole to the last pass are not."""
     assert (runs / "bf16-12.txt").read_text() == "torch.float32"

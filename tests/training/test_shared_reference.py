@@ -50,6 +50,7 @@ def on_a_rank(model: str, splits: PairSplits, root: Path) -> None:
         assert outcome.loaded["reference_gap"] == 0
 
 
+@pytest.mark.slow
 def test_a_sharded_policy_starts_as_its_reference(tiny_model, pair_splits, processes, tmp_path):
     """To the bit, in bf16; and stage 3, which shards nothing, finds the reference's numbers."""
     splits = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)

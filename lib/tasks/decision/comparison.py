@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lib.baseline import find_baseline
 from lib.metrics import auc, decision_rates, threshold_at_rate, weighted_mean
+from lib.points import find_baseline
 from lib.rates import difference
 from lib.statistics import (
     holm,

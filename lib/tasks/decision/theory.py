@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib.cells import SEED, rest_of
 from lib.errors import BadInput
 from lib.metrics import decision_rates, expected_acceptance, weighted_mean
+from lib.points import SEED, coordinates
 from lib.rates import difference, mean
 from lib.statistics import percentile_interval, wilson
 from lib.tasks import PointResult, Row
@@ -58,7 +58,7 @@ class Cell(NamedTuple):
 
 def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
     """The cell of every point, by name, in order. Raises BadInput for a class with no meaning."""
-    rest = rest_of(points, ("train.gamma", "data.ratio", SEED))
+    rest = coordinates(points, ("train.gamma", "data.ratio", SEED))
     found = {}
     for point in points:
         weighted = point.config.train.weighted_class

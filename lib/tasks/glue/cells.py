@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.cells import SEED, grouped, rest_of
+from lib.points import SEED, coordinates, grouped
 from lib.tasks import PointResult
 from lib.tasks.glue.table import NAMES
 
@@ -63,7 +63,7 @@ def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
     An axis that has one value in all points of a variant tells no two of its methods apart, and is
     left out.
     """
-    others = rest_of(points, ("data.task", SEED))
+    others = coordinates(points, ("data.task", SEED))
     found, values = {}, defaultdict(set)
     for point in points:
         for axis, value in others[point.name]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lib.paired import average, averages
+from lib.points import matches
 from lib.statistics import percentile_interval
 from lib.tasks import PointResult, Row
 from lib.tasks.glue import costs, significance
@@ -104,8 +105,7 @@ def find_baseline(
     settings: Any,
 ) -> tuple[Method | None, str | None]:
     """The method that `settings.baseline` names, all its tasks and seeds, or why there is none."""
-    wanted = settings.baseline
-    fits = [p for p in points if all(p.values.get(a) == v for a, v in wanted.items())]
+    fits = [p for p in points if matches(p.values, settings.baseline)]
     found = {all_cells[p.name].setting.method for p in fits}
     if len(found) != 1:
         return None, f"evaluate.baseline fits {len(found)} methods of these points, expected one"

@@ -7,7 +7,7 @@ from lib.tasks.glue import data, schema
 
 TASK = Task(
     schema=schema.Data,
-    batch="classify",
+    batch="classes",
     build=data.build,
     train_split=data.train_split,
     labels=data.labels,

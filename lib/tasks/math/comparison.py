@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.baseline import find_baseline
+from lib.points import find_baseline
 from lib.rates import difference
 from lib.statistics import holm, mcnemar, resample_counts
 from lib.tasks import PointResult, Row

@@ -6,11 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.cells import SEED, grouped, rest_of
+from lib.losses import OBJECTIVES, label_of
+from lib.points import SEED, coordinates, grouped
 from lib.tasks import PointResult
-
-NAMES = {"dpo": "DPO", "discopop": "DiscoPOP", "td_dpo": "TD-DPO"}
-WITH_TAU = frozenset({"td_dpo"})  # objectives that read τ
 
 
 class Line(NamedTuple):
@@ -23,7 +21,7 @@ class Line(NamedTuple):
     @property
     def label(self) -> str:
         """How figures and tables name it: `TD-DPO τ 0.5`."""
-        name = NAMES.get(self.variant, self.variant)
+        name = label_of(self.variant)
         name += "" if self.tau is None else f" τ {self.tau:g}"
         return ", ".join([name, *(f"{axis} {value}" for axis, value in self.rest)])
 
@@ -50,13 +48,13 @@ class Cell(NamedTuple):
 
 def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
     """The cell of every point, by name, in order."""
-    rest = rest_of(points, ("train.beta", "train.tau", SEED))
+    rest = coordinates(points, ("train.beta", "train.tau", SEED))
     found = {}
     for point in points:
         train = point.config.train
         line = Line(
             variant=str(point.values.get("variant", train.objective)),
-            tau=float(train.tau) if train.objective in WITH_TAU else None,
+            tau=float(train.tau) if OBJECTIVES[train.objective].reads("tau") else None,
             rest=rest[point.name],
         )
         setting = Setting(line, float(train.beta))

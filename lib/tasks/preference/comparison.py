@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from lib.paired import Measure, average, paired
+from lib.points import matches
 from lib.tasks import PointResult, Row
 from lib.tasks.preference import criteria, significance, variance
 from lib.tasks.preference.cells import (
@@ -117,8 +118,7 @@ def find_baseline(
     A seed in `settings.baseline` singles out a point for the grid; here its setting is meant, so
     that the baseline is averaged over as many seeds as what it is compared with.
     """
-    wanted = settings.baseline
-    fits = {p.name for p in points if all(p.values.get(a) == v for a, v in wanted.items())}
+    fits = {p.name for p in points if matches(p.values, settings.baseline)}
     found = [setting for setting, names in members.items() if fits & set(names)]
     if len(found) != 1:
         return None, f"evaluate.baseline fits {len(found)} settings, expected one"

@@ -12,10 +12,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lib.figures import heatmap, intervals, panels
+from lib.losses import OBJECTIVES
 from lib.shapes import Panel, Series, Style, Table, ordinal, thin
 from lib.tasks import PointResult
 from lib.tasks.preference.loss_figures import loss_figure
-from lib.tasks.preference.point_figures import LOSS, point_figures
+from lib.tasks.preference.point_figures import loss_label, point_figures
 from lib.tasks.preference.view import View
 from lib.train_log import curve, diverged_at
 
@@ -36,12 +37,9 @@ def comparison_figures(
     view = View(points, comparison)
     if comparison.get("loss_curves"):
         yield "losses", loss_figure(comparison["loss_curves"])
-    for topic, key, label in (
-        ("learning_curves", "loss", LOSS),
-        ("validation_accuracy", "validation_accuracy", "accuracy on validation pairs (%)"),
-    ):
+    for topic, key in (("learning_curves", "loss"), ("validation_accuracy", "validation_accuracy")):
         if any(curve(point, key)[0] for point in points):
-            yield topic, _learning_curves(view, key, label)
+            yield topic, _learning_curves(view, key)
     for metric in NAMES:
         if view.has(metric):
             yield metric, _over_beta(view, metric)
@@ -227,10 +225,10 @@ def _differences(view: View, family: Mapping[str, Any]) -> Figure:
     )
 
 
-def _learning_curves(view: View, key: str, label: str) -> Figure:
+def _learning_curves(view: View, key: str) -> Figure:
     """One panel a method and τ, one line a run, its colour the β; crosses where runs diverged."""
     drawn = []
-    for line in view.lines:
+    for line, settings in view.lines.items():
         series, heights = [], []
         for point in view.points:
             setting = view.cells[point.name].setting
@@ -253,6 +251,9 @@ def _learning_curves(view: View, key: str, label: str) -> Figure:
         low, high = (min(heights), max(heights)) if heights else (0.0, 1.0)
         room = 0.06 * (high - low) or 0.05
         frame = {"percent": "" if key == "loss" else "y"}
+        label = "accuracy on validation pairs (%)"
+        if key == "loss":
+            label = loss_label(OBJECTIVES[settings[0]["objective"]])
         # Losses of two objectives share no scale; accuracies do.
         frame["ylim"] = (low - room, high + room) if key == "loss" else None
         drawn.append(Panel(line, "optimizer step", label, series, **frame))

@@ -8,17 +8,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lib.figures import panels
+from lib.losses import label_of, symbol_of
 from lib.shapes import Panel, Series, ordinal
-from lib.tasks.preference.cells import NAMES
-
-SYMBOLS = {"beta": "β", "tau": "τ"}
 
 
 def loss_figure(curves: Mapping[str, Any]) -> Figure:
     """Loss and its gradient over the margin, one column a variant, one line a β or τ.
 
     curves: {"margin": [nats, …],
-             "lines": [{"label": "<variant> <beta or tau>=<value>", "loss": […], "gradient": […]}],
+             "lines": [{"label": "<variant> <key>=<value>" or "<variant> ", "unit": of the loss,
+                        "loss": […], "gradient": […]}],
              "note": what the margin is}
 
     A null leaves a gap. The table is made by the functions that train, where torch is; here it is
@@ -28,16 +27,18 @@ def loss_figure(curves: Mapping[str, Any]) -> Figure:
     for line in curves["lines"]:
         variant, _, setting = line["label"].rpartition(" ")
         key, _, value = setting.partition("=")
-        columns.setdefault(variant, {})[key, float(value)] = line
+        columns.setdefault(variant, {})[key, float(value or 0)] = line
     drawn = []
-    for number, label in (("loss", "loss (nats)"), ("gradient", "gradient (nats per nat)")):
+    for number, per in (("loss", ""), ("gradient", " per nat")):
         for variant, lines in columns.items():
-            panel = Panel(NAMES.get(variant, variant), "margin (nats)", label)
+            unit = next(iter(lines.values())).get("unit", "nats")
+            panel = Panel(label_of(variant), "margin (nats)", f"{number} ({unit}{per})")
             for key, value in sorted(lines):
                 # A value looks the same in every column, whatever others there are beside it.
                 alike = sorted({v for one in columns.values() for k, v in one if k == key})
                 style = ordinal(alike.index(value), len(alike))
-                name, y = f"{SYMBOLS.get(key, key)} {value:g}", lines[key, value][number]
+                name = f"{symbol_of(key)} {value:g}" if key else "loss"
+                y = lines[key, value][number]
                 line = Series(name, curves["margin"], y, style=style, marked=False)
                 panel.series.append(line)
             drawn.append(panel)

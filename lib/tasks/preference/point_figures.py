@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 
 from lib.curves import trained, validated
 from lib.figures import panels
+from lib.losses import OBJECTIVES, Objective
 from lib.shapes import MUTED, Panel, Series, Style, category, thin
 from lib.tasks import PointResult
 from lib.tasks.preference.evaluate import read_scores
 from lib.tasks.preference.measures import measured
 from lib.train_log import curve, diverged_at
 
-LOSS = "loss (nats a pair)"
 SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn
 ZERO = Style(MUTED, dash=(0, (4, 2)))
 
@@ -30,16 +30,20 @@ def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figu
         yield "margins", _margins(point, scores.margins)
 
 
+def loss_label(objective: Objective) -> str:
+    """Axis label of an objective's loss: `loss (nats a pair)`."""
+    return f"loss ({objective.unit} a pair)"
+
+
 def _learning_curve(point: PointResult) -> Figure:
     """Loss, its two terms where there are two, and accuracy; validation where it was taken."""
+    objective = OBJECTIVES[point.config.train.objective]
     loss = [*trained(point, "loss"), *validated(point, "validation_loss", "pairs")]
-    drawn = [Panel("loss", "optimizer step", LOSS, loss)]
+    drawn = [Panel("loss", "optimizer step", loss_label(objective), loss)]
+    labels = {"margin_loss": "margin term", **objective.terms}
     terms = [
         Series(label, *thin(*curve(point, key), 60), style=category(i), marked=False)
-        for i, key, label in (  # other styles than those of training and validation
-            (2, "margin_loss", "margin term"),
-            (3, "regulariser", "regulariser, without β"),
-        )
+        for i, (key, label) in enumerate(labels.items(), 2)  # the first: training and validation
         if curve(point, key)[0]
     ]
     if len(terms) > 1:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lib.baseline import find_baseline
 from lib.metrics import weighted_mean
 from lib.permutation import sign_flip
+from lib.points import find_baseline
 from lib.rates import difference
 from lib.statistics import holm, paired_bootstrap_difference
 from lib.tasks import PointResult, Row

@@ -8,7 +8,7 @@ from lib.tasks.symbolic import data, grading, schema
 TASK = Task(
     schema=schema.Data,
     warnings=schema.warnings,
-    batch="causal",
+    batch="answers",
     build=data.build,
     train_split=data.train_split,
     messages=data.messages,

@@ -4,9 +4,7 @@ import json
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from PIL import Image
 
-from lib.figures import save
 from lib.tasks.decision.analysis import compare
 from lib.tasks.decision.evaluate import evaluate
 from lib.tasks.decision.figures import comparison_figures, point_figures
@@ -55,15 +53,11 @@ def grid():
     return points, figures_of(rows, points)
 
 
-def test_every_figure_of_the_grid_is_saved_and_laid_out(grid, tmp_path):
+def test_every_figure_of_the_grid_is_laid_out(grid):
     points, figures = grid
     assert list(figures) == [*ALWAYS, *AGAINST_BASELINE, "truth", "by_year"]
-    for topic, figure in figures.items():
+    for figure in figures.values():
         assert_laid_out(figure)
-        pdf, png = save(figure, tmp_path / f"comparison_{topic}", dpi=60)
-        assert pdf.read_bytes().rstrip().endswith(b"%%EOF")
-        with Image.open(png) as image:
-            assert image.size[0] > 150
 
 
 def test_missing_and_diverged_points_are_named_and_marked(grid):
@@ -118,25 +112,24 @@ def test_theory_shows_slope_and_identity(grid):
     assert {"y = x", "least squares", "baseline 1:2", "reject 1:8"} <= set(legend_names(figure))
 
 
-def test_figures_of_a_study_with_one_ratio(tmp_path):
+def test_figures_of_a_study_with_one_ratio():
     rows, points = study_points(DEMO, n=200)
     figures = figures_of(rows, points)
     assert list(figures) == [*ALWAYS, *AGAINST_BASELINE, "truth"]
-    for topic, figure in figures.items():
-        assert all(path.stat().st_size > 2000 for path in save(figure, tmp_path / topic, dpi=50))
+    for figure in figures.values():
+        assert_laid_out(figure)
         assert "No value" not in noted(figure)
 
 
-def test_figures_of_a_point(tmp_path):
+def test_figures_of_a_point():
     rows, points = study_points(DEMO, n=200, absent={2: "diverged", 3: "missing"})
     points[1].predictions[0]["prediction"] = "unknown"
     points[1].metrics = evaluate(rows, points[1].predictions, SETTINGS)
     made = dict(point_figures(points[1], SETTINGS))
     assert list(made) == ["learning_curve", "confusion", "reliability"]
-    for topic, figure in made.items():
+    for figure in made.values():
         assert_laid_out(figure)
         assert points[1].name in figure.texts[0].get_text()
-        save(figure, tmp_path / topic, dpi=50)
     columns = [label.get_text() for label in made["confusion"].axes[0].get_xticklabels()]
     assert columns == ["accept", "reject", "unknown"]
     counts = points[1].metrics["confusion"]["accept"]

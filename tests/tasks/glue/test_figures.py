@@ -3,9 +3,7 @@
 import json
 
 import pytest
-from PIL import Image
 
-from lib.figures import save
 from lib.tasks.glue.analysis import compare
 from lib.tasks.glue.figures import comparison_figures, point_figures
 from lib.tasks.glue.point_figures import confusion_table, matrix_table
@@ -33,19 +31,15 @@ def whole():
     return points, figures_of(rows, points)
 
 
-def test_every_figure_is_saved_and_laid_out(whole, tmp_path):
+def test_every_figure_is_laid_out(whole):
     points, figures = whole
     told = ["learning_curves", "validation_accuracy", "accuracy", "confusion", "accuracy_time"]
     assert list(figures) == [*told, *RANKS]
     one = next(p for p in points if p.name.startswith("iw_lora_mnli"))
     of_point = dict(point_figures(one, SETTINGS))
     assert list(of_point) == ["learning_curve", "confusion", "matrices"]
-    for topic, figure in (figures | of_point).items():
+    for figure in (figures | of_point).values():
         assert_laid_out(figure)
-        pdf, png = save(figure, tmp_path / topic, dpi=50)
-        assert pdf.read_bytes().rstrip().endswith(b"%%EOF")
-        with Image.open(png) as image:
-            assert image.size[0] > 150
 
 
 def test_gaps_are_named_and_marked(whole):

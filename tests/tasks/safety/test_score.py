@@ -74,6 +74,7 @@ def judgments(point) -> list[dict]:
             for j in row["judgments"]]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_from_requests_to_rates_and_figures(study, run_stage, fake, engines, tiny_model):
     path = study()
     loaded = load_study(path)

@@ -65,7 +65,7 @@ def test_evaluation_and_figures(trained, run_stage):
                  r["estimator"]) == ("all", "pass", "3", "subsets")]  # fmt: skip
     assert [float(row["value"]) for row in found] == [1.0, 1.0]
     assert (comparison / "comparison_transfer.png").exists()
-    one = tables["points"][next(study.points()).name]
+    one = tables["points"][study.point(0).name]
     assert one["sets"]["all"]["failures"] == {"majority": 1, "best": 1}
     assert "a/judge" in (comparison / "criteria.md").read_text(encoding="utf-8")
 
@@ -76,7 +76,7 @@ def test_without_rewards_there_is_no_best_and_all_else(trained, run_stage):
     for stage in ("stage4_evaluate", "stage5_visualize"):
         ended = run_stage(stage, study.path)
         assert ended.code == 0, ended.err
-    metrics = read_json(next(study.points()).directory / "metrics.json")
+    metrics = read_json(study.point(0).directory / "metrics.json")
     assert metrics["sets"]["all"]["failures"] == {"majority": 1, "best": None}
     best = metrics["sets"]["all"]["votes"]["best"]["subsets"]["3"]
     assert set(best.values()) == {None}
