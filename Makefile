@@ -72,7 +72,7 @@ submission: setup
 	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=full $(ARGS)
 
 grid: setup
-	@$(PY) -m lib.grid $(CONFIG) $(ARGS)
+	@$(PY) -m stages.grid $(CONFIG) $(ARGS)
 
 status: setup
 	@$(PY) -m stages.status $(CONFIG) $(ARGS)

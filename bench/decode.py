@@ -25,7 +25,7 @@ STUDIES = sorted(map(str, Path("configs").glob("*.yaml")))
 STUDY = "configs/weighted_loss.yaml"
 STAGES = sorted(path.stem for path in Path("stages").glob("stage*.py"))
 COMMANDS = {
-    f"-m lib.grid {STUDY} --index 5": ["-m", "lib.grid", STUDY, "--index", "5"],
+    f"-m stages.grid {STUDY} --index 5": ["-m", "stages.grid", STUDY, "--index", "5"],
     **{f"-m stages.{stage} --help": ["-m", f"stages.{stage}", "--help"] for stage in STAGES},
 }
 

@@ -1,9 +1,5 @@
 """The grid of a study: blocks of axis values, and the way from an index to a point and back.
 
-    python -m lib.grid configs/weighted_loss.yaml              the points as a table
-    python -m lib.grid configs/weighted_loss.yaml --count      how many there are
-    python -m lib.grid configs/weighted_loss.yaml --index 5    one point, resolved, as JSON
-
 A block is an ordered product of axes, the last axis fastest. A grid is a list of blocks, one after
 the other. An index is decoded by mixed radix, in a time that does not grow with the grid.
 """
@@ -133,53 +129,6 @@ def digest(content: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command line of this module; returns the exit code."""
-    import argparse
-    import os
-    import sys
-
-    from lib.study import load_study
-
-    parser = argparse.ArgumentParser(prog="python -m lib.grid", description="The grid of a study.")
-    parser.add_argument("study", help="configs/STUDY.yaml")
-    parser.add_argument("overrides", nargs="*", help="key=value")
-    parser.add_argument("--count", action="store_true", help="print how many points there are")
-    parser.add_argument("--index", metavar="N", help="print point N, resolved, as JSON")
-    parser.add_argument("--hash", action="store_true", help="print the hash of the grid")
-    args = parser.parse_intermixed_args(argv)
-    try:
-        study = load_study(args.study, args.overrides)
-        if args.count:
-            print(len(study.grid))
-        elif args.hash:
-            print(study.grid_hash)
-        elif args.index is not None:
-            if not re.fullmatch(r"\d{1,12}", args.index):
-                last = len(study.grid) - 1
-                raise BadInput(f"--index: found {args.index!r}, expected a number from 0 to {last}")
-            print(json.dumps(study.point(int(args.index)).describe(), indent=2))
-        else:
-            print_table(study)
-        sys.stdout.flush()
-    except BadInput as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except BrokenPipeError:  # `| head` has seen enough; nothing is left to be flushed at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
-def print_table(study: Any) -> None:
-    """Print `index  axis values …  name`, one line a point."""
-    axes = list(dict.fromkeys(axis for block in study.grid.blocks for axis in block))
-    rows = [["index", *axes, "point"]]
-    for point in study.points():
-        values = ("" if a not in point.values else str(point.values[a]) for a in axes)
-        rows.append([str(point.index), *values, point.name])
-    print(aligned(rows))
-
-
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of equal length as a table of aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -188,7 +137,3 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         for row in rows
     )
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -78,7 +78,7 @@ class Point:
         return ["--index", str(self.index)] if self.trial is None else ["--trial", str(self.trial)]
 
     def describe(self) -> dict[str, Any]:
-        """The point as `python -m lib.grid --index` prints it."""
+        """The point as `python -m stages.grid --index` prints it."""
         return {
             "index": self.index,
             "name": self.name,

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.errors import BadInput
-from lib.grid import Grid, digest, format_indices, main, parse_grid, parse_indices
+from lib.grid import Grid, digest, format_indices, parse_grid, parse_indices
 from lib.study import load_study
+from stages.grid import main
 
 REPOSITORY = Path(__file__).parents[1]
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
@@ -223,7 +224,7 @@ def test_a_digest_depends_on_content_and_not_on_the_order_of_keys() -> None:
 
 @pytest.mark.parametrize("words", [[], ["--count"], ["--index", "3"], ["--hash"]])
 def test_the_command_imports_nothing_heavy(run_process, words: list[str]) -> None:
-    done = run_process("lib.grid", WEIGHTED_LOSS, *words, PYTHONPROFILEIMPORTTIME="1")
+    done = run_process("stages.grid", WEIGHTED_LOSS, *words, PYTHONPROFILEIMPORTTIME="1")
     assert done.code == 0
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.err.splitlines()}
     assert "yaml" in imported  # the list is there
@@ -270,7 +271,7 @@ def test_the_command_refuses_in_one_line(
 
 def test_a_reader_that_closes_early_is_no_error() -> None:
     environ = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-    command = [sys.executable, "-m", "lib.grid", str(WEIGHTED_LOSS)]
+    command = [sys.executable, "-m", "stages.grid", str(WEIGHTED_LOSS)]
     with subprocess.Popen(
         command, cwd=REPOSITORY, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:

@@ -88,7 +88,7 @@ def test_every_module_has_help_and_does_not_import_torch(module: str) -> None:
 
 
 def test_commands_that_only_print_run_as_written(run_process) -> None:
-    index = run_process("lib.grid", "configs/weighted_loss.yaml", "--index", "5")
+    index = run_process("stages.grid", "configs/weighted_loss.yaml", "--index", "5")
     assert index.code == 0
     dry = run_process("stages.submit", "train", "configs/demo.yaml", "--dry-run")
     assert (dry.code, dry.out.split()[0]) == (0, "sbatch")
