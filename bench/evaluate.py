@@ -23,9 +23,11 @@ from typing import Any, NamedTuple
 import yaml
 
 from lib import tasks
+from lib.files import write_jsonl, write_sealed
 from lib.grid import aligned
-from lib.prepared import MANIFEST, model_key, recorded_splits, train_identity
-from lib.runs import mark_done, write_jsonl, write_sealed
+from lib.preparation import recorded_splits
+from lib.prepared import MANIFEST, model_key, train_identity
+from lib.runs import mark_done
 from lib.settings import read_yaml
 from lib.study import Point, Study, load_study
 from lib.testsets import predict_identity

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from lib.runs import read_jsonl
+from lib.files import read_jsonl
 from lib.study import load_study
 
 GGUF = "gemma-3-270m-q4_k_m.gguf"

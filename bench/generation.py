@@ -119,8 +119,9 @@ def make_adapters(model: Any, count: int, scratch: Path) -> list[Path]:
     """LoRA adapters of random weights, small enough to leave answers in words."""
     import torch
 
-    from lib.models import load_base, load_tokenizer, with_adapters
+    from lib.models import load_base, load_tokenizer
     from lib.schema import Lora
+    from lib.trainable import with_adapters
 
     places = [scratch / f"adapter{i}" for i in range(count)]
     for seed, place in enumerate(places):
@@ -157,7 +158,7 @@ def served(
     point: Any, prompts: Any, adapters: list[Path], room: int
 ) -> tuple[float, float, list[str]]:
     """The same from an engine that adds the adapters itself, one after the other."""
-    from lib.encoding import end_tokens
+    from lib.special_tokens import end_tokens
     from lib.vllm_engine import CPU_MEMORY, CPU_SHARING, CPU_WHOLE, prepare_start
 
     cuda = prepare_start()

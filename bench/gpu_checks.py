@@ -21,7 +21,7 @@ import yaml
 
 from bench import memory
 from bench.random_model import save_llama, sizes_of
-from lib.runs import read_json, read_jsonl
+from lib.files import read_json, read_jsonl
 from lib.study import Point, Study, load_study
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -94,7 +94,7 @@ def driver(sizes: Mapping[str, Any], scratch: Path) -> Result:
     """The driver is new enough for the packages' CUDA, and 4-bit weights have a kernel."""
     import torch
 
-    from lib.models import nf4_fault
+    from lib.trainable import nf4_fault
 
     if not has_gpu():
         return {"ok": None, "found": "no GPU"}

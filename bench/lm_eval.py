@@ -27,9 +27,9 @@ from typing import Any
 import yaml
 
 from lib import tasks
+from lib.files import read_jsonl, write_jsonl
 from lib.grid import aligned
 from lib.results import read_predictions
-from lib.runs import read_jsonl, write_jsonl
 from lib.study import Point, load_study
 from lib.testsets import rows_of
 

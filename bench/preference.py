@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 
 from bench.jobs import leave, measured, timed
+from lib.files import read_jsonl
 from lib.grid import aligned
-from lib.runs import read_jsonl
 from lib.study import Point, Study, load_study
 
 BETAS = [0.01, 0.05, 0.5, 2.5]
@@ -163,7 +163,7 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
     """A point by lossgrid, with the stored reference and without one of WITHOUT."""
     import torch
 
-    from lib.losses import label_logps, scattered
+    from lib.logps import label_logps, scattered
     from lib.prepared import encoded_split
     from lib.training import pair_data, responses
     from lib.training.loop import train_point
@@ -190,7 +190,8 @@ def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
-    from lib.models import DTYPES, load_base, load_tokenizer, lora_config
+    from lib.models import DTYPES, load_base, load_tokenizer
+    from lib.trainable import lora_config
     from lib.training.steps import row_order, step_count
 
     train, model = point.config.train, point.config.model

@@ -23,8 +23,8 @@ import yaml
 from bench import memory
 from bench.jobs import leave, measured, timed
 from bench.random_model import save_llama, sizes_of
+from lib.files import read_json, read_jsonl
 from lib.grid import aligned
-from lib.runs import read_json, read_jsonl
 from lib.study import load_study
 
 WAYS = ("full", "lora", "qlora")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lib import tasks
 from lib.errors import BadInput
-from lib.runs import read_jsonl
+from lib.files import read_jsonl
 from lib.study import Point, Study, load_study
 from lib.tasks import Row
 

@@ -21,8 +21,9 @@ from typing import Any
 
 import yaml
 
+from lib.files import read_jsonl, write_jsonl
 from lib.grid import aligned
-from lib.runs import read_jsonl, set_aside, write_jsonl
+from lib.runs import set_aside
 from lib.study import Study, load_study
 
 BASE = ".cache/SmolLM2-135M-Instruct"
@@ -86,7 +87,7 @@ def with_head(directory: Path) -> Path:
 
 def write_study(args: argparse.Namespace, model: str, scratch: Path) -> Study:
     """A study of points that differ in the seed, with its test rows."""
-    from lib.prepared import prepare
+    from lib.preparation import prepare
 
     content = {
         "results_dir": str(scratch / "results"),

@@ -26,8 +26,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from lib.files import read_jsonl, write_jsonl
 from lib.grid import format_indices
-from lib.runs import mark_done, read_jsonl, write_jsonl
+from lib.runs import mark_done
 
 VALIDATIONS, PAUSE = 6, 0.03
 STUDY = """

@@ -67,7 +67,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     """Seconds a step (median), peak memory and loss of one way, in this process."""
     import torch
 
-    from lib.losses import label_logps
+    from lib.logps import label_logps
     from lib.models import load_base
     from lib.schema import Model
     from lib.training.causal import collate

@@ -15,7 +15,7 @@ from torch import nn
 
 from lib.checkpoints import ADAPTER, check_base
 from lib.errors import BadInput, listed
-from lib.runs import read_json
+from lib.files import read_json
 from lib.schema import Model, Train
 
 # Merging W + sBA in fp32 moves a sequence's log-probability by rounding alone: by no more than this

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lib.errors import BadInput
+from lib.files import read_json, write_json
 from lib.grid import format_indices
-from lib.runs import read_json, write_json
 from lib.slurm import Tasks
 from lib.study import Study
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.files import read_json
 from lib.grid import digest
 from lib.integrity import checksum, digest_of, record, verify
 from lib.progress import progress
-from lib.runs import read_json, verify_done
+from lib.runs import verify_done
 from lib.safetensors_cache import (
     BESIDE,
     converted_files,

@@ -11,9 +11,10 @@ import transformers
 
 from lib.checkpoints import check_directory, is_adapter
 from lib.errors import BadInput, listed
-from lib.models import adapted, load_base
-from lib.runs import read_json
+from lib.files import read_json
+from lib.models import load_base
 from lib.schema import Config, Model, Train
+from lib.trainable import adapted
 
 # A seed of the adapters' own, so that how many numbers they draw moves neither head nor dropout.
 ADAPTER_SEED = 2**32

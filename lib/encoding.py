@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from functools import lru_cache, partial
 from typing import Any
 
 from lib.errors import BadInput
+from lib.special_tokens import end_tokens, escape_special_tokens
 from lib.tasks import Message, Row, Task
 
 Encoded = dict[str, Any]
@@ -23,9 +23,10 @@ def encode_prompt(tokenizer: Any, messages: list[Message]) -> list[int]:
     template gets the plain text and the special tokens that it puts before a text: one that it puts
     behind, as some do with an end of sequence, would end the turn before the answer. What looks
     like a special token in a message (`<|im_end|>` in a paper on chat models) stays text: see
-    `harmless`. Raises BadInput where the template refuses the messages or leaves out a text.
+    `escape_special_tokens`. Raises BadInput where the template refuses the messages or leaves out a
+    text.
     """
-    messages = harmless(tokenizer, messages)
+    messages = escape_special_tokens(tokenizer, messages)
     if tokenizer.chat_template:
         text = render_chat(tokenizer, messages, add_generation_prompt=True)
         for message in messages:
@@ -123,7 +124,8 @@ def encode_answer(
     alone after all: in generation the prompt's tokens are there already. `template`: further
     variables of the template, as the prompt had them.
     """
-    *messages, last = harmless(tokenizer, [*messages, {"role": "assistant", "content": answer}])
+    conversation = [*messages, {"role": "assistant", "content": answer}]
+    *messages, last = escape_special_tokens(tokenizer, conversation)
     if tokenizer.chat_template:
         apply = partial(render_chat, tokenizer, **template)
         prompt, whole = apply(messages, add_generation_prompt=True), apply([*messages, last])
@@ -166,36 +168,6 @@ def naming(row: Row, source: str = "") -> Iterator[None]:
         if f"row {row['id']}" in str(error):
             raise
         raise BadInput(f"{place}row {row['id']}: {error}") from None
-
-
-def harmless(tokenizer: Any, messages: list[Message]) -> list[Message]:
-    """The messages with a space put into every spelled-out special token: `< |im_end|>`.
-
-    Tokenised as it stands, such a text would end its own turn and could begin another.
-    """
-    pattern = _special(tokenizer)
-    return [{**m, "content": pattern.sub(_parted, m["content"])} for m in messages]
-
-
-def _parted(found: re.Match[str]) -> str:
-    return f"{found[0][:1]} {found[0][1:]}"
-
-
-@lru_cache(maxsize=8)
-def _special(tokenizer: Any) -> re.Pattern[str]:
-    """Matches what the tokenizer would read as a special token."""
-    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    names = sorted({*tokenizer.all_special_tokens, *added} - {""}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, names)) or r"(?!)")
-
-
-@lru_cache(maxsize=8)  # the whole vocabulary is copied for it
-def end_tokens(tokenizer: Any) -> frozenset[int]:
-    """Ids that end a turn: the tokenizer's eos, and the end-of-turn tokens of common templates."""
-    named = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>")
-    vocabulary = tokenizer.get_vocab()
-    ends = {vocabulary[token] for token in named if token in vocabulary}
-    return frozenset({tokenizer.eos_token_id} | ends)
 
 
 def answer_encoder(tokenizer: Any) -> Callable[[list[Message], str], list[int]]:

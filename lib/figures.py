@@ -36,7 +36,7 @@ from lib.drawing import (
     look_of,
     place_texts,
 )
-from lib.runs import replacing
+from lib.files import replacing
 from lib.shapes import (
     BARS,
     COLORS,

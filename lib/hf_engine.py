@@ -7,10 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lib.encoding import end_tokens
 from lib.engine import Ids, free, regroup, sampling
 from lib.progress import progress
 from lib.schema import Infer, Model
+from lib.special_tokens import end_tokens
 
 
 class HfEngine:
@@ -88,7 +88,7 @@ class HfEngine:
         """See `Engine`; logits are made at the answers' positions alone."""
         import torch
 
-        from lib.losses import token_nll
+        from lib.logps import token_nll
 
         pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
         sums: list[float] = []

@@ -10,7 +10,7 @@ A file above `SMALL` is hashed only where its size or modification time differs 
 verifying large weights that nobody touched takes a stat of each file. On two cores without SHA
 instructions 1 GiB took 5.7 s to hash (so 14 GB some 75 s) and 0.2 ms to verify.
 
-JSON files that vouch for others hold a checksum of their own (see `write_sealed` in lib.runs), and
+JSON files that vouch for others hold a checksum of their own (see `write_sealed` in lib.files), and
 so does each line of a file that several tasks append to.
 """
 

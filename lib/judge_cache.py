@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lib.errors import BadInput
+from lib.files import now
 from lib.integrity import seal, unseal
-from lib.runs import now
 
 
 class Cache:

@@ -7,9 +7,10 @@ from contextlib import suppress
 from typing import Any
 
 from lib.errors import BadInput
+from lib.files import write_jsonl
 from lib.local_judge import Missing
 from lib.prediction import answered
-from lib.runs import done_mark, mark_done, verify_done, write_jsonl
+from lib.runs import done_mark, mark_done, verify_done
 from lib.schema import Judge
 from lib.study import Point, Study
 from lib.tasks import Row

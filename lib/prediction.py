@@ -11,11 +11,12 @@ from typing import Any, Protocol
 
 from lib import tasks
 from lib.errors import BadInput
+from lib.files import read_jsonl, replacing, write_jsonl
 from lib.grid import digest
 from lib.integrity import checksum, seal, unseal
 from lib.prepared import encoded_test
 from lib.progress import progress
-from lib.runs import mark_done, read_jsonl, replacing, verify_done, write_jsonl
+from lib.runs import mark_done, verify_done
 from lib.serving import Served
 from lib.study import Point, Study
 from lib.tasks import Row

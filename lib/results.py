@@ -11,21 +11,12 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
+from lib.files import read_json, read_jsonl, write_json, write_jsonl, write_text
 from lib.integrity import verify
 from lib.judged import judge_mark
 from lib.prediction import read_answers
 from lib.provenance import analysis_version
-from lib.runs import (
-    done_mark,
-    is_done,
-    read_json,
-    read_jsonl,
-    remedy,
-    unchanged,
-    write_json,
-    write_jsonl,
-    write_text,
-)
+from lib.runs import done_mark, is_done, remedy, unchanged
 from lib.search.selected import is_selected, selected_of
 from lib.study import Point, Study, identity
 from lib.tasks import PointResult, Row, Task

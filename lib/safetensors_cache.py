@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput
+from lib.files import read_json, read_sealed, replacing, write_json, write_sealed
 from lib.grid import digest
 from lib.integrity import record, verify
-from lib.runs import read_json, read_sealed, replacing, write_json, write_sealed
 from lib.schema import Model
 
 CACHE = Path(".cache") / "safetensors"

@@ -9,7 +9,7 @@ from typing import Any
 
 from lib import tasks
 from lib.checkpoints import is_adapter
-from lib.runs import read_json
+from lib.files import read_json
 from lib.schema import Config
 from lib.study import Point, Study
 

@@ -1,4 +1,4 @@
-"""Intervals, paired tests and trends: pure functions on numpy arrays.
+"""Intervals and paired tests: pure functions on numpy arrays.
 
 One test set, one set of resamples: `resample_counts` draws it once, and every metric of every point
 is evaluated on the same multiplicities, so a paired bootstrap costs nothing extra.
@@ -15,7 +15,6 @@ Left out on purpose: p-values from bootstrap intervals, t-tests, anything that r
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import permutations
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -26,9 +25,6 @@ import numpy as np
 Statistic = Callable[[np.ndarray | None], "float | np.ndarray | None"]
 
 FLAT = 1e-6  # width, relative to the ends, below which resamples are all alike but for rounding
-
-# Page's test is exact up to here (rows that differ between levels, levels), normal above.
-EXACT_ROWS, EXACT_LEVELS = 100, 7
 
 
 class Interval(NamedTuple):
@@ -52,15 +48,6 @@ class McNemar(NamedTuple):
     b: int
     c: int
     p_value: float | None
-
-
-class Trend(NamedTuple):
-    """Page's L, its one-sided p-value, "exact" or "normal"; or three None and the reason."""
-
-    statistic: float | None
-    p_value: float | None
-    method: str | None
-    reason: str | None = None
 
 
 def wilson(successes: float, n: int, level: float = 0.95) -> Interval | None:
@@ -214,81 +201,6 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
         largest = max(largest, min(1.0, (len(present) - rank) * present[name]))
         adjusted[name] = largest
     return adjusted
-
-
-def page_trend(scores: np.ndarray) -> Trend:
-    """Page's test that scores rise along the levels, one-sided.
-
-    scores: (rows, levels), levels in the order in which they should rise (γ = 1, 2, 4, 8), at least
-    three; rows are independent (test examples, or seeds). A falling trend is `page_trend(-scores)`.
-    L = Σ_j j·Σ_i rank_ij, mean ranks for ties. One row is the exact one-sided Spearman test.
-
-    The null permutes each row's own values. Up to EXACT_ROWS rows that differ between levels its
-    distribution is convolved exactly; above, L is normal with variance
-    Σ_i [levels(levels+1)/12]·Σ_j (rank_ij − mean)². scipy's `page_trend_test` gives the same L, and
-    the same p without ties, but ignores ties in the variance: for 0/1 decisions, most of which
-    agree at all γ, its p-values are far too large.
-    Source: Page 1963; ties: van de Wiel & Di Bucchianico 2001. ValueError on nan or a wrong shape.
-    """
-    scores = np.asarray(scores, dtype=float)
-    if scores.ndim != 2:
-        raise ValueError(f"scores: shape {scores.shape}, expected (rows, levels)")
-    if np.isnan(scores).any():
-        raise ValueError("scores: holds nan")
-    rows, levels = scores.shape
-    if levels < 3:
-        return Trend(None, None, None, f"{levels} levels: Page's test needs at least 3")
-    if rows == 0:
-        return Trend(None, None, None, "no rows")
-    below = (scores[:, :, None] > scores[:, None, :]).sum(axis=2)
-    equal = (scores[:, :, None] == scores[:, None, :]).sum(axis=2)
-    ranks = below + (equal + 1) / 2  # mean ranks for ties
-    statistic = float(ranks.sum(axis=0) @ np.arange(1, levels + 1))
-    differing = ranks[np.ptp(ranks, axis=1) > 0]  # the others add a constant to L
-    if len(differing) == 0:  # every permutation has the observed L
-        return Trend(statistic, 1.0, "exact")
-    if len(differing) <= EXACT_ROWS and levels <= EXACT_LEVELS:
-        return Trend(statistic, _page_exact(differing), "exact")
-    squares = ((differing - (levels + 1) / 2) ** 2).sum()
-    sd = math.sqrt(levels * (levels + 1) / 12 * squares)
-    z = (statistic - rows * levels * (levels + 1) ** 2 / 4) / sd
-    return Trend(statistic, 0.5 * math.erfc(z / math.sqrt(2)), "normal")
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Spearman's rank correlation of x (n,) and y (n,), in [−1, 1], mean ranks for ties.
-
-    None for fewer than 3 pairs or a constant side. No p-value: the usual one is asymptotic, and is
-    0 for three points in order; `page_trend` on one row gives the exact one.
-    Source: scipy.stats.spearmanr. ValueError on nan or unequal shapes.
-    """
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    for name, values in (("x", x), ("y", y)):
-        if values.ndim != 1 or np.isnan(values).any():
-            raise ValueError(f"{name}: expected one dimension without nan, shape {values.shape}")
-    if x.shape != y.shape:
-        raise ValueError(f"y: shape {y.shape}, x has {x.shape}")
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(x, y).statistic)
-
-
-def _page_exact(ranks: np.ndarray) -> float:
-    """P(L ≥ observed) when each row of ranks (rows, levels) is permuted on its own."""
-    doubled = np.rint(2 * ranks).astype(int)  # mean ranks are multiples of a half
-    position = np.arange(1, ranks.shape[1] + 1)
-    observed = int((doubled @ position).sum())
-    total, lowest = np.ones(1), 0  # distribution of the sum so far, and the value of its first cell
-    patterns, times = np.unique(np.sort(doubled, axis=1), axis=0, return_counts=True)
-    for pattern, repeats in zip(patterns, times, strict=True):
-        sums = np.array(list(permutations(pattern.tolist()))) @ position
-        row = np.bincount(sums - sums.min()) / len(sums)
-        for _ in range(repeats):
-            total = np.convolve(total, row)
-        lowest += int(repeats) * int(sums.min())
-    return float(min(1.0, total[max(0, observed - lowest) :].sum()))
 
 
 def _flags(name: str, values: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from lib.paths import check_length
 from lib.points import matches
 from lib.schema import INCIDENTAL, Config, Model
 from lib.search.schema import Dimension, Search, parse
-from lib.settings import flatten, get, parse_override, put
+from lib.settings import flatten, parse_override, put
 from lib.study_file import (
     SECTIONS,
     axes_and_variants,
@@ -35,21 +35,13 @@ from lib.study_file import (
     read_file,
     refuse_swept,
     results_path,
-    without_model,
 )
+from lib.trial_mode import shrink, without_model
 from lib.validation import dotted_keys, validate
 
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
             "selected")  # fmt: skip
 MODES = ("full", "trial")
-TRIAL_LIMITS = {
-    "train.epochs": 1.0,
-    "train.max_steps": 2,
-    "train.importance.batches": 2,
-    "data.test_rows": 8,
-    "infer.max_new_tokens": 16,
-}
-TRIAL_FIXED = {"tracking": "none", "train.processes": 1, "train.fsdp": None}
 # What lies in a study's directory beside its points.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
          "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
@@ -211,13 +203,7 @@ class Study:
                 put(raw, key, copy.deepcopy(value), f"{where}: {label}{key}")
                 origin[key] = f"{where}: {label}"
         if self.mode == "trial":
-            for key, value in TRIAL_FIXED.items():
-                put(raw, key, value, f"{self.path}: {key}")
-            for key, limit in TRIAL_LIMITS.items():
-                given = get(raw, key)
-                usable = isinstance(given, (int, float)) and not isinstance(given, bool)
-                value = min(given, limit) if usable else given or limit
-                put(raw, key, value, f"{self.path}: {key}")
+            shrink(raw, self.path)
         return validate(raw, self.path, origin)
 
     def named_values(self, values: Mapping[str, Value], flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -92,11 +92,6 @@ def bundle(found: Any, where: str) -> dict[str, Any]:
     return dotted_keys(found)
 
 
-def without_model(variant: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:
-    """A variant without the keys of `model` that the trial sets: it runs on any machine."""
-    return {k: v for k, v in variant.items() if not (k in trial and k.startswith("model."))}
-
-
 def refuse_swept(
     given: Mapping[str, Any], axes: Mapping[str, str], variants: Mapping[str, dict], grid: Grid
 ) -> None:

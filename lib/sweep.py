@@ -17,12 +17,13 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
+from lib.files import read_sealed, replacing, write_sealed, write_text
 from lib.grid import digest
 from lib.integrity import digest_of
 from lib.prepared import encoded_test, read_manifest, read_split, train_identity
 from lib.progress import progress
 from lib.results import as_csv
-from lib.runs import done_mark, mark_done, read_sealed, replacing, write_sealed, write_text
+from lib.runs import done_mark, mark_done
 from lib.serving import Served
 from lib.study import Point, Study, identity
 from lib.training.kept import candidate, read_weights

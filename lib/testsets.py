@@ -12,28 +12,11 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput
+from lib.files import check_writable, read_jsonl, read_sealed, replacing, write_jsonl, write_sealed
 from lib.integrity import checksum, verify
-from lib.prepared import (
-    KEYS,
-    MANIFEST,
-    REMEDY,
-    file_of,
-    prompt_digest,
-    read_manifest,
-    recorded_splits,
-    train_identity,
-)
-from lib.runs import (
-    check_writable,
-    locked,
-    read_jsonl,
-    read_sealed,
-    refuse_change,
-    replacing,
-    set_aside,
-    write_jsonl,
-    write_sealed,
-)
+from lib.preparation import file_of, recorded_splits
+from lib.prepared import KEYS, MANIFEST, REMEDY, prompt_digest, read_manifest, train_identity
+from lib.runs import locked, refuse_change, set_aside
 from lib.schema import Config
 from lib.settings import flatten
 from lib.study import Point, Study, identity

@@ -12,10 +12,10 @@ from typing import Any
 
 from lib.children import blocked
 from lib.devices import CHECK_BY_NVML
-from lib.encoding import end_tokens
 from lib.engine import EngineDied, Ids, free, regroup, sampling
 from lib.progress import Progress, progress
 from lib.schema import Infer, Model
+from lib.special_tokens import end_tokens
 
 # Room for some hundred short rows at a time; vLLM would otherwise ask for nearly all of the memory.
 CPU_MEMORY = {"gpu_memory_utilization": 0.2, "kv_cache_memory_bytes": 1 << 30}

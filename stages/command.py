@@ -14,8 +14,9 @@ from typing import Any
 
 from lib.activity import Holder, machine
 from lib.errors import BadInput
+from lib.files import read_json, refusal, write_json
 from lib.grid import digest, parse_indices
-from lib.runs import Busy, Submission, read_json, refusal, write_json
+from lib.runs import Busy, Submission
 from lib.search.trials import read_trial
 from lib.study import Point, Study, load_study
 
@@ -243,7 +244,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
     except Busy as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    except OSError as error:  # of a log or a checkpoint; lib.runs words those of all other files
+    except OSError as error:  # of a log or a checkpoint; lib.files words those of all other files
         if (reason := refusal(error)) is None:
             raise
         what = f"{error.filename or 'results'}: cannot be {failed_access(error)}: {reason}"

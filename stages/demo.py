@@ -17,9 +17,10 @@ from pathlib import Path
 from lib import slurm, tasks
 from lib.children import call, child
 from lib.errors import BadInput
+from lib.files import read_json, read_jsonl
 from lib.progress import clock
 from lib.results import status
-from lib.runs import done_mark, read_json, read_jsonl
+from lib.runs import done_mark
 from lib.study import Point, Study
 from stages.command import DONE, load, parser, run, say
 from stages.submit import asks_a_judge, local_command, submit, through_slurm

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lib.arrays import ARRAYS
+from lib.files import read_json, write_json
 from lib.grid import digest
-from lib.runs import read_json, write_json
 from lib.sbatch import resources
 from lib.study import Point, Study
 from stages.command import DONE, chosen_points, load, parser, run, slurm_job

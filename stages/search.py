@@ -21,10 +21,11 @@ from typing import Any
 
 from lib import slurm
 from lib.errors import BadInput
+from lib.files import write_json, write_text
 from lib.grid import format_indices, parse_indices
 from lib.prepared import read_manifest
 from lib.results import as_csv
-from lib.runs import Busy, locked, write_json, write_text
+from lib.runs import Busy, locked
 from lib.sbatch import LOGS, make_log_directories, sbatch_command
 from lib.search.trials import trial_count
 from lib.study import Point, Study

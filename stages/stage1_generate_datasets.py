@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 from lib.drops import drop_lines
 from lib.encoded import check_prompts
-from lib.prepared import MANIFEST, prepare
+from lib.files import write_json, write_text
+from lib.preparation import prepare
+from lib.prepared import MANIFEST
 from lib.results import as_csv
-from lib.runs import write_json, write_text
 from lib.testsets import build_test, directory, prepare_test
 from lib.unread import warnings
 from stages.command import DONE, load, parser, run, say, who

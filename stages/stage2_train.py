@@ -18,6 +18,7 @@ from typing import Any
 from lib.checkpoints import check_adapter, check_directory, verify_model
 from lib.engine import free
 from lib.errors import BadInput
+from lib.files import now, read_json, write_json, write_sealed
 from lib.grid import digest
 from lib.losses import OBJECTIVES
 from lib.prepared import (
@@ -31,19 +32,7 @@ from lib.prepared import (
 )
 from lib.provenance import provenance
 from lib.results import LOG, RECORDS, status
-from lib.runs import (
-    Busy,
-    archive,
-    is_archived,
-    is_done,
-    locked,
-    mark_done,
-    now,
-    read_json,
-    refuse_change,
-    write_json,
-    write_sealed,
-)
+from lib.runs import Busy, archive, is_archived, is_done, locked, mark_done, refuse_change
 from lib.study import Point, Study
 from lib.sweep import check_sweep
 from lib.tracking.live import live

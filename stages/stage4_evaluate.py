@@ -17,6 +17,7 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
+from lib.files import check_writable, write_json, write_text
 from lib.grid import digest
 from lib.progress import tracked
 from lib.results import (
@@ -28,7 +29,7 @@ from lib.results import (
     table_file,
     write_table,
 )
-from lib.runs import check_writable, done_mark, mark_done, verify_done, write_json, write_text
+from lib.runs import done_mark, mark_done, verify_done
 from lib.search.selected import mark
 from lib.study import Point, Study
 from lib.testsets import own_rows, rows_of

@@ -15,11 +15,12 @@ from typing import Any
 
 from lib import tasks
 from lib.errors import BadInput, listed
+from lib.files import read_json, read_sealed, write_text
 from lib.grid import digest
 from lib.integrity import verify
 from lib.progress import progress
 from lib.results import inputs_of, read_point
-from lib.runs import done_mark, mark_done, read_json, read_sealed, verify_done, write_text
+from lib.runs import done_mark, mark_done, verify_done
 from lib.study import Point, Study, flatten
 from lib.testsets import rows_of
 from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids

@@ -15,9 +15,9 @@ from lib import slurm
 from lib.activity import Holder, holder, is_held_here, is_this_machine, last_change
 from lib.arrays import Queued, queued_arrays, recorded_jobs
 from lib.errors import BadInput
+from lib.files import read_json, read_jsonl
 from lib.grid import aligned
 from lib.results import status
-from lib.runs import read_json, read_jsonl
 from lib.study import Point, Study
 from stages.command import DONE, load, parser, run
 

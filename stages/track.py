@@ -12,8 +12,9 @@ import os
 from collections.abc import Sequence
 
 from lib.errors import BadInput
+from lib.files import check_writable
 from lib.progress import tracked
-from lib.runs import check_writable, done_mark
+from lib.runs import done_mark
 from lib.study import Study
 from lib.tracking.live import place_of
 from lib.tracking.runs import point_run, study_run

@@ -230,7 +230,7 @@ def write_study(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def prepared_data(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return results/small/data of the small study on the tiny model, made once."""
-    from lib.prepared import prepare
+    from lib.preparation import prepare
     from lib.study import load_study
 
     root = tmp_path_factory.mktemp("prepared")
@@ -254,8 +254,9 @@ def prepared_study(
 @pytest.fixture
 def fake() -> SimpleNamespace:
     """Return `trained` and `predicted`: they leave what stages 2 and 3 leave, made up."""
+    from lib.files import write_jsonl
     from lib.prepared import train_identity
-    from lib.runs import mark_done, write_jsonl
+    from lib.runs import mark_done
     from lib.testsets import predict_identity, rows_of
 
     def trained(study: Any, point: Any, how: str = "done") -> None:

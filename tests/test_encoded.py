@@ -8,7 +8,8 @@ import pytest
 
 from lib.encoded import directory_of
 from lib.errors import BadInput
-from lib.prepared import encoded_test, encoded_training, prepare
+from lib.preparation import prepare
+from lib.prepared import encoded_test, encoded_training
 from lib.study import load_study
 
 

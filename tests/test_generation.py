@@ -14,11 +14,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lib.encoding import encode_answer, encode_prompt, end_tokens
+from lib.encoding import encode_answer, encode_prompt
 from lib.generation import start_engine, whole_weights
 from lib.hf_engine import GumbelNoise, HfEngine
-from lib.models import load_for_training, load_tokenizer
+from lib.models import load_tokenizer
 from lib.schema import Infer, Lora, Model, Train
+from lib.special_tokens import end_tokens
+from lib.trainable import load_for_training
 from lib.vllm_engine import VllmEngine
 from tests.conftest import REPOSITORY
 

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from lib.logps import label_logps, scattered, token_nll
 from lib.losses import (
     OBJECTIVES,
     LossKeys,
@@ -14,10 +15,7 @@ from lib.losses import (
     discopop,
     dpo,
     ipo,
-    label_logps,
-    scattered,
     td_dpo,
-    token_nll,
     weighted_nll,
 )
 from lib.schema import Train

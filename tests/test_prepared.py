@@ -17,18 +17,18 @@ from lib.encoding import (
     prompt_hash,
 )
 from lib.errors import BadInput
+from lib.files import read_jsonl
 from lib.integrity import checksum
+from lib.preparation import data_identity, prepare
 from lib.prepared import (
-    data_identity,
     encoded_split,
     encoded_test,
     encoded_training,
-    prepare,
     read_manifest,
     train_identity,
     train_split,
 )
-from lib.runs import Busy, locked, read_jsonl
+from lib.runs import Busy, locked
 from lib.study import load_study
 from lib.tasks.decision.task import TASK as task
 from lib.testsets import predict_identity, rows_of

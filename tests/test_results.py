@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from lib.errors import BadInput
+from lib.files import read_jsonl, write_json, write_jsonl
 from lib.results import inputs_of, read_point, read_predictions, status, write_table
-from lib.runs import mark_done, read_jsonl, write_json, write_jsonl
+from lib.runs import mark_done
 from lib.study import load_study
 from lib.tasks.decision.data import ANSWERS
 from lib.tasks.decision.task import TASK as task

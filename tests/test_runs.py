@@ -11,6 +11,7 @@ import pytest
 
 from lib import runs
 from lib.errors import BadInput
+from lib.files import read_json, read_jsonl, replacing, write_json, write_jsonl, write_text
 from lib.integrity import checksum
 from lib.runs import (
     Busy,
@@ -18,15 +19,9 @@ from lib.runs import (
     is_done,
     locked,
     mark_done,
-    read_json,
-    read_jsonl,
     refuse_change,
-    replacing,
     set_aside,
     unchanged,
-    write_json,
-    write_jsonl,
-    write_text,
 )
 
 REPOSITORY = Path(__file__).parents[1]

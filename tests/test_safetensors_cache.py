@@ -16,7 +16,8 @@ from lib.classifiers import classifier_for_training
 from lib.errors import BadInput
 from lib.local_judge import find_judge
 from lib.models import load_base
-from lib.prepared import prepare, read_manifest
+from lib.preparation import prepare
+from lib.prepared import read_manifest
 from lib.safetensors_cache import CACHE, RECORD, convert, read_pickle, weights_of
 from lib.schema import Judge, Lora, Model, Train
 from lib.study import load_study

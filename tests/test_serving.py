@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from lib import generation
-from lib.runs import write_json
+from lib.files import write_json
 from lib.serving import Served, caches, room
 from lib.study import load_study
 from lib.tasks.decision.task import TASK as task

@@ -14,14 +14,13 @@ from lib.statistics import (
     bootstrap,
     holm,
     mcnemar,
-    page_trend,
     paired_bootstrap_difference,
     percentile_interval,
     reflected_interval,
     resample_counts,
-    spearman,
     wilson,
 )
+from lib.trends import page_trend, spearman
 
 # --- wilson
 
@@ -295,7 +294,7 @@ def test_page_trend_normal_meets_exact_where_they_part(monkeypatch):
     scores = np.repeat(rng.integers(0, 2, (1000, 1)), 4, axis=1)
     scores[:EXACT_ROWS] = rng.permuted(np.tile([0, 0, 1, 1], (EXACT_ROWS, 1)), axis=1)
     exact = page_trend(scores)
-    monkeypatch.setattr("lib.statistics.EXACT_ROWS", 0)
+    monkeypatch.setattr("lib.trends.EXACT_ROWS", 0)
     normal = page_trend(scores)
     assert (exact.method, normal.method) == ("exact", "normal")
     assert exact.statistic == normal.statistic

@@ -11,9 +11,11 @@ import pytest
 
 from lib import sweep
 from lib.errors import BadInput
+from lib.files import read_json, write_sealed
 from lib.integrity import record
-from lib.prepared import prepare, train_identity
-from lib.runs import done_mark, mark_done, read_json, write_sealed
+from lib.preparation import prepare
+from lib.prepared import train_identity
+from lib.runs import done_mark, mark_done
 from lib.schema import Train
 from lib.statistics import wilson
 from lib.study import load_study
@@ -237,7 +239,7 @@ def test_a_kill_at_any_step_is_made_good(study_of_sweeps, monkeypatch, place) ->
     right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
     point = kept_weights(study)
     tools = SimpleNamespace(copytree=shutil.copytree, rmtree=shutil.rmtree)
-    monkeypatch.setattr(sweep, "shutil", tools)  # lib.runs goes on with its own
+    monkeypatch.setattr(sweep, "shutil", tools)  # lib.files goes on with its own
     holder = tools if hasattr(tools, place) else sweep
     real = getattr(holder, place)
     for after in (False, True):

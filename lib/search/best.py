@@ -12,9 +12,9 @@ import optuna
 import yaml
 
 from lib.errors import BadInput
+from lib.files import replacing
 from lib.grid import aligned
 from lib.points import SEED
-from lib.runs import replacing
 from lib.search.checks import DIRECTIONS, base_values
 from lib.search.journal import Journal
 from lib.search.schema import Dimension

@@ -35,7 +35,8 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from lib.errors import BadInput
-from lib.runs import Busy, refusal, refuse_change
+from lib.files import refusal
+from lib.runs import Busy, refuse_change
 from lib.search.checks import DIRECTIONS, base_values
 from lib.search.schema import Dimension, Search
 from lib.study import Study, identity

@@ -16,7 +16,7 @@ from typing import Any
 from lib import slurm
 from lib.activity import Holder, is_held_here, is_this_machine
 from lib.errors import BadInput
-from lib.runs import read_json, write_json
+from lib.files import read_json, write_json
 from lib.search.journal import MOST_RETRIES, Journal, is_over
 from lib.search.trials import claim, trial_count
 from lib.study import Study

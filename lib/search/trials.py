@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput
-from lib.runs import read_jsonl, read_sealed, write_sealed
+from lib.files import read_jsonl, read_sealed, write_sealed
 from lib.search.checks import ACCURACY, LOSS, base_values, trial_config
 from lib.study import Point, Study
 

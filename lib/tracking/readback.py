@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lib.errors import BadInput, listed, nearest
+from lib.files import write_jsonl
 from lib.grid import digest
 from lib.prepared import train_identity
 from lib.results import LOG
-from lib.runs import write_jsonl
 from lib.study import Point, Study
 from lib.tracking.runs import Row, run_id
 from lib.tracking.to_wandb import MOST_BYTES, check_key, history, refusals, server

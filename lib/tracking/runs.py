@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput
+from lib.files import read_json, read_jsonl
 from lib.grid import digest
 from lib.names import NAME_BYTES
 from lib.results import LOG, read_metrics, status
-from lib.runs import done_mark, read_json, read_jsonl
+from lib.runs import done_mark
 from lib.settings import flatten
 from lib.study import Point, Study
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput
+from lib.files import apply_umask, flush_to_disk, read_jsonl, read_sealed, refusal, write_sealed
 from lib.grid import digest
 from lib.integrity import record, verify
 from lib.results import LOG
-from lib.runs import apply_umask, flush_to_disk, read_jsonl, read_sealed, refusal, write_sealed
 from lib.training.kept import BEST, candidate, read_weights
 
 COMPLETE = "complete"

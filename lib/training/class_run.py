@@ -10,7 +10,7 @@ from typing import Any
 
 from lib.classifiers import schedule
 from lib.errors import BadInput
-from lib.runs import read_sealed, write_json, write_sealed
+from lib.files import read_sealed, write_json, write_sealed
 from lib.schema import Train
 from lib.training.adalora import Allocation, Orthogonality
 from lib.training.adapters import adapted_matrices

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.errors import BadInput
+from lib.files import read_sealed
 from lib.integrity import verify
-from lib.runs import read_sealed
 
 BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
 MEASURED = "validation.json"  # beside the best weights: the step, and what was measured there

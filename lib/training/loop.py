@@ -17,10 +17,11 @@ from transformers import TrainingArguments
 
 from lib.classifiers import classifier_for_training
 from lib.losses import OBJECTIVES
-from lib.models import described, load_for_training, load_tokenizer
+from lib.models import load_tokenizer
 from lib.schema import Train
 from lib.study import Point
 from lib.tracking.live import Live
+from lib.trainable import described, load_for_training
 from lib.training.causal import CausalTrainer
 from lib.training.causal import collate as collate_answers
 from lib.training.checkpointing import last_checkpoint
@@ -65,7 +66,7 @@ TRAINERS = {  # kind of batch → its Trainer, and how rows become a batch
 class Outcome:
     """How a run ended: "done", "stopped" (resumable) or "diverged", and by which sign it did.
 
-    `loaded`: what was trained, see `lib.models.described`.
+    `loaded`: what was trained, see `lib.trainable.described`.
     """
 
     status: str

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from lib.models import nf4_fault
 from lib.prepared import encoded_split, read_manifest
 from lib.schema import Train
 from lib.study import Point, Study
+from lib.trainable import nf4_fault
 from lib.training.collectives import Stopped, any_rank
 from lib.training.pairs import PairsTrainer, pair_lengths
 from lib.training.reference import Waiting, reference, reference_logps

@@ -33,7 +33,7 @@ def reference_key(
     """What the reference's log-probabilities depend on; neither β, τ, objective nor seed.
 
     `checksums`: see `pair_checksums`; chat template and length limit are part of the tokens.
-    `four_bits`: whether the device that trains holds 4-bit weights, see lib.models.nf4_fault.
+    `four_bits`: whether the device that trains holds 4-bit weights, see lib.trainable.nf4_fault.
     """
     weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
     if train.tuning == "qlora" and not four_bits:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lib.losses import label_logps, scattered
+from lib.logps import label_logps, scattered
 
 PIECE = 1 << 24  # logits that are held at once: 64 MiB in fp32
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from lib.files import replacing, write_json, write_sealed
 from lib.integrity import record
 from lib.models import DTYPES
-from lib.runs import replacing, write_json, write_sealed
 from lib.schema import Train
 from lib.training.kept import KEPT, MEASURED, candidate, read_weights
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import transformers
 
 from lib.checkpoints import ADAPTER, check_adapter
-from lib.models import DTYPES, load_base, load_tokenizer, with_adapters
-from lib.runs import replacing
+from lib.files import replacing
+from lib.models import DTYPES, load_base, load_tokenizer
 from lib.schema import Model
 from lib.study import Point
+from lib.trainable import with_adapters
 
 
 def save_untrained(point: Point) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lib.files import read_json
 from lib.losses import PairLogps, loss_of
-from lib.runs import read_json
 from lib.schema import Train
 from lib.training.causal import CausalTrainer, answer_nll
 from lib.training.kept import MEASURED, read_weights

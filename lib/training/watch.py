@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
+from lib.files import write_jsonl
 from lib.progress import Progress
 from lib.results import LOG
-from lib.runs import write_jsonl
 from lib.schema import Train
 from lib.tracking.live import Live
 from lib.train_log import SOMETIMES

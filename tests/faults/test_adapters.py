@@ -12,11 +12,12 @@ from transformers import AutoModelForCausalLM
 from lib import adapters
 from lib.adapters import check_adapter_config, load_adapter, sequence_logps
 from lib.errors import BadInput
+from lib.files import read_json, write_json
 from lib.generation import whole_weights
-from lib.models import described, load_base, load_for_training, merge
-from lib.runs import read_json, write_json
+from lib.models import load_base, merge
 from lib.schema import Lora, Model, Train
 from lib.serving import ties_embeddings
+from lib.trainable import described, load_for_training
 
 SEQUENCES = [[5, 17, 200, 33, 60, 61], [90, 91, 92, 93]]
 FILE = "adapter_model.safetensors"

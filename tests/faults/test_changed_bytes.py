@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lib.errors import BadInput
+from lib.files import read_json
 from lib.integrity import SMALL, record, seal, unseal, verify
-from lib.runs import read_json
 from lib.study import load_study
 
 DATA, TRAIN, INFER, EVALUATE, VISUALIZE = (

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lib.errors import BadInput
-from lib.runs import read_sealed, refusal, write_jsonl, write_sealed
+from lib.files import read_sealed, refusal, write_jsonl, write_sealed
 from lib.training import checkpointing
 from lib.training.checkpointing import (
     COMPLETE,

@@ -11,9 +11,11 @@ from typing import Any
 import yaml
 
 from lib import tasks
+from lib.files import write_json, write_jsonl, write_sealed
 from lib.judged import write_judgments
-from lib.prepared import MANIFEST, model_key, recorded_splits, train_identity
-from lib.runs import done_mark, mark_done, write_json, write_jsonl, write_sealed
+from lib.preparation import recorded_splits
+from lib.prepared import MANIFEST, model_key, train_identity
+from lib.runs import done_mark, mark_done
 from lib.settings import put, read_yaml
 from lib.study import Point, Study, load_study
 from lib.testsets import directory, predict_identity

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lib.files import read_jsonl, write_json, write_jsonl
 from lib.prepared import train_identity
-from lib.runs import locked, mark_done, read_jsonl, write_json, write_jsonl
+from lib.runs import locked, mark_done
 from lib.study import load_study
 from tests.vouch import vouch
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lib.files import read_json, read_jsonl
 from lib.results import read_point
-from lib.runs import read_json, read_jsonl
 from lib.study import identity, load_study
 from lib.testsets import rows_of
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from lib.files import read_json, read_jsonl, write_json
 from lib.grid import format_indices
-from lib.runs import done_mark, read_json, read_jsonl, write_json
+from lib.runs import done_mark
 from lib.study import Point, Study, load_study
 from lib.testsets import own_rows
 from tests.conftest import REPOSITORY

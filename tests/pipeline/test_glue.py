@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.runs import read_json, read_jsonl
+from lib.files import read_json, read_jsonl
 from lib.study import load_study
 from lib.testsets import rows_of
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.runs import done_mark, read_json, read_jsonl
+from lib.files import read_json, read_jsonl
+from lib.runs import done_mark
 from lib.study import load_study
 from stages import stage1_generate_datasets, stage2_train
 from tests.conftest import REPOSITORY, as_started

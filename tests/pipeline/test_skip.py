@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from lib.runs import mark_done, read_json, write_jsonl
+from lib.files import read_json, write_jsonl
+from lib.runs import mark_done
 from lib.study import load_study
 from lib.tasks.decision import analysis as decision
 from lib.testsets import predict_identity, prepare_test, rows_of

@@ -10,7 +10,8 @@ import pytest
 
 from lib import activity, slurm
 from lib.activity import Holder, machine
-from lib.runs import locked, write_json, write_jsonl
+from lib.files import write_json, write_jsonl
+from lib.runs import locked
 from lib.study import Point, Study, load_study
 from stages.command import who
 from tests.fake_slurm import FakeSlurm

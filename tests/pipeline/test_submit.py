@@ -7,8 +7,8 @@ import pytest
 
 from lib import slurm
 from lib.arrays import recorded_array
+from lib.files import read_json, write_json, write_sealed
 from lib.prepared import KEYS
-from lib.runs import read_json, write_json, write_sealed
 from lib.study import load_study
 from lib.training.reference_key import pair_checksums, reference_directory, reference_key
 from stages import submit

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lib.errors import BadInput
-from lib.runs import read_json
+from lib.files import read_json
 from lib.study import load_study
 from stages.command import chosen_points, load, parser
 

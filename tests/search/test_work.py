@@ -15,7 +15,8 @@ import pytest
 from bench import search as bench
 from lib.children import RESUMABLE
 from lib.errors import BadInput
-from lib.runs import Busy, locked, mark_done, read_json, write_jsonl
+from lib.files import read_json, write_jsonl
+from lib.runs import Busy, locked, mark_done
 from lib.search import reap, work
 from lib.search.checks import UNTRACKED
 from lib.search.journal import Journal

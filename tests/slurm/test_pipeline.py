@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from cluster import Cluster, until
 
-from lib.runs import read_json, read_jsonl
+from lib.files import read_json, read_jsonl
 from lib.study import Study, load_study
 from stages import stage1_generate_datasets
 from tests.conftest import REPOSITORY, study_text

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lib.errors import BadInput
-from lib.runs import write_json
+from lib.files import write_json
 from lib.study import load_study
 from lib.tracking import runs, to_tensorboard
 from lib.tracking.live import Live, place_of

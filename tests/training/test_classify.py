@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from lib.classifiers import load_trained
 from lib.errors import BadInput
-from lib.runs import read_json, read_jsonl
+from lib.files import read_json, read_jsonl
 from lib.schema import Config, Evaluate, Model, Train
 from lib.training.classify import class_logps, collate
 from lib.training.ranks import leave

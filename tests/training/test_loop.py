@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from lib.errors import BadInput
+from lib.files import read_jsonl
 from lib.prepared import encoded_training
-from lib.runs import read_jsonl
 from lib.schema import Train
 from lib.study import load_study
 from lib.tasks.decision.task import TASK

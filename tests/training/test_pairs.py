@@ -117,8 +117,8 @@ def apart(one, other):
 
 def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, change=None):
     """Scores, and gradients of a loss that weighs every pair otherwise."""
-    from lib.models import load_for_training
     from lib.schema import Lora, Model
+    from lib.trainable import load_for_training
 
     monkeypatch.setattr(responses, "PIECE", piece)
     torch.manual_seed(0)

@@ -12,10 +12,11 @@ import torch
 from datasets import Dataset
 
 from lib.errors import BadInput
+from lib.files import read_sealed, write_sealed
 from lib.integrity import record
-from lib.models import load_for_training
-from lib.runs import locked, read_sealed, write_sealed
+from lib.runs import locked
 from lib.schema import Lora, Model, Train
+from lib.trainable import load_for_training
 from lib.training.reference import (
     Waiting,
     reference,

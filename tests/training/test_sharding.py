@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 from lib.errors import BadInput
+from lib.files import read_jsonl
 from lib.models import empty_base, load_base
-from lib.runs import read_jsonl
 from lib.schema import Model
 from lib.training import sharding
 from tests.training.two_ranks import LAUNCHER, run_ranks, train

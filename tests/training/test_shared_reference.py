@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from lib.errors import BadInput
-from lib.models import load_for_training
-from lib.runs import read_jsonl
+from lib.files import read_jsonl
 from lib.schema import Model, Train
+from lib.trainable import load_for_training
 from lib.training.collectives import Stopped, any_rank, from_first
 from lib.training.pair_data import PairSplits
 from lib.training.reference import reference_logps

@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from lib.checkpoints import ADAPTER
+from lib.files import read_json
 from lib.generation import whole_weights
-from lib.models import load_for_training
-from lib.runs import done_mark, read_json
+from lib.runs import done_mark
 from lib.schema import Lora, Model, Train
 from lib.study import load_study
+from lib.trainable import load_for_training
 from lib.training.steps import step_count
 
 IDS = torch.tensor([[5, 17, 200, 33, 60, 61]])

@@ -11,9 +11,9 @@ from datasets import Dataset
 from safetensors.torch import load_file
 
 from lib.errors import BadInput
-from lib.losses import token_nll
+from lib.files import read_json, read_jsonl
+from lib.logps import token_nll
 from lib.prepared import encoded_held_out
-from lib.runs import read_json, read_jsonl
 from lib.schema import Config, Evaluate, Model, Train
 from lib.study import Point, load_study
 from lib.training.causal import answer_nll
@@ -136,7 +136,7 @@ def test_a_sweep_chooses_by_itself(prepared_study: str) -> None:
 
 
 def test_held_out_rows_are_tokenised_with_their_answers(write_study, tiny_model: Path) -> None:
-    from lib.prepared import prepare
+    from lib.preparation import prepare
 
     changes = {
         "model.name": str(tiny_model), "model.max_length": 512, "tasks": ["symbolic"],

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from lib.statistics import spearman
 from lib.tasks import PointResult
 from lib.tasks.glue.cells import Cell, Method, Setting
 from lib.tasks.glue.seeds import over_seeds
+from lib.trends import spearman
 
 NUMBERS = (
     "seconds",  # of training, start-up left out, calibration included

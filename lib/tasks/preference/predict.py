@@ -30,7 +30,8 @@ class Predictor:
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
         """See `lib.prediction.Predictor`."""
-        from lib.models import load_tokenizer, nf4_fault
+        from lib.models import load_tokenizer
+        from lib.trainable import nf4_fault
         from lib.training.reference import stored_reference
         from lib.training.reference_key import in_bf16, pair_checksums, reference_key
         from lib.training.scoring import cast_weights, pair_logps
@@ -67,7 +68,8 @@ class Predictor:
         import torch
 
         from lib.adapters import check_adapter_config, swap_adapter
-        from lib.models import load_base, load_for_training, nf4_fault
+        from lib.models import load_base
+        from lib.trainable import load_for_training, nf4_fault
 
         train, model = point.config.train, point.config.model
         directory = point.directory / "model"

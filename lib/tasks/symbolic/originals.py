@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 from lib.errors import BadInput, listed, nearest
 from lib.fields import identifier, unread_columns
+from lib.files import read_json
 from lib.question_key import question_key
-from lib.runs import read_json
 from lib.sources import read_placed
 from lib.tasks.math.duplicates import nearest_questions
 from lib.tasks.math.problems import ALIASES, check_problem

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from lib.files import write_jsonl
 from lib.judge import JudgeClient
 from lib.judge_cache import Cache
-from lib.runs import write_jsonl
 from lib.schema import Judge
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.evaluate import evaluate

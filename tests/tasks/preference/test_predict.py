@@ -3,7 +3,8 @@
 import pytest
 
 from lib.errors import BadInput
-from lib.prepared import encoded_split, prepare
+from lib.preparation import prepare
+from lib.prepared import encoded_split
 from lib.serving import Served
 from lib.study import load_study
 from lib.tasks.preference.predict import Predictor

@@ -5,8 +5,9 @@ import shutil
 import pytest
 
 from lib.errors import BadInput
+from lib.files import read_json, read_jsonl, write_jsonl
 from lib.hf_engine import HfEngine
-from lib.runs import done_mark, mark_done, read_json, read_jsonl, write_jsonl
+from lib.runs import done_mark, mark_done
 from lib.study import load_study
 from lib.tasks.safety.evaluate import evaluate
 from lib.tasks.safety.predict import encoded

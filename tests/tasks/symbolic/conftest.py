@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.prepared import prepare
+from lib.preparation import prepare
 from lib.study import Study, load_study
 from tests.reward_models import reward_model
 from tests.test_generation import changed

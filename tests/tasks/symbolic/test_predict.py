@@ -2,10 +2,10 @@
 
 import pytest
 
+from lib.files import read_jsonl
 from lib.generation import start_engine
 from lib.hf_engine import HfEngine
 from lib.prepared import encoded_test
-from lib.runs import read_jsonl
 from lib.serving import Served
 from lib.tasks.symbolic.grading import regrade
 from lib.tasks.symbolic.predict import SEEDS, Predictor, first_seed

@@ -6,9 +6,10 @@ import pytest
 
 from lib import rewards
 from lib.errors import BadInput
+from lib.files import read_jsonl, write_jsonl
 from lib.hf_engine import HfEngine
 from lib.rewards import RewardModel, open_reward
-from lib.runs import done_mark, read_jsonl, write_jsonl
+from lib.runs import done_mark
 from lib.schema import Judge
 from lib.tasks.symbolic.score import score
 from lib.testsets import rows_of

@@ -5,9 +5,10 @@ import json
 
 import pytest
 
+from lib.files import read_json, read_jsonl, write_jsonl
 from lib.integrity import checksum
 from lib.judged import write_judgments
-from lib.runs import mark_done, read_json, read_jsonl, write_jsonl
+from lib.runs import mark_done
 from lib.tasks.symbolic.failures import WORDS
 from lib.testsets import predict_identity, rows_of
 
