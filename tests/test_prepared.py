@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import prepared
+from lib import preparation
 from lib.encoding import (
     answer_encoder,
     encode_pair,
@@ -162,7 +162,7 @@ def test_a_forced_build_that_fails_leaves_the_old_data(prepared_study, snapshot,
     def fail(*_) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepared, "write_sealed", fail)
+    monkeypatch.setattr(preparation, "write_sealed", fail)
     with pytest.raises(BadInput, match="data: cannot be written: No space left on device"):
         prepare(study, force=True)
     after = snapshot(study.directory)
@@ -510,10 +510,10 @@ def test_a_point_depends_on_its_config_and_its_rows(prepared_study: str) -> None
 def test_rows_of_equal_text_and_other_tokens_are_other_data() -> None:
     rows = [{"id": "a", "input_ids": [1, 2]}, {"id": "b", "input_ids": [3]}]
     made = {"rows": rows, "test": rows[:1], "places": {"train_1": [0, 1], "train_2": [1]}}
-    found = prepared.token_digests(made)
+    found = preparation.token_digests(made)
     assert set(found) == {"train_1", "train_2", "test"}
     rows[0] = {"id": "a", "input_ids": [1, 7]}
-    changed = prepared.token_digests(made)
+    changed = preparation.token_digests(made)
     assert found["train_1"] != changed["train_1"]
     assert found["train_2"] == changed["train_2"]  # a split holds what its own rows are
-    assert prepared.token_digests({"train": rows[1:]})["train"] == found["train_2"]
+    assert preparation.token_digests({"train": rows[1:]})["train"] == found["train_2"]

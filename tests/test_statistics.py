@@ -8,7 +8,6 @@ from scipy import stats
 
 from lib.metrics import weighted_mean
 from lib.statistics import (
-    EXACT_ROWS,
     Difference,
     McNemar,
     bootstrap,
@@ -20,7 +19,7 @@ from lib.statistics import (
     resample_counts,
     wilson,
 )
-from lib.trends import page_trend, spearman
+from lib.trends import EXACT_ROWS, page_trend, spearman
 
 # --- wilson
 
