@@ -95,6 +95,13 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def copy_sections(value: Any) -> Any:
+    """A copy for `put` to change: nested dicts are new, all else is shared."""
+    if not isinstance(value, dict):
+        return value
+    return {key: copy_sections(inner) for key, inner in value.items()}
+
+
 def put(nested: dict[str, Any], dotted: str, value: Any, where: str) -> None:
     """Set `a.b.c` in nested dicts. Raises BadInput where a part on the way is no section."""
     *sections, last = dotted.split(".")

@@ -7,7 +7,6 @@ limits of a trial.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,7 @@ from lib.paths import check_length
 from lib.points import matches
 from lib.schema import INCIDENTAL, Config, Model
 from lib.search.schema import Dimension, Search, parse
-from lib.settings import flatten, parse_override, put
+from lib.settings import copy_sections, flatten, parse_override, put
 from lib.study_file import (
     SECTIONS,
     axes_and_variants,
@@ -185,7 +184,7 @@ class Study:
 
     def resolve(self, values: Mapping[str, Value]) -> Config:
         """The typed config at these axis values. Raises BadInput for what no schema allows."""
-        raw = {key: copy.deepcopy(self.raw[key]) for key in SECTIONS if key in self.raw}
+        raw = copy_sections({key: self.raw[key] for key in SECTIONS if key in self.raw})
         layers = [("file", "trial: ", self.raw["trial"])] if self.mode == "trial" else []
         if "variant" in values:
             variant = str(values["variant"])
@@ -200,7 +199,7 @@ class Study:
         for source, label, layer in layers:
             for key, value in layer.items():
                 where = self.path if source == "file" else source
-                put(raw, key, copy.deepcopy(value), f"{where}: {label}{key}")
+                put(raw, key, copy_sections(value), f"{where}: {label}{key}")
                 origin[key] = f"{where}: {label}"
         if self.mode == "trial":
             shrink(raw, self.path)
