@@ -4,7 +4,7 @@
     python -m bench.importance --random deberta-v3-base --precision bf16 --targets deberta
 
 --random makes weights of that shape here, so that no model hub is needed: time and memory do not
-hang on their values. Each way runs in a process of its own, on the GPU where there is one; peak
+depend on their values. Each way runs in a process of its own, on the GPU where there is one; peak
 memory is what tensors took there, or the resident set of the process. `adalora (PEFT)` takes the
 orthogonality term from PEFT's own forward pass; `adalora` takes it from ours, as training does.
 """

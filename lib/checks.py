@@ -220,7 +220,7 @@ def _check_baseline(study: Study) -> None:
 
 
 def _check_models(study: Study) -> None:
-    """A task that encodes its own rows has one tokenizer: which rows it keeps hangs on that."""
+    """A task that encodes its own rows has one tokenizer: which rows it keeps depends on that."""
     task, models = study.config.tasks[0], study.model_sections()
     if len(models) > 1 and tasks.get(task).encode:
         keys = [
@@ -231,7 +231,7 @@ def _check_models(study: Study) -> None:
         found = listed(repr(getattr(model, keys[0])) for model in models)
         raise BadInput(
             f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
-            f"which rows the task {task} keeps hangs on it"
+            f"which rows the task {task} keeps depends on it"
         )
 
 

@@ -35,7 +35,7 @@ class Engine(Protocol):
         """Raw texts of the answers to each prompt, in the order drawn; special tokens left out.
 
         temperatures, seeds, counts: one a prompt; None: what `sampling` says. Answer i of a prompt
-        is drawn with its seed + i and hangs on that alone, not on what else is drawn. Equal
+        is drawn with its seed + i and depends on that alone, not on what else is drawn. Equal
         prompts beside each other are read once (vLLM: with `caching`, and but for their ends).
         """
 

@@ -5,7 +5,7 @@
     judge.calls    one byte for each call, answered or not: the file's size is their number
 
 Several tasks may append at the same time. A line cut by a kill is left out and costs one call; one
-that was changed is refused. Where judge.calls is deleted, the count goes on from the last answer's.
+that was changed is refused. Where judge.calls is deleted, the count resumes from the last answer's.
 """
 
 from __future__ import annotations

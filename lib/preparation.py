@@ -38,7 +38,7 @@ def data_identity(study: Study, debug: bool) -> dict[str, Any]:
     sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
     for key in dict.fromkeys(key for section in sections for key in section):
         values = {digest(section.get(key)): section.get(key) for section in sections}
-        # The values of a swept key, in an order that does not hang on the grid's.
+        # The values of a swept key, in an order that does not depend on the grid's.
         swept = sorted(values.values(), key=str)
         found[key] = swept if len(swept) > 1 else swept[0]
         for value in swept:

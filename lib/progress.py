@@ -1,4 +1,4 @@
-"""Progress with a time left: a bar on a terminal, plain lines in a log file."""
+"""Progress with the time remaining: a bar on a terminal, plain lines in a log file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 class Progress:
     """Counts up to `total`; says so at most every `every` seconds in a log file.
 
-    `done`: what an earlier run had already done, so that the time left is that of the rest.
+    `done`: what an earlier run had already done, so that the time remaining is that of the rest.
     `passing`: of a part of something that is shown itself; what is quick is not shown at all.
     """
 
@@ -52,17 +52,17 @@ class Progress:
             print(self.line(moment - self.start, note), file=sys.stderr, flush=True)
 
     def line(self, elapsed: float, note: str = "") -> str:
-        """`train: 12/50 steps (24 %), 1:02 gone, 3:20 left, loss 0.41`."""
+        """`train: 12/50 steps (24 %), 1:02 elapsed, 3:20 remaining, loss 0.41`."""
         share = 100 * self.count / max(self.total, 1)
         since = self.count - self.first
-        left = elapsed / since * (self.total - self.count) if since else None
+        remaining = elapsed / since * (self.total - self.count) if since else None
         unit = self.unit if self.total == 1 else self.unit + "s"
         parts = [
             f"{self.label}: {self.count}/{self.total} {unit} ({share:.0f} %)",
-            f"{clock(elapsed)} gone",
+            f"{clock(elapsed)} elapsed",
         ]
-        if left is not None and self.count < self.total:
-            parts.append(f"{clock(left)} left")
+        if remaining is not None and self.count < self.total:
+            parts.append(f"{clock(remaining)} remaining")
         return ", ".join([*parts, note] if note else parts)
 
     def close(self) -> None:

@@ -150,7 +150,7 @@ class Study:
         return self._points[index]
 
     def point_by_name(self, name: str) -> Point:
-        """Raises BadInput, with the nearest right name, where the grid has no such point."""
+        """Raises BadInput, with the closest valid name, where the grid has no such point."""
         by_name = {point.name: point for point in self._points}
         if name not in by_name:
             raise BadInput(

@@ -172,7 +172,7 @@ def weighted(
     codes, right, rewards: (Q, N); members: (S, N) bool from `subsets`. Under Bradley–Terry's model,
     which reward models are trained with, e^r / Σ e^r is the chance that a sample is the best of its
     set (Luce 1959), so the vote elects the answer that most probably holds the best sample. It
-    hangs on differences of rewards alone: where they are small it is the majority, where they are
+    depends on differences of rewards alone: where they are small it is the majority, where they are
     large the best of n. Ties as in `majority`; unparsed answers have no weight.
     """
     codes, right = _answers(codes, right)

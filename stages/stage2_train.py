@@ -3,7 +3,7 @@
     python -m stages.stage2_train configs/weighted_loss.yaml --index 0 [key=value …]
 
 Reads the data of stage 1; writes results/<study>/<point>/: config.json, train.jsonl, model/. On
-USR2 or TERM it saves a checkpoint at the next step and exits 75; run again, it goes on from there.
+USR2 or TERM it saves a checkpoint at the next step and exits 75; run again, it resumes from there.
 With model.adapter or train.epochs=0 nothing is trained, and model/ is that adapter or the model.
 """
 

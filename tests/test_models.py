@@ -157,7 +157,10 @@ class TestWithoutKernels:
         ended = run_stage("stage2_train", prepared_study, *words, "--force")
         assert ended.code == 0, ended.err
         [line] = [line for line in ended.out.splitlines() if "adapters" in line]
-        assert "over unquantised fp32 weights, for want of an NF4 kernel (no kernel)" in line
+        assert (
+            "over unquantised fp32 weights, because an NF4 kernel is unavailable (no kernel)"
+            in line
+        )
         found = read_json(record)
         assert (found["quantised"], found["quantised_reason"]) == (False, "no kernel")
 

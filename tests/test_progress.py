@@ -30,9 +30,9 @@ def test_a_log_gets_a_line_at_first_now_and_then_and_at_the_end(time, capsys) ->
         shown.update(count, f"loss {count}")
     shown.close()
     lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "train: 1/50 steps (2 %), 0:05 gone, 4:05 left, loss 1"
-    assert lines[1] == "train: 4/50 steps (8 %), 0:20 gone, 3:50 left, loss 4"
-    assert lines[-1] == "train: 50/50 steps (100 %), 4:10 gone, loss 50"
+    assert lines[0] == "train: 1/50 steps (2 %), 0:05 elapsed, 4:05 remaining, loss 1"
+    assert lines[1] == "train: 4/50 steps (8 %), 0:20 elapsed, 3:50 remaining, loss 4"
+    assert lines[-1] == "train: 50/50 steps (100 %), 4:10 elapsed, loss 50"
     assert len(lines) == 18  # steps 1, 4, …, 49, and 50
 
 
@@ -40,10 +40,10 @@ def test_the_time_left_is_that_of_the_rest(time, capsys) -> None:
     shown = Progress(100, "infer", done=90)  # by an earlier run
     time[0] = 10.0
     shown.update(95)
-    assert capsys.readouterr().err == "infer: 95/100 rows (95 %), 0:10 gone, 0:10 left\n"
+    assert capsys.readouterr().err == "infer: 95/100 rows (95 %), 0:10 elapsed, 0:10 remaining\n"
     shown = Progress(100, "infer", done=90)
     shown.update(90)  # nothing is known yet
-    assert capsys.readouterr().err == "infer: 90/100 rows (90 %), 0:00 gone\n"
+    assert capsys.readouterr().err == "infer: 90/100 rows (90 %), 0:00 elapsed\n"
 
 
 def test_what_passes_is_told_only_while_it_lasts(time, capsys) -> None:
@@ -51,8 +51,8 @@ def test_what_passes_is_told_only_while_it_lasts(time, capsys) -> None:
         for count in (10, 20, 30, 40):
             time[0] += 8.0
             shown.update(count)
-    said = "generate: 20/40 answers (50 %), 0:16 gone, 0:16 left\n"
-    assert capsys.readouterr().err == f"{said}generate: 40/40 answers (100 %), 0:32 gone\n"
+    said = "generate: 20/40 answers (50 %), 0:16 elapsed, 0:16 remaining\n"
+    assert capsys.readouterr().err == f"{said}generate: 40/40 answers (100 %), 0:32 elapsed\n"
     with progress(2, "generate", passing=True) as shown:
         shown.update(2)
     assert capsys.readouterr().err == ""
@@ -60,9 +60,9 @@ def test_what_passes_is_told_only_while_it_lasts(time, capsys) -> None:
 
 def test_one_thing_is_singular_and_nothing_is_no_error(time, capsys) -> None:
     Progress(1, "draw", "figure").update(1)
-    assert capsys.readouterr().err == "draw: 1/1 figure (100 %), 0:00 gone\n"
+    assert capsys.readouterr().err == "draw: 1/1 figure (100 %), 0:00 elapsed\n"
     Progress(0, "draw", "figure").update(0)
-    assert capsys.readouterr().err == "draw: 0/0 figures (0 %), 0:00 gone\n"
+    assert capsys.readouterr().err == "draw: 0/0 figures (0 %), 0:00 elapsed\n"
 
 
 def test_tracked_passes_the_items_on(time, capsys) -> None:

@@ -125,12 +125,12 @@ class Journal:
         return self.storage.get_all_trials(self.id, deepcopy=False)
 
     def current(self) -> dict[int, FrozenTrial]:
-        """Trial → the attempt that stands for it: its result, else what runs, else the last one."""
+        """Trial → the attempt that represents it: its result, else what runs, else the last one."""
         found: dict[int, FrozenTrial] = {}
         for attempt in self.attempts():
             number = attempt.user_attrs.get("trial")
             if number is not None and (
-                number not in found or _standing(attempt) > _standing(found[number])
+                number not in found or _rank(attempt) > _rank(found[number])
             ):
                 found[number] = attempt
         return found
@@ -216,8 +216,8 @@ class Journal:
             return
 
 
-def _standing(attempt: FrozenTrial) -> tuple[int, int]:
-    """Of a trial's attempts the one with most of this stands for it, the first of equals."""
+def _rank(attempt: FrozenTrial) -> tuple[int, int]:
+    """The attempt of the highest rank represents its trial; the first of equals."""
     if attempt.state == TrialState.FAIL:
         return 0, attempt.user_attrs["retries"]
     return (2 if attempt.state in FINAL else 1), 0

@@ -28,7 +28,7 @@ BEST: dict[str, Callable[[Iterable[float]], float]] = {
     "train_accuracy": max,
     "validation_accuracy": max,
 }
-PACE = ("epoch", "grad_norm", "learning_rate")  # columns that a summary tells nothing by
+PACE = ("epoch", "grad_norm", "learning_rate")  # columns that a summary leaves out
 
 
 @dataclass(frozen=True)

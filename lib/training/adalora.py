@@ -28,7 +28,7 @@ SMOOTHED = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # RankAllocator's state, by pa
 class Allocation(TrainerCallback):
     """Cuts ranks after each optimizer step, while its gradients are there.
 
-    `checkpoint`: where the run goes on from, None for a new one.
+    `checkpoint`: where the run resumes from, None for a new one.
     """
 
     def __init__(self, model: Any, checkpoint: Path | None) -> None:

@@ -135,7 +135,7 @@ def calibrate(
 ) -> Tensor:
     """Sum over `batches` of ‖∂L/∂W‖_F of each matrix, (n,), float64, on the model's device.
 
-    Dropout is off, and training goes on from the random state, the mode and the weights that were
+    Dropout is off, and training resumes from the random state, the mode and the weights that were
     there. Unless `train.importance.freeze_lora_during_warmup`: then the adapters (not the head)
     take a step of AdamW at `warmup_learning_rate` after each batch, which are no steps of the run;
     its optimizer begins anew. Raises Stopped once `stop()` says so.

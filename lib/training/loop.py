@@ -204,7 +204,8 @@ def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
     dtype = "fp32" if OBJECTIVES[train.objective].batch == "classes" else train.precision
     base = "NF4 weights" if loaded["quantised"] else f"{dtype} weights"
     if loaded["quantised"] is False:
-        base = f"unquantised {base}, for want of an NF4 kernel ({loaded['quantised_reason']})"
+        why = loaded["quantised_reason"]
+        base = f"unquantised {base}, because an NF4 kernel is unavailable ({why})"
     targets = ", ".join(f"{name} × {count}" for name, count in loaded["adapter"]["targets"].items())
     cut = train.adalora
     rank = f"{cut.init_r} to {cut.target_r}" if train.tuning == "adalora" else train.lora.r

@@ -29,7 +29,7 @@ class Validation:
 
     `measure`: a trainer → `validation_accuracy`, where there is one, and `validation_loss`, called
     on all ranks. With `keep: best` the weights of the greatest accuracy, else of the least loss,
-    the first of equals, lie in `best`, among the checkpoints. A run that goes on from a checkpoint
+    the first of equals, lie in `best`, among the checkpoints. A run that resumes from a checkpoint
     before that step comes by them again.
     """
 

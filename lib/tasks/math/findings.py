@@ -91,7 +91,7 @@ def _paired(tables: Mapping[str, Any], family: str) -> str:
 
 
 def _reading(tables: Mapping[str, Any]) -> str:
-    """How much hangs on how the number is read."""
+    """How much depends on how the number is read."""
     found = {n: t for n, t in whole(tables).items() if t["no_number"] and t["rows"]}
     if not found:
         return ""

@@ -22,8 +22,8 @@ def answer(
          "cut": whether the first answer was shortened to make room for the second question}
 
     settings: its engine keys apart from temperature, which follows the category. Every question
-    has its own seed, so that what is drawn hangs on no neighbour. Prompts have at most `max_length`
-    tokens; raises BadInput for a question that alone has more.
+    has its own seed, so that what is drawn depends on no neighbour. Prompts have at most
+    `max_length` tokens; raises BadInput for a question that alone has more.
     """
     temperatures = [TEMPERATURES[row["category"]] for row in rows]
 

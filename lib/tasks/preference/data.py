@@ -220,7 +220,7 @@ def _cut(pairs: list[Pair], wanted: int, key: str, data: Any) -> tuple[list[Pair
 
 
 def _drawn(pairs: list[Pair], limit: int | None, seed: int) -> list[Pair]:
-    """`limit` seeded pairs, in an order that does not hang on the file's."""
+    """`limit` seeded pairs, in an order that does not depend on the file's."""
     order = sorted(pairs, key=lambda pair: digest([seed, "draw", pair.row["id"]]))
     return order[:limit]
 

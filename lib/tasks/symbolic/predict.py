@@ -17,7 +17,7 @@ class Predictor(Answers):
          "scores": null, …graded}
 
     outputs: the samples; seeds: of each; greedy: the answer without chance; graded: see
-    `lib.tasks.symbolic.grading`. Seeds hang on the question alone: neither batches nor what an
+    `lib.tasks.symbolic.grading`. Seeds depend on the question alone: neither batches nor what an
     earlier run had done move them, and all points draw with the same.
     """
 
