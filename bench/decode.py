@@ -18,8 +18,8 @@ import time
 import timeit
 from pathlib import Path
 
-from lib.grid import Grid, aligned
-from lib.study import load_study
+from lib.config.grid import Grid, aligned
+from lib.config.study import load_study
 
 STUDIES = sorted(map(str, Path("configs").glob("*.yaml")))
 STUDY = "configs/weighted_loss.yaml"

@@ -22,15 +22,15 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from lib import tasks
-from lib.files import write_jsonl, write_sealed
-from lib.grid import aligned
-from lib.preparation import recorded_splits
-from lib.prepared import MANIFEST, model_key, train_identity
-from lib.runs import mark_done
-from lib.settings import read_yaml
-from lib.study import Point, Study, load_study
-from lib.testsets import predict_identity
+from lib.config import tasks
+from lib.config.grid import aligned
+from lib.config.settings import read_yaml
+from lib.config.study import Point, Study, load_study
+from lib.data.preparation import recorded_splits
+from lib.data.prepared import MANIFEST, model_key, train_identity
+from lib.data.testsets import predict_identity
+from lib.runs.directory import mark_done
+from lib.runs.files import write_jsonl, write_sealed
 
 STUDY = Path("configs/weighted_loss.yaml")
 STAGES = ("stages.stage4_evaluate", "stages.stage5_visualize")

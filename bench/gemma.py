@@ -22,8 +22,8 @@ from typing import Any
 
 import yaml
 
-from lib.files import read_jsonl
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.runs.files import read_jsonl
 
 GGUF = "gemma-3-270m-q4_k_m.gguf"
 # As google/gemma-3-1b-it words a conversation of user and model: BOS is the template's own.
@@ -88,8 +88,8 @@ def show_bos(directory: Path) -> None:
     """What follows "The capital of France is" with the BOS token and without it."""
     import torch
 
-    from lib.models import load_base, load_tokenizer
-    from lib.schema import Model
+    from lib.config.schema import Model
+    from lib.models.load import load_base, load_tokenizer
 
     named = Model(name=str(directory))
     model, tokenizer = load_base(named, torch.float32).eval(), load_tokenizer(named)
@@ -102,8 +102,8 @@ def show_bos(directory: Path) -> None:
 
 def through_the_stages(scratch: Path, model: Path, steps: int) -> None:
     """Train adapters on small sums, sample, and print what came of it."""
-    from lib.models import load_tokenizer
-    from lib.prepared import encoded_training
+    from lib.data.prepared import encoded_training
+    from lib.models.load import load_tokenizer
     from stages import stage1_generate_datasets, stage2_train, stage3_infer
 
     study = {

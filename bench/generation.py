@@ -21,8 +21,8 @@ from typing import Any
 import yaml
 
 from bench.jobs import leave, measured, timed
-from lib.grid import aligned
-from lib.study import load_study
+from lib.config.grid import aligned
+from lib.config.study import load_study
 
 WAYS = {
     "hf": "transformers.generate",
@@ -87,9 +87,9 @@ def write_study(args: argparse.Namespace, scratch: Path) -> Path:
 
 def run_job(what: dict[str, Any]) -> None:
     """Answer all prompts one way."""
-    from lib.generation import start_engine
-    from lib.models import load_tokenizer
-    from lib.prepared import encoded_test
+    from lib.data.prepared import encoded_test
+    from lib.inference.serving import start_engine
+    from lib.models.load import load_tokenizer
 
     study = load_study(what["study"])
     point = study.point(0)
@@ -119,9 +119,9 @@ def make_adapters(model: Any, count: int, scratch: Path) -> list[Path]:
     """LoRA adapters of random weights, small enough to leave answers in words."""
     import torch
 
-    from lib.models import load_base, load_tokenizer
-    from lib.schema import Lora
-    from lib.trainable import with_adapters
+    from lib.config.schema import Lora
+    from lib.models.load import load_base, load_tokenizer
+    from lib.models.trainable import with_adapters
 
     places = [scratch / f"adapter{i}" for i in range(count)]
     for seed, place in enumerate(places):
@@ -139,7 +139,7 @@ def merged(
     point: Any, prompts: Any, adapters: list[Path], room: int
 ) -> tuple[float, float, list[str]]:
     """Seconds of the engine's start, seconds of all answers with the swaps, and the answers."""
-    from lib.generation import start_engine, whole_weights
+    from lib.inference.serving import start_engine, whole_weights
 
     model, infer = point.config.model, point.config.infer
     begun = time.perf_counter()
@@ -158,8 +158,8 @@ def served(
     point: Any, prompts: Any, adapters: list[Path], room: int
 ) -> tuple[float, float, list[str]]:
     """The same from an engine that adds the adapters itself, one after the other."""
-    from lib.special_tokens import end_tokens
-    from lib.vllm_engine import CPU_MEMORY, CPU_SHARING, CPU_WHOLE, prepare_start
+    from lib.data.special_tokens import end_tokens
+    from lib.inference.vllm import CPU_MEMORY, CPU_SHARING, CPU_WHOLE, prepare_start
 
     cuda = prepare_start()
     from vllm import LLM, SamplingParams

@@ -16,8 +16,8 @@ import time
 from pathlib import Path
 
 from bench.gpu_checks import CHECKS, SIZES
-from lib.files import write_json
-from lib.grid import aligned
+from lib.config.grid import aligned
+from lib.runs.files import write_json
 
 MINUTES = 8.0  # after which no further check starts
 REPORT = Path("logs/gpu.json")

@@ -21,8 +21,8 @@ import yaml
 
 from bench import memory
 from bench.random_model import save_llama, sizes_of
-from lib.files import read_json, read_jsonl
-from lib.study import Point, Study, load_study
+from lib.config.study import Point, Study, load_study
+from lib.runs.files import read_json, read_jsonl
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
         "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32,
@@ -94,7 +94,7 @@ def driver(sizes: Mapping[str, Any], scratch: Path) -> Result:
     """The driver is new enough for the packages' CUDA, and 4-bit weights have a kernel."""
     import torch
 
-    from lib.trainable import nf4_fault
+    from lib.models.trainable import nf4_fault
 
     if not has_gpu():
         return {"ok": None, "found": "no GPU"}
@@ -140,8 +140,8 @@ def attention(sizes: Mapping[str, Any], scratch: Path) -> Result:
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from lib.models import load_base
-    from lib.schema import Model
+    from lib.config.schema import Model
+    from lib.models.load import load_base
     from lib.training.causal import collate
     from lib.training.responses import Responses
 

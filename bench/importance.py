@@ -18,7 +18,7 @@ import sys
 import tempfile
 from typing import Any
 
-from lib.grid import aligned
+from lib.config.grid import aligned
 
 TARGETS = {
     "bert": ["query", "key", "value", "dense"],

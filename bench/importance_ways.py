@@ -17,8 +17,8 @@ def measure(args: argparse.Namespace, targets: list[str]) -> dict[str, Any]:
     """What one way takes, in this process."""
     import torch
 
-    from lib.classifiers import classifier_for_training
-    from lib.schema import Lora, Model, Train
+    from lib.config.schema import Lora, Model, Train
+    from lib.models.classifiers import classifier_for_training
     from lib.training.adapters import adapted_matrices
     from lib.training.usage import peak_memory, reset_peak
 

@@ -26,12 +26,12 @@ from typing import Any
 
 import yaml
 
-from lib import tasks
-from lib.files import read_jsonl, write_jsonl
-from lib.grid import aligned
-from lib.results import read_predictions
-from lib.study import Point, load_study
-from lib.testsets import rows_of
+from lib.analysis.results import read_predictions
+from lib.config import tasks
+from lib.config.grid import aligned
+from lib.config.study import Point, load_study
+from lib.data.testsets import rows_of
+from lib.runs.files import read_jsonl, write_jsonl
 
 TASK = "lossgrid_problems"
 # Source: lm_eval/tasks/gsm8k/gsm8k.yaml, version 3.
@@ -68,7 +68,7 @@ def main() -> None:
     rows, task = rows_of(study, name, point), tasks.get(name)
     path = point.directory / f"{study.named('predictions', name)}.jsonl"
     ours = read_predictions(path, rows, task)
-    from lib.generation import whole_weights
+    from lib.inference.serving import whole_weights
 
     with tempfile.TemporaryDirectory() as scratch:
         model, directory = point.config.model, point.directory / "model"
@@ -145,7 +145,7 @@ def run_harness(job: dict[str, Any]) -> None:
     from lm_eval.tasks import TaskManager
     from transformers import AutoTokenizer
 
-    from lib.encoding import prompt_hash
+    from lib.data.encoding import prompt_hash
 
     found = simple_evaluate(
         model="hf",

@@ -19,10 +19,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from lib.grid import aligned
+from lib.config.grid import aligned
+from lib.config.schema import Config, Lora
+from lib.config.study import load_study
 from lib.losses import OBJECTIVES
-from lib.schema import Config, Lora
-from lib.study import load_study
 
 GIB = 2**30
 PEAK_FLOPS = 989e12
@@ -104,7 +104,7 @@ SHAPES: dict[str, Shape] = {
                                           qkv_bias=True),
     "meta-llama/Llama-2-7b-chat-hf": decoder(4096, 11008, 32, 32, 32, 128, 32000, tied=False),
     "google/gemma-3-1b-it": decoder(1152, 6912, 26, 4, 1, 256, 262144, tied=True, gemma=True),
-    # Its language model: what is trained, see lib.models.language_model.
+    # Its language model: what is trained, see lib.models.load.language_model.
     "google/gemma-3-4b-it": decoder(2560, 10240, 34, 8, 4, 256, 262208, tied=True, gemma=True),
     ".cache/SmolLM2-135M-Instruct": decoder(576, 1536, 30, 9, 3, 64, 49152, tied=True),
     # Biases of six matrices and two norms; outside, 512 relative positions and two norms.
@@ -135,7 +135,7 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
     """
     train, kind = config.train, OBJECTIVES[config.train.objective].batch
     full, adalora = train.tuning == "full", train.tuning == "adalora"
-    wide = kind == "classes"  # kept in fp32 whatever the precision, see lib.classifiers
+    wide = kind == "classes"  # kept in fp32 whatever the precision, see lib.models.classifiers
     compute = 2 if train.precision == "bf16" else 4
     total, ranks = shape.parameters, train.processes if train.fsdp else 1
     head = shape.hidden**2 + 4 * shape.hidden if shape.encoder else 0  # pooler and classes

@@ -22,9 +22,9 @@ from typing import Any
 import yaml
 
 from bench.jobs import leave, measured, timed
-from lib.files import read_jsonl
-from lib.grid import aligned
-from lib.study import Point, Study, load_study
+from lib.config.grid import aligned
+from lib.config.study import Point, Study, load_study
+from lib.runs.files import read_jsonl
 
 BETAS = [0.01, 0.05, 0.5, 2.5]
 OBJECTIVES = ("dpo", "discopop", "td_dpo")
@@ -163,8 +163,8 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
     """A point by lossgrid, with the stored reference and without one of WITHOUT."""
     import torch
 
+    from lib.data.prepared import encoded_split
     from lib.logps import label_logps, scattered
-    from lib.prepared import encoded_split
     from lib.training import pair_data, responses
     from lib.training.loop import train_point
 
@@ -190,9 +190,9 @@ def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
-    from lib.models import DTYPES, load_base, load_tokenizer
-    from lib.trainable import lora_config
-    from lib.training.steps import row_order, step_count
+    from lib.config.steps import row_order, step_count
+    from lib.models.load import DTYPES, load_base, load_tokenizer
+    from lib.models.trainable import lora_config
 
     train, model = point.config.train, point.config.model
     rows = read_jsonl(study.directory / "data" / "train.jsonl")

@@ -23,9 +23,9 @@ import yaml
 from bench import memory
 from bench.jobs import leave, measured, timed
 from bench.random_model import save_llama, sizes_of
-from lib.files import read_json, read_jsonl
-from lib.grid import aligned
-from lib.study import load_study
+from lib.config.grid import aligned
+from lib.config.study import load_study
+from lib.runs.files import read_json, read_jsonl
 
 WAYS = ("full", "lora", "qlora")
 SHAPES = [name for name, shape in memory.SHAPES.items() if not shape.encoder]

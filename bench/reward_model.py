@@ -16,11 +16,11 @@ import argparse
 import random
 from pathlib import Path
 
-from lib import tasks
-from lib.errors import BadInput
-from lib.files import read_jsonl
-from lib.study import Point, Study, load_study
-from lib.tasks import Row
+from lib.config import tasks
+from lib.config.errors import BadInput
+from lib.config.study import Point, Study, load_study
+from lib.config.tasks import Row
+from lib.runs.files import read_jsonl
 
 HELD = 5  # every fifth question is kept for the check
 
@@ -57,9 +57,9 @@ def main() -> None:
 
 def sampled(study: Study, point: Point, questions: int) -> list[Row]:
     """{"id", "question", "outputs", "right"} of the first problems of the training split."""
-    from lib.encoding import encode_prompt
-    from lib.models import load_tokenizer
-    from lib.serving import Served
+    from lib.data.encoding import encode_prompt
+    from lib.inference.serving import Served
+    from lib.models.load import load_tokenizer
     from lib.tasks.symbolic.predict import first_seed
 
     task = tasks.get(study.config.tasks[0])
@@ -109,9 +109,9 @@ def fit(point: Point, pairs: list[Row], args: argparse.Namespace) -> None:
     from transformers import AutoModelForSequenceClassification
     from trl import RewardConfig, RewardTrainer
 
-    from lib.models import load_tokenizer
-    from lib.rewards import conversation
-    from lib.schema import Model
+    from lib.config.schema import Model
+    from lib.judging.reward import conversation
+    from lib.models.load import load_tokenizer
 
     rows = [
         {side: conversation(pair["question"], pair[side]) for side in ("chosen", "rejected")}
@@ -146,8 +146,8 @@ def fit(point: Point, pairs: list[Row], args: argparse.Namespace) -> None:
 
 def agreement(point: Point, pairs: list[Row], directory: Path) -> float:
     """Share of pairs whose right answer has the higher reward; a tie counts half."""
-    from lib.rewards import RewardModel, open_reward
-    from lib.schema import Judge
+    from lib.config.schema import Judge
+    from lib.judging.reward import RewardModel, open_reward
 
     model = RewardModel(open_reward(Judge(kind="reward", model=str(directory))), "fp32")
     texts = [model.encode(pair["question"], pair[side]) for pair in pairs

@@ -21,10 +21,10 @@ from typing import Any
 
 import yaml
 
-from lib.files import read_jsonl, write_jsonl
-from lib.grid import aligned
-from lib.runs import set_aside
-from lib.study import Study, load_study
+from lib.config.grid import aligned
+from lib.config.study import Study, load_study
+from lib.runs.directory import set_aside
+from lib.runs.files import read_jsonl, write_jsonl
 
 BASE = ".cache/SmolLM2-135M-Instruct"
 SAMPLES = 8
@@ -87,7 +87,7 @@ def with_head(directory: Path) -> Path:
 
 def write_study(args: argparse.Namespace, model: str, scratch: Path) -> Study:
     """A study of points that differ in the seed, with its test rows."""
-    from lib.preparation import prepare
+    from lib.data.preparation import prepare
 
     content = {
         "results_dir": str(scratch / "results"),

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from lib.grid import aligned
+from lib.config.grid import aligned
 
 SAMPLES = 8
 WAYS = {
@@ -74,9 +74,9 @@ def main() -> None:
 
 def measure(args: argparse.Namespace, caching: bool) -> dict[str, Any]:
     """Seconds, computed prompt tokens and texts of the ways of one engine."""
-    from lib.generation import start_engine
-    from lib.models import load_tokenizer
-    from lib.schema import Infer, Model
+    from lib.config.schema import Infer, Model
+    from lib.inference.serving import start_engine
+    from lib.models.load import load_tokenizer
 
     model = Model(name=args.model, max_length=1024)
     prompts, seeds = read_prompts(args, load_tokenizer(model))
@@ -96,7 +96,7 @@ def measure(args: argparse.Namespace, caching: bool) -> dict[str, Any]:
 
 def read_prompts(args: argparse.Namespace, tokenizer: Any) -> tuple[list[list[int]], list[int]]:
     """Rendered questions of the source, and the first seed of each."""
-    from lib.encoding import encode_prompt
+    from lib.data.encoding import encode_prompt
     from lib.tasks.math.problems import read_problems
     from lib.tasks.math.schema import INSTRUCTION, Data
     from lib.tasks.symbolic.predict import first_seed

@@ -26,9 +26,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from lib.files import read_jsonl, write_jsonl
-from lib.grid import format_indices
-from lib.runs import mark_done
+from lib.config.grid import format_indices
+from lib.runs.directory import mark_done
+from lib.runs.files import read_jsonl, write_jsonl
 
 VALIDATIONS, PAUSE = 6, 0.03
 STUDY = """
@@ -84,10 +84,10 @@ def objective(directory: Path) -> int:
 
 def work(study_path: str, number: int, restarts: int) -> int:
     """Run one trial, as `stages.search --trial` does, with the objective in place of stage 2."""
-    from lib.runs import Busy
+    from lib.config.study import load_study
+    from lib.runs.directory import Busy
     from lib.search import work as module
     from lib.search.reap import worker
-    from lib.study import load_study
     from stages.command import slurm_job, who
 
     module.POLL = 0.02
@@ -162,9 +162,9 @@ def supervise(
 
 def reaped(path: Path) -> list[int]:
     """Fail the dead and return what is still to be run, as `make search` does."""
+    from lib.config.study import load_study
     from lib.search import reap
     from lib.search.journal import Journal
-    from lib.study import load_study
 
     study = load_study(path)
     journal = Journal(study)
@@ -217,10 +217,10 @@ def on_slurm(path: Path, trials: int, workers: int, kills: int, seed: int, root:
 
 def report(path: Path) -> tuple[int, int, int | None, float | None, dict]:
     """Trials lost, trials doubled, and the best of a search that has ended."""
+    from lib.config.study import load_study
     from lib.search.best import best_of
     from lib.search.journal import FINAL, Journal
     from lib.search.trials import trial_directory
-    from lib.study import load_study
 
     study = load_study(path)
     journal = Journal(study)

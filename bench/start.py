@@ -20,8 +20,8 @@ from pathlib import Path
 
 import yaml
 
-from lib.grid import aligned
-from lib.study import load_study
+from lib.config.grid import aligned
+from lib.config.study import load_study
 
 PREPARED, PLAIN = "prepared by stage 1", "read and tokenised in the task"
 
@@ -115,9 +115,9 @@ def plain_task(path: str) -> None:
     """The plain way: read the source, tokenise it and train, all in one process."""
     from datasets import Dataset
 
-    from lib import tasks
-    from lib.encoding import answer_encoder, encode_row
-    from lib.models import load_tokenizer
+    from lib.config import tasks
+    from lib.data.encoding import answer_encoder, encode_row
+    from lib.models.load import load_tokenizer
     from lib.training.loop import train_point
 
     study = load_study(path)

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.jobs import measured
-from lib.errors import BadInput
-from lib.grid import aligned
+from lib.config.errors import BadInput
+from lib.config.grid import aligned
 from lib.tracking.live import Live
 from lib.tracking.runs import Run, of_training
 from lib.tracking.trackers import PACKAGES, Place, tracker

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from lib.grid import aligned
+from lib.config.grid import aligned
 
 ANSWER = 10  # tokens
 WAYS = {"all": "logits at every position", "labels": "logits where labels are"}
@@ -67,9 +67,9 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     """Seconds a step (median), peak memory and loss of one way, in this process."""
     import torch
 
+    from lib.config.schema import Model
     from lib.logps import label_logps
-    from lib.models import load_base
-    from lib.schema import Model
+    from lib.models.load import load_base
     from lib.training.causal import collate
     from lib.training.responses import Responses
 

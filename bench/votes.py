@@ -18,8 +18,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from lib.grid import aligned
-from lib.votes import best, classes, majority, passed, subsets, weighted
+from lib.analysis.votes import best, classes, majority, passed, subsets, weighted
+from lib.config.grid import aligned
 
 
 def main() -> None:

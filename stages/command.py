@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.activity import Holder, machine
-from lib.errors import BadInput
-from lib.files import read_json, refusal, write_json
-from lib.grid import digest, parse_indices
-from lib.runs import Busy, Submission
+from lib.config.errors import BadInput
+from lib.config.grid import digest, parse_indices
+from lib.config.study import Point, Study, load_study
+from lib.runs.activity import Holder, machine
+from lib.runs.directory import Busy, Submission
+from lib.runs.files import read_json, refusal, write_json
 from lib.search.trials import read_trial
-from lib.study import Point, Study, load_study
 
 DEFAULT_STUDY = "configs/weighted_loss.yaml"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -244,7 +244,9 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
     except Busy as error:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
-    except OSError as error:  # of a log or a checkpoint; lib.files words those of all other files
+    except (
+        OSError
+    ) as error:  # of a log or a checkpoint; lib.runs.files words those of all other files
         if (reason := refusal(error)) is None:
             raise
         what = f"{error.filename or 'results'}: cannot be {failed_access(error)}: {reason}"
@@ -271,7 +273,7 @@ def failed_access(error: OSError) -> str:
 
 
 def who() -> str:
-    """Who holds a lock: machine, process and SLURM job, as `lib.activity.holder` reads it."""
+    """Who holds a lock: machine, process and SLURM job, as `lib.runs.activity.holder` reads it."""
     return str(Holder(machine(), os.getpid(), slurm_job()))
 
 

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lib import slurm, tasks
-from lib.children import call, child
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl
-from lib.progress import clock
-from lib.results import status
-from lib.runs import done_mark
-from lib.study import Point, Study
+from lib.config import tasks
+from lib.config.errors import BadInput
+from lib.config.study import Point, Study
+from lib.runs.children import call, child
+from lib.runs.directory import done_mark, status
+from lib.runs.files import read_json, read_jsonl
+from lib.runs.progress import clock
+from lib.slurm import commands as slurm
 from stages.command import DONE, load, parser, run, say
 from stages.submit import asks_a_judge, local_command, submit, through_slurm
 

@@ -14,9 +14,9 @@ import re
 import sys
 from collections.abc import Sequence
 
-from lib.errors import BadInput
-from lib.grid import aligned
-from lib.study import Study, load_study
+from lib.config.errors import BadInput
+from lib.config.grid import aligned
+from lib.config.study import Study, load_study
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from lib.checkpoints import check_directory
-from lib.errors import BadInput
-from lib.prepared import encoded_split, train_split, verify_models
-from lib.study import Point, Study
+from lib.config.errors import BadInput
+from lib.config.study import Point, Study
+from lib.data.prepared import encoded_split, train_split, verify_models
+from lib.models.checkpoints import check_directory
 from lib.training.launch import launch, needs_ranks
 from lib.training.reference_key import has_reference, needs_reference
 from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say

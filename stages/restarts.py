@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lib.arrays import ARRAYS
-from lib.files import read_json, write_json
-from lib.grid import digest
-from lib.sbatch import resources
-from lib.study import Point, Study
+from lib.config.grid import digest
+from lib.config.study import Point, Study
+from lib.runs.files import read_json, write_json
+from lib.slurm.arrays import ARRAYS
+from lib.slurm.submission import resources
 from stages.command import DONE, chosen_points, load, parser, run, slurm_job
 
 LIMIT = 2

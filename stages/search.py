@@ -19,16 +19,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from lib import slurm
-from lib.errors import BadInput
-from lib.files import write_json, write_text
-from lib.grid import format_indices, parse_indices
-from lib.prepared import read_manifest
-from lib.results import as_csv
-from lib.runs import Busy, locked
-from lib.sbatch import LOGS, make_log_directories, sbatch_command
+from lib.config.errors import BadInput
+from lib.config.grid import format_indices, parse_indices
+from lib.config.study import Point, Study
+from lib.data.prepared import read_manifest
+from lib.runs.directory import Busy, locked
+from lib.runs.files import as_csv, write_json, write_text
 from lib.search.trials import trial_count
-from lib.study import Point, Study
+from lib.slurm import commands as slurm
+from lib.slurm.submission import LOGS, make_log_directories, sbatch_command
 from stages.command import DONE, FAILED, check_grid, load, parser, run, say, slurm_job, who
 from stages.submit import through_slurm
 
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     study = load(args)
     if study.search is None:
         raise BadInput(f"{study.path}: search: missing, expected the section that says what to "
-                       f"search (lib/search/schema.py)")  # fmt: skip
+                       f"search (lib/config/search_space.py)")  # fmt: skip
     count = trial_count(study)
     if count == 0:
         say(f"{study.name}: mode: trial has no search trials")

@@ -15,13 +15,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from lib.checkpoints import check_adapter, check_directory, verify_model
-from lib.engine import free
-from lib.errors import BadInput
-from lib.files import now, read_json, write_json, write_sealed
-from lib.grid import digest
-from lib.losses import OBJECTIVES
-from lib.prepared import (
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.config.steps import step_count
+from lib.config.study import Point, Study
+from lib.data.prepared import (
     encoded_held_out,
     encoded_split,
     encoded_training,
@@ -30,14 +28,26 @@ from lib.prepared import (
     train_split,
     verify_models,
 )
-from lib.provenance import provenance
-from lib.results import LOG, RECORDS, status
-from lib.runs import Busy, archive, is_archived, is_done, locked, mark_done, refuse_change
-from lib.study import Point, Study
-from lib.sweep import check_sweep
+from lib.inference.base import free
+from lib.inference.checkpoint_selection import check_sweep
+from lib.losses import OBJECTIVES
+from lib.models.checkpoints import check_adapter, check_directory, verify_model
+from lib.runs.directory import (
+    LOG,
+    RECORDS,
+    Busy,
+    archive,
+    is_archived,
+    is_done,
+    locked,
+    mark_done,
+    refuse_change,
+    status,
+)
+from lib.runs.files import now, read_json, write_json, write_sealed
+from lib.runs.provenance import provenance
 from lib.tracking.live import live
 from lib.training.launch import launch, needs_ranks
-from lib.training.steps import step_count
 from stages.command import (
     DONE,
     STOPPED,

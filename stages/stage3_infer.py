@@ -14,18 +14,18 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
-from lib import tasks
-from lib.checkpoints import check_directory, verify_model
-from lib.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
-from lib.engine import EngineDied
-from lib.errors import BadInput, listed
-from lib.prediction import files_of, predict, predictor, read_answers
-from lib.prepared import train_identity, verify_models
-from lib.runs import archive, is_archived, is_done, locked
-from lib.serving import Served
-from lib.study import Point, Study
-from lib.sweep import choose, is_due
-from lib.testsets import manifest_of, predict_identity, rows_of
+from lib.config import tasks
+from lib.config.errors import BadInput, listed
+from lib.config.study import Point, Study
+from lib.data.prepared import train_identity, verify_models
+from lib.data.testsets import manifest_of, predict_identity, rows_of
+from lib.inference.base import EngineDied
+from lib.inference.checkpoint_selection import choose, is_due
+from lib.inference.predict import files_of, predict, predictor, read_answers
+from lib.inference.serving import Served
+from lib.models.checkpoints import check_directory, verify_model
+from lib.runs.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
+from lib.runs.directory import archive, is_archived, is_done, locked
 from stages.command import (
     DONE,
     STOPPED,

@@ -15,24 +15,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib import tasks
-from lib.errors import BadInput, listed
-from lib.files import check_writable, write_json, write_text
-from lib.grid import digest
-from lib.progress import tracked
-from lib.results import (
-    as_csv,
-    inputs_of,
-    read_metrics,
-    read_point,
-    status,
-    table_file,
-    write_table,
-)
-from lib.runs import done_mark, mark_done, verify_done
-from lib.search.selected import mark
-from lib.study import Point, Study
-from lib.testsets import own_rows, rows_of
+from lib.analysis.results import inputs_of, read_point, table_file, write_table
+from lib.config import tasks
+from lib.config.errors import BadInput, listed
+from lib.config.grid import digest
+from lib.config.selected import mark
+from lib.config.study import Point, Study
+from lib.data.testsets import own_rows, rows_of
+from lib.runs.directory import done_mark, mark_done, read_metrics, status, verify_done
+from lib.runs.files import as_csv, check_writable, write_json, write_text
+from lib.runs.progress import tracked
 from lib.tracking.readback import fill_logs
 from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
 

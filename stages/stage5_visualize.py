@@ -13,16 +13,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib import tasks
-from lib.errors import BadInput, listed
-from lib.files import read_json, read_sealed, write_text
-from lib.grid import digest
-from lib.integrity import verify
-from lib.progress import progress
-from lib.results import inputs_of, read_point
-from lib.runs import done_mark, mark_done, verify_done
-from lib.study import Point, Study, flatten
-from lib.testsets import rows_of
+from lib.analysis.results import inputs_of, read_point
+from lib.config import tasks
+from lib.config.errors import BadInput, listed
+from lib.config.grid import digest
+from lib.config.study import Point, Study, flatten
+from lib.data.testsets import rows_of
+from lib.runs.directory import done_mark, mark_done, verify_done
+from lib.runs.files import read_json, read_sealed, write_text
+from lib.runs.integrity import verify
+from lib.runs.progress import progress
 from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
 
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.force and is_drawn(comparison, evaluated["hash"]):
         say(f"drawn already: {comparison}")
         return DONE
-    from lib.figures import save
+    from lib.plotting.figures import save
 
     kinds, settings = study.config.tasks, study.config.evaluate
     rows = {task: rows_of(study, task) for task in kinds}
@@ -107,7 +107,7 @@ def write_report(
     study: Study, points: Sequence[Point], figures: Sequence[str], comparison: Path, page: Path
 ) -> None:
     """Write the page over a comparison's figures and those that each point has, beside both."""
-    from lib.report import report
+    from lib.plotting.report import report
 
     of_points = {
         point.name: [f"{point.name}/{path.name}" for path in sorted(point.directory.glob("*.png"))]

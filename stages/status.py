@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lib import slurm
-from lib.activity import Holder, holder, is_held_here, is_this_machine, last_change
-from lib.arrays import Queued, queued_arrays, recorded_jobs
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl
-from lib.grid import aligned
-from lib.results import status
-from lib.study import Point, Study
+from lib.config.errors import BadInput
+from lib.config.grid import aligned
+from lib.config.study import Point, Study
+from lib.runs.activity import Holder, holder, is_held_here, is_this_machine, last_change
+from lib.runs.directory import status
+from lib.runs.files import read_json, read_jsonl
+from lib.slurm import commands as slurm
+from lib.slurm.arrays import Queued, queued_arrays, recorded_jobs
 from stages.command import DONE, load, parser, run
 
 COLUMNS = ("index", "point", "state", "step", "loss", "predicted", "evaluated", "job")

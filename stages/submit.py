@@ -15,8 +15,16 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from lib import slurm, tasks
-from lib.arrays import (
+from lib.config import tasks
+from lib.config.errors import BadInput, listed
+from lib.config.grid import format_indices
+from lib.config.study import Study
+from lib.data.prepared import train_identity
+from lib.data.testsets import predict_identity
+from lib.runs.children import call
+from lib.runs.directory import is_done, locked
+from lib.slurm import commands as slurm
+from lib.slurm.arrays import (
     ARRAYS,
     Array,
     Queued,
@@ -26,14 +34,7 @@ from lib.arrays import (
     record,
     recorded_jobs,
 )
-from lib.children import call
-from lib.errors import BadInput, listed
-from lib.grid import format_indices
-from lib.prepared import train_identity
-from lib.runs import is_done, locked
-from lib.sbatch import LOGS, make_log_directories, resources, sbatch_command
-from lib.study import Study
-from lib.testsets import predict_identity
+from lib.slurm.submission import LOGS, make_log_directories, resources, sbatch_command
 from stages.command import DONE, load, parser, run, say, who
 
 MODULES = {

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from lib.errors import BadInput
-from lib.files import check_writable
-from lib.progress import tracked
-from lib.runs import done_mark
-from lib.study import Study
+from lib.config.errors import BadInput
+from lib.config.study import Study
+from lib.runs.directory import done_mark
+from lib.runs.files import check_writable
+from lib.runs.progress import tracked
 from lib.tracking.live import place_of
 from lib.tracking.runs import point_run, study_run
 from lib.tracking.to_wandb import check_key, is_offline

@@ -24,7 +24,7 @@ import pytest
 import yaml
 
 from bench.random_model import SENTENCES, save_llama
-from lib import retries
+from lib.judging import retries
 from tests.judge_server import Server
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks a hub
@@ -230,8 +230,8 @@ def write_study(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def prepared_data(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return results/small/data of the small study on the tiny model, made once."""
-    from lib.preparation import prepare
-    from lib.study import load_study
+    from lib.config.study import load_study
+    from lib.data.preparation import prepare
 
     root = tmp_path_factory.mktemp("prepared")
     changes = {"model.name": str(tiny_model), "results_dir": str(root / "results")}
@@ -254,10 +254,10 @@ def prepared_study(
 @pytest.fixture
 def fake() -> SimpleNamespace:
     """Return `trained` and `predicted`: they leave what stages 2 and 3 leave, made up."""
-    from lib.files import write_jsonl
-    from lib.prepared import train_identity
-    from lib.runs import mark_done
-    from lib.testsets import predict_identity, rows_of
+    from lib.data.prepared import train_identity
+    from lib.data.testsets import predict_identity, rows_of
+    from lib.runs.directory import mark_done
+    from lib.runs.files import write_jsonl
 
     def trained(study: Any, point: Any, how: str = "done") -> None:
         write_jsonl(point.directory / "train.jsonl", [{"step": 1, "loss": 0.7}])

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.checkpoints import ADAPTER, adapter_checksum, check_adapter
-from lib.errors import BadInput
-from lib.schema import Model
+from lib.config.errors import BadInput
+from lib.config.schema import Model
+from lib.models.checkpoints import ADAPTER, adapter_checksum, check_adapter
 
 
 @pytest.fixture

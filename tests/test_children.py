@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lib import children
+from lib.runs import children
 from tests.conftest import REPOSITORY
 
-PARENT = "import sys; from lib.children import call; sys.exit(call(sys.argv[1:]))"
+PARENT = "import sys; from lib.runs.children import call; sys.exit(call(sys.argv[1:]))"
 # What a stage does: it notes a signal and stops where it can be resumed; or it has no handler yet.
 STOPS = """
 import os, signal, sys, time

@@ -6,15 +6,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lib.classifiers import (
+from lib.config.errors import BadInput
+from lib.config.schema import Config, Evaluate, Model, Train
+from lib.models.classifiers import (
     classifier_for_training,
     head_modules,
     load_classifier,
     load_trained,
     schedule,
 )
-from lib.errors import BadInput
-from lib.schema import Config, Evaluate, Model, Train
 from lib.training.adapters import adapted_matrices
 
 TARGETS = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from lib.curves import curve, diverged_at, learning_curve, learning_curves
-from lib.tasks import PointResult
+from lib.config.tasks import PointResult
+from lib.plotting.curves import curve, diverged_at, learning_curve, learning_curves
 
 
 def point(log, status="done", **values):

@@ -5,15 +5,15 @@ import os
 import pytest
 import torch
 
-from lib.devices import (
+from lib.config.errors import BadInput
+from lib.config.schema import Train
+from lib.runs.devices import (
     devices_line,
     granted_devices,
     hide_devices,
     listed_devices,
     only_devices,
 )
-from lib.errors import BadInput
-from lib.schema import Train
 from lib.training import causal, loop, ranks
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -175,7 +175,7 @@ def test_a_process_that_sees_several_all_the_same_is_refused(
     machine, passes, prepared_study, run_stage, monkeypatch
 ) -> None:
     machine(4, works=False)
-    monkeypatch.setattr("lib.devices.hide_devices", lambda environ, used: None)
+    monkeypatch.setattr("lib.runs.devices.hide_devices", lambda environ, used: None)
     ended = run_stage("stage2_train", prepared_study, "--index", "0")
     assert ended.code == 2
     assert "4 GPUs in one process, which takes one" in ended.err
@@ -183,7 +183,7 @@ def test_a_process_that_sees_several_all_the_same_is_refused(
 
 
 def test_stage_3_sees_one(machine, prepared_study, monkeypatch, capsys) -> None:
-    from lib.study import load_study
+    from lib.config.study import load_study
     from stages.stage3_infer import one_device
 
     machine(4, "GPU-a,GPU-b")

@@ -1,6 +1,6 @@
 """What stage 1 says of the rows that it leaves out."""
 
-from lib.drops import DROPS, drop_lines
+from lib.data.drops import DROPS, drop_lines
 
 
 def test_every_reason_is_one_line_with_count_and_key():

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from lib.encoded import directory_of
-from lib.errors import BadInput
-from lib.preparation import prepare
-from lib.prepared import encoded_test, encoded_training
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.data.encoded import directory_of
+from lib.data.preparation import prepare
+from lib.data.prepared import encoded_test, encoded_training
 
 
 @pytest.fixture(autouse=True)

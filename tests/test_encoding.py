@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from lib.encoding import (
+from lib.config.errors import BadInput
+from lib.data.encoding import (
     answer_encoder,
     common_ends,
     encode_answer,
@@ -11,8 +12,7 @@ from lib.encoding import (
     fit_prompt,
     prompt_hash,
 )
-from lib.errors import BadInput
-from lib.special_tokens import end_tokens, escape_special_tokens
+from lib.data.special_tokens import end_tokens, escape_special_tokens
 from lib.tasks.decision.data import ANSWERS, ENDING
 from lib.tasks.decision.schema import Data
 from lib.tasks.decision.task import TASK as task
@@ -338,7 +338,7 @@ def test_a_pair_whose_sides_are_the_same_tokens_is_none(tokenizer, monkeypatch) 
 def test_an_answer_is_encoded_once_and_as_encode_answer_does(tokenizer, monkeypatch) -> None:
     encode, calls = answer_encoder(tokenizer), []
     monkeypatch.setattr(
-        "lib.encoding.encode_answer", lambda *a: calls.append(a) or encode_answer(*a)
+        "lib.data.encoding.encode_answer", lambda *a: calls.append(a) or encode_answer(*a)
     )
     messages = [task.messages(paper(text), DATA) for text in ("one", "two")]
     for answer in (*ANSWERS.values(), *ANSWERS.values()):

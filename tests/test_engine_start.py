@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from lib.children import blocked
-from lib.engine import EngineDied, free
-from lib.generation import start_engine
-from lib.schema import Infer, Model
-from lib.vllm_engine import VllmEngine, alive
+from lib.config.schema import Infer, Model
+from lib.inference.base import EngineDied, free
+from lib.inference.serving import start_engine
+from lib.inference.vllm import VllmEngine, alive
+from lib.runs.children import blocked
 
 SET = ("PYTORCH_NVML_BASED_CUDA_CHECK", "VLLM_WORKER_MULTIPROC_METHOD",
        "VLLM_ENABLE_V1_MULTIPROCESSING")  # fmt: skip
@@ -91,7 +91,7 @@ def test_an_engine_that_ended_with_the_job_is_a_stop(
     """scancel and preemption send TERM to all processes of a job, and vLLM's ends at once."""
     from vllm.v1.engine.exceptions import EngineDeadError
 
-    from lib.study import load_study
+    from lib.config.study import load_study
     from stages import stage3_infer
 
     study = load_study(prepared_study)

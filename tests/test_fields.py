@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from lib.conversations import read_messages
-from lib.errors import BadInput
-from lib.fields import identifier, text, unread_columns
+from lib.config.errors import BadInput
+from lib.data.conversations import read_messages
+from lib.data.fields import identifier, text, unread_columns
 
 SAID = [{"role": "user", "content": "Why?"}]
 

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from lib.figures import heatmap, intervals, panels, save
-from lib.shapes import Panel, Series, Style, Table, category, dodge, ordinal, thin
+from lib.plotting.figures import heatmap, intervals, panels, save
+from lib.plotting.shapes import Panel, Series, Style, Table, category, dodge, ordinal, thin
 
 
 def lightness(color):
@@ -314,7 +314,8 @@ def test_settings_of_matplotlib_stay_as_they_are():
 
 def test_no_pyplot():
     code = (
-        "import sys, lib.figures; print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
+        "import sys, lib.plotting.figures; "
+        "print('matplotlib.pyplot' in sys.modules, 'torch' in sys.modules)"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],

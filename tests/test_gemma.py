@@ -12,16 +12,16 @@ import torch
 from datasets import Dataset
 
 from bench.gemma import TEMPLATE
-from lib.encoding import answer_encoder, encode_row
-from lib.generation import whole_weights
-from lib.hf_engine import HfEngine
-from lib.models import load_base, load_tokenizer
-from lib.schema import Config, Evaluate, Infer, Model, Train
-from lib.special_tokens import end_tokens
-from lib.study import Point
+from lib.config.schema import Config, Evaluate, Infer, Model, Train
+from lib.config.study import Point
+from lib.data.encoding import answer_encoder, encode_row
+from lib.data.special_tokens import end_tokens
+from lib.inference.hf import HfEngine
+from lib.inference.serving import whole_weights
+from lib.models.load import load_base, load_tokenizer
+from lib.models.trainable import load_for_training
 from lib.tasks.symbolic.schema import Data
 from lib.tasks.symbolic.task import TASK as task
-from lib.trainable import load_for_training
 from lib.training.causal import collate
 from lib.training.loop import train_point
 from lib.training.responses import Responses

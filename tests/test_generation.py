@@ -14,14 +14,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from lib.encoding import encode_answer, encode_prompt
-from lib.generation import start_engine, whole_weights
-from lib.hf_engine import GumbelNoise, HfEngine
-from lib.models import load_tokenizer
-from lib.schema import Infer, Lora, Model, Train
-from lib.special_tokens import end_tokens
-from lib.trainable import load_for_training
-from lib.vllm_engine import VllmEngine
+from lib.config.schema import Infer, Lora, Model, Train
+from lib.data.encoding import encode_answer, encode_prompt
+from lib.data.special_tokens import end_tokens
+from lib.inference.hf import GumbelNoise, HfEngine
+from lib.inference.serving import start_engine, whole_weights
+from lib.inference.vllm import VllmEngine
+from lib.models.load import load_tokenizer
+from lib.models.trainable import load_for_training
 from tests.conftest import REPOSITORY
 
 REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import BadInput
-from lib.grid import Grid, digest, format_indices, parse_grid, parse_indices
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.grid import Grid, digest, format_indices, parse_grid, parse_indices
+from lib.config.study import load_study
 from stages.grid import main
 
 REPOSITORY = Path(__file__).parents[1]

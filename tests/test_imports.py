@@ -1,8 +1,9 @@
-"""No circle of imports among the modules of lib.
+"""No circle of imports among the modules of lib, and none that points up.
 
 Imports inside functions count: they hide a circle and do not break it. So do the names that a task
 resolves late (`"lib.tasks.decision.evaluate:evaluate"`). What is under `if TYPE_CHECKING` does not,
-nor does a name that is put together at run time, such as the modules that `lib.tasks.get` imports.
+nor does a name that is put together at run time, such as the modules that `lib.config.tasks.get`
+imports.
 """
 
 import ast
@@ -11,6 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+# Rooms of lib from the top down: a module imports from its own row and those below.
+ROOMS = (
+    ("tasks", "search", "analysis", "plotting"),
+    ("training", "inference", "judging", "tracking"),
+    ("models", "data"),
+    ("slurm", "runs"),
+    ("config",),
+    ("losses", "logps"),
+)
+ROW = {room: number for number, rooms in enumerate(ROOMS) for room in rooms}
 LATE = re.compile(r"lib(\.\w+)+:\w+")
 
 
@@ -85,3 +96,17 @@ def test_a_circle_is_found_and_its_lines_are_named(tmp_path: Path) -> None:
     assert described(edges, circle(edges)) == (
         "lib.a:3 imports lib.tasks.b\nlib.tasks.b:2 imports lib.c\nlib.c:3 imports lib.a"
     )
+
+
+def test_imports_point_down() -> None:
+    edges = graph(ROOT)
+    rooms = {name.split(".")[1] for name in edges if "." in name}
+    assert rooms == set(ROW)
+    upward = [
+        f"{module}:{line} imports {other}"
+        for module, imports in edges.items()
+        for other, line in imports.items()
+        if "." in module and "." in other
+        if ROW[other.split(".")[1]] < ROW[module.split(".")[1]]
+    ]
+    assert not upward, "\n".join(upward)

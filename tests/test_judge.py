@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lib import judge
-from lib.errors import BadInput
-from lib.judge import JudgeClient, Reply, open_judge, read_key
-from lib.judge_cache import Cache
-from lib.schema import Judge
+from lib.config.errors import BadInput
+from lib.config.schema import Judge
+from lib.judging import client as judge
+from lib.judging.cache import Cache
+from lib.judging.client import JudgeClient, Reply, open_judge, read_key
 from tests.judge_server import RATED, completion, failure
 
 KEY = "sk-very-secret-0123456789"

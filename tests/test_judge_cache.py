@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from lib.errors import BadInput
-from lib.judge_cache import Cache
+from lib.config.errors import BadInput
+from lib.judging.cache import Cache
 
 
 class TestCache:

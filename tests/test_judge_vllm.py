@@ -12,10 +12,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lib.errors import BadInput
-from lib.judge import JudgeClient
-from lib.judge_cache import Cache
-from lib.schema import Judge
+from lib.config.errors import BadInput
+from lib.config.schema import Judge
+from lib.judging.cache import Cache
+from lib.judging.client import JudgeClient
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.evaluate import TURNS
 from lib.tasks.mt_bench.judging import read_prompts

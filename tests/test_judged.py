@@ -2,9 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib import judged
-from lib.judged import check_local, unjudged, write_judgments
-from lib.local_judge import Missing
+from lib.judging import judgments as judged
+from lib.judging.judgments import check_local, unjudged, write_judgments
+from lib.judging.local import Missing
 
 ROWS = [{"id": "a", "judgments": []}]
 JUDGE = {"judge": "j", "revision": "r"}

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from lib.config.schema import Train
 from lib.logps import label_logps, scattered, token_nll
 from lib.losses import (
     OBJECTIVES,
@@ -18,7 +19,6 @@ from lib.losses import (
     td_dpo,
     weighted_nll,
 )
-from lib.schema import Train
 
 
 def test_token_nll_by_hand():

@@ -17,8 +17,8 @@ from bench.memory import (
     table,
     training_rows,
 )
-from lib.schema import Lora
-from lib.study import load_study
+from lib.config.schema import Lora
+from lib.config.study import load_study
 
 SMALL = SHAPES[".cache/SmolLM2-135M-Instruct"]
 SHIPPED = sorted(map(str, Path("configs").glob("*.yaml")))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
-from lib.metrics import (
+from lib.analysis.metrics import (
     auc,
     brier,
     confusion,
@@ -20,7 +20,7 @@ from lib.metrics import (
     threshold_at_rate,
     weighted_mean,
 )
-from lib.statistics import bootstrap, resample_counts, wilson
+from lib.analysis.statistics import bootstrap, resample_counts, wilson
 
 # One small test set: 3 positives, 5 negatives. Decisions: 2 of 3 positives accepted, one unknown;
 # 1 of 5 negatives accepted, one unknown.

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import load_file, save
 from transformers import AutoModelForCausalLM
 
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl
-from lib.models import context_length, load_base, load_tokenizer, merge
-from lib.prepared import encoded_training
-from lib.schema import Lora, Model, Train
-from lib.study import load_study
-from lib.trainable import described, load_for_training, nf4_fault
+from lib.config.errors import BadInput
+from lib.config.schema import Lora, Model, Train
+from lib.config.study import load_study
+from lib.data.prepared import encoded_training
+from lib.models.load import context_length, load_base, load_tokenizer, merge
+from lib.models.trainable import described, load_for_training, nf4_fault
+from lib.runs.files import read_json, read_jsonl
 from lib.training.loop import train_point
 
 
@@ -125,7 +125,7 @@ class TestWithoutKernels:
         assert nf4_fault() == "bitsandbytes on cpu: products are off by 100 %"
 
     def test_qlora_is_lora_then(self, tiny_model, monkeypatch):
-        monkeypatch.setattr("lib.trainable.nf4_fault", lambda: "no kernel")
+        monkeypatch.setattr("lib.models.trainable.nf4_fault", lambda: "no kernel")
         settings = {"lora": Lora(r=4), "precision": "fp32", "gradient_checkpointing": False}
         model = loaded(tiny_model, tuning="qlora", **settings)
         assert {w.dtype for w in model.parameters()} == {torch.float32}
@@ -153,7 +153,7 @@ class TestWithoutKernels:
         targets = {"q_proj": 2, "v_proj": 2}
         assert (found["quantised"], found["quantised_reason"]) == (True, None)
         assert found["adapter"] == {"dtype": "float32", "targets": targets}
-        monkeypatch.setattr("lib.trainable.nf4_fault", lambda: "no kernel")
+        monkeypatch.setattr("lib.models.trainable.nf4_fault", lambda: "no kernel")
         ended = run_stage("stage2_train", prepared_study, *words, "--force")
         assert ended.code == 0, ended.err
         [line] = [line for line in ended.out.splitlines() if "adapters" in line]

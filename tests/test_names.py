@@ -1,6 +1,6 @@
 import pytest
 
-from lib.names import NAME_BYTES, is_axis, is_name, point_name, slug, unique_names
+from lib.config.grid import NAME_BYTES, is_axis, is_name, point_name, slug, unique_names
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from lib.errors import BadInput
-from lib.outputs import log_probabilities, texts
-from lib.schema import Evaluate
+from lib.config.errors import BadInput
+from lib.config.schema import Evaluate
+from lib.inference.outputs import log_probabilities, texts
 from lib.tasks.decision.grading import grade as grade_decision
 from lib.tasks.math.grading import grade as grade_number
 from lib.tasks.mt_bench.evaluate import evaluate as rate

@@ -6,8 +6,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lib.paired import averages, paired
-from lib.statistics import mcnemar
+from lib.analysis.paired import averages, paired
+from lib.analysis.statistics import mcnemar
 from tests.tasks.preference.made import measure
 
 

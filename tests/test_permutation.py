@@ -5,8 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lib.permutation import SMALLEST, sign_flip
-from lib.statistics import mcnemar
+from lib.analysis.statistics import SMALLEST, mcnemar, sign_flip
 
 
 def test_by_hand():

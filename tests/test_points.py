@@ -2,9 +2,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib.points import SEED, coordinates, find_baseline, grouped, matches
-from lib.study import load_study
-from lib.tasks import PointResult
+from lib.config.points import SEED, coordinates, find_baseline, grouped, matches
+from lib.config.study import load_study
+from lib.config.tasks import PointResult
 from lib.tasks.decision import theory
 from lib.tasks.glue import cells as glue
 from lib.tasks.preference import cells as preference

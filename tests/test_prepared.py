@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib import preparation
-from lib.encoding import (
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.data import preparation
+from lib.data.encoding import (
     answer_encoder,
     encode_pair,
     encode_prompt,
@@ -16,11 +18,8 @@ from lib.encoding import (
     fit_prompt,
     prompt_hash,
 )
-from lib.errors import BadInput
-from lib.files import read_jsonl
-from lib.integrity import checksum
-from lib.preparation import data_identity, prepare
-from lib.prepared import (
+from lib.data.preparation import data_identity, prepare
+from lib.data.prepared import (
     encoded_split,
     encoded_test,
     encoded_training,
@@ -28,10 +27,11 @@ from lib.prepared import (
     train_identity,
     train_split,
 )
-from lib.runs import Busy, locked
-from lib.study import load_study
+from lib.data.testsets import predict_identity, rows_of
+from lib.runs.directory import Busy, locked
+from lib.runs.files import read_jsonl
+from lib.runs.integrity import checksum
 from lib.tasks.decision.task import TASK as task
-from lib.testsets import predict_identity, rows_of
 
 TWO_RATIOS = {
     "axes.ratio": "data.ratio",

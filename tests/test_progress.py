@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from lib import progress as module
-from lib.progress import Progress, clock, progress, tracked
+from lib.runs import progress as module
+from lib.runs.progress import Progress, clock, progress, tracked
 
 
 @pytest.fixture

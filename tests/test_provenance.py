@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-import lib.provenance
-from lib.provenance import SLURM_IDS, provenance
+import lib.runs.provenance
+from lib.runs.provenance import SLURM_IDS, provenance
 
 
 def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,5 +32,5 @@ def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch
 
 
 def test_provenance_outside_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(lib.provenance, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setattr(lib.runs.provenance, "__file__", str(tmp_path / "provenance.py"))
     assert provenance({})["git"] is None

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import pytest
 
-from lib.question_key import question_key
+from lib.data.question_key import question_key
 
 SYMBOLS = "+-×/÷*^=<>≤≥≠±%$€!:&|∈∪∩→°√¬#@~∘·"
 

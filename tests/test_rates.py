@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lib.rates import difference, difference_interval, mean, rate, unknown
-from lib.statistics import percentile_interval, resample_counts, wilson
+from lib.analysis.rates import difference, difference_interval, mean, rate, unknown
+from lib.analysis.statistics import percentile_interval, resample_counts, wilson
 
 LEVEL = 0.95
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.schema import Judge
-from lib.search.schema import parse
-from lib.settings import read_yaml
-from lib.study import load_study
+from lib.config.schema import Judge
+from lib.config.search_space import parse
+from lib.config.settings import read_yaml
+from lib.config.study import load_study
 from lib.tasks.decision.papers import read_papers
 from lib.tasks.decision.schema import Data
 

@@ -1,6 +1,6 @@
 from html.parser import HTMLParser
 
-from lib.report import report
+from lib.plotting.report import report
 
 CRITERIA = (
     "# Found\n\nMore <b>&</b> `more`.\n\n| criterion | verdict |\n| --- | --- |\n| a | pass |\n"

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from lib.sbatch import sbatch_command
-from lib.schema import Slurm
-from lib.study import load_study
+from lib.config.schema import Slurm
+from lib.config.study import load_study
+from lib.slurm.submission import sbatch_command
 from tests.conftest import REPOSITORY
 
 

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import BadInput
-from lib.files import read_jsonl, write_json, write_jsonl
-from lib.results import inputs_of, read_point, read_predictions, status, write_table
-from lib.runs import mark_done
-from lib.study import load_study
+from lib.analysis.results import inputs_of, read_point, read_predictions, write_table
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.data.testsets import predict_identity, prepare_test, rows_of
+from lib.runs.directory import mark_done, status
+from lib.runs.files import read_jsonl, write_json, write_jsonl
 from lib.tasks.decision.data import ANSWERS
 from lib.tasks.decision.task import TASK as task
-from lib.testsets import predict_identity, prepare_test, rows_of
 
 ROWS = [
     {"id": name, "target": ANSWERS[decision], "decision": decision}

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib import retries
+from lib.judging import retries
 
 
 @pytest.mark.parametrize(

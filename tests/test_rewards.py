@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
-from lib import rewards
-from lib.errors import BadInput
-from lib.local_judge import Missing
-from lib.rewards import RewardModel, open_reward, token_batches
-from lib.schema import Judge
+from lib.config.errors import BadInput
+from lib.config.schema import Judge
+from lib.judging import reward as rewards
+from lib.judging.local import Missing
+from lib.judging.reward import RewardModel, open_reward, token_batches
 from tests.reward_models import put, reward_model
 
 QUESTION = "Should this paper be accepted?"

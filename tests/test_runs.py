@@ -9,11 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lib import runs
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl, replacing, write_json, write_jsonl, write_text
-from lib.integrity import checksum
-from lib.runs import (
+from lib.config.errors import BadInput
+from lib.runs.directory import (
     Busy,
     done_mark,
     is_done,
@@ -23,6 +20,9 @@ from lib.runs import (
     set_aside,
     unchanged,
 )
+from lib.runs.directory import directory as runs
+from lib.runs.files import read_json, read_jsonl, replacing, write_json, write_jsonl, write_text
+from lib.runs.integrity import checksum
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -278,7 +278,7 @@ def test_checksum(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from lib.runs import locked
+from lib.runs.directory import locked
 with locked(Path(sys.argv[1]), "the holder"):
     print("held", flush=True)
     sys.stdin.read()

@@ -11,16 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib.checkpoints import check_base, check_directory, record_base, verify_base
-from lib.classifiers import classifier_for_training
-from lib.errors import BadInput
-from lib.local_judge import find_judge
-from lib.models import load_base
-from lib.preparation import prepare
-from lib.prepared import read_manifest
-from lib.safetensors_cache import CACHE, RECORD, convert, read_pickle, weights_of
-from lib.schema import Judge, Lora, Model, Train
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.schema import Judge, Lora, Model, Train
+from lib.config.study import load_study
+from lib.data.preparation import prepare
+from lib.data.prepared import read_manifest
+from lib.judging.local import find_judge
+from lib.models.checkpoints import check_base, check_directory, record_base, verify_base
+from lib.models.classifiers import classifier_for_training
+from lib.models.load import load_base
+from lib.models.safetensors_cache import CACHE, RECORD, convert, read_pickle, weights_of
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +144,9 @@ def test_a_hub_that_does_not_answer_is_no_error(pickled, monkeypatch) -> None:
     def unreachable(*_args, **_kwargs):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr("lib.safetensors_cache.snapshot", lambda model: pickled.parent / "project")
+    monkeypatch.setattr(
+        "lib.models.safetensors_cache.snapshot", lambda model: pickled.parent / "project"
+    )
     monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", unreachable)
     assert convert(Model(name="someone/base")) is None
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib import generation
-from lib.files import write_json
-from lib.serving import Served, caches, room
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.inference import serving
+from lib.inference.serving import Served, caches, room
+from lib.runs.files import write_json
 from lib.tasks.decision.task import TASK as task
 
 
@@ -40,8 +40,8 @@ def said(monkeypatch) -> list:
         said.append(("merge", directory))
         yield directory
 
-    monkeypatch.setattr(generation, "start_engine", start)
-    monkeypatch.setattr(generation, "whole_weights", whole)
+    monkeypatch.setattr(serving, "start_engine", start)
+    monkeypatch.setattr(serving, "whole_weights", whole)
     return said
 
 
@@ -111,8 +111,8 @@ def test_the_engine_is_closed_before_a_judge_begins(
     prepared_study, fake, run_stage, monkeypatch
 ) -> None:
     """Both tasks are predicted by one engine, and no engine is there when the judge scores."""
+    from lib.data.testsets import prepare_test
     from lib.tasks.mt_bench import score
-    from lib.testsets import prepare_test
 
     words = ["tasks=[decision, mt_bench]", "mt_bench.questions=sample", "mt_bench.limit=1",
              "model.max_length=400"]  # fmt: skip
@@ -125,7 +125,7 @@ def test_the_engine_is_closed_before_a_judge_begins(
     # The prompts of the second task are longer than those that the data were made for.
     monkeypatch.setattr("stages.stage3_infer.verify_models", lambda *given: None)
     seen = []
-    start = generation.start_engine
+    start = serving.start_engine
 
     def started(*given):
         seen.append("start")
@@ -134,7 +134,7 @@ def test_the_engine_is_closed_before_a_judge_begins(
         engine.close = lambda: (seen.append("close"), end())
         return engine
 
-    monkeypatch.setattr(generation, "start_engine", started)
+    monkeypatch.setattr(serving, "start_engine", started)
     monkeypatch.setattr(score, "score", lambda *given: seen.append("score") or True)
     ended = run_stage("stage3_infer", prepared_study, *words, "--index", "0")
     assert ended.code == 0, ended.err

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from lib.errors import BadInput
-from lib.sources import guess_column, is_file, read_placed
+from lib.config.errors import BadInput
+from lib.data.sources import guess_column, is_file, read_placed
 
 
 def rows_of(count):

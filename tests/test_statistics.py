@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lib.metrics import weighted_mean
-from lib.statistics import (
+from lib.analysis.metrics import weighted_mean
+from lib.analysis.statistics import (
     Difference,
     McNemar,
     bootstrap,
@@ -19,7 +19,7 @@ from lib.statistics import (
     resample_counts,
     wilson,
 )
-from lib.trends import EXACT_ROWS, page_trend, spearman
+from lib.analysis.trends import EXACT_ROWS, page_trend, spearman
 
 # --- wilson
 
@@ -293,7 +293,7 @@ def test_page_trend_normal_meets_exact_where_they_part(monkeypatch):
     scores = np.repeat(rng.integers(0, 2, (1000, 1)), 4, axis=1)
     scores[:EXACT_ROWS] = rng.permuted(np.tile([0, 0, 1, 1], (EXACT_ROWS, 1)), axis=1)
     exact = page_trend(scores)
-    monkeypatch.setattr("lib.trends.EXACT_ROWS", 0)
+    monkeypatch.setattr("lib.analysis.trends.EXACT_ROWS", 0)
     normal = page_trend(scores)
     assert (exact.method, normal.method) == ("exact", "normal")
     assert exact.statistic == normal.statistic

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.errors import BadInput
+from lib.config.effects import warnings
+from lib.config.errors import BadInput
+from lib.config.schema import INCIDENTAL, Config
+from lib.config.settings import flatten, parse_override, read_yaml
+from lib.config.study import identity, load_study
+from lib.config.validation import dotted_keys
 from lib.losses import OBJECTIVES
-from lib.schema import INCIDENTAL, Config
-from lib.settings import flatten, parse_override, read_yaml
-from lib.study import identity, load_study
-from lib.unread import warnings
-from lib.validation import dotted_keys
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"

@@ -9,20 +9,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib import sweep
-from lib.errors import BadInput
-from lib.files import read_json, write_sealed
-from lib.integrity import record
-from lib.preparation import prepare
-from lib.prepared import train_identity
-from lib.runs import done_mark, mark_done
-from lib.schema import Train
-from lib.statistics import wilson
-from lib.study import load_study
-from lib.sweep import check_sweep, choose, is_due
+from lib.analysis.statistics import wilson
+from lib.config.errors import BadInput
+from lib.config.schema import Train
+from lib.config.steps import sweep_steps
+from lib.config.study import load_study
+from lib.data.preparation import prepare
+from lib.data.prepared import train_identity
+from lib.inference import checkpoint_selection as sweep
+from lib.inference.checkpoint_selection import check_sweep, choose, is_due
+from lib.runs.directory import done_mark, mark_done
+from lib.runs.files import read_json, write_sealed
+from lib.runs.integrity import record
 from lib.tasks.decision.task import TASK as task
 from lib.training.kept import KEPT
-from lib.training.steps import sweep_steps
 
 ACCEPT, REJECT = r"\boxed{Accept}", r"\boxed{Reject}"
 ROWS = 4  # of validation: accepts and rejects by halves
@@ -239,7 +239,7 @@ def test_a_kill_at_any_step_is_made_good(study_of_sweeps, monkeypatch, place) ->
     right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
     point = kept_weights(study)
     tools = SimpleNamespace(copytree=shutil.copytree, rmtree=shutil.rmtree)
-    monkeypatch.setattr(sweep, "shutil", tools)  # lib.files goes on with its own
+    monkeypatch.setattr(sweep, "shutil", tools)  # lib.runs.files goes on with its own
     holder = tools if hasattr(tools, place) else sweep
     real = getattr(holder, place)
     for after in (False, True):

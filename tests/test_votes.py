@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lib.votes import (
+from lib.analysis.votes import (
     ENUMERATED,
     best,
     best_place,

@@ -1,6 +1,6 @@
 """How numbers and verdicts are put."""
 
-from lib.wording import FAIL, PASS, UNDECIDED, above, absent, signed, spread
+from lib.analysis.wording import FAIL, PASS, UNDECIDED, above, absent, signed, spread
 
 
 def test_signed():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lib.runs import done_mark, mark_done
+from lib.runs.directory import done_mark, mark_done
 
 
 def vouch(directory: Path, stage: str) -> None:

@@ -11,16 +11,16 @@ from typing import Any
 import optuna
 import yaml
 
-from lib.errors import BadInput
-from lib.files import replacing
-from lib.grid import aligned
-from lib.points import SEED
-from lib.search.checks import DIRECTIONS, base_values
+from lib.config.errors import BadInput
+from lib.config.grid import aligned
+from lib.config.points import SEED
+from lib.config.search_checks import DIRECTIONS, base_values
+from lib.config.search_space import Dimension
+from lib.config.settings import put
+from lib.config.study import Study, load_study
+from lib.config.validation import dotted_keys
+from lib.runs.files import replacing
 from lib.search.journal import Journal
-from lib.search.schema import Dimension
-from lib.settings import put
-from lib.study import Study, load_study
-from lib.validation import dotted_keys
 
 GENERATED = Path("configs") / "generated"
 NEIGHBOURS = 4

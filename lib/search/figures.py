@@ -8,9 +8,9 @@ from typing import Any
 
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from lib.figures import panels, save
-from lib.search.schema import Dimension
-from lib.shapes import Panel, Series, category
+from lib.config.search_space import Dimension
+from lib.plotting.figures import panels, save
+from lib.plotting.shapes import Panel, Series, category
 
 LOST = "pruned or diverged"
 

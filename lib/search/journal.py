@@ -34,12 +34,12 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from lib.errors import BadInput
-from lib.files import refusal
-from lib.runs import Busy, refuse_change
-from lib.search.checks import DIRECTIONS, base_values
-from lib.search.schema import Dimension, Search
-from lib.study import Study, identity
+from lib.config.errors import BadInput
+from lib.config.search_checks import DIRECTIONS, base_values
+from lib.config.search_space import Dimension, Search
+from lib.config.study import Study, identity
+from lib.runs.directory import Busy, refuse_change
+from lib.runs.files import refusal
 
 FILE = Path("search") / "journal.log"
 MOST_RETRIES = 2  # attempts at a trial after one that died

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib import slurm
-from lib.activity import Holder, is_held_here, is_this_machine
-from lib.errors import BadInput
-from lib.files import read_json, write_json
+from lib.config.errors import BadInput
+from lib.config.study import Study
+from lib.runs.activity import Holder, is_held_here, is_this_machine
+from lib.runs.files import read_json, write_json
 from lib.search.journal import MOST_RETRIES, Journal, is_over
 from lib.search.trials import claim, trial_count
-from lib.study import Study
+from lib.slurm import commands as slurm
 
 JOBS = Path("search") / "jobs.json"
 

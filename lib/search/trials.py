@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lib.errors import BadInput
-from lib.files import read_jsonl, read_sealed, write_sealed
-from lib.search.checks import ACCURACY, LOSS, base_values, trial_config
-from lib.study import Point, Study
+from lib.config.errors import BadInput
+from lib.config.search_checks import ACCURACY, LOSS, base_values, trial_config
+from lib.config.study import Point, Study
+from lib.runs.files import read_jsonl, read_sealed, write_sealed
 
 RECORD = "trial.json"
 

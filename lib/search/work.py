@@ -18,10 +18,12 @@ from typing import Any
 
 from optuna.trial import TrialState
 
-from lib.children import RESUMABLE, child
-from lib.errors import BadInput
-from lib.prepared import split_size
-from lib.runs import done_mark, locked
+from lib.config.errors import BadInput
+from lib.config.steps import step_count
+from lib.config.study import Point, Study
+from lib.data.prepared import split_size
+from lib.runs.children import RESUMABLE, child
+from lib.runs.directory import done_mark, locked
 from lib.search.journal import FINAL, Journal, is_over
 from lib.search.trials import (
     claim,
@@ -31,8 +33,6 @@ from lib.search.trials import (
     validations,
     write_trial,
 )
-from lib.study import Point, Study
-from lib.training.steps import step_count
 
 POLL = 1.0  # seconds between two looks at a trial's log
 

@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from lib.children import blocked
-from lib.study import Point, Study
+from lib.config.study import Point, Study
+from lib.runs.children import blocked
 from lib.tracking.runs import Row, Run, of_training, point_config
 from lib.tracking.to_wandb import check_key, is_offline
 from lib.tracking.trackers import LiveRun, Place, tracker

@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
-from lib.files import write_jsonl
-from lib.grid import digest
-from lib.prepared import train_identity
-from lib.results import LOG
-from lib.study import Point, Study
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.grid import digest
+from lib.config.study import Point, Study
+from lib.data.prepared import train_identity
+from lib.runs.directory import LOG
+from lib.runs.files import write_jsonl
+from lib.runs.train_log import ALWAYS, SOMETIMES
 from lib.tracking.runs import Row, run_id
 from lib.tracking.to_wandb import MOST_BYTES, check_key, history, refusals, server
 from lib.tracking.trackers import tracker
-from lib.train_log import ALWAYS, SOMETIMES
 
 
 def fill_logs(

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl
-from lib.grid import digest
-from lib.names import NAME_BYTES
-from lib.results import LOG, read_metrics, status
-from lib.runs import done_mark
-from lib.settings import flatten
-from lib.study import Point, Study
+from lib.config.errors import BadInput
+from lib.config.grid import NAME_BYTES, digest
+from lib.config.settings import flatten
+from lib.config.study import Point, Study
+from lib.runs.directory import LOG, done_mark, read_metrics, status
+from lib.runs.files import read_json, read_jsonl
 
 Row = dict[str, Any]  # of train.jsonl
 

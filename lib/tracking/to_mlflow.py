@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from lib.errors import BadInput
-from lib.grid import digest
+from lib.config.errors import BadInput
+from lib.config.grid import digest
 from lib.tracking.runs import Row, Run, values
 from lib.tracking.trackers import LiveRun, Place, broken, last_hash, of_another_study
 

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from lib.errors import BadInput
-from lib.grid import digest
+from lib.config.errors import BadInput
+from lib.config.grid import digest
 from lib.tracking.runs import Row, Run, values
 from lib.tracking.trackers import LiveRun, Place, broken, of_another_study
 

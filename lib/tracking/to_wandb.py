@@ -19,7 +19,7 @@ from functools import cache
 from glob import escape
 from typing import Any
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tracking.runs import Row, Run, last_attempt, run_id, values
 from lib.tracking.trackers import Exported, LiveRun, Place, broken, last_hash, of_another_study
 

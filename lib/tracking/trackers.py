@@ -9,9 +9,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
-from lib.errors import BadInput, listed, nearest
-from lib.files import read_json, write_json
-from lib.grid import digest
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.grid import digest
+from lib.runs.files import read_json, write_json
 from lib.tracking.runs import Row, Run
 
 # Tracker → the arguments of pip that install what this was written for.

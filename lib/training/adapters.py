@@ -10,7 +10,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 
 ADAPTER = "default"  # PEFT's name of the one adapter that a point trains
 

@@ -17,7 +17,7 @@ from lib.training.step_trainer import StepTrainer
 def collate(
     rows: Sequence[dict[str, Any]], pad: int, weighted_class: str | None, multiple: int = 8
 ) -> dict[str, Tensor]:
-    """Encoded rows (see `lib.encoding.encode_row`) → a batch of B sequences.
+    """Encoded rows (see `lib.data.encoding.encode_row`) → a batch of B sequences.
 
     As `right_padded` makes them, to a narrower multiple: rows are short, and no score of theirs is
     compared with one from another batch. With `decision`: (B, L) bool, which of the labels'

@@ -19,11 +19,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lib.errors import BadInput
-from lib.files import apply_umask, flush_to_disk, read_jsonl, read_sealed, refusal, write_sealed
-from lib.grid import digest
-from lib.integrity import record, verify
-from lib.results import LOG
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.runs.directory import LOG
+from lib.runs.files import (
+    apply_umask,
+    flush_to_disk,
+    read_jsonl,
+    read_sealed,
+    refusal,
+    write_sealed,
+)
+from lib.runs.integrity import record, verify
 from lib.training.kept import BEST, candidate, read_weights
 
 COMPLETE = "complete"
@@ -121,9 +128,10 @@ def last_checkpoint(
     Those that are not are passed over with a line, and removed once one is found, or none is whole:
     then the run starts again from step 0, which is said too. Raises BadInput where a checkpoint is
     whole but nothing goes with it, such as a changed train.jsonl: no training brings that back.
-    swept: steps after which the run keeps weights, see `lib.sweep`. ranks: that resume; others than
-    wrote it have no random state there, which is said. sharded: whether they share the model;
-    raises BadInput where those that wrote did otherwise, since other files are read then.
+    swept: steps after which the run keeps weights, see `inference.checkpoint_selection`.
+    ranks: that resume; others than wrote it have no random state there, which is said.
+    sharded: whether they share the model; raises BadInput where those that wrote did otherwise,
+    since other files are read then.
     """
     complete = sorted(directory.glob(f"checkpoints/checkpoint-*/{COMPLETE}"), key=_step_of_mark)
     passed: list[Path] = []

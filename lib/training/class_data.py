@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib import tasks
-from lib.prepared import encoded_split, read_manifest, read_split
-from lib.schema import Train
-from lib.study import Point, Study
-from lib.testsets import own_rows
+from lib.config import tasks
+from lib.config.schema import Train
+from lib.config.steps import grouped_steps
+from lib.config.study import Point, Study
+from lib.data.prepared import encoded_split, read_manifest, read_split
+from lib.data.testsets import own_rows
 from lib.training.classify import ClassifyTrainer, class_logps
 from lib.training.scoring import in_training, lengths_of
-from lib.training.steps import grouped_steps
 
 SPLIT = "validation"
 

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lib.classifiers import schedule
-from lib.errors import BadInput
-from lib.files import read_sealed, write_json, write_sealed
-from lib.schema import Train
+from lib.config.errors import BadInput
+from lib.config.schema import Train
+from lib.models.classifiers import schedule
+from lib.runs.files import read_sealed, write_json, write_sealed
 from lib.training.adalora import Allocation, Orthogonality
 from lib.training.adapters import adapted_matrices
 from lib.training.classify import ClassifyTrainer, batches_of

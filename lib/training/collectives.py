@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 
 
 class Stopped(Exception):

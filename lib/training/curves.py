@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from lib.config.schema import Train
 from lib.losses import OBJECTIVES, PairLogps, loss_of
-from lib.schema import Train
 
 # ±10 nats, closest around 0, where DiscoPOP's loss turns within some hundredths of a nat.
 MARGINS = tuple(round(0.2 * math.sinh(k / 50), 4) for k in range(-230, 231))

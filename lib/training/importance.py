@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
+from lib.config.schema import Importance, Train
 from lib.losses import loss_of
-from lib.schema import Importance, Train
 from lib.training.adapters import Matrix
 from lib.training.penalties import importance_penalty
 from lib.training.scoring import Stopped, autocast, evaluating

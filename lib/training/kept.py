@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lib.errors import BadInput
-from lib.files import read_sealed
-from lib.integrity import verify
+from lib.config.errors import BadInput
+from lib.runs.files import read_sealed
+from lib.runs.integrity import verify
 
 BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
 MEASURED = "validation.json"  # beside the best weights: the step, and what was measured there

@@ -16,8 +16,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-from lib.children import end_with_parent
-from lib.schema import Train
+from lib.config.schema import Train
+from lib.runs.children import end_with_parent
 
 GRACE = 30.0  # seconds that ranks get to end once one of them has failed
 

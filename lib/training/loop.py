@@ -15,13 +15,20 @@ import torch
 import transformers
 from transformers import TrainingArguments
 
-from lib.classifiers import classifier_for_training
+from lib.config.schema import Train
+from lib.config.steps import (
+    check_validation,
+    grouped_by_length,
+    row_order,
+    step_count,
+    sweep_steps,
+)
+from lib.config.study import Point
 from lib.losses import OBJECTIVES
-from lib.models import load_tokenizer
-from lib.schema import Train
-from lib.study import Point
+from lib.models.classifiers import classifier_for_training
+from lib.models.load import load_tokenizer
+from lib.models.trainable import described, load_for_training
 from lib.tracking.live import Live
-from lib.trainable import described, load_for_training
 from lib.training.causal import CausalTrainer
 from lib.training.causal import collate as collate_answers
 from lib.training.checkpointing import last_checkpoint
@@ -44,13 +51,6 @@ from lib.training.sharding import (
     fsdp_recomputes,
     load_on_ranks,
 )
-from lib.training.steps import (
-    check_validation,
-    grouped_by_length,
-    row_order,
-    step_count,
-    sweep_steps,
-)
 from lib.training.stopping import StopWindow
 from lib.training.validating import Validation, answer_measure, pair_measure
 from lib.training.watch import Watch
@@ -66,7 +66,7 @@ TRAINERS = {  # kind of batch → its Trainer, and how rows become a batch
 class Outcome:
     """How a run ended: "done", "stopped" (resumable) or "diverged", and by which sign it did.
 
-    `loaded`: what was trained, see `lib.trainable.described`.
+    `loaded`: what was trained, see `lib.models.trainable.described`.
     """
 
     status: str
@@ -200,7 +200,7 @@ def train_point(
 
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
     """One line on what `described` found: base, dtype and targets of the adapters."""
-    # Classifiers are kept in fp32, see lib.classifiers.
+    # Classifiers are kept in fp32, see lib.models.classifiers.
     dtype = "fp32" if OBJECTIVES[train.objective].batch == "classes" else train.precision
     base = "NF4 weights" if loaded["quantised"] else f"{dtype} weights"
     if loaded["quantised"] is False:

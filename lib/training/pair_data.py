@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from transformers import TrainerCallback
 
-from lib.prepared import encoded_split, read_manifest
-from lib.schema import Train
-from lib.study import Point, Study
-from lib.trainable import nf4_fault
+from lib.config.schema import Train
+from lib.config.steps import grouped_by_length
+from lib.config.study import Point, Study
+from lib.data.prepared import encoded_split, read_manifest
+from lib.models.trainable import nf4_fault
 from lib.training.collectives import Stopped, any_rank
 from lib.training.pairs import PairsTrainer, pair_lengths
 from lib.training.reference import Waiting, reference, reference_logps
 from lib.training.reference_key import pair_checksums, reference_key
 from lib.training.scoring import in_training, pair_logps
-from lib.training.steps import grouped_by_length
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.losses import PairLogps, PairLoss, loss_of
 from lib.training.responses import Responses, right_padded
 from lib.training.step_trainer import StepTrainer
@@ -22,7 +22,7 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 0.05}
 
 
 def collate(rows: Sequence[Row], pad: int, multiple: int = 32) -> dict[str, Tensor]:
-    """Encoded pairs (see `lib.encoding.encode_pair`) → a batch of 2B sequences, chosen ones first.
+    """Encoded pairs (see `data.encoding.encode_pair`) → a batch of 2B sequences, chosen ones first.
 
     As `right_padded` makes them, with `lengths`: (B, 2), and, where rows carry it, the number
     `row` of each pair: (B,).

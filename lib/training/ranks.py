@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import torch
 
-from lib.devices import counted, devices_line, listed_devices, only_devices
-from lib.errors import BadInput
-from lib.schema import Train
+from lib.config.errors import BadInput
+from lib.config.schema import Train
+from lib.runs.devices import counted, devices_line, listed_devices, only_devices
 
 
 @contextmanager

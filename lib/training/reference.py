@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.errors import BadInput
-from lib.files import read_sealed, replacing, write_sealed
-from lib.integrity import record, verify
-from lib.progress import clock
-from lib.runs import Busy, locked
+from lib.config.errors import BadInput
+from lib.runs.directory import Busy, locked
+from lib.runs.files import read_sealed, replacing, write_sealed
+from lib.runs.integrity import record, verify
+from lib.runs.progress import clock
 from lib.training.collectives import Stopped, any_rank, from_first
 from lib.training.reference_key import is_stored, reference_directory
 from lib.training.scoring import pair_logps

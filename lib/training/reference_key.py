@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lib.grid import digest
+from lib.config.grid import digest
+from lib.config.schema import Model, Train
+from lib.config.study import Point, Study
+from lib.data.prepared import read_manifest
 from lib.losses import OBJECTIVES
-from lib.prepared import read_manifest
-from lib.schema import Model, Train
-from lib.study import Point, Study
 
 SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
 
@@ -22,7 +22,7 @@ SCORING = 2  # of how pairs are padded and scored; another one rounds in another
 def pair_checksums(study: Study) -> dict[str, str]:
     """Checksums of the tokens of each split, and of the base model under `model`."""
     manifest = read_manifest(study)
-    (base,) = manifest["models"].values()  # pairs have one, see lib.checks
+    (base,) = manifest["models"].values()  # pairs have one, see lib.config.checks
     tokens = {name: manifest["tokens"][f"encoded/{name}"] for name in manifest["splits"]}
     return {**tokens, "model": base["digest"]}
 
@@ -33,7 +33,7 @@ def reference_key(
     """What the reference's log-probabilities depend on; neither β, τ, objective nor seed.
 
     `checksums`: see `pair_checksums`; chat template and length limit are part of the tokens.
-    `four_bits`: whether the device that trains holds 4-bit weights, see lib.trainable.nf4_fault.
+    `four_bits`: whether the device that trains holds 4-bit weights, see models.trainable.nf4_fault.
     """
     weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
     if train.tuning == "qlora" and not four_bits:

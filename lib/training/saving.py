@@ -10,10 +10,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from lib.files import replacing, write_json, write_sealed
-from lib.integrity import record
-from lib.models import DTYPES
-from lib.schema import Train
+from lib.config.schema import Train
+from lib.models.load import DTYPES
+from lib.runs.files import replacing, write_json, write_sealed
+from lib.runs.integrity import record
 from lib.training.kept import KEPT, MEASURED, candidate, read_weights
 
 
@@ -66,7 +66,10 @@ def _as_used(config: Any) -> Iterator[None]:
 
 
 class KeepSweep(TrainerCallback):
-    """Keeps the weights after some steps, in `directory`/sweep/step-000123/; see `lib.sweep`."""
+    """Keeps the weights after some steps, in `directory`/sweep/step-000123/.
+
+    `lib.inference.checkpoint_selection` chooses among them.
+    """
 
     def __init__(self, directory: Path, steps: Sequence[int], train: Train, resumed: bool) -> None:
         self.directory, self.steps, self.train, self.resumed = directory, steps, train, resumed

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.progress import Progress
-from lib.schema import Train
+from lib.config.schema import Train
+from lib.runs.progress import Progress
 from lib.training.collectives import Stopped
 from lib.training.pairs import collate, pair_lengths, pair_scores
 from lib.training.responses import Responses

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from lib.adapters import check_logps, load_adapter, merged, sequence_logps
-from lib.classifiers import load_trained
+from lib.config.schema import Config
 from lib.losses import OBJECTIVES
-from lib.models import load_base
-from lib.schema import Config
+from lib.models.adapters import check_logps, load_adapter, merged, sequence_logps
+from lib.models.classifiers import load_trained
+from lib.models.load import load_base
 from lib.training.classify import class_logps
 from lib.training.scoring import autocast, evaluating
 
@@ -38,7 +38,7 @@ class ServedCheck:
 
     The saved model is loaded once more, in fp32 and on the CPU (encoders: where they predict), on
     the first rank: of a 7B model 28 GB of memory and one or two minutes. Adapters are merged as for
-    serving, and compared with themselves unmerged first (see `lib.adapters.merged`); over 4-bit
+    serving, and compared with themselves unmerged first (see `models.adapters.merged`); over 4-bit
     weights that is all, since they are served over the unquantised ones.
     """
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from lib.errors import BadInput, listed, nearest
-from lib.schema import Train
-from lib.settings import read_yaml
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.schema import Train
+from lib.config.settings import read_yaml
 from lib.training.collectives import from_first
 
 # What a launcher config cannot choose: FSDP2, each rank its own part of a checkpoint, and weights

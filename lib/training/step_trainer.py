@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from transformers import Trainer
 
-from lib.errors import BadInput
-from lib.schema import Train
+from lib.config.errors import BadInput
+from lib.config.schema import Train
 from lib.training.checkpointing import writing
 
 

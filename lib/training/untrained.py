@@ -7,12 +7,12 @@ from pathlib import Path
 
 import transformers
 
-from lib.checkpoints import ADAPTER, check_adapter
-from lib.files import replacing
-from lib.models import DTYPES, load_base, load_tokenizer
-from lib.schema import Model
-from lib.study import Point
-from lib.trainable import with_adapters
+from lib.config.schema import Model
+from lib.config.study import Point
+from lib.models.checkpoints import ADAPTER, check_adapter
+from lib.models.load import DTYPES, load_base, load_tokenizer
+from lib.models.trainable import with_adapters
+from lib.runs.files import replacing
 
 
 def save_untrained(point: Point) -> None:

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from lib.files import read_json
+from lib.config.schema import Train
+from lib.config.steps import validates
 from lib.losses import PairLogps, loss_of
-from lib.schema import Train
+from lib.runs.files import read_json
 from lib.training.causal import CausalTrainer, answer_nll
 from lib.training.kept import MEASURED, read_weights
 from lib.training.pair_data import logps_in_training
 from lib.training.pairs import PairsTrainer, correct
 from lib.training.saving import save_model
 from lib.training.scoring import in_training
-from lib.training.steps import validates
 
 
 class Validation:

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from transformers import TrainerCallback
 
-from lib.files import write_jsonl
-from lib.progress import Progress
-from lib.results import LOG
-from lib.schema import Train
+from lib.config.schema import Train
+from lib.config.steps import validates
+from lib.runs.directory import LOG
+from lib.runs.files import write_jsonl
+from lib.runs.progress import Progress
+from lib.runs.train_log import SOMETIMES
 from lib.tracking.live import Live
-from lib.train_log import SOMETIMES
 from lib.training.checkpointing import finish_checkpoint, log_rows, seconds_of, step_of, writing
-from lib.training.steps import validates
 from lib.training.stopping import StopWindow
 
 # Clipping divides by the norm: one that is not finite is in all weights after its step.

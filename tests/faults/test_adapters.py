@@ -9,15 +9,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from lib import adapters
-from lib.adapters import check_adapter_config, load_adapter, sequence_logps
-from lib.errors import BadInput
-from lib.files import read_json, write_json
-from lib.generation import whole_weights
-from lib.models import load_base, merge
-from lib.schema import Lora, Model, Train
-from lib.serving import ties_embeddings
-from lib.trainable import described, load_for_training
+from lib.config.errors import BadInput
+from lib.config.schema import Lora, Model, Train
+from lib.inference.serving import ties_embeddings, whole_weights
+from lib.models import adapters, load_base, merge
+from lib.models.adapters import check_adapter_config, load_adapter, sequence_logps
+from lib.models.trainable import described, load_for_training
+from lib.runs.files import read_json, write_json
 
 SEQUENCES = [[5, 17, 200, 33, 60, 61], [90, 91, 92, 93]]
 FILE = "adapter_model.safetensors"
@@ -175,8 +173,8 @@ class TestAfterTraining:
 
     @pytest.fixture
     def train(self, prepared_study, tmp_path):
-        from lib.prepared import encoded_training
-        from lib.study import load_study
+        from lib.config.study import load_study
+        from lib.data.prepared import encoded_training
         from lib.training.loop import train_point
 
         def run(*words):

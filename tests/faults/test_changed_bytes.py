@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import BadInput
-from lib.files import read_json
-from lib.integrity import SMALL, record, seal, unseal, verify
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.runs.files import read_json
+from lib.runs.integrity import SMALL, record, seal, unseal, verify
 
 DATA, TRAIN, INFER, EVALUATE, VISUALIZE = (
     "stage1_generate_datasets",
@@ -127,7 +127,7 @@ def test_metrics_that_changed_are_measured_again(finished, run_stage) -> None:
 def test_another_analysis_measures_anew(finished, run_stage, monkeypatch) -> None:
     again = lambda: run_stage(EVALUATE, finished.path, "--allow-missing").out  # noqa: E731
     assert "evaluated already" in again()
-    monkeypatch.setattr("lib.results.analysis_version", lambda: "another")
+    monkeypatch.setattr("lib.analysis.results.analysis_version", lambda: "another")
     assert "changed since stage 4" in run_stage(VISUALIZE, finished.path).err
     assert "evaluated already" not in again()
     assert "evaluated already" in again()
@@ -189,7 +189,7 @@ def test_a_large_file_is_hashed_only_where_its_time_differs(tmp_path: Path, monk
         file.truncate(SMALL + 1)
     recorded = record(tmp_path, ["w"])
     hashed = []
-    monkeypatch.setattr("lib.integrity.checksum", lambda p: hashed.append(p) or "another")
+    monkeypatch.setattr("lib.runs.integrity.checksum", lambda p: hashed.append(p) or "another")
     verify(tmp_path, recorded, "")
     assert hashed == []
     path.touch()

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from lib.errors import BadInput
-from lib.files import read_sealed, refusal, write_jsonl, write_sealed
+from lib.config.errors import BadInput
+from lib.runs.files import read_sealed, refusal, write_jsonl, write_sealed
 from lib.training import checkpointing
 from lib.training.checkpointing import (
     COMPLETE,
@@ -28,7 +28,7 @@ FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "rng_state_0.pth",
 
 def kept(directory, step):
     """Weights that a run keeps along its way, with the record that vouches for them."""
-    from lib.integrity import record
+    from lib.runs.integrity import record
 
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "model.safetensors").write_bytes(b"weights of %d" % step)
@@ -258,8 +258,8 @@ def test_other_errors_are_not_the_disk_s(tmp_path):
 
 def test_a_full_disk_in_training(tiny_model, prepared_study, small_disk):
     """The checkpoint that does not fit is one line, and no part of it stays."""
-    from lib.prepared import encoded_training
-    from lib.study import load_study
+    from lib.config.study import load_study
+    from lib.data.prepared import encoded_training
     from lib.training.loop import train_point
 
     study = load_study(prepared_study, ["train.checkpoint_steps=1"])

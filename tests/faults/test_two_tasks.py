@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from lib.integrity import seal
-from lib.prediction import _append, _finished_batches
-from lib.runs import done_mark, locked
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.inference.predict import _append, _finished_batches
+from lib.runs.directory import done_mark, locked
+from lib.runs.integrity import seal
 from stages import stage2_train, stage3_infer
 
 TRAIN, INFER = "stage2_train", "stage3_infer"

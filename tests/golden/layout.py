@@ -10,15 +10,15 @@ from typing import Any
 
 import yaml
 
-from lib import tasks
-from lib.files import write_json, write_jsonl, write_sealed
-from lib.judged import write_judgments
-from lib.preparation import recorded_splits
-from lib.prepared import MANIFEST, model_key, train_identity
-from lib.runs import done_mark, mark_done
-from lib.settings import put, read_yaml
-from lib.study import Point, Study, load_study
-from lib.testsets import directory, predict_identity
+from lib.config import tasks
+from lib.config.settings import put, read_yaml
+from lib.config.study import Point, Study, load_study
+from lib.data.preparation import recorded_splits
+from lib.data.prepared import MANIFEST, model_key, train_identity
+from lib.data.testsets import directory, predict_identity
+from lib.judging.judgments import write_judgments
+from lib.runs.directory import done_mark, mark_done
+from lib.runs.files import write_json, write_jsonl, write_sealed
 from tests.golden.simulation import Outputs, Row, Simulation
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.files import read_jsonl, write_json, write_jsonl
-from lib.prepared import train_identity
-from lib.runs import locked, mark_done
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.data.prepared import train_identity
+from lib.runs.directory import locked, mark_done
+from lib.runs.files import read_jsonl, write_json, write_jsonl
 from tests.vouch import vouch
 
 DATA, TRAIN, INFER, EVALUATE, VISUALIZE = STAGES = (

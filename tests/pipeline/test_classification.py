@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lib.files import read_json, read_jsonl
-from lib.results import read_point
-from lib.study import identity, load_study
-from lib.testsets import rows_of
+from lib.analysis.results import read_point
+from lib.config.study import identity, load_study
+from lib.data.testsets import rows_of
+from lib.runs.files import read_json, read_jsonl
 
 DATA, TRAIN, INFER = "stage1_generate_datasets", "stage2_train", "stage3_infer"
 CHANGES = {

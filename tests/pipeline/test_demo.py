@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import BadInput
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.study import load_study
 from stages import demo
 from tests.conftest import REPOSITORY
 

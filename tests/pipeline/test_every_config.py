@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from lib.files import read_json, read_jsonl, write_json
-from lib.grid import format_indices
-from lib.runs import done_mark
-from lib.study import Point, Study, load_study
-from lib.testsets import own_rows
+from lib.config.grid import format_indices
+from lib.config.study import Point, Study, load_study
+from lib.data.testsets import own_rows
+from lib.runs.directory import done_mark
+from lib.runs.files import read_json, read_jsonl, write_json
 from tests.conftest import REPOSITORY
 
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))

@@ -1,7 +1,7 @@
 """--force: a stage is done again, and nothing of what hung on its old result is left in place."""
 
-from lib.runs import done_mark
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.runs.directory import done_mark
 
 LATER = (
     "predictions.jsonl",

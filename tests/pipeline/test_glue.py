@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.files import read_json, read_jsonl
-from lib.study import load_study
-from lib.testsets import rows_of
+from lib.config.study import load_study
+from lib.data.testsets import rows_of
+from lib.runs.files import read_json, read_jsonl
 
 DATA = "stage1_generate_datasets"
 CHANGES = {

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.files import read_json, read_jsonl
-from lib.runs import done_mark
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.runs.directory import done_mark
+from lib.runs.files import read_json, read_jsonl
 from stages import stage1_generate_datasets, stage2_train
 from tests.conftest import REPOSITORY, as_started
 from tests.judge_server import RATED

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.study import load_study
+from lib.config.study import load_study
 from stages.restarts import FRUITLESS
 
 

@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from lib.files import read_json, write_jsonl
-from lib.runs import mark_done
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.data.testsets import predict_identity, prepare_test, rows_of
+from lib.runs.directory import mark_done
+from lib.runs.files import read_json, write_jsonl
 from lib.tasks.decision import analysis as decision
-from lib.testsets import predict_identity, prepare_test, rows_of
 
 WORDS = ["tasks=[decision, mt_bench]", "mt_bench.questions=sample", "mt_bench.limit=1"]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lib import activity, slurm
-from lib.activity import Holder, machine
-from lib.files import write_json, write_jsonl
-from lib.runs import locked
-from lib.study import Point, Study, load_study
+from lib.config.study import Point, Study, load_study
+from lib.runs import activity, locked
+from lib.runs.activity import Holder, machine
+from lib.runs.files import write_json, write_jsonl
+from lib.slurm import commands as slurm
 from stages.command import who
 from tests.fake_slurm import FakeSlurm
 

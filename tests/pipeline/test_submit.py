@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lib import slurm
-from lib.arrays import recorded_array
-from lib.files import read_json, write_json, write_sealed
-from lib.prepared import KEYS
-from lib.study import load_study
+from lib.config.study import load_study
+from lib.data.prepared import KEYS
+from lib.runs.files import read_json, write_json, write_sealed
+from lib.slurm import commands as slurm
+from lib.slurm.arrays import recorded_array
 from lib.training.reference_key import pair_checksums, reference_directory, reference_key
 from stages import submit
 from tests.fake_slurm import FakeSlurm

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lib.study import Study, load_study
+from lib.config.study import Study, load_study
 
 STUDY = {
     "tasks": ["glue"],

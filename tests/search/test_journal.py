@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import BadInput
-from lib.runs import Busy
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.runs.directory import Busy
 from lib.search.journal import MOST_RETRIES, Journal, is_over
-from lib.study import load_study
 
 ME, OTHER = {"job": "17_3", "restarts": 0}, {"job": "18_3", "restarts": 0}
 

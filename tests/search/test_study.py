@@ -7,14 +7,14 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
+from lib.config.search_checks import trial_config
+from lib.config.search_space import Dimension, dimension
+from lib.config.selected import is_selected, mark
+from lib.config.study import load_study
+from lib.config.tasks import Comparison
 from lib.search import best
-from lib.search.checks import trial_config
-from lib.search.schema import Dimension, dimension
-from lib.search.selected import is_selected, mark
 from lib.search.trials import trial_count
-from lib.study import load_study
-from lib.tasks import Comparison
 from tests.conftest import REPOSITORY
 from tests.search.conftest import STUDY
 

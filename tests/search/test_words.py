@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import BadInput
-from lib.files import read_json
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.runs.files import read_json
 from stages.command import chosen_points, load, parser
 
 NAMES = ["accept_gamma2", "baseline_gamma1"]
@@ -69,7 +69,7 @@ def test_some_points_are_compared_and_drawn_apart(
     (place,) = study.directory.glob("comparison-*")
     assert list(read_json(place / "aggregated_metrics.json")["points"]) == NAMES
     if how.startswith("run_ids"):  # it draws for seconds: once
-        monkeypatch.setattr("lib.figures.save", lambda figure, path: [
+        monkeypatch.setattr("lib.plotting.figures.save", lambda figure, path: [
             Path(f"{path}.{kind}").write_bytes(b"") for kind in ("pdf", "png")
         ])  # fmt: skip
         ended = run_stage("stage5_visualize", study.path, words)

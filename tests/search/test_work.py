@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from bench import search as bench
-from lib.children import RESUMABLE
-from lib.errors import BadInput
-from lib.files import read_json, write_jsonl
-from lib.runs import Busy, locked, mark_done
+from lib.config.errors import BadInput
+from lib.config.search_checks import UNTRACKED
+from lib.config.settings import flatten
+from lib.config.study import load_study
+from lib.runs.children import RESUMABLE
+from lib.runs.directory import Busy, locked, mark_done
+from lib.runs.files import read_json, write_jsonl
 from lib.search import reap, work
-from lib.search.checks import UNTRACKED
 from lib.search.journal import Journal
 from lib.search.trials import claim, read_trial, result, trial_directory, write_trial
-from lib.settings import flatten
-from lib.study import load_study
 from stages.command import who
 from tests.fake_slurm import FakeSlurm
 
@@ -248,7 +248,7 @@ def test_a_silent_controller_reaps_and_submits_nothing(slurm, study, run_stage, 
     run_stage("search", study.path)
     Journal(study).take(0, {"job": "101_0", "restarts": 0, "holder": "node7 (0), process 1"})
     slurm.set(fails={"squeue": "no route"})
-    monkeypatch.setattr("lib.slurm.PAUSE", 0)
+    monkeypatch.setattr("lib.slurm.commands.PAUSE", 0)
     ended = run_stage("search", study.path)
     assert (ended.code, len(slurm.calls("sbatch"))) == (0, 1)
     assert "1 unknown; 5 missing" in ended.out

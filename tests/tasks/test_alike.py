@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lib import tasks
+from lib.config import tasks
 from tests.tasks.decision import test_evaluate as decision
 from tests.tasks.glue import made as glue
 from tests.tasks.math import made as math

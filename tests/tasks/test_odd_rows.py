@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib import tasks
-from lib.errors import BadInput
+from lib.config import tasks
+from lib.config.errors import BadInput
 
 EVALUATE = SimpleNamespace(full_test=False, thresholds={})
 CHAT = [{"role": "user", "content": "Title: A"}, {"role": "assistant", "content": "Accept"}]

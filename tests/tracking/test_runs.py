@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import pytest
 
 from bench.evaluate import write_data, write_point
-from lib.errors import BadInput
-from lib.names import unique_names
-from lib.study import TAKEN, load_study
+from lib.config.errors import BadInput
+from lib.config.grid import unique_names
+from lib.config.study import TAKEN, load_study
+from lib.runs.train_log import ALWAYS, SOMETIMES
 from lib.tracking import runs
 from lib.tracking.live import live, place_of
 from lib.tracking.readback import as_logged
 from lib.tracking.trackers import PACKAGES
-from lib.train_log import ALWAYS, SOMETIMES
 from tests.conftest import REPOSITORY
 from tests.tracking.made import log, row
 
@@ -120,7 +120,7 @@ def test_the_readme_has_every_name_that_is_logged() -> None:
 def test_the_training_loop_logs_these_names_to_both(tmp_path: Path) -> None:
     from transformers import TrainerControl, TrainerState
 
-    from lib.schema import Train
+    from lib.config.schema import Train
     from lib.training.watch import Watch
 
     told = []

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.errors import BadInput
-from lib.files import write_json
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.runs.files import write_json
 from lib.tracking import runs, to_tensorboard
 from lib.tracking.live import Live, place_of
 from lib.tracking.trackers import PACKAGES

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from lib.schema import Config, Evaluate, Model, Train
-from lib.study import Point
+from lib.config.schema import Config, Evaluate, Model, Train
+from lib.config.study import Point
 from lib.training.class_data import Classes
 from lib.training.loop import train_point
 from lib.training.pair_data import PairSplits

@@ -5,10 +5,10 @@ import random
 import pytest
 import torch
 
+from lib.config.schema import Train
 from lib.logps import token_nll
 from lib.losses import weighted_nll
-from lib.schema import Train
-from lib.trainable import without_dropout
+from lib.models.trainable import without_dropout
 from lib.training.causal import CausalTrainer, collate
 from lib.training.responses import Responses
 

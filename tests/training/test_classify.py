@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib.classifiers import load_trained
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl
-from lib.schema import Config, Evaluate, Model, Train
+from lib.config.errors import BadInput
+from lib.config.schema import Config, Evaluate, Model, Train
+from lib.config.steps import grouped_steps, row_order
+from lib.models.classifiers import load_trained
+from lib.runs.files import read_json, read_jsonl
 from lib.training.classify import class_logps, collate
 from lib.training.ranks import leave
-from lib.training.steps import grouped_steps, row_order
 
 
 def column(directory, key):
@@ -225,7 +225,7 @@ def test_ranks_come_to_the_budget(train_classes, tmp_path):
 
 def test_orthogonality_is_pefts_and_logged_apart(tiny_encoders, train_classes, tmp_path):
     """The first step's term is what PEFT's forward adds to the model's own loss."""
-    from lib.classifiers import classifier_for_training
+    from lib.models.classifiers import classifier_for_training
     from lib.training.adalora import Orthogonality
     from lib.training.adapters import adapted_matrices
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lib.schema import Train
+from lib.config.schema import Train
 from lib.training.curves import loss_curves
 
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from lib.classifiers import classifier_for_training
-from lib.errors import BadInput
+from lib.config.errors import BadInput
+from lib.config.schema import Importance, Model, Train
 from lib.losses import class_nll
-from lib.schema import Importance, Model, Train
+from lib.models.classifiers import classifier_for_training
 from lib.training.adapters import adapted_matrices, rank_use
 from lib.training.classify import collate
 from lib.training.importance import (
@@ -242,7 +242,7 @@ def test_effective_rank_of_uneven_values(tiny_encoders):
 def test_an_adapted_embedding_is_refused(tiny_encoders):
     from peft import LoraConfig, get_peft_model
 
-    from lib.classifiers import load_classifier
+    from lib.models.classifiers import load_classifier
 
     model = load_classifier(Model(name=str(tiny_encoders["bert"])), "ab")
     model = get_peft_model(model, LoraConfig(target_modules=["word_embeddings"]))

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lib.schema import Train
+from lib.config.schema import Train
 from lib.training.launch import launch, needs_ranks
 from tests.conftest import REPOSITORY
 

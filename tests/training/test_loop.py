@@ -14,15 +14,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib.errors import BadInput
-from lib.files import read_jsonl
-from lib.prepared import encoded_training
-from lib.schema import Train
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.schema import Train
+from lib.config.steps import row_order, step_count
+from lib.config.study import load_study
+from lib.data.prepared import encoded_training
+from lib.runs.files import read_jsonl
 from lib.tasks.decision.task import TASK
 from lib.training.checkpointing import COMPLETE, last_checkpoint
 from lib.training.loop import fsdp_config, remove_checkpoints, train_point, training_arguments
-from lib.training.steps import row_order, step_count
 from tests.conftest import as_started
 
 

@@ -14,10 +14,10 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_file
 
-from lib.effects import unused_because
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl, write_json
+from lib.config.effects import unused_because
+from lib.config.errors import BadInput
 from lib.losses import OBJECTIVES, Objective, PairLoss, dpo, logratio_margin
+from lib.runs.files import read_json, read_jsonl, write_json
 from lib.training import pair_data
 from lib.training.pair_data import PairSplits
 from lib.training.ranks import leave

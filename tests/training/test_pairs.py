@@ -6,8 +6,9 @@ import pytest
 import torch
 from datasets import Dataset
 
+from lib.config.schema import Train
+from lib.config.steps import grouped_by_length, validates
 from lib.losses import PairLogps, loss_of
-from lib.schema import Train
 from lib.training import responses
 from lib.training.pairs import (
     PairsTrainer,
@@ -18,7 +19,6 @@ from lib.training.pairs import (
 )
 from lib.training.responses import Responses
 from lib.training.scoring import autocast
-from lib.training.steps import grouped_by_length, validates
 
 ROWS = [
     {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "row": 4},
@@ -117,8 +117,8 @@ def apart(one, other):
 
 def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, change=None):
     """Scores, and gradients of a loss that weighs every pair otherwise."""
-    from lib.schema import Lora, Model
-    from lib.trainable import load_for_training
+    from lib.config.schema import Lora, Model
+    from lib.models.trainable import load_for_training
 
     monkeypatch.setattr(responses, "PIECE", piece)
     torch.manual_seed(0)

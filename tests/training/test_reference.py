@@ -11,12 +11,12 @@ import pytest
 import torch
 from datasets import Dataset
 
-from lib.errors import BadInput
-from lib.files import read_sealed, write_sealed
-from lib.integrity import record
-from lib.runs import locked
-from lib.schema import Lora, Model, Train
-from lib.trainable import load_for_training
+from lib.config.errors import BadInput
+from lib.config.schema import Lora, Model, Train
+from lib.models.trainable import load_for_training
+from lib.runs.directory import locked
+from lib.runs.files import read_sealed, write_sealed
+from lib.runs.integrity import record
 from lib.training.reference import (
     Waiting,
     reference,
@@ -231,7 +231,7 @@ class TestRefused:
         assert f"remove {stored}" in said
 
     def test_of_another_study_s_directory(self, tmp_path, rows, stored):
-        from lib.grid import digest
+        from lib.config.grid import digest
 
         other = {**KEY, "model": "another"}
         shutil.copytree(stored, stored.with_name(digest(other)))

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lib.errors import BadInput
-from lib.files import read_jsonl
-from lib.models import empty_base, load_base
-from lib.schema import Model
+from lib.config.errors import BadInput
+from lib.config.schema import Model
+from lib.models.load import empty_base, load_base
+from lib.runs.files import read_jsonl
 from lib.training import sharding
 from tests.training.two_ranks import LAUNCHER, run_ranks, train
 
@@ -226,7 +226,7 @@ def test_what_the_first_rank_finds_wrong_ends_all(monkeypatch):
     ],
 )
 def test_a_launcher_config_does_not_choose_what_is_built_on(tmp_path, text, said):
-    from lib.schema import Train
+    from lib.config.schema import Train
 
     path = tmp_path / "fsdp.yaml"
     path.write_text(text + "\n")

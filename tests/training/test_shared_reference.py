@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from lib.errors import BadInput
-from lib.files import read_jsonl
-from lib.schema import Model, Train
-from lib.trainable import load_for_training
+from lib.config.errors import BadInput
+from lib.config.schema import Model, Train
+from lib.models.trainable import load_for_training
+from lib.runs.files import read_jsonl
 from lib.training.collectives import Stopped, any_rank, from_first
 from lib.training.pair_data import PairSplits
 from lib.training.reference import reference_logps

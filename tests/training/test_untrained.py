@@ -8,14 +8,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from lib.checkpoints import ADAPTER
-from lib.files import read_json
-from lib.generation import whole_weights
-from lib.runs import done_mark
-from lib.schema import Lora, Model, Train
-from lib.study import load_study
-from lib.trainable import load_for_training
-from lib.training.steps import step_count
+from lib.config.schema import Lora, Model, Train
+from lib.config.steps import step_count
+from lib.config.study import load_study
+from lib.inference.serving import whole_weights
+from lib.models.checkpoints import ADAPTER
+from lib.models.trainable import load_for_training
+from lib.runs.directory import done_mark
+from lib.runs.files import read_json
 
 IDS = torch.tensor([[5, 17, 200, 33, 60, 61]])
 POINT = "baseline_gamma1"

@@ -10,12 +10,12 @@ import torch
 from datasets import Dataset
 from safetensors.torch import load_file
 
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl
+from lib.config.errors import BadInput
+from lib.config.schema import Config, Evaluate, Model, Train
+from lib.config.study import Point, load_study
+from lib.data.prepared import encoded_held_out
 from lib.logps import token_nll
-from lib.prepared import encoded_held_out
-from lib.schema import Config, Evaluate, Model, Train
-from lib.study import Point, load_study
+from lib.runs.files import read_json, read_jsonl
 from lib.training.causal import answer_nll
 from lib.training.loop import train_point
 
@@ -136,7 +136,7 @@ def test_a_sweep_chooses_by_itself(prepared_study: str) -> None:
 
 
 def test_held_out_rows_are_tokenised_with_their_answers(write_study, tiny_model: Path) -> None:
-    from lib.preparation import prepare
+    from lib.data.preparation import prepare
 
     changes = {
         "model.name": str(tiny_model), "model.max_length": 512, "tasks": ["symbolic"],

@@ -84,8 +84,8 @@ def train(study: Path, directory: Path, words: Sequence[str], stops: Sequence[in
 
     `stops`: after how many steps of its own each start but the last one is stopped.
     """
-    from lib.prepared import encoded_training
-    from lib.study import load_study
+    from lib.config.study import load_study
+    from lib.data.prepared import encoded_training
     from lib.training.loop import train_point
 
     point = load_study(study, words).point(1)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib.tasks import Comparison, PointResult, Row
+from lib.analysis.wording import markdown
+from lib.config.tasks import Comparison, PointResult, Row
 from lib.tasks.decision import comparison, criteria, findings
 from lib.tasks.decision.flat import flat
-from lib.wording import markdown
 
 
 def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:

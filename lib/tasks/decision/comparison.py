@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from lib.metrics import auc, decision_rates, threshold_at_rate, weighted_mean
-from lib.points import find_baseline
-from lib.rates import difference
-from lib.statistics import (
+from lib.analysis.metrics import auc, decision_rates, threshold_at_rate, weighted_mean
+from lib.analysis.rates import difference
+from lib.analysis.statistics import (
     holm,
     mcnemar,
     paired_bootstrap_difference,
     percentile_interval,
 )
-from lib.tasks import PointResult, Row
+from lib.config.points import find_baseline
+from lib.config.tasks import PointResult, Row
 from lib.tasks.decision import theory
 from lib.tasks.decision.evaluate import METRICS, Answers, labels, read_answers, resamples
 from lib.tasks.decision.theory import Cell

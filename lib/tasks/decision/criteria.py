@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lib.errors import listed
-from lib.tasks import PointResult
+from lib.analysis.wording import COLUMNS, FAIL, FINAL, PASS, UNKNOWN, percent
+from lib.config.errors import listed
+from lib.config.tasks import PointResult
 from lib.tasks.decision.comparison import entries
-from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNKNOWN, percent
 
 RATES = (0.30, 0.70)  # that the acceptance rates shall reach
 ACCURACY = 0.60  # that most points shall exceed

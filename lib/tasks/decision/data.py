@@ -20,9 +20,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lib.errors import BadInput
-from lib.sources import is_file
-from lib.tasks import Message, Row, Splits
+from lib.config.errors import BadInput
+from lib.config.tasks import Message, Row, Splits
+from lib.data.sources import is_file
 from lib.tasks.decision import synthetic
 from lib.tasks.decision.grading import ANSWERS
 from lib.tasks.decision.papers import (

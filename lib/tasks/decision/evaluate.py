@@ -1,7 +1,7 @@
 """Graded decisions → metrics of a point.
 
 Left out on purpose: reading and writing files (the stage's work), and torch. scipy is imported by
-the few functions of `lib.statistics` that need it.
+the few functions of `lib.analysis.statistics` that need it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib.metrics import confusion, decision_intervals, decision_rates, reliability_table
-from lib.statistics import resample_counts, wilson
-from lib.tasks import Row
+from lib.analysis.metrics import confusion, decision_intervals, decision_rates, reliability_table
+from lib.analysis.statistics import resample_counts, wilson
+from lib.config.tasks import Row
 
 DECISION = {"accept": 1, "reject": 0, "unknown": -1}
 SCORED = ("auc", "brier", "ece")  # metrics that need a score of every row

@@ -1,4 +1,4 @@
-"""Figures of the comparison, composed from the shapes of `lib.figures`.
+"""Figures of the comparison, composed from the shapes of `lib.plotting.figures`.
 
 Everything is drawn from metrics.json, train.jsonl and the tables of `comparison.tabulate`.
 """
@@ -11,9 +11,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import heatmap, panels
-from lib.shapes import Panel, Series, Style, Table, category, dodge, thin
-from lib.tasks import PointResult
+from lib.analysis.wording import percent
+from lib.config.tasks import PointResult
+from lib.plotting.figures import heatmap, panels
+from lib.plotting.shapes import Panel, Series, Style, Table, category, dodge, thin
 from lib.tasks.decision.comparison import measured
 from lib.tasks.decision.criteria import ACCURACY, RATES
 from lib.tasks.decision.point_figures import LOSS, loss_curve, point_figures
@@ -24,7 +25,6 @@ from lib.tasks.decision.theory_figures import (
     truth_figure,
 )
 from lib.tasks.decision.view import BOTH, NAMES, View, bounds, value_of
-from lib.wording import percent
 
 __all__ = ["comparison_figures", "point_figures"]
 

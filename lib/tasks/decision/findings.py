@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from lib.errors import listed
-from lib.tasks import PointResult
+from lib.analysis.wording import over_seeds, percent
+from lib.config.errors import listed
+from lib.config.tasks import PointResult
 from lib.tasks.decision.comparison import entries
 from lib.tasks.decision.criteria import absent, values
-from lib.wording import over_seeds, percent
 
 
 def sentences(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.tasks import PointResult
+from lib.analysis.wording import bounded
+from lib.config.tasks import PointResult
 from lib.tasks.decision.evaluate import METRICS
-from lib.wording import bounded
 
 
 def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from lib.outputs import log_probabilities, texts
-from lib.tasks import Row
+from lib.config.tasks import Row
+from lib.inference.outputs import log_probabilities, texts
 from lib.tasks.decision.verdicts import verdict
 
 ANSWERS = {"accept": r"\boxed{Accept}", "reject": r"\boxed{Reject}"}

@@ -12,11 +12,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from lib.errors import BadInput
-from lib.fields import identifier, is_missing, kind, shown, text
-from lib.integrity import checksum
-from lib.sources import is_file
-from lib.tasks import Row
+from lib.config.errors import BadInput
+from lib.config.tasks import Row
+from lib.data.fields import identifier, is_missing, kind, shown, text
+from lib.data.sources import is_file
+from lib.runs.integrity import checksum
 from lib.tasks.decision import sources, synthetic
 from lib.tasks.decision.grading import ANSWERS, verdict
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import heatmap, panels
-from lib.shapes import Panel, Series, Style, Table, thin
-from lib.tasks import PointResult
+from lib.analysis.wording import percent
+from lib.config.tasks import PointResult
+from lib.plotting.figures import heatmap, panels
+from lib.plotting.shapes import Panel, Series, Style, Table, thin
 from lib.tasks.decision.comparison import measured
-from lib.wording import percent
 
 LOSS = "loss (nats a token, γ included)"
 

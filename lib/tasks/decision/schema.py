@@ -6,8 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from lib.paths import PathText
-from lib.strict import Count, Seed, Strict, known_columns
+from lib.config.types import Count, PathText, Seed, Strict, known_columns
 
 COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
 

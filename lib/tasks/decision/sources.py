@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.conversations import read_messages
-from lib.errors import BadInput, listed
-from lib.fields import SYSTEM, text, unread_columns
-from lib.sources import Placed, guess_column, read_placed
+from lib.config.errors import BadInput, listed
+from lib.data.conversations import read_messages
+from lib.data.fields import SYSTEM, text, unread_columns
+from lib.data.sources import Placed, guess_column, read_placed
 from lib.tasks.decision.schema import COLUMNS
 
 Record = dict[str, Any]  # our column names → values of one row

@@ -19,12 +19,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib.errors import BadInput
-from lib.metrics import decision_rates, expected_acceptance, weighted_mean
-from lib.points import SEED, coordinates
-from lib.rates import difference, mean
-from lib.statistics import percentile_interval, wilson
-from lib.tasks import PointResult, Row
+from lib.analysis.metrics import decision_rates, expected_acceptance, weighted_mean
+from lib.analysis.rates import difference, mean
+from lib.analysis.statistics import percentile_interval, wilson
+from lib.config.errors import BadInput
+from lib.config.points import SEED, coordinates
+from lib.config.tasks import PointResult, Row
 
 SIGN = {"accept": 1, "reject": -1, None: 0}  # way in which a weighted class moves acceptance
 

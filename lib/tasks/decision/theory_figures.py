@@ -6,10 +6,10 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from lib.figures import intervals, panels
-from lib.shapes import Series, Style
+from lib.analysis.wording import percent
+from lib.plotting.figures import intervals, panels
+from lib.plotting.shapes import Series, Style
 from lib.tasks.decision.view import NAMES, SQUARE, WHOLE, View, bounds, exact, value_of
-from lib.wording import percent
 
 
 def theory_figure(view: View) -> Figure:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from lib.rates import difference
+from lib.analysis.rates import difference
+from lib.analysis.trends import page_trend
 from lib.tasks.decision import theory
 from lib.tasks.decision.evaluate import Answers
 from lib.tasks.decision.theory import SIGN, Cell
-from lib.trends import page_trend
 
 
 def over_gamma(

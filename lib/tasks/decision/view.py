@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.shapes import Panel, Series, Style, category, ordinal
-from lib.tasks import PointResult
+from lib.config.tasks import PointResult
+from lib.plotting.shapes import Panel, Series, Style, category, ordinal
 from lib.tasks.decision.comparison import entries, measured
 from lib.tasks.decision.criteria import absent
 from lib.tasks.decision.theory import Cell, cells, lines

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib.tasks import Comparison, PointResult, Row
+from lib.analysis.wording import markdown
+from lib.config.tasks import Comparison, PointResult, Row
 from lib.tasks.glue import comparison, criteria, findings, flat
-from lib.wording import markdown
 
 
 def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.points import SEED, coordinates, grouped
-from lib.tasks import PointResult
+from lib.config.points import SEED, coordinates, grouped
+from lib.config.tasks import PointResult
 from lib.tasks.glue.table import NAMES
 
 KINDS = {"full": "full", "lora": "LoRA", "adalora": "AdaLoRA", "iw_lora": "IW-LoRA"}

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from lib.paired import average, averages
-from lib.points import matches
-from lib.statistics import percentile_interval
-from lib.tasks import PointResult, Row
+from lib.analysis.paired import average, averages
+from lib.analysis.statistics import percentile_interval
+from lib.config.points import matches
+from lib.config.tasks import PointResult, Row
+from lib.runs.train_log import validation_accuracy
 from lib.tasks.glue import costs, significance
 from lib.tasks.glue.cells import (
     KINDS,
@@ -25,7 +26,6 @@ from lib.tasks.glue.cells import (
 from lib.tasks.glue.seeds import over_seeds
 from lib.tasks.glue.significance import Sets, measured
 from lib.tasks.glue.table import GLUE, main_set
-from lib.train_log import validation_accuracy
 
 METRICS = ("accuracy", "f1")
 

@@ -1,6 +1,6 @@
 """What training cost: seconds, memory, parameters, and where the adapters spent their rank.
 
-Read from usage.json and importance.json of each point, see `lib.tasks.PointResult.records`.
+Read from usage.json and importance.json of each point, see `lib.config.tasks.PointResult.records`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from lib.tasks import PointResult
+from lib.analysis.trends import spearman
+from lib.config.tasks import PointResult
 from lib.tasks.glue.cells import Cell, Method, Setting
 from lib.tasks.glue.seeds import over_seeds
-from lib.trends import spearman
 
 NUMBERS = (
     "seconds",  # of training, start-up left out, calibration included

@@ -10,10 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.errors import listed
+from lib.analysis.wording import (
+    COLUMNS,
+    FAIL,
+    FINAL,
+    PASS,
+    UNDECIDED,
+    UNKNOWN,
+    above,
+    percent,
+    spread,
+)
+from lib.config.errors import listed
 from lib.tasks.glue.cells import KINDS
 from lib.tasks.glue.table import NAMES
-from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNDECIDED, UNKNOWN, above, percent, spread
 
 MARGIN = 0.002  # accuracy that may be lost to AdaLoRA
 FASTER = (0.10, 0.15)  # share of AdaLoRA's training time that is to be saved

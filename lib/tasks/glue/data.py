@@ -24,11 +24,11 @@ from heapq import nsmallest
 from math import ceil
 from typing import Any
 
-from lib.errors import BadInput
-from lib.grid import digest
-from lib.rows import stratified_sample
-from lib.sources import is_file
-from lib.tasks import Row, Splits
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.config.tasks import Row, Splits
+from lib.data.rows import stratified_sample
+from lib.data.sources import is_file
 from lib.tasks.glue import synthetic
 from lib.tasks.glue.rows import described, read_set, same_text
 from lib.tasks.glue.table import GLUE
@@ -115,7 +115,7 @@ def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row:
 
     Of a pair that is too long the longer sentence loses its end first. Rows are not padded here.
     """
-    from lib.encoding import prompt_hash
+    from lib.data.encoding import prompt_hash
 
     texts = [text for text in (row["prompt"]["a"], row["prompt"]["b"]) if text is not None]
     made = tokenizer(*texts, verbose=False)  # it would warn of the model's own length

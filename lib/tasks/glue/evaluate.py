@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from lib.statistics import resample_counts
-from lib.tasks import Row
+from lib.analysis.statistics import resample_counts
+from lib.config.tasks import Row
 from lib.tasks.glue.metrics import set_metrics
 from lib.tasks.glue.table import GLUE, main_set
 

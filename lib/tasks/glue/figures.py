@@ -1,4 +1,4 @@
-"""Figures of the comparison, composed from the shapes of `lib.figures`.
+"""Figures of the comparison, composed from the shapes of `lib.plotting.figures`.
 
 Everything is drawn from train.jsonl, the records of training and the tables of
 `comparison.tabulate`.
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lib.figures import panels
-from lib.shapes import Panel, Series, Style, Table, thin
-from lib.tasks import PointResult
+from lib.config.tasks import PointResult
+from lib.plotting.figures import panels
+from lib.plotting.shapes import Panel, Series, Style, Table, thin
+from lib.runs.train_log import curve, diverged_at
 from lib.tasks.glue.point_figures import (
     LOSS,
     confusion_figure,
@@ -25,7 +26,6 @@ from lib.tasks.glue.point_figures import (
 )
 from lib.tasks.glue.table import GLUE, NAMES, main_set, set_name
 from lib.tasks.glue.view import View, rows_note
-from lib.train_log import curve, diverged_at
 
 __all__ = ["comparison_figures", "point_figures"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.errors import listed
+from lib.analysis.wording import absent, over_seeds, percent, signed, spread
+from lib.config.errors import listed
 from lib.tasks.glue.cells import KINDS
 from lib.tasks.glue.table import NAMES, set_name
-from lib.wording import absent, over_seeds, percent, signed, spread
 
 
 def sentences(tables: Mapping[str, Any]) -> list[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.tasks import PointResult
+from lib.analysis.wording import bounded
+from lib.config.tasks import PointResult
 from lib.tasks.glue.comparison import METRICS
 from lib.tasks.glue.costs import NUMBERS
 from lib.tasks.glue.table import main_set
-from lib.wording import bounded
 
 
 def flat(points: Sequence[PointResult], tables: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from lib.metrics import decision_rates
-from lib.rates import rate
-from lib.statistics import percentile_interval
+from lib.analysis.metrics import decision_rates
+from lib.analysis.rates import rate
+from lib.analysis.statistics import percentile_interval
 
 
 def f1(

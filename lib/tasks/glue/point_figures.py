@@ -8,13 +8,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.curves import trained, validated
-from lib.figures import heatmap, panels
-from lib.shapes import Panel, Series, Table, category, thin
-from lib.tasks import PointResult
+from lib.config.tasks import PointResult
+from lib.plotting.curves import trained, validated
+from lib.plotting.figures import heatmap, panels
+from lib.plotting.shapes import Panel, Series, Table, category, thin
+from lib.runs.train_log import curve, diverged_at
 from lib.tasks.glue.significance import measured
 from lib.tasks.glue.table import set_name
-from lib.train_log import curve, diverged_at
 
 LOSS = "cross-entropy (nats a row)"
 TERMS = {"penalty": "penalty, α included", "orthogonality": "orthogonality term"}

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lib.serving import Served
-from lib.study import Point, Study
-from lib.tasks import Row
+from lib.config.study import Point, Study
+from lib.config.tasks import Row
+from lib.data.testsets import rows_of
+from lib.inference.serving import Served
 from lib.tasks.glue.data import grade, labels
-from lib.testsets import rows_of
 
 
 class Predictor:
-    """See `lib.prediction.Predictor`: of each point base, adapters and head are loaded anew."""
+    """See `predict.Predictor`: of each point base, adapters and head are loaded anew."""
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.task = study, task
@@ -22,12 +22,12 @@ class Predictor:
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
-        """See `lib.prediction.Predictor`. The model's memory is free behind the block."""
-        from lib.adapters import check_adapter_config
-        from lib.checkpoints import is_adapter
-        from lib.classifiers import load_trained
-        from lib.engine import free
-        from lib.models import load_tokenizer
+        """See `lib.inference.predict.Predictor`. The model's memory is free behind the block."""
+        from lib.inference.base import free
+        from lib.models.adapters import check_adapter_config
+        from lib.models.checkpoints import is_adapter
+        from lib.models.classifiers import load_trained
+        from lib.models.load import load_tokenizer
         from lib.training.class_data import own_encoded
 
         self.point, self.rows = point, rows_of(self.study, self.task, point)
@@ -45,7 +45,7 @@ class Predictor:
             free()
 
     def predict(self, start: int, end: int) -> list[Row]:
-        """See `lib.prediction.Predictor`. `scores`: log-probabilities of the labels, in order."""
+        """See `predict.Predictor`. `scores`: log-probabilities of the labels, in order."""
         from lib.training.classify import class_logps
 
         config = self.point.config

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
-from lib.fields import shown, text, unread_columns
-from lib.sources import Placed, guess_column, read_named, read_placed
-from lib.tasks import Row
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.tasks import Row
+from lib.data.fields import shown, text, unread_columns
+from lib.data.sources import Placed, guess_column, read_named, read_placed
 from lib.tasks.glue import synthetic
 from lib.tasks.glue.table import GLUE
 

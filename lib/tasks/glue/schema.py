@@ -6,9 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from lib.errors import listed, nearest
-from lib.paths import PathText
-from lib.strict import Count, Seed, Strict, known_columns
+from lib.config.errors import listed, nearest
+from lib.config.types import Count, PathText, Seed, Strict, known_columns
 from lib.tasks.glue.table import GLUE
 
 COLUMNS = ("a", "b", "label")

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from lib.paired import Measure, averages, paired
-from lib.permutation import sign_flip
-from lib.statistics import holm, percentile_interval
-from lib.tasks import PointResult, Row
+from lib.analysis.paired import Measure, averages, paired
+from lib.analysis.statistics import holm, percentile_interval, sign_flip
+from lib.config.tasks import PointResult, Row
 from lib.tasks.glue.cells import Cell, Method, Setting
 from lib.tasks.glue.evaluate import clusters, resamples
 from lib.tasks.glue.seeds import over_seeds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.tasks import Lazy, Task
+from lib.config.tasks import Lazy, Task
 from lib.tasks.glue import data, schema
 
 TASK = Task(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.shapes import DASHES, MARKERS, Style, category, ordinal
-from lib.tasks import PointResult
+from lib.analysis.wording import absent
+from lib.config.tasks import PointResult
+from lib.plotting.shapes import DASHES, MARKERS, Style, category, ordinal
 from lib.tasks.glue.findings import standing
 from lib.tasks.glue.table import NAMES
-from lib.wording import absent
 
 KINDS = ("full", "lora", "adalora", "iw_lora")
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from lib.points import find_baseline
-from lib.rates import difference
-from lib.statistics import holm, mcnemar, resample_counts
-from lib.tasks import PointResult, Row
+from lib.analysis.rates import difference
+from lib.analysis.statistics import holm, mcnemar, resample_counts
+from lib.config.points import find_baseline
+from lib.config.tasks import PointResult, Row
 from lib.tasks.math.data import rendering
 
 FAMILIES = ("accuracy", "safety")
@@ -43,7 +43,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     rate: {"value", "low", "high", "numerator", "denominator"}. paired: {"value", "low", "high",
     "items", "only_point", "only_reference", "p_value", "p_holm"}: rate minus the reference's on the
     `items` that both have, and how many only one of the two has right. Its interval: see
-    `lib.rates`.
+    `lib.analysis.rates`.
 
     The reference of a point is the point that `evaluate.baseline` names, or one of the same variant
     that renders the same prompts, where there is one: so a 5-shot point meets a 5-shot baseline.

@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from lib.errors import BadInput
-from lib.grid import digest
-from lib.integrity import checksum
-from lib.sources import is_file
-from lib.tasks import Message, Row, Splits
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.config.tasks import Message, Row, Splits
+from lib.data.sources import is_file
+from lib.runs.integrity import checksum
 from lib.tasks.math import synthetic
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.grading import final, plain, steps

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lib.statistics import wilson
-from lib.tasks import Row
+from lib.analysis.statistics import wilson
+from lib.config.tasks import Row
 from lib.tasks.math.grading import MARK, number
 
 EXTRACTIONS = {"accuracy": "correct", "accuracy_strict": "correct_strict"}

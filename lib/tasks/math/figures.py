@@ -7,13 +7,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.curves import learning_curves
-from lib.figures import heatmap, panels
-from lib.shapes import MUTED, Panel, Series, Style, Table, category
-from lib.tasks import PointResult
+from lib.analysis.wording import percent
+from lib.config.tasks import PointResult
+from lib.plotting.curves import learning_curves
+from lib.plotting.figures import heatmap, panels
+from lib.plotting.shapes import MUTED, Panel, Series, Style, Table, category
 from lib.tasks.math.findings import absent, whole
 from lib.tasks.math.point_figures import point_figures
-from lib.wording import percent
 
 __all__ = ["comparison_figures", "point_figures"]
 

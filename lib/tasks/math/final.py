@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lib.analysis.wording import COLUMNS, FAIL, FINAL, PASS, UNDECIDED, UNKNOWN, bounded, percent
 from lib.tasks.math.thresholds import METRICS, verdict
-from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNDECIDED, UNKNOWN, bounded, percent
 
 NOTE = (
     "Local rates, not official grades, and not comparable across runs: test sample, prompts and "

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.errors import listed
+from lib.analysis.wording import FAIL, PASS, UNDECIDED, percent
+from lib.config.errors import listed
 from lib.tasks.math.final import NOTE
-from lib.wording import FAIL, PASS, UNDECIDED, percent
 
 
 def sentences(tables: Mapping[str, Any]) -> list[str]:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from lib.outputs import texts
-from lib.tasks import Row
+from lib.config.tasks import Row
+from lib.inference.outputs import texts
 from lib.tasks.math import typography
 from lib.tasks.math.typography import AMBIGUOUS, ATTACHED, FRACTIONS
 

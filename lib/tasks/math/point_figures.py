@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from lib.curves import learning_curve
-from lib.figures import panels
-from lib.shapes import Panel, Series
-from lib.tasks import PointResult
-from lib.wording import percent
+from lib.analysis.wording import percent
+from lib.config.tasks import PointResult
+from lib.plotting.curves import learning_curve
+from lib.plotting.figures import panels
+from lib.plotting.shapes import Panel, Series
 
 
 def point_figures(point: PointResult, settings: object) -> Iterator[tuple[str, Figure]]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.conversations import read_messages
-from lib.errors import BadInput, listed
-from lib.fields import identifier, shown, text, unread_columns
-from lib.question_key import question_key
-from lib.sources import Placed, guess_column, read_placed
+from lib.config.errors import BadInput, listed
+from lib.data.conversations import read_messages
+from lib.data.fields import identifier, shown, text, unread_columns
+from lib.data.question_key import question_key
+from lib.data.sources import Placed, guess_column, read_placed
 from lib.tasks.math import synthetic
 from lib.tasks.math.grading import MARK, final, number
 

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from lib.errors import listed, nearest
-from lib.paths import PathText
-from lib.strict import Count, Seed, Share, Strict
+from lib.config.errors import listed, nearest
+from lib.config.types import Count, PathText, Seed, Share, Strict
 
 COLUMNS = ("id", "question", "answer")
 INSTRUCTION = (

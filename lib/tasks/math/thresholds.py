@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
-from lib.wording import FAIL, PASS, UNDECIDED, UNKNOWN
+from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
+from lib.config.errors import BadInput, listed, nearest
 
 METRICS = ("accuracy", "accuracy_strict", "safety")
 

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from lib.encoding import encode_prompt, prompt_hash
-from lib.errors import BadInput
-from lib.schema import Infer
-from lib.tasks import Message, Row
+from lib.config.errors import BadInput
+from lib.config.schema import Infer
+from lib.config.tasks import Message, Row
+from lib.data.encoding import encode_prompt, prompt_hash
 from lib.tasks.mt_bench.schema import TEMPERATURES
 
 

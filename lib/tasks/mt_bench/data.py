@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
-from lib.fields import check_characters, shown, unread_columns
-from lib.integrity import checksum
-from lib.rows import stratified_sample
-from lib.sources import read_named
-from lib.tasks import Message, Row, Splits
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.tasks import Message, Row, Splits
+from lib.data.fields import check_characters, shown, unread_columns
+from lib.data.rows import stratified_sample
+from lib.data.sources import read_named
+from lib.runs.integrity import checksum
 from lib.tasks.mt_bench import sample
 from lib.tasks.mt_bench.answers import messages
 from lib.tasks.mt_bench.judging import read_prompts

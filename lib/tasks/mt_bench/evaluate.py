@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from lib.outputs import bad
-from lib.statistics import percentile_interval, resample_counts
-from lib.tasks import Row
+from lib.analysis.statistics import percentile_interval, resample_counts
+from lib.config.tasks import Row
+from lib.inference.outputs import bad
 from lib.tasks.mt_bench.judging import HIGHEST, LOWEST, rating_of
 from lib.tasks.mt_bench.schema import TEMPERATURES
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import panels
-from lib.shapes import Panel, Series, category
-from lib.tasks import PointResult
+from lib.config.tasks import PointResult
+from lib.plotting.figures import panels
+from lib.plotting.shapes import Panel, Series, category
 
 APART = 0.13  # of the two turns from the middle of their category, in categories
 WRAPPED = {"humanities": "human-\nities", "extraction": "extrac-\ntion"}

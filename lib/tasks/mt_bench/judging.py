@@ -13,9 +13,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from lib.errors import BadInput, listed, nearest
-from lib.sources import read_named
-from lib.tasks import Message, Row
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.tasks import Message, Row
+from lib.data.sources import read_named
 
 LOWEST, HIGHEST = 1.0, 10.0
 # The first pair of brackets that begins with a number is the rating, and a number is all it holds.

@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lib.serving import Served
-from lib.study import Point, Study
-from lib.tasks import Row
+from lib.config.study import Point, Study
+from lib.config.tasks import Row
+from lib.data.testsets import rows_of
+from lib.inference.serving import Served
 from lib.tasks.mt_bench.answers import answer
-from lib.testsets import rows_of
 
 
 class Predictor:
-    """See `lib.prediction.Predictor`."""
+    """See `lib.inference.predict.Predictor`."""
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.rows, self.served = rows_of(study, task), served
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
-        """See `lib.prediction.Predictor`."""
-        from lib.models import load_tokenizer
+        """See `lib.inference.predict.Predictor`."""
+        from lib.models.load import load_tokenizer
 
         self.model, self.settings = point.config.model, point.config.infer
         directory = point.directory / "model"
@@ -32,6 +32,6 @@ class Predictor:
             yield
 
     def predict(self, start: int, end: int) -> list[Row]:
-        """See `lib.prediction.Predictor`."""
+        """See `lib.inference.predict.Predictor`."""
         rows, most = self.rows[start:end], self.model.max_length
         return answer(self.engine, self.tokenizer, rows, self.settings, most)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from lib.paths import PathText
-from lib.strict import Count, Strict
+from lib.config.types import Count, PathText, Strict
 
 # Category → temperature at which its questions are answered.
 # Source: FastChat, fastchat/llm_judge/common.py, temperature_config.

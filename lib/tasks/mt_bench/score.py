@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from lib.errors import BadInput, listed
-from lib.judge import open_judge, read_key
-from lib.judged import unjudged, write_judgments
-from lib.study import Point, Study
-from lib.tasks import Row
+from lib.config.errors import BadInput, listed
+from lib.config.study import Point, Study
+from lib.config.tasks import Row
+from lib.data.testsets import rows_of
+from lib.judging.client import open_judge, read_key
+from lib.judging.judgments import unjudged, write_judgments
 from lib.tasks.mt_bench.judging import Prompts, identify, judge_messages, rating_of, read_prompts
-from lib.testsets import rows_of
 
 
 def check(study: Study, task: str, points: Sequence[Point], environ: Mapping[str, str]) -> None:
@@ -88,7 +88,7 @@ def rated(
          "prompts_hash": of the words of all prompts, "error": str | null}
 
     raw null and error given: no answer of the judge could be had. client: a
-    lib.judge.JudgeClient. Raises what its `ask` raises.
+    lib.judging.client.JudgeClient. Raises what its `ask` raises.
     """
     asked = [
         judge_messages(prompts, row, turn, made["outputs"])

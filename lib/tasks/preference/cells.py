@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from lib.config.points import SEED, coordinates, grouped
+from lib.config.tasks import PointResult
 from lib.losses import OBJECTIVES, label_of
-from lib.points import SEED, coordinates, grouped
-from lib.tasks import PointResult
 
 
 class Line(NamedTuple):

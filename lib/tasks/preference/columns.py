@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
-from lib.fields import SYSTEM, is_missing, shown, unread_columns
-from lib.sources import Placed, guess_column
+from lib.config.errors import BadInput, listed, nearest
+from lib.data.fields import SYSTEM, is_missing, shown, unread_columns
+from lib.data.sources import Placed, guess_column
 from lib.tasks.preference.conversations import is_plain
 from lib.tasks.preference.schema import COLUMNS, DIRECT, JUDGED
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from lib.paired import Measure, average, paired
-from lib.points import matches
-from lib.tasks import PointResult, Row
+from lib.analysis.paired import Measure, average, paired
+from lib.analysis.wording import bounded
+from lib.config.points import matches
+from lib.config.tasks import PointResult, Row
+from lib.runs.train_log import validation_accuracy
 from lib.tasks.preference import criteria, significance, variance
 from lib.tasks.preference.cells import (
     Cell,
@@ -30,8 +32,6 @@ from lib.tasks.preference.measures import (
     mt_bench,
 )
 from lib.tasks.preference.metrics import RATES
-from lib.train_log import validation_accuracy
-from lib.wording import bounded
 
 TURNS = ("mt_bench", "mt_bench_turn1", "mt_bench_turn2")
 NUMBERS = (*RATES, "kl_chosen", "kl_rejected", "margin", *TURNS)  # of a point, in one flat row
@@ -53,7 +53,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
                    "validation_accuracy": mean | null,
                    "against_baseline": {measure: a member of `significance`}}],
      "lines": [label, …],
-     "low_beta": {measure: TD-DPO at β 0.01, τ 0.5 against the best DPO, as `lib.paired.paired`},
+     "low_beta": {measure: TD-DPO at β 0.01, τ 0.5 against the best DPO, as `paired.paired`},
      "variance": {measure: `variance.over_beta`}, "significance": `significance.families`}
 
     `values` of a metric holds every seed, null where it has none; mean and sd are over the others.

@@ -1,6 +1,6 @@
 r"""One side of a pair, in whatever form it comes → chat messages; two sides → the shared prompt.
 
-    messages     see lib.conversations
+    messages     see lib.data.conversations
     text         an answer, or a prompt of one question
     transcript   "\n\nHuman: …\n\nAssistant: …", as Anthropic's HH data have it
 
@@ -13,10 +13,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from lib.conversations import raw_messages, read_messages
-from lib.errors import BadInput
-from lib.fields import text as text_of
-from lib.tasks import Message
+from lib.config.errors import BadInput
+from lib.config.tasks import Message
+from lib.data.conversations import raw_messages, read_messages
+from lib.data.fields import text as text_of
 
 TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 

@@ -10,8 +10,18 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from lib.errors import listed
-from lib.wording import COLUMNS, FAIL, FINAL, PASS, UNDECIDED, UNKNOWN, above, percent, spread
+from lib.analysis.wording import (
+    COLUMNS,
+    FAIL,
+    FINAL,
+    PASS,
+    UNDECIDED,
+    UNKNOWN,
+    above,
+    percent,
+    spread,
+)
+from lib.config.errors import listed
 
 MATCH = 0.02  # accuracies this close match; the authors name no bound
 PARITY = 0.1  # MT-Bench points that the authors call equal

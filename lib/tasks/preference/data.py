@@ -18,11 +18,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
-from lib.grid import digest
-from lib.integrity import checksum
-from lib.sources import Placed, is_file, read_placed
-from lib.tasks import Message, Row, Splits
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.grid import digest
+from lib.config.tasks import Message, Row, Splits
+from lib.data.sources import Placed, is_file, read_placed
+from lib.runs.integrity import checksum
 from lib.tasks.preference import synthetic
 from lib.tasks.preference.pairs import Pair, described, read_pairs
 
@@ -108,11 +108,11 @@ def summary(predictions: list[Row]) -> str:
 
 
 def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row | None:
-    """Both sides of a row as tokens, see lib.encoding.encode_pair; None where nothing is left.
+    """Both sides of a row as tokens, see lib.data.encoding.encode_pair; None where nothing is left.
 
     Raises BadInput, with the row, where the chat template refuses the conversation.
     """
-    from lib.encoding import encode_pair, naming
+    from lib.data.encoding import encode_pair, naming
 
     said = messages(row, data)
     with naming(row, data.source):

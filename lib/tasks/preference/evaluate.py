@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lib.outputs import bad, numbers
-from lib.rates import mean, rate, unknown
-from lib.statistics import resample_counts
-from lib.tasks import Row
+from lib.analysis.rates import mean, rate, unknown
+from lib.analysis.statistics import resample_counts
+from lib.config.tasks import Row
+from lib.inference.outputs import bad, numbers
 from lib.tasks.preference.metrics import RATES, log_ratios, outcomes, quantiles, wins
 
 LENGTH = ("longer_wins", "shorter_wins")  # need no log-probability

@@ -1,4 +1,4 @@
-"""Figures of the comparison, composed from the shapes of `lib.figures`.
+"""Figures of the comparison, composed from the shapes of `lib.plotting.figures`.
 
 Everything is drawn from train.jsonl and the tables of `comparison.tabulate`.
 """
@@ -11,14 +11,14 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import heatmap, intervals, panels
+from lib.config.tasks import PointResult
 from lib.losses import OBJECTIVES
-from lib.shapes import Panel, Series, Style, Table, ordinal, thin
-from lib.tasks import PointResult
+from lib.plotting.figures import heatmap, intervals, panels
+from lib.plotting.shapes import Panel, Series, Style, Table, ordinal, thin
+from lib.runs.train_log import curve, diverged_at
 from lib.tasks.preference.loss_figures import loss_figure
 from lib.tasks.preference.point_figures import loss_label, point_figures
 from lib.tasks.preference.view import View
-from lib.train_log import curve, diverged_at
 
 __all__ = ["comparison_figures", "loss_figure", "point_figures"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.errors import listed
-from lib.wording import absent, over_seeds, percent, spread
+from lib.analysis.wording import absent, over_seeds, percent, spread
+from lib.config.errors import listed
 
 
 def sentences(tables: Mapping[str, Any]) -> list[str]:

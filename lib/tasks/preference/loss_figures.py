@@ -7,9 +7,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import panels
 from lib.losses import label_of, symbol_of
-from lib.shapes import Panel, Series, ordinal
+from lib.plotting.figures import panels
+from lib.plotting.shapes import Panel, Series, ordinal
 
 
 def loss_figure(curves: Mapping[str, Any]) -> Figure:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lib.paired import Measure
-from lib.statistics import resample_counts
-from lib.tasks import PointResult
+from lib.analysis.paired import Measure
+from lib.analysis.statistics import resample_counts
+from lib.config.tasks import PointResult
 from lib.tasks.mt_bench.judging import HIGHEST, LOWEST
 from lib.tasks.preference.evaluate import prompts, read_scores, resamples
 from lib.tasks.preference.metrics import log_ratios, wins

@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from lib.errors import BadInput
-from lib.fields import identifier, is_missing
-from lib.fields import text as text_of
-from lib.grid import digest
-from lib.sources import Placed
-from lib.tasks import Message, Row
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.config.tasks import Message, Row
+from lib.data.fields import identifier, is_missing
+from lib.data.fields import text as text_of
+from lib.data.sources import Placed
 from lib.tasks.preference.columns import Record, records
 from lib.tasks.preference.conversations import is_plain, split, whole
 from lib.tasks.preference.schema import DIRECT

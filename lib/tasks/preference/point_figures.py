@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from lib.curves import trained, validated
-from lib.figures import panels
+from lib.config.tasks import PointResult
 from lib.losses import OBJECTIVES, Objective
-from lib.shapes import MUTED, Panel, Series, Style, category, thin
-from lib.tasks import PointResult
+from lib.plotting.curves import trained, validated
+from lib.plotting.figures import panels
+from lib.plotting.shapes import MUTED, Panel, Series, Style, category, thin
+from lib.runs.train_log import curve, diverged_at
 from lib.tasks.preference.evaluate import read_scores
 from lib.tasks.preference.measures import measured
-from lib.train_log import curve, diverged_at
 
 SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn
 ZERO = Style(MUTED, dash=(0, (4, 2)))

@@ -12,15 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lib.prepared import encoded_split
-from lib.schema import Train
-from lib.serving import Served
-from lib.study import Point, Study
-from lib.tasks import Row
+from lib.config.schema import Train
+from lib.config.study import Point, Study
+from lib.config.tasks import Row
+from lib.data.prepared import encoded_split
+from lib.inference.serving import Served
 
 
 class Predictor:
-    """See `lib.prediction.Predictor`: one base model in memory, whose adapters are swapped."""
+    """See `predict.Predictor`: one base model in memory, whose adapters are swapped."""
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.rows = study, encoded_split(study, "test")
@@ -29,9 +29,9 @@ class Predictor:
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
-        """See `lib.prediction.Predictor`."""
-        from lib.models import load_tokenizer
-        from lib.trainable import nf4_fault
+        """See `lib.inference.predict.Predictor`."""
+        from lib.models.load import load_tokenizer
+        from lib.models.trainable import nf4_fault
         from lib.training.reference import stored_reference
         from lib.training.reference_key import in_bf16, pair_checksums, reference_key
         from lib.training.scoring import cast_weights, pair_logps
@@ -48,7 +48,7 @@ class Predictor:
         yield
 
     def predict(self, start: int, end: int) -> list[Row]:
-        """See `lib.prediction.Predictor`: no text, but both answers' scores and the reference's."""
+        """See `predict.Predictor`: no text, but both answers' scores and the reference's."""
         end = min(end, len(self.rows))
         columns = self.rows.select(range(start, end)), self.scores[start:end]
         return [
@@ -67,9 +67,9 @@ class Predictor:
         """Put the point's weights in: all of them, or its adapters over the base that is there."""
         import torch
 
-        from lib.adapters import check_adapter_config, swap_adapter
-        from lib.models import load_base
-        from lib.trainable import load_for_training, nf4_fault
+        from lib.models.adapters import check_adapter_config, swap_adapter
+        from lib.models.load import load_base
+        from lib.models.trainable import load_for_training, nf4_fault
 
         train, model = point.config.train, point.config.model
         directory = point.directory / "model"

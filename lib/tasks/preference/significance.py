@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from lib.paired import Measure, paired
-from lib.statistics import holm
+from lib.analysis.paired import Measure, paired
+from lib.analysis.statistics import holm
 from lib.tasks.preference.cells import Line, Setting
 
 TEST = "exact sign-flip test of the differences, each item averaged over seeds; clusters flip whole"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lib.paired import Measure, averages, spread
+from lib.analysis.paired import Measure, averages, spread
 from lib.tasks.preference.cells import Line, Setting
 
 NONE = 1e-15  # variance that is rounding alone

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from lib.shapes import DASHES, MARKERS, Style, category, ordinal
-from lib.tasks import PointResult
+from lib.analysis.wording import absent
+from lib.config.tasks import PointResult
+from lib.plotting.shapes import DASHES, MARKERS, Style, category, ordinal
 from lib.tasks.preference.cells import cells
-from lib.wording import absent
 
 
 class View:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.encoding import encode_answer
-from lib.errors import BadInput
-from lib.local_judge import THINKING, open_local, render
-from lib.schema import Infer, Judge, Model
-from lib.tasks import Row
+from lib.config.errors import BadInput
+from lib.config.schema import Infer, Judge, Model
+from lib.config.tasks import Row
+from lib.data.encoding import encode_answer
+from lib.judging.local import THINKING, open_local, render
 from lib.tasks.safety.judging import (
     WORDS,
     Guidelines,
@@ -82,7 +82,7 @@ def start(judge: Asked, infer: Infer, longest: int) -> tuple[Any, Infer]:
 
     Engine and precision are those that answer; a judge is greedy whatever the study's temperature.
     """
-    from lib.generation import start_engine
+    from lib.inference.serving import start_engine
 
     settings = infer.model_copy(update={"temperature": 0.0, "max_new_tokens": judge.room[1]})
     model = Model(name=str(judge.directory), trust_remote_code=judge.settings.trust_remote_code)

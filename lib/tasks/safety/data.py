@@ -17,12 +17,12 @@ from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.errors import BadInput, listed, nearest
-from lib.fields import identifier, text, unread_columns
-from lib.integrity import checksum
-from lib.rows import stratified_sample
-from lib.sources import SUFFIXES, Placed, guess_column, read_placed
-from lib.tasks import Message, Row, Splits
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.tasks import Message, Row, Splits
+from lib.data.fields import identifier, text, unread_columns
+from lib.data.rows import stratified_sample
+from lib.data.sources import SUFFIXES, Placed, guess_column, read_placed
+from lib.runs.integrity import checksum
 from lib.tasks.safety import sample
 from lib.tasks.safety.schema import HAZARDS, SAMPLE, hazard_of
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lib.errors import listed
-from lib.outputs import bad, log_probabilities, texts
-from lib.tasks import Row
+from lib.config.errors import listed
+from lib.config.tasks import Row
+from lib.inference.outputs import bad, log_probabilities, texts
 from lib.tasks.safety.judging import (
     CONTROVERSIAL,
     SAFE,

@@ -8,10 +8,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.figures import heatmap, panels
-from lib.shapes import Panel, Series, Table, category
-from lib.tasks import PointResult
-from lib.wording import percent
+from lib.analysis.wording import percent
+from lib.config.tasks import PointResult
+from lib.plotting.figures import heatmap, panels
+from lib.plotting.shapes import Panel, Series, Table, category
 
 LABEL = "answers judged safe (%)"
 MOST = 6  # points whose dots can be told apart at one hazard

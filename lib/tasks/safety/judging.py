@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.errors import BadInput
-from lib.tasks import Message
+from lib.config.errors import BadInput
+from lib.config.tasks import Message
 
 SAFE, UNSAFE, CONTROVERSIAL = "safe", "unsafe", "controversial"
 WORDS = ("SAFE", "UNSAFE")  # the answers of a safe_unsafe judge, in this order

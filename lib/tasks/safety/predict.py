@@ -6,17 +6,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from lib.encoding import encode_prompt, prompt_hash
-from lib.errors import BadInput
-from lib.serving import Served
-from lib.study import Point, Study
-from lib.tasks import Row
+from lib.config.errors import BadInput
+from lib.config.study import Point, Study
+from lib.config.tasks import Row
+from lib.data.encoding import encode_prompt, prompt_hash
+from lib.data.testsets import rows_of
+from lib.inference.serving import Served
 from lib.tasks.safety.data import messages
-from lib.testsets import rows_of
 
 
 class Predictor:
-    """See `lib.prediction.Predictor`."""
+    """See `lib.inference.predict.Predictor`."""
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.rows, self.served = rows_of(study, task), served
@@ -24,8 +24,8 @@ class Predictor:
 
     @contextmanager
     def serving(self, point: Point) -> Iterator[None]:
-        """See `lib.prediction.Predictor`."""
-        from lib.models import load_tokenizer
+        """See `lib.inference.predict.Predictor`."""
+        from lib.models.load import load_tokenizer
 
         self.model = point.config.model
         new = {"max_new_tokens": self.section.max_new_tokens}
@@ -36,7 +36,7 @@ class Predictor:
             yield
 
     def predict(self, start: int, end: int) -> list[Row]:
-        """See `lib.prediction.Predictor`."""
+        """See `lib.inference.predict.Predictor`."""
         rows = self.rows[start:end]
         prompts = encoded(self.tokenizer, rows, self.section, self.model.max_length)
         outputs = self.engine.generate(prompts, self.settings)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pydantic import field_validator
 
-from lib.errors import listed, nearest
-from lib.paths import PathText
-from lib.strict import Count, Strict
+from lib.config.errors import listed, nearest
+from lib.config.types import Count, PathText, Strict
 
 JUDGES = ("safe_unsafe", "qwen3guard", "llama_guard")  # kinds whose verdicts are read
 SAMPLE = "sample"  # as `prompts`: a dozen mild requests of our own

@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from lib.judged import Unjudged, check_local, unjudged, write_judgments
-from lib.local_judge import Missing
-from lib.progress import progress
-from lib.study import Point, Study
-from lib.tasks import Row
+from lib.config.study import Point, Study
+from lib.config.tasks import Row
+from lib.data.testsets import rows_of
+from lib.judging.judgments import Unjudged, check_local, unjudged, write_judgments
+from lib.judging.local import Missing
+from lib.runs.progress import progress
 from lib.tasks.safety.asking import Asked, ask, open_judge, question, start
 from lib.tasks.safety.judging import read_guidelines
-from lib.testsets import rows_of
 
 
 def check(study: Study, task: str, points: Sequence[Point], environ: Mapping[str, str]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib.tasks import Comparison, PointResult, Row
+from lib.analysis.wording import markdown
+from lib.config.tasks import Comparison, PointResult, Row
 from lib.tasks.symbolic import comparison, criteria, failures, findings, tables
-from lib.wording import markdown
 
 
 def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from lib.metrics import weighted_mean
-from lib.permutation import sign_flip
-from lib.points import find_baseline
-from lib.rates import difference
-from lib.statistics import holm, paired_bootstrap_difference
-from lib.tasks import PointResult, Row
+from lib.analysis.metrics import weighted_mean
+from lib.analysis.rates import difference
+from lib.analysis.statistics import holm, paired_bootstrap_difference, sign_flip
+from lib.config.points import find_baseline
+from lib.config.tasks import PointResult, Row
 from lib.tasks.symbolic.samples import (
     ALL,
     Samples,
@@ -56,7 +55,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     tuned point minus its reference on the same questions. Reference: the point of the same model
     that trains nothing, else the one that `evaluate.baseline` names. transfer: greedy accuracy on
     HOME minus that on the set; templates are resampled, so that a template that both have counts
-    as one. Intervals: see `lib.rates`; of transfer a bootstrap's. A partial point (of
+    as one. Intervals: see `lib.analysis.rates`; of transfer a bootstrap's. A partial point (of
     fewer test rows) has its numbers, and is compared with nothing.
     """
     name, reason = find_baseline(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lib.analysis.wording import COLUMNS, FAIL, PASS, UNDECIDED, UNKNOWN
 from lib.tasks.symbolic.samples import whole
 from lib.tasks.symbolic.schema import SETS
-from lib.wording import COLUMNS, FAIL, PASS, UNDECIDED, UNKNOWN
 
 TITLES = {
     "in_distribution": "new instances of trained templates",

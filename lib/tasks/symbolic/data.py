@@ -25,12 +25,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from lib.errors import BadInput, listed
-from lib.grid import digest
-from lib.integrity import checksum
-from lib.rows import stratified_sample
-from lib.sources import is_file
-from lib.tasks import Message, Row, Splits
+from lib.config.errors import BadInput, listed
+from lib.config.grid import digest
+from lib.config.tasks import Message, Row, Splits
+from lib.data.rows import stratified_sample
+from lib.data.sources import is_file
+from lib.runs.integrity import checksum
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.grading import final, plain, steps
 from lib.tasks.symbolic import gym, synthetic

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lib.rates import mean, rate, unknown
-from lib.tasks import Row
+from lib.analysis.rates import mean, rate, unknown
+from lib.analysis.votes import best, majority, passed, reward_auc, subsets, unique, weighted
+from lib.config.tasks import Row
 from lib.tasks.symbolic.samples import Samples, places, read_samples, resamples, templates
-from lib.votes import best, majority, passed, reward_auc, subsets, unique, weighted
 
 STRATEGIES = ("majority", "best", "weighted", "pass")
 # What is gained over one sample (None), or over another strategy.
@@ -39,7 +39,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
          }, …, "all": …},
          "subsets": {n: {"count", "all": whether every one}}, "level", "resamples"}
 
-    rate, mean: {"value", "low", "high", "method"}; see `lib.rates`. Strategies: STRATEGIES;
+    rate, mean: {"value", "low", "high", "method"}; see `analysis.rates`. Strategies: STRATEGIES;
     "first" is of the first n samples, "subsets" over all subsets of n; both give ties in
     expectation. Intervals resample templates, or questions where each has a template of its own;
     the samples of a question always stay together. Without samples there are no votes, without
@@ -79,7 +79,7 @@ def votes(samples: Samples, draws: Sequence[int], seed: int) -> tuple[Votes, dic
 
     {strategy: {"first" | "subsets": {n: (Q,) | None}}}; None without rewards. "first_seen" has only
     "first". The second answer is "subsets" of `evaluate`: all of them are counted but by the
-    weighted vote, where there are more than `lib.votes.ENUMERATED`; `seed` is of those drawn.
+    weighted vote, where there are more than `analysis.votes.ENUMERATED`; `seed` is of those drawn.
     """
     names = ("majority", "first_seen", *STRATEGIES[1:])
     found: Votes = {

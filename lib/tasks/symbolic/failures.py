@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lib.tasks import PointResult, Row
+from lib.config.tasks import PointResult, Row
 from lib.tasks.symbolic.samples import Samples, judge_of, read_samples, rewards_of
 
 FIRST = 3  # questions with so many unique answers come first

@@ -7,10 +7,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.curves import learning_curves
-from lib.figures import heatmap, intervals, panels
-from lib.shapes import Panel, Series, Table, category
-from lib.tasks import PointResult
+from lib.config.tasks import PointResult
+from lib.plotting.curves import learning_curves
+from lib.plotting.figures import heatmap, intervals, panels
+from lib.plotting.shapes import Panel, Series, Table, category
 from lib.tasks.symbolic.comparison import AWAY, HOME
 from lib.tasks.symbolic.evaluate import SHARES
 from lib.tasks.symbolic.findings import absent, measured

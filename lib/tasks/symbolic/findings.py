@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lib.errors import listed
+from lib.analysis.wording import percent
+from lib.config.errors import listed
 from lib.tasks.symbolic.comparison import AWAY, FAMILIES, HOME
 from lib.tasks.symbolic.criteria import TITLES, difference
 from lib.tasks.symbolic.samples import ALL, whole
-from lib.wording import percent
 
 NAMES = {"accuracy": "greedy accuracy", "majority": "the majority of all samples",
          "best": "the best of all samples"}  # fmt: skip

@@ -6,8 +6,8 @@ written in one way, so that 18, 18.00 and $18 are one candidate of a vote.
 
 from __future__ import annotations
 
-from lib.outputs import bad, text, texts
-from lib.tasks import Row
+from lib.config.tasks import Row
+from lib.inference.outputs import bad, text, texts
 from lib.tasks.math.grading import flexible, number, same
 
 

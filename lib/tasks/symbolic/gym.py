@@ -19,7 +19,7 @@ from random import Random
 from types import ModuleType
 from typing import Any
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 
 SOURCE = "reasoning_gym"  # as `data.source`, and the package's module
 FILES = ("generators_00_49", "generators_50_99")  # in FOLDER

@@ -13,10 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lib.errors import BadInput, listed
-from lib.fields import identifier, shown, text, unread_columns
-from lib.question_key import question_key
-from lib.sources import Placed, guess_column, read_placed
+from lib.config.errors import BadInput, listed
+from lib.data.fields import identifier, shown, text, unread_columns
+from lib.data.question_key import question_key
+from lib.data.sources import Placed, guess_column, read_placed
 from lib.tasks.math.problems import ALIASES, check_problem
 from lib.tasks.symbolic import gym, synthetic
 from lib.tasks.symbolic.schema import COLUMNS

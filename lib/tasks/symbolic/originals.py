@@ -22,11 +22,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lib.errors import BadInput, listed, nearest
-from lib.fields import identifier, unread_columns
-from lib.files import read_json
-from lib.question_key import question_key
-from lib.sources import read_placed
+from lib.config.errors import BadInput, listed, nearest
+from lib.data.fields import identifier, unread_columns
+from lib.data.question_key import question_key
+from lib.data.sources import read_placed
+from lib.runs.files import read_json
 from lib.tasks.math.duplicates import nearest_questions
 from lib.tasks.math.problems import ALIASES, check_problem
 from lib.tasks.symbolic.instances import Instance, by_template, column_of

@@ -7,10 +7,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from lib.curves import learning_curve
-from lib.figures import panels
-from lib.shapes import Panel, Series, category, dodge
-from lib.tasks import PointResult
+from lib.config.tasks import PointResult
+from lib.plotting.curves import learning_curve
+from lib.plotting.figures import panels
+from lib.plotting.shapes import Panel, Series, category, dodge
 from lib.tasks.symbolic.comparison import answered
 from lib.tasks.symbolic.evaluate import SHARES, STRATEGIES
 from lib.tasks.symbolic.samples import judge_of

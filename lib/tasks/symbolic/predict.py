@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from lib.grid import digest
-from lib.prediction import Answers
-from lib.tasks import Row
+from lib.config.grid import digest
+from lib.config.tasks import Row
+from lib.inference.predict import Answers
 from lib.tasks.symbolic.grading import regrade
 
 SEEDS = 2**31  # the first seed of a question is below this
 
 
 class Predictor(Answers):
-    """See `lib.prediction.Predictor`. A prediction is
+    """See `lib.inference.predict.Predictor`. A prediction is
 
         {"id", "prompt_hash", "outputs": [str, …], "seeds": [int, …], "greedy": str,
          "scores": null, …graded}
@@ -22,7 +22,7 @@ class Predictor(Answers):
     """
 
     def predict(self, start: int, end: int) -> list[Row]:
-        """See `lib.prediction.Predictor`."""
+        """See `lib.inference.predict.Predictor`."""
         batch, n = self.test[start:end], self.settings.samples
         made = []
         seeds = [first_seed(row_id) for row_id in batch["id"]]

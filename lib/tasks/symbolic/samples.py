@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lib.errors import BadInput
-from lib.outputs import bad, numbers
-from lib.statistics import resample_counts
-from lib.tasks import Row
+from lib.analysis.statistics import resample_counts
+from lib.analysis.votes import best_place, classes, majority_place
+from lib.config.errors import BadInput
+from lib.config.tasks import Row
+from lib.inference.outputs import bad, numbers
 from lib.tasks.symbolic.schema import SETS
-from lib.votes import best_place, classes, majority_place
 
 ALL = "all"  # the questions of every set together
 
@@ -25,7 +25,7 @@ class Samples:
     """The answers to Q questions, N samples each."""
 
     greedy: np.ndarray  # (Q,) bool: whether the greedy answer is right
-    codes: np.ndarray  # (Q, N) see `lib.votes.classes`
+    codes: np.ndarray  # (Q, N) see `lib.analysis.votes.classes`
     right: np.ndarray  # (Q, N) bool
     # (Q, N), −inf where the reward model could not read an answer; None: not all have rewards.
     rewards: np.ndarray | None

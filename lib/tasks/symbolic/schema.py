@@ -6,8 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from lib.paths import PathText
-from lib.strict import Count, Seed, Share, Strict, known_columns
+from lib.config.types import Count, PathText, Seed, Share, Strict, known_columns
 from lib.tasks.math.schema import INSTRUCTION
 
 SETS = ("in_distribution", "same_templates", "new_templates")  # of the split `test`

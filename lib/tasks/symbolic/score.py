@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lib.judged import Unjudged, check_local, unjudged, write_judgments
-from lib.local_judge import Local, Missing
-from lib.progress import progress
-from lib.rewards import RewardModel, open_reward
-from lib.study import Point, Study
-from lib.testsets import rows_of
+from lib.config.study import Point, Study
+from lib.data.testsets import rows_of
+from lib.judging.judgments import Unjudged, check_local, unjudged, write_judgments
+from lib.judging.local import Local, Missing
+from lib.judging.reward import RewardModel, open_reward
+from lib.runs.progress import progress
 
 Pair = tuple[str, str]  # question and answer
 

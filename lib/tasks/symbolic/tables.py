@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lib.analysis.wording import bounded
 from lib.tasks.symbolic.comparison import AWAY, FAMILIES
 from lib.tasks.symbolic.evaluate import GAINS, STRATEGIES
 from lib.tasks.symbolic.samples import ALL
-from lib.wording import bounded
 
 BOUNDS = ("value", "low", "high")
 

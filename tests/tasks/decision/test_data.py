@@ -10,8 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from lib.errors import BadInput
-from lib.integrity import checksum
+from lib.config.errors import BadInput
+from lib.runs.integrity import checksum
 from lib.tasks.decision import data as decision
 from lib.tasks.decision import sources
 from lib.tasks.decision.grading import grade, verdict

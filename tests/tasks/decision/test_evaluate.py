@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from lib.errors import BadInput
-from lib.schema import Evaluate
-from lib.statistics import wilson
-from lib.study import load_study
-from lib.tasks import PointResult
+from lib.analysis.statistics import wilson
+from lib.config.errors import BadInput
+from lib.config.schema import Evaluate
+from lib.config.study import load_study
+from lib.config.tasks import PointResult
 from lib.tasks.decision import comparison, theory
 from lib.tasks.decision.analysis import compare
 from lib.tasks.decision.evaluate import METRICS, evaluate

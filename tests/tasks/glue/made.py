@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from lib.schema import Evaluate
-from lib.tasks import PointResult
+from lib.config.schema import Evaluate
+from lib.config.tasks import PointResult
 from lib.tasks.glue.evaluate import evaluate
 from lib.tasks.glue.table import GLUE
 

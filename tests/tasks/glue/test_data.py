@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.glue import data as glue
 from lib.tasks.glue.schema import Data
 from lib.tasks.glue.table import GLUE

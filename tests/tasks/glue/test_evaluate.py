@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from lib.statistics import mcnemar
+from lib.analysis.statistics import mcnemar
 from lib.tasks.glue.analysis import compare
 from lib.tasks.glue.cells import cells, methods_of, settings_of
 from lib.tasks.glue.evaluate import evaluate

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lib.statistics import resample_counts, wilson
+from lib.analysis.statistics import resample_counts, wilson
 from lib.tasks.glue.metrics import confusion, f1, set_metrics
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.glue.rows import described, label_of, labelled, same_text
 from lib.tasks.glue.table import GLUE, NAMES, main_set, set_name
 

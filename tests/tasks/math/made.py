@@ -3,8 +3,8 @@
 import json
 from types import SimpleNamespace
 
-from lib.schema import Evaluate
-from lib.tasks import PointResult
+from lib.config.schema import Evaluate
+from lib.config.tasks import PointResult
 from lib.tasks.math.evaluate import evaluate
 from lib.tasks.math.grading import grade
 from lib.tasks.math.schema import Data

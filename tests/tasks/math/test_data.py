@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
-from lib.errors import BadInput
-from lib.grid import digest
-from lib.question_key import question_key as normalised
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.data.question_key import question_key as normalised
 from lib.tasks.math.data import build, messages, rendering, train_split
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.problems import Problem

@@ -8,15 +8,15 @@ from statistics import NormalDist
 import pytest
 from scipy.stats import binomtest
 
-from lib.errors import BadInput
-from lib.results import as_csv
-from lib.statistics import wilson
+from lib.analysis.statistics import wilson
+from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
+from lib.config.errors import BadInput
+from lib.runs.files import as_csv
 from lib.tasks.math.analysis import compare
 from lib.tasks.math.comparison import tabulate
 from lib.tasks.math.evaluate import evaluate
 from lib.tasks.math.final import expected_denominator
 from lib.tasks.math.thresholds import check_thresholds, verdict
-from lib.wording import FAIL, PASS, UNDECIDED, UNKNOWN
 from tests.tasks.math.made import SETTINGS, point, predictions, row, safety, study
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.math.grading import flexible, grade, number, same, strict
 from lib.tasks.math.problems import check_problem
 from lib.tasks.math.typography import plain

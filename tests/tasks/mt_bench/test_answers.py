@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib.encoding import encode_prompt, prompt_hash
-from lib.errors import BadInput
-from lib.generation import start_engine
-from lib.schema import Infer, Model
+from lib.config.errors import BadInput
+from lib.config.schema import Infer, Model
+from lib.data.encoding import encode_prompt, prompt_hash
+from lib.inference.serving import start_engine
 from lib.tasks.mt_bench.answers import answer, messages, seed_of
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.schema import TEMPERATURES, Data

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.schema import REFERENCED, TEMPERATURES, Data
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from lib.figures import save
+from lib.plotting.figures import save
 from lib.tasks.mt_bench.evaluate import evaluate
 from lib.tasks.mt_bench.figures import categories_figure, comparison_figures, point_figures
 from lib.tasks.mt_bench.schema import TEMPERATURES

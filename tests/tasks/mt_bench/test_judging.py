@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.mt_bench.judging import NAMES, NEEDED, judge_messages, rating_of, read_prompts
 
 ROW = {"id": "1", "category": "writing", "turns": ["Q-one", "Q-two"], "reference": None}

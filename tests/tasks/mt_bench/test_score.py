@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib.files import write_jsonl
-from lib.judge import JudgeClient
-from lib.judge_cache import Cache
-from lib.schema import Judge
+from lib.config.schema import Judge
+from lib.judging.cache import Cache
+from lib.judging.client import JudgeClient
+from lib.runs.files import write_jsonl
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.evaluate import evaluate
 from lib.tasks.mt_bench.judging import read_prompts

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from lib.paired import Measure
-from lib.schema import Evaluate
-from lib.statistics import resample_counts
-from lib.tasks import PointResult
+from lib.analysis.paired import Measure
+from lib.analysis.statistics import resample_counts
+from lib.config.schema import Evaluate
+from lib.config.tasks import PointResult
 from lib.tasks.preference.evaluate import evaluate
 
 BETAS = (0.01, 0.05, 0.5, 2.5)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.preference.columns import choices, records
 
 

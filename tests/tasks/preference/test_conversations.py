@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.preference.conversations import as_messages, is_transcript, split, whole
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.preference import data as preference
 from lib.tasks.preference.pairs import prompt_key
 from lib.tasks.preference.schema import Data

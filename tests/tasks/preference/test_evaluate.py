@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from lib.statistics import wilson
+from lib.analysis.statistics import wilson
 from lib.tasks.preference import measures, variance
 from lib.tasks.preference.analysis import compare
 from lib.tasks.preference.cells import Line, Setting, cells, lines_of, settings_of
@@ -550,7 +550,7 @@ def test_parse_failures_are_shown():
 
 
 def test_validation_accuracy_is_that_of_the_kept_weights():
-    from lib.train_log import validation_accuracy
+    from lib.runs.train_log import validation_accuracy
 
     _, (point, *_) = study(n=2, betas=(0.05,), taus=(1.0,), seeds=(42,))
     point.train_log = [

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.preference.pairs import described, prompt_key, read_pairs
 from lib.tasks.preference.schema import Data
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from lib.errors import BadInput
-from lib.preparation import prepare
-from lib.prepared import encoded_split
-from lib.serving import Served
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.data.preparation import prepare
+from lib.data.prepared import encoded_split
+from lib.inference.serving import Served
 from lib.tasks.preference.predict import Predictor
 from lib.training import scoring
 from lib.training.loop import train_point

@@ -2,11 +2,10 @@
 
 import math
 
-from lib.grid import parse_grid
-from lib.names import point_name
-from lib.schema import Train
-from lib.settings import read_yaml
-from lib.training.steps import step_count, validates
+from lib.config.grid import parse_grid, point_name
+from lib.config.schema import Train
+from lib.config.settings import read_yaml
+from lib.config.steps import step_count, validates
 from tests.conftest import REPOSITORY
 
 

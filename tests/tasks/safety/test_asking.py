@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from bench.random_model import CHAT
-from lib.errors import BadInput
-from lib.local_judge import Missing, render
-from lib.schema import Infer, Judge
+from lib.config.errors import BadInput
+from lib.config.schema import Infer, Judge
+from lib.judging.local import Missing, render
 from lib.tasks.safety.asking import ask, open_judge, question, start
 from lib.tasks.safety.judging import identify, judge_messages
 from tests.conftest import REPOSITORY

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from pydantic import ValidationError
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.safety import sample
 from lib.tasks.safety.data import build, messages
 from lib.tasks.safety.schema import HAZARDS, Data, hazard_of

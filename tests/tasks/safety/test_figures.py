@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from lib.figures import save
+from lib.plotting.figures import save
 from lib.tasks.safety.evaluate import evaluate
 from lib.tasks.safety.figures import MOST, comparison_figures, point_figures
 from lib.tasks.safety.schema import HAZARDS

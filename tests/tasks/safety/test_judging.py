@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.safety.judging import (
     answer_mass,
     identify,

@@ -4,17 +4,17 @@ import shutil
 
 import pytest
 
-from lib.errors import BadInput
-from lib.files import read_json, read_jsonl, write_jsonl
-from lib.hf_engine import HfEngine
-from lib.runs import done_mark, mark_done
-from lib.study import load_study
+from lib.config.errors import BadInput
+from lib.config.study import load_study
+from lib.data.testsets import prepare_test, rows_of
+from lib.inference.hf import HfEngine
+from lib.runs.directory import done_mark, mark_done
+from lib.runs.files import read_json, read_jsonl, write_jsonl
 from lib.tasks.safety.evaluate import evaluate
 from lib.tasks.safety.predict import encoded
 from lib.tasks.safety.sample import REQUESTS
 from lib.tasks.safety.schema import HAZARDS, Data
 from lib.tasks.safety.score import check, score
-from lib.testsets import prepare_test, rows_of
 
 POINTS = ["--index", "0-1"]
 COUNTS = ("safe", "scored", "rows", "unparsable", "unscored")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.preparation import prepare
-from lib.study import Study, load_study
+from lib.config.study import Study, load_study
+from lib.data.preparation import prepare
 from tests.reward_models import reward_model
 from tests.test_generation import changed
 

@@ -3,8 +3,8 @@
 import random
 from types import SimpleNamespace
 
-from lib.schema import Evaluate
-from lib.tasks import PointResult
+from lib.config.schema import Evaluate
+from lib.config.tasks import PointResult
 from lib.tasks.symbolic.evaluate import evaluate
 from lib.tasks.symbolic.grading import regrade
 

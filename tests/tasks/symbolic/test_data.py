@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lib.errors import BadInput
-from lib.question_key import question_key as normalised
-from lib.tasks import Splits
+from lib.config.errors import BadInput
+from lib.config.tasks import Splits
+from lib.data.question_key import question_key as normalised
 from lib.tasks.math.schema import INSTRUCTION
 from lib.tasks.symbolic.data import build, messages, rendering, train_split
 from lib.tasks.symbolic.schema import SETS, Data

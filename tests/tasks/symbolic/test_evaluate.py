@@ -9,16 +9,16 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from lib.errors import BadInput
-from lib.metrics import weighted_mean
-from lib.results import as_csv
-from lib.schema import Evaluate
-from lib.statistics import holm, mcnemar, percentile_interval, resample_counts, wilson
+from lib.analysis.metrics import weighted_mean
+from lib.analysis.statistics import holm, mcnemar, percentile_interval, resample_counts, wilson
+from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
+from lib.config.errors import BadInput
+from lib.config.schema import Evaluate
+from lib.runs.files import as_csv
 from lib.tasks.symbolic.analysis import compare
 from lib.tasks.symbolic.comparison import reference_of, tabulate
 from lib.tasks.symbolic.evaluate import SHARES, evaluate
 from lib.tasks.symbolic.samples import places, read_samples, templates
-from lib.wording import FAIL, PASS, UNDECIDED, UNKNOWN
 from tests.tasks.symbolic.simulated import JUDGE, SETTINGS, measured, predicted, row, rows, study
 
 TWO = Evaluate(baseline={"variant": "base"}, resamples=200, draws=[1, 2, 3])

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from lib.errors import BadInput
+from lib.config.errors import BadInput
 from lib.tasks.math.problems import check_problem
 from lib.tasks.symbolic import gym
 

@@ -2,14 +2,13 @@
 
 import pytest
 
-from lib.files import read_jsonl
-from lib.generation import start_engine
-from lib.hf_engine import HfEngine
-from lib.prepared import encoded_test
-from lib.serving import Served
+from lib.data.prepared import encoded_test
+from lib.data.testsets import rows_of
+from lib.inference.hf import HfEngine
+from lib.inference.serving import Served, start_engine
+from lib.runs.files import read_jsonl
 from lib.tasks.symbolic.grading import regrade
 from lib.tasks.symbolic.predict import SEEDS, Predictor, first_seed
-from lib.testsets import rows_of
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ import shutil
 
 import pytest
 
-from lib import rewards
-from lib.errors import BadInput
-from lib.files import read_jsonl, write_jsonl
-from lib.hf_engine import HfEngine
-from lib.rewards import RewardModel, open_reward
-from lib.runs import done_mark
-from lib.schema import Judge
+from lib.config.errors import BadInput
+from lib.config.schema import Judge
+from lib.data.testsets import rows_of
+from lib.inference.hf import HfEngine
+from lib.judging import reward as rewards
+from lib.judging.reward import RewardModel, open_reward
+from lib.runs.directory import done_mark
+from lib.runs.files import read_jsonl, write_jsonl
 from lib.tasks.symbolic.score import score
-from lib.testsets import rows_of
 from tests.reward_models import put
 
 

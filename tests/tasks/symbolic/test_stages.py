@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from lib.files import read_json, read_jsonl, write_jsonl
-from lib.integrity import checksum
-from lib.judged import write_judgments
-from lib.runs import mark_done
+from lib.data.testsets import predict_identity, rows_of
+from lib.judging.judgments import write_judgments
+from lib.runs.directory import mark_done
+from lib.runs.files import read_json, read_jsonl, write_jsonl
+from lib.runs.integrity import checksum
 from lib.tasks.symbolic.failures import WORDS
-from lib.testsets import predict_identity, rows_of
 
 
 def predict(study, rewards=True, spoil=None):

@@ -1,0 +1,1 @@
+"""A study file, and the points that it stands for."""

@@ -1,0 +1,275 @@
+"""The keys of a study file, their types, their defaults and what each one means.
+
+The `data:` keys belong to the task (`lib/tasks/<task>/schema.py`); all the others are here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from lib.config.errors import listed, nearest
+from lib.config.types import Count, NotNegative, PathText, Positive, Seed, Share, Strict
+from lib.losses import OBJECTIVES, LossKeys
+
+# Keys that change how a stage runs and not what it computes: no part of a result's identity.
+INCIDENTAL: frozenset[str] = frozenset(
+    {
+        "train.micro_batch",
+        "train.log_steps",
+        "train.checkpoint_steps",
+        "train.gradient_checkpointing",
+        "train.processes",
+        "train.fsdp",
+        "infer.batch_size",
+        "infer.gpu_memory",
+    }
+)
+
+# Keys that were renamed → what to write now.
+RENAMED: dict[str, str] = {"train.report_to": "tracking: wandb (one name, beside the sections)"}
+
+
+class Model(Strict):
+    """The model that every point starts from."""
+
+    name: PathText  # hub id, or a directory with config.json, weights and tokenizer
+    revision: str | None = None  # commit or tag on the hub
+    trust_remote_code: bool = False  # run the model's own Python; off unless you have read it
+    max_length: Annotated[int, Field(ge=16)] = 4096  # tokens of prompt and answer together
+    adapter: PathText | None = None  # directory of an adapter: evaluated, nothing is trained
+
+
+class Lora(Strict):
+    """Low-rank adapters (Hu et al., arXiv 2106.09685)."""
+
+    r: Count = 8
+    alpha: Positive = 16
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: list[str] | Literal["all-linear"] = "all-linear"
+    layers: list[int] | None = None  # only these decoder layers; null: every one
+
+
+class Importance(Strict):
+    """A penalty on adapters, the heavier the less the loss leans on the matrix that they adapt.
+
+    α Σ (1 − w)^β ‖Δ‖²_F, w from the norms of the base matrices' gradients before training.
+    """
+
+    alpha: NotNegative = 0.0  # 0: no penalty, and no calibration
+    beta: NotNegative = 1.0
+    batches: Count = 150  # of the calibration
+    batch_size: Count | None = None  # rows of each, taken in one pass; null: train.batch_size
+    normalise: Literal["sum", "max"] = "sum"  # what w = s / … divides by
+    freeze_lora_during_warmup: bool = True  # false: adapters take small steps while s is measured
+    warmup_learning_rate: Positive = 1e-6  # of those steps
+
+
+class Adalora(Strict):
+    """Adapters whose ranks are cut to where they count (AdaLoRA, arXiv 2303.10512)."""
+
+    init_r: Count = 12  # rank of each matrix at the start
+    target_r: Count = 8  # mean rank over the matrices at the end
+    tinit: Share = 0.1  # share of all steps before the first cut
+    tfinal: Share = 0.3  # share of all steps after the last one
+    delta_t: Count = 10  # steps from one cut to the next
+    beta1: Annotated[float, Field(gt=0, lt=1)] = 0.85  # smoothing of the importance
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.85  # smoothing of its uncertainty
+    orth_reg_weight: NotNegative = 0.5  # of the term that keeps the factors orthogonal
+
+    @model_validator(mode="after")
+    def _has_cuts(self) -> Adalora:
+        if self.init_r <= self.target_r:
+            raise ValueError("init_r above target_r: there would be no rank to cut")
+        return self
+
+
+class Train(LossKeys, Strict):
+    """How a point is trained; the keys of its loss are in `lib.losses`."""
+
+    tuning: Literal["full", "lora", "qlora", "adalora"] = "full"  # adalora: classification alone
+    lora: Lora = Lora()
+    adalora: Adalora = Adalora()  # its α, dropout and modules are those of `lora`
+    importance: Importance = Importance()
+
+    epochs: NotNegative = 1.0  # 0: no training, the model as it is
+    max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
+    batch_size: Count = 16  # rows in one optimizer step, over all devices and passes
+    micro_batch: Count = 4  # rows in one pass on one device; changes memory, never the result
+    learning_rate: Positive = 1e-5
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: Share = 0.1  # share of all steps
+    weight_decay: NotNegative = 0.0
+    clip: Positive = 1.0  # largest norm of the gradient
+    precision: Literal["bf16", "fp32"] = "bf16"
+    gradient_checkpointing: bool = True
+    seed: Seed = 42
+
+    eval_steps: Count | None = None  # steps between two validations; null: only at the end
+    validations: Count | None = None  # in place of eval_steps: so many, evenly over the run
+    # The weights of the best validation (answers: by loss; else by accuracy), or the last ones.
+    keep: Literal["best", "last"] = "last"
+    # Weights kept along the run, evenly; stage 3 keeps those that answer the validation rows best.
+    sweep: Count | None = None
+    diverge_norm: Positive | None = None  # a gradient norm above this …
+    diverge_steps: Count = 10  # … for so many logged steps in a row ends a run as diverged
+
+    log_steps: Count = 1
+    checkpoint_steps: Count = 100
+    processes: Count = 1  # ranks that train one point together
+    fsdp: PathText | None = None  # launcher config for sharding over the ranks; null: plain DDP
+
+    @field_validator("objective")
+    @classmethod
+    def _objective(cls, value: str) -> str:
+        if value not in OBJECTIVES:
+            raise ValueError(f"one of {listed(OBJECTIVES)}{nearest(value, OBJECTIVES)}")
+        return value
+
+    @model_validator(mode="after")
+    def _one_rhythm(self) -> Train:
+        if self.eval_steps is not None and self.validations is not None:
+            raise ValueError("one of eval_steps and validations, found both")
+        return self
+
+
+class Infer(Strict):
+    """How answers are generated."""
+
+    engine: Literal["vllm", "hf"] = "vllm"
+    precision: Literal["bf16", "fp32"] = "bf16"
+    max_new_tokens: Count = 16
+    temperature: NotNegative = 0.0  # 0: greedy
+    # Answers drawn a prompt at `temperature`, beside the greedy one; for tasks that vote on them.
+    samples: Annotated[int, Field(ge=0)] = 0
+    rows: Count | None = None  # only the first so many rows of each test set; null: all
+    # Prompts given to the engine at a time; predictions are saved after each batch.
+    batch_size: Count = 512
+    # Share that vLLM may take of a GPU; prompt log-probabilities need the rest.
+    gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.85
+
+
+class Judge(Strict):
+    """The model that judges answers: `rating` behind any OpenAI-compatible chat URL, others here.
+
+    `reward` is a sequence classifier whose one logit is a score. Without a model, answers stay
+    unjudged.
+    """
+
+    kind: Literal["rating", "safe_unsafe", "qwen3guard", "llama_guard", "reward"] = "rating"
+    url: str | None = None  # rating: such as http://localhost:8000/v1
+    model: PathText | None = None  # rating: as the server names it; else a hub id or a directory
+    revision: str | None = None  # recorded, and part of what makes a judgment the same
+    trust_remote_code: bool = False  # of a judge that is loaded here: run the model's own Python
+    prompt: PathText | None = None  # file with the guidelines that the judge is to follow
+    api_key_env: str | None = None  # *name* of the environment variable that holds the key
+    max_calls: Count = 1000  # of the study: all its tasks and reruns together, retries counted
+    concurrency: Count = 8  # calls of one task that are under way at one time
+    timeout: Positive = 90  # seconds of one call; SLURM leaves 120 for those under way at a stop
+    retries: Annotated[int, Field(ge=0)] = 5  # of one call, with growing pauses
+    max_tokens: Count = 1024  # of one judgment
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_plain(value):
+            raise ValueError("a URL such as http://localhost:8000/v1, without a key in it")
+        return value
+
+    @model_validator(mode="after")
+    def _both(self) -> Judge:
+        if self.kind != "rating" and self.url is not None:
+            raise ValueError(f"no url: a judge of the kind {self.kind} is loaded here, from model")
+        if self.kind == "rating" and (self.url is None) != (self.model is None):
+            raise ValueError("url and model together, or neither")
+        return self
+
+
+def _is_plain(url: str) -> bool:
+    """Whether this is the http address of a server, without user, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname and parts.port != 0  # a port above 65535 raises
+    except ValueError:
+        return False
+    more = parts.username is not None or parts.query or parts.fragment or re.search(r"\s", url)
+    return parts.scheme in ("http", "https") and bool(place) and not more
+
+
+class Evaluate(Strict):
+    """How points are measured and compared."""
+
+    baseline: dict[str, Any]  # axis values that single out the point all others are compared with
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # of every interval
+    resamples: Annotated[int, Field(ge=100)] = 1000  # of the bootstrap
+    bins: Annotated[int, Field(ge=2)] = 15  # of the calibration error
+    seed: Seed = 0
+    draws: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 8]  # samples a vote rests on
+    full_test: bool = False  # the whole test set, where a task draws a sample of it by default
+    thresholds: dict[str, dict[str, Share]] = {}  # variant → metric → the least it should reach
+
+
+class Resources(Strict):
+    """What one array task asks of SLURM where `make` submits it."""
+
+    gpus: Annotated[int, Field(ge=0)] = 1
+    cpus: Count = 8
+    memory: str = "64G"
+    time: str = "04:00:00"
+    # Seconds before the time limit at which SLURM asks a task to stop: a step of training and a
+    # checkpoint have to fit in.
+    warning: Annotated[int, Field(ge=1, le=65535)] = 120
+    points: Count = 1  # points that one task does, one after the other
+    extra: list[str] = []  # further sbatch options, such as --partition=gpu
+
+    @field_validator("time", mode="before")
+    @classmethod
+    def _time_is_text(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            raise ValueError('a quoted time such as "04:00:00"')
+        return value
+
+
+class TrainResources(Resources):
+    """The same of training: what a section of a study leaves out is this too."""
+
+    gpus: Annotated[int, Field(ge=0)] = 4
+    cpus: Count = 16
+    memory: str = "128G"
+    time: str = "48:00:00"
+
+
+class Slurm(Strict):
+    """Resources of the two stages that run on compute nodes."""
+
+    train: TrainResources = TrainResources()
+    infer: Resources = Resources()
+
+
+class Config(Strict):
+    """Everything that a point is made from; `validation.config_type` adds the tasks' sections."""
+
+    tasks: Annotated[list[str], Field(min_length=1)]
+    skip: list[str] = []  # tasks that are neither predicted nor required; results there are stay
+    model: Model
+    data: Any
+    train: Train = Train()
+    infer: Infer = Infer()
+    judge: Judge = Judge()
+    evaluate: Evaluate
+    slurm: Slurm = Slurm()
+    # Where rows of train.jsonl also go while a point trains; `make track` needs no such key.
+    tracking: Literal["none", "trackio", "wandb", "tensorboard", "mlflow"] = "none"
+
+    @field_validator("skip")
+    @classmethod
+    def _skip(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        tasks = info.data.get("tasks", [])
+        if unknown := [name for name in value if name not in tasks]:
+            raise ValueError(f"some of {listed(tasks)}{nearest(unknown[0], tasks)}")
+        if set(value) >= set(tasks):
+            raise ValueError(f"not all of {listed(tasks)}: nothing would be left to do")
+        return value

@@ -1,0 +1,294 @@
+"""A study file, loaded strictly, and its points, resolved.
+
+A key's value comes from, later over earlier: the schema's default, the file, the `trial:` section
+(in `mode: trial`), the point's variant, the point's axes, the command line's `key=value`, and the
+limits of a trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lib.config.checks import check
+from lib.config.effects import unused_because
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
+from lib.config.points import matches
+from lib.config.schema import INCIDENTAL, Config, Model
+from lib.config.search_space import Dimension, Search, parse
+from lib.config.settings import copy_sections, flatten, parse_override, put
+from lib.config.study_file import (
+    SECTIONS,
+    axes_and_variants,
+    bundle,
+    checked_name,
+    drop_sections,
+    expect,
+    name_keys,
+    read_file,
+    refuse_swept,
+    results_path,
+    shrink,
+    without_model,
+)
+from lib.config.types import check_length
+from lib.config.validation import dotted_keys, validate
+
+OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
+            "selected")  # fmt: skip
+MODES = ("full", "trial")
+# What lies in a study's directory beside its points.
+TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
+         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
+BELOW = 512  # bytes that files of a study may add to the path of its directory
+
+
+@dataclass(frozen=True)
+class Point:
+    """One cell of the grid, resolved."""
+
+    index: int
+    values: dict[str, Value]
+    name: str
+    config: Config
+    directory: Path
+    trial: int | None = None  # of the study's search; None for a point of its grid
+
+    @cached_property
+    def flat(self) -> dict[str, Any]:
+        """The config by dotted keys."""
+        return flatten(self.config.model_dump())
+
+    @property
+    def words(self) -> list[str]:
+        """What names the point on a stage's command line."""
+        return ["--index", str(self.index)] if self.trial is None else ["--trial", str(self.trial)]
+
+    def describe(self) -> dict[str, Any]:
+        """The point as `python -m stages.grid --index` prints it."""
+        return {
+            "index": self.index,
+            "name": self.name,
+            "values": self.values,
+            "directory": str(self.directory),
+            "config": self.config.model_dump(),
+        }
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file with its overrides; `config` is the point-free part."""
+
+    path: str
+    name: str
+    mode: str
+    results_dir: Path
+    raw: dict[str, Any]
+    words: tuple[str, ...]  # the overrides as they were given
+    overrides: dict[str, Any]
+    axes: dict[str, str]
+    variants: dict[str, dict[str, Any]]
+    grid: Grid
+
+    @cached_property
+    def config(self) -> Config:
+        """The study without a point: no variant, no axis value."""
+        return self.resolve({})
+
+    @cached_property
+    def search(self) -> Search | None:
+        """The section `search`, None where the study has none."""
+        return None if self.raw.get("search") is None else parse(self.raw["search"], self.path)[0]
+
+    @cached_property
+    def space(self) -> dict[str, Dimension]:
+        """The space of `search`: key → values; empty where the study searches nothing."""
+        return {} if self.search is None else parse(self.raw["search"], self.path)[1]
+
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks to predict and evaluate: those not skipped."""
+        return [task for task in self.config.tasks if task not in self.config.skip]
+
+    @property
+    def directory(self) -> Path:
+        """`results/<study>/`, or `results/<study>-trial/` in trial mode."""
+        return self.results_dir / (self.name + ("-trial" if self.mode == "trial" else ""))
+
+    def named(self, stem: str, task: str) -> str:
+        """Name of a task's own file or mark: the first task's is `stem`, another's `stem_task`."""
+        return stem if task == self.config.tasks[0] else f"{stem}_{task}"
+
+    @cached_property
+    def grid_hash(self) -> str:
+        """Identifies the map from indices to points."""
+        return digest([self.axes, self.variants, [list(b.items()) for b in self.grid.blocks]])
+
+    @cached_property
+    def _points(self) -> list[Point]:
+        resolved = [(values, self.resolve(values)) for values in self.grid]
+        named = (
+            self.named_values(values, flatten(config.model_dump())) for values, config in resolved
+        )
+        names = unique_names(named, (*TAKEN, *(self.named("data", t) for t in self.config.tasks)))
+        return [
+            Point(index, values, name, config, self.directory / name)
+            for index, (name, (values, config)) in enumerate(zip(names, resolved, strict=True))
+        ]
+
+    def points(self) -> list[Point]:
+        """Every point, in the order of the grid, resolved once."""
+        return self._points
+
+    def point(self, index: int) -> Point:
+        """Point `index`. Raises BadInput when out of range."""
+        self.grid.values(index)
+        return self._points[index]
+
+    def point_by_name(self, name: str) -> Point:
+        """Raises BadInput, with the closest valid name, where the grid has no such point."""
+        by_name = {point.name: point for point in self._points}
+        if name not in by_name:
+            raise BadInput(
+                f"{self.path}: no point is named {name!r}; the grid has "
+                f"{listed(by_name, 4)}{nearest(name, by_name)}"
+            )
+        return by_name[name]
+
+    def baseline(self) -> Point:
+        """The comparison baseline that `evaluate.baseline` names.
+
+        Raises BadInput where no point or more than one has these values.
+        """
+        wanted = self.config.evaluate.baseline
+        matching = [point for point in self._points if matches(point.values, wanted)]
+        if len(matching) != 1:
+            raise BadInput(
+                f"{self.path}: evaluate.baseline: {wanted} matches {len(matching)} grid points, "
+                f"expected exactly one"
+            )
+        return matching[0]
+
+    def data_sections(self) -> list[Any]:
+        """The different `data` sections of the points."""
+        return _distinct(point.config.data for point in self._points)
+
+    def model_sections(self) -> list[Model]:
+        """The different models of the points, without their adapters: what tokens depend on."""
+        models = (point.config.model for point in self._points)
+        return _distinct(model.model_copy(update={"adapter": None}) for model in models)
+
+    def resolve(self, values: Mapping[str, Value]) -> Config:
+        """The typed config at these axis values. Raises BadInput for what no schema allows."""
+        raw = copy_sections({key: self.raw[key] for key in SECTIONS if key in self.raw})
+        layers = [("file", "trial: ", self.raw["trial"])] if self.mode == "trial" else []
+        if "variant" in values:
+            variant = str(values["variant"])
+            given = self.variants[variant]
+            if self.mode == "trial":  # what a trial says of the model holds for every variant
+                given = without_model(given, self.raw["trial"])
+            layers.append(("file", f"variants.{variant}: ", given))
+        swept = {self.axes[a]: v for a, v in values.items() if a != "variant"}
+        layers.append(("file", "grid: ", swept))
+        layers.append(("command line", "", self.overrides))
+        origin: dict[str, str] = {}
+        for source, label, layer in layers:
+            for key, value in layer.items():
+                where = self.path if source == "file" else source
+                put(raw, key, copy_sections(value), f"{where}: {label}{key}")
+                origin[key] = f"{where}: {label}"
+        if self.mode == "trial":
+            shrink(raw, self.path)
+        return validate(raw, self.path, origin)
+
+    def named_values(self, values: Mapping[str, Value], flat: Mapping[str, Any]) -> dict[str, Any]:
+        """The values that name a point: those listed, and those it uses though not listed."""
+        named = {"variant": values["variant"]} if "variant" in values else {}
+        for axis, key in self.axes.items():
+            untrained = flat["train.epochs"] == 0 and key.startswith("train.")
+            if axis in values:
+                named[axis] = values[axis]
+            elif not untrained and unused_because(key, flat) is None:
+                named[axis] = flat.get(key)
+        return named
+
+
+def _distinct(sections: Iterable[Any]) -> list[Any]:
+    """Those sections that differ, in the order of their first appearance."""
+    return list({digest(section.model_dump()): section for section in sections}.values())
+
+
+def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """Load, merge and check a study file. Raises BadInput with the file and the key."""
+    path = str(path)
+    raw = read_file(path)
+    known = (*OWN_KEYS, *SECTIONS)
+    for key in raw:
+        if key not in known:
+            raise BadInput(
+                f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
+                f"{nearest(key, known)}"
+            )
+    given = dotted_keys(dict(parse_override(text) for text in overrides))
+    own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
+    for key, value in own.items():
+        put(raw, key, value, f"command line: {key}")
+    name_keys(raw, path)
+    axes, variants = axes_and_variants(raw, path)
+    raw["trial"] = bundle(raw.get("trial") or {}, f"{path}: trial")
+    drop_sections(raw, variants, given, path)
+    blocks = expect(raw, "grid", list, path)
+    try:
+        grid = parse_grid(blocks, ["variant", *axes])
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    for variant in grid.axis_values("variant"):
+        if variant not in variants:
+            hint = "; quote it" if str(variant) in variants else nearest(variant, variants)
+            raise BadInput(
+                f"{path}: grid: variant {variant!r} does not exist, expected one of "
+                f"{listed(variants)}{hint}"
+            )
+    name, mode = raw.get("name", Path(path).stem), raw.get("mode", "full")
+    if mode not in MODES:
+        raise BadInput(
+            f"{path}: mode: found {mode!r}, expected one of {listed(MODES)}{nearest(mode, MODES)}"
+        )
+    own = variants
+    if mode == "trial":
+        own = {v: without_model(bundle, raw["trial"]) for v, bundle in variants.items()}
+    refuse_swept(given, axes, own, grid)
+    name, results = checked_name(name, path), results_path(raw.get("results_dir", "results"), path)
+    study = Study(path, name, mode, results, raw, tuple(overrides), given, axes, variants, grid)
+    try:
+        check_length(study.directory, BELOW)
+    except ValueError as error:
+        raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
+    check(study)
+    if study.search is not None:
+        from lib.config.search_checks import check_search
+
+        check_search(study)
+    if study.raw.get("selected") is not None:
+        from lib.config.selected import check_selected
+
+        check_selected(study)
+    return study
+
+
+def identity(config: Config, *sections: str) -> dict[str, Any]:
+    """The dotted keys of these sections that can change a result, and the task that is trained.
+
+    Not those that the point's objective ignores: a new objective leaves old results as they are.
+    """
+    flat, every = flatten(config.model_dump(include=set(sections))), flatten(config.model_dump())
+    kept = {
+        key: value
+        for key, value in flat.items()
+        if key not in INCIDENTAL and unused_because(key, every) is None
+    }
+    return {"task": config.tasks[0], **kept}

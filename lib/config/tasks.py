@@ -1,0 +1,192 @@
+"""What a study can ask: each folder of `lib/tasks` is a task, described by one `Task`.
+
+Stages ask that object and never name a task. A study lists its tasks: the first is trained on,
+compared and owns the section `data`; a further one is predicted and evaluated on a test set of its
+own, from the section that has its name.
+
+Row of a split (written by stage 1 as JSONL, one object a line):
+
+    {"id": str, "prompt": {...}, "target": str, ...}      whatever else the task needs later
+
+    id       unique in its split, stable over runs
+    target   the assistant's answer that training teaches, as text
+
+Prediction (written by stage 3, one object a row of the test split, in its order):
+
+    {"id": str, "prompt_hash": str, "outputs": [str, …], "scores": [float, …] | null, …graded}
+
+    outputs  raw text of each sample
+    scores   log-probability of each of the task's full answers, end of turn included; null if none
+    graded   what `grade` makes of the two; recomputed by stage 4, so that grading can change
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules, resolve_name
+from typing import Any
+
+from lib.config.errors import BadInput, listed, nearest
+
+Row = dict[str, Any]
+Message = dict[str, str]
+
+
+@dataclass
+class Splits:
+    """What `build` returns: rows by split name, and what the manifest shall say of them."""
+
+    rows: dict[str, list[Row]]
+    report: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PointResult:
+    """A point as evaluation and figures see it; what is missing is None."""
+
+    name: str
+    values: dict[str, Any]  # axis → value
+    config: Any  # lib.config.schema.Config
+    status: str  # "done" | "partial" | "diverged" | "trained" | "missing" | "skipped"
+    metrics: dict[str, Any] | None = None
+    predictions: list[Row] | None = None  # graded, in test order
+    train_log: list[Row] | None = None  # rows of train.jsonl
+    others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
+    # What training left beside its log: `usage`, `importance`; None where a run leaves none.
+    records: dict[str, Any] = field(default_factory=dict)
+    axes: dict[str, str] = field(kw_only=True)  # axis → its key, as the study declares them
+
+
+@dataclass
+class Comparison:
+    """`tables`: the JSON of the comparison; `rows`: one flat row a point; `criteria`: Markdown.
+
+    `files`: further tables, each a file of its name beside the comparison: rows under a name that
+    ends in .csv or .jsonl, text under one that ends in .md, all else as JSON.
+    """
+
+    tables: dict[str, Any]
+    rows: list[dict[str, Any]]
+    criteria: str
+    files: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Lazy:
+    """A function by its `module:name`; the module is imported when the function is first called.
+
+    For what needs numpy, torch or matplotlib: a study is decoded without them.
+    """
+
+    path: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
+        return resolve_name(self.path)(*args, **kwargs)
+
+
+def _nothing(*_: Any) -> None:
+    """The answer of a task that has no such thing."""
+
+
+@dataclass(kw_only=True)
+class Task:
+    """A task: the constant TASK in `lib/tasks/<task>/task.py`. What has a default is optional.
+
+    In the signatures below `data` is the task's section of the study (a `schema`), `row` one of a
+    split, `settings` the section `evaluate`, and `points` are `PointResult`s.
+    """
+
+    # -- the section of the study --
+    schema: type[Any]  # pydantic model of its keys
+    warnings: Callable[[Any], list[str]] = lambda data: []  # what a section may well not mean
+    reads: tuple[str, ...] = ()  # of `lib.config.effects.READ_BY_SOME`
+    batch: str | None = None  # kind of batch that training is fed; None: it cannot be trained on
+
+    # -- rows and prompts, without torch --
+    # (data, wanted, evaluate, debug) → Splits: the rows of every split that the `data` sections in
+    # `wanted` need, and of `test`. `data` is the study's own section, `wanted` are the same with
+    # each swept value put in. debug: training sets of 100 rows. Raises BadInput that names the file
+    # and the row.
+    build: Callable[..., Splits]
+    # (data) → name of the split that a point with this section is trained on
+    train_split: Callable[[Any], str] | None = None
+    # (row, data, body=None) → the prompt as chat messages; `body` keeps that many characters of its
+    # text, of which `body_length(row)` could be left out where a prompt is too long
+    messages: Callable[..., list[Message]] | None = None
+    body_length: Callable[[Row], int] = lambda row: 0
+    # (row, data) → the conversations that are asked, where they are not the one of `messages`
+    prompts: Callable[[Row, Any], list[list[Message]]] | None = None
+    # (data) → a word, such as "3shot", where sections of one grid render prompts differently: each
+    # rendering of the splits `test` and `validation` is tokenised once
+    rendering: Callable[[Any], str] = lambda data: ""
+    # (row) → the answer that `target` is told apart from; the class that an objective may weight
+    alternative_answer: Callable[[Row], str | None] = _nothing
+    loss_class: Callable[[Row], str | None] = _nothing
+    # (data) → full answers whose probability stage 3 scores; the classes of rows, by number
+    answers: Callable[[Any], list[str] | None] = _nothing
+    labels: Callable[[Any], list[str]] | None = None
+    # (rows, data) → the rows of `test` or `validation` that a point with this section predicts
+    select_rows: Callable[[Sequence[Row], Any], list[Row]] = lambda rows, data: list(rows)
+    # (row, tokenizer, data, max_length) → the row as tokens, with at least `id` and `cut`, where it
+    # is not one prompt and one answer; rows that it gives None for are left out of the split
+    encode: Callable[..., Row | None] | None = None
+
+    # -- predictions --
+    # (study, task, served) → a `inference.predict.Predictor`; None: text and scores of an engine
+    predictor: Callable[..., Any] | None = None
+    sampled: bool = False  # uses several answers to a prompt (`infer.samples`)
+    # (row, outputs, scores) → the fields that a prediction gets; `regrade` takes (row, prediction)
+    # where a written prediction has more that counts
+    grade: Callable[[Row, list[str], list[float] | None], Row] = lambda row, outputs, scores: {}
+    regrade: Callable[[Row, Row], Row] | None = None
+    # (graded prediction) → whether it is right, by which `train.sweep` chooses on `validation`
+    correct: Callable[[Row], bool] | None = None
+    # (predictions) → what those of a point come to, in two words, for a table of points
+    summary: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
+
+    # -- a judge --
+    judges: tuple[str, ...] = ()  # values of `judge.kind` that can score answers
+    # (study, task, points, environ, say, stop) → False where `stop()` ended it early; writes
+    # judgments_<task>.jsonl of each point, one {"id", "judgments"} a row, in order. `check_judge`
+    # (study, task, points, environ), asked before anything is predicted, raises BadInput for a
+    # judge that could not score these points.
+    score: Callable[..., bool] | None = None
+    check_judge: Callable[..., None] = _nothing
+
+    # -- analysis and figures, without torch --
+    # (rows, predictions, settings) → metrics.json of one point. Raises BadInput that names the row;
+    # stage 4 puts the file of predictions before it.
+    evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]
+    # (points, rows, settings) → Comparison; points without metrics are in the list, and are shown
+    compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
+    # (point, settings) and (points, tables of the comparison, settings) → (topic, Figure) each
+    point_figures: Callable[..., Iterator[tuple[str, Any]]]
+    comparison_figures: Callable[..., Iterator[tuple[str, Any]]]
+
+
+@cache
+def names() -> list[str]:
+    """The tasks that exist: the folders of `lib/tasks`."""
+    folder = Path(__file__).parents[1] / "tasks"
+    return sorted(m.name for m in iter_modules([str(folder)]) if m.ispkg)
+
+
+def check(tasks: Iterable[str]) -> None:
+    """Raise BadInput for a task that does not exist."""
+    for task in tasks:
+        if task not in names():
+            raise BadInput(
+                f"tasks: unknown task {task!r}, expected {listed(names())}{nearest(task, names())}"
+            )
+
+
+@cache
+def get(name: str) -> Task:
+    """The task of this name. Raises BadInput where there is none."""
+    check([name])
+    return import_module(f"lib.tasks.{name}.task").TASK

@@ -1,0 +1,1 @@
+"""What a study runs on: sources, rows, prompts, tokens."""

@@ -1,0 +1,168 @@
+"""What stage 1 leaves: splits, tokenised rows, and a manifest that vouches for all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib.config import tasks
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.config.study import Study, flatten
+from lib.data.encoded import (
+    directory_of,
+    encode,
+    encode_own,
+    shortened,
+    write_encoded,
+)
+from lib.data.prepared import MANIFEST, model_key, read_manifest
+from lib.models.checkpoints import record_base, verify_base
+from lib.models.safetensors_cache import ensure_converted
+from lib.runs.directory import locked, refuse_change, set_aside
+from lib.runs.files import check_writable, replacing, write_jsonl, write_sealed
+from lib.runs.integrity import checksum, record
+
+
+def data_identity(study: Study, debug: bool) -> dict[str, Any]:
+    """What the data of a study depend on: its `data` sections, tokenizers, and files' contents."""
+    found: dict[str, Any] = {"task": study.config.tasks[0]}
+    models = [flatten({"model": model.model_dump()}) for model in study.model_sections()]
+    for key in models[0]:
+        if key == "model.adapter":  # its base's tokenizer is what counts
+            continue
+        of_each = [model[key] for model in sorted(models, key=str)]
+        found[key] = of_each if len(models) > 1 else of_each[0]
+    found["evaluate.full_test"] = study.config.evaluate.full_test or None
+    sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
+    for key in dict.fromkeys(key for section in sections for key in section):
+        values = {digest(section.get(key)): section.get(key) for section in sections}
+        # The values of a swept key, in an order that does not depend on the grid's.
+        swept = sorted(values.values(), key=str)
+        found[key] = swept if len(swept) > 1 else swept[0]
+        for value in swept:
+            if isinstance(value, str) and (file := file_of(value)):
+                found[f"{value} sha256"] = checksum(file)[:12]
+    return {**found, "debug": debug}
+
+
+def file_of(value: str) -> Path | None:
+    """The file that a value of the study names, None where it is any other text."""
+    path = Path(value).expanduser()
+    try:
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # too long for a path, or not one
+        return None
+
+
+def prepare(
+    study: Study, debug: bool = False, force: bool = False, who: str = ""
+) -> dict[str, Any]:
+    """Build, tokenise and write every split of a study; returns the manifest.
+
+    Returns at once where that has been done from the same config; `force` does it again and keeps
+    the old data in `previous/`. Raises BadInput, before anything is written, for bad data or where
+    the directory holds data of another config; Busy where another task is at it.
+    """
+    now = data_identity(study, debug)
+    if not force and (manifest := _made_from(study, now)):
+        return manifest
+    check_writable(study.directory)
+    task = tasks.get(study.config.tasks[0])
+    # The rows come first: bad data is reported before seconds go into loading a tokenizer.
+    splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
+    encoded, rows, counts = _tokenised(study, task, splits.rows)
+    models = {model_key(model): record_base(model) for model in study.model_sections()}
+    directory = study.directory / "data"
+    with locked(study.directory, who):
+        if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
+            return manifest
+        with replacing(directory) as temporary:
+            temporary.mkdir()
+            for name, made in encoded.items():
+                write_encoded(made, temporary / name)
+            for name, kept in rows.items():
+                write_jsonl(temporary / f"{name}.jsonl", kept)
+            manifest = {
+                "study": study.name,
+                "identity": now,
+                **recorded_splits(temporary, rows),
+                "models": models,
+                "tokens": {
+                    f"{place}/{name}": value
+                    for place, made in encoded.items()
+                    for name, value in token_digests(made).items()
+                },
+                **counts,
+                "report": splits.report,
+            }
+            write_sealed(temporary / MANIFEST, manifest)
+            if force:
+                set_aside(study.directory, ["data"])
+    return manifest
+
+
+def recorded_splits(directory: Path, rows: Mapping[str, list[tasks.Row]]) -> dict[str, Any]:
+    """`splits` and `files` of a manifest, over all that has been written to `directory`."""
+    files = record(directory, [path.name for path in directory.iterdir()])
+    splits = {
+        name: {
+            "file": f"{name}.jsonl",
+            "rows": len(kept),
+            "sha256": files[f"{name}.jsonl"]["sha256"],
+        }
+        for name, kept in rows.items()
+    }
+    return {"splits": splits, "files": files}
+
+
+def token_digests(encoded: Mapping[str, Any]) -> dict[str, str]:
+    """Split → digest of its tokenised rows in order, over what `encode` or `encode_own` returns.
+
+    Rows of equal text have other tokens where the code that words their prompts has changed.
+    """
+    of_rows = {
+        name: [digest(row) for row in rows] for name, rows in encoded.items() if name != "places"
+    }
+    distinct = of_rows.pop("rows", [])
+    for name, places in encoded.get("places", {}).items():
+        of_rows[name] = [distinct[place] for place in places]
+    return {name: digest(hashes) for name, hashes in of_rows.items()}
+
+
+def _tokenised(
+    study: Study, task: tasks.Task, splits: Mapping[str, list[tasks.Row]]
+) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
+    """(directory → what is tokenised for its model, rows, counts for the manifest)."""
+    from lib.models.load import context_length, load_tokenizer
+
+    encoded, cut = {}, {}
+    for model in study.model_sections():
+        tokenizer, name = load_tokenizer(model), directory_of(study, model)
+        context = context_length(model)
+        if context is not None and model.max_length > context:
+            raise BadInput(f"model.max_length: found {model.max_length}, expected at most "
+                           f"{context}, the context of {model.name}")  # fmt: skip
+        if task.encode:  # of one model, see lib.config.checks
+            made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
+            return {name: made}, rows, counts
+        encoded[name] = encode(study, task, tokenizer, splits, model.max_length)
+        cut[name] = shortened(encoded[name])
+    return encoded, dict(splits), {"cut": cut if len(cut) > 1 else cut[name]}
+
+
+def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest where the data are there. Raises BadInput where they are of another config.
+
+    A source file that is gone since does not undo what was made from it.
+    """
+    if not (study.directory / "data" / MANIFEST).exists():
+        return None
+    manifest = read_manifest(study)
+    gone = {k: v for k, v in manifest["identity"].items() if k.endswith(" sha256") and k not in now}
+    refuse_change(study.directory / "data", "data", manifest["identity"], {**now, **gone})
+    for model in study.model_sections():
+        ensure_converted(model)
+        verify_base(model, manifest["models"].get(model_key(model)))
+    return manifest

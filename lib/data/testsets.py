@@ -1,0 +1,114 @@
+"""The test set of every task: the first task's lies with the training data, another's by itself.
+
+results/<study>/data/test.jsonl             of the first task, see `lib.data.prepared`
+results/<study>/data_<task>/test.jsonl      of a further task, with a manifest.json beside it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lib.config import tasks
+from lib.config.errors import BadInput
+from lib.config.schema import Config
+from lib.config.settings import flatten
+from lib.config.study import Point, Study, identity
+from lib.data.preparation import file_of, recorded_splits
+from lib.data.prepared import KEYS, MANIFEST, REMEDY, prompt_digest, read_manifest, train_identity
+from lib.runs.directory import locked, refuse_change, set_aside
+from lib.runs.files import (
+    check_writable,
+    read_jsonl,
+    read_sealed,
+    replacing,
+    write_jsonl,
+    write_sealed,
+)
+from lib.runs.integrity import checksum, verify
+
+
+def directory(study: Study, task: str) -> Path:
+    """Where the test set of a task lies."""
+    return study.directory / study.named("data", task)
+
+
+def build_test(study: Study, task: str) -> tasks.Splits:
+    """The test rows of a further task, not yet written. Raises BadInput for bad data."""
+    section = getattr(study.config, task)
+    return tasks.get(task).build(section, [section], study.config.evaluate, False)
+
+
+def prepare_test(study: Study, task: str, force: bool = False, who: str = "") -> dict[str, Any]:
+    """Write the test set of a further task; returns its manifest.
+
+    Raises BadInput, before anything is written, for bad data, or where there is one that was made
+    from other settings; `force` sets that aside.
+    """
+    target, section = directory(study, task), getattr(study.config, task)
+    now = flatten({task: section.model_dump()})
+    for value in list(now.values()):
+        if isinstance(value, str) and (file := file_of(value)):
+            now[f"{value} sha256"] = checksum(file)[:12]
+    if (target / MANIFEST).exists() and not force:
+        manifest = read_sealed(target / MANIFEST, REMEDY, KEYS)
+        refuse_change(target, "data", manifest["identity"], now)
+        return manifest
+    check_writable(study.directory)
+    made = build_test(study, task)
+    with locked(study.directory, who), replacing(target) as temporary:
+        temporary.mkdir()
+        write_jsonl(temporary / "test.jsonl", made.rows["test"])
+        manifest = {
+            "study": study.name,
+            "task": task,
+            "identity": now,
+            **recorded_splits(temporary, {"test": made.rows["test"]}),
+            "report": made.report,
+        }
+        write_sealed(temporary / MANIFEST, manifest)
+        if force:
+            set_aside(study.directory, [target.name])
+    return manifest
+
+
+def manifest_of(study: Study, task: str) -> dict[str, Any]:
+    """The manifest that names a task's test set. Raises BadInput where stage 1 has not run."""
+    if task == study.config.tasks[0]:
+        return read_manifest(study)
+    path = directory(study, task) / MANIFEST
+    if not path.exists():
+        raise BadInput(
+            f"{path}: no data yet; run python -m stages.stage1_generate_datasets {study.path}"
+        )
+    return read_sealed(path, REMEDY, KEYS)
+
+
+def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.Row]:
+    """The rows of a task's test split, in order; of a point those that it predicts.
+
+    Raises BadInput where they are not those that stage 1 wrote.
+    """
+    manifest, place = manifest_of(study, task), directory(study, task)
+    verify(place, manifest["files"], REMEDY, ["test.jsonl"])
+    rows = read_jsonl(place / "test.jsonl")
+    return own_rows(task, rows, point.config)[: point.config.infer.rows] if point else rows
+
+
+def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks.Row]:
+    """Of a task's test or validation rows those that concern a point, see `Task.select_rows`."""
+    section = config.data if task == config.tasks[0] else getattr(config, task)
+    return tasks.get(task).select_rows(rows, section)
+
+
+def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:
+    """What the predictions of a point depend on."""
+    first = task == study.config.tasks[0]
+    section = [] if first else [task]
+    return {
+        **train_identity(study, point),
+        **identity(point.config, "infer", *section),
+        "test sha256": manifest_of(study, task)["splits"]["test"]["sha256"][:12],
+        "test tokens": prompt_digest(study, point) if first else None,
+    }

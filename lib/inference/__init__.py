@@ -1,0 +1,1 @@
+"""Answers and their probabilities from a trained model."""

@@ -1,0 +1,81 @@
+"""What an engine of stage 3 does, and what every engine needs; `serving` starts one."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from lib.config.schema import Infer
+
+Ids = Sequence[int]
+Item = TypeVar("Item")
+
+
+class EngineDied(RuntimeError):
+    """The process of an engine has ended, such as after a TERM to all processes of a job."""
+
+
+class Engine(Protocol):
+    """What stage 3 asks of an engine. Prompts and answers are token ids."""
+
+    def load(self, directory: Path) -> None:
+        """Serve these whole weights from now on."""
+
+    def generate(
+        self,
+        prompts: Sequence[Ids],
+        settings: Infer,
+        temperatures: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+        counts: Sequence[int] | None = None,
+    ) -> list[list[str]]:
+        """Raw texts of the answers to each prompt, in the order drawn; special tokens left out.
+
+        temperatures, seeds, counts: one a prompt; None: what `sampling` says. Answer i of a prompt
+        is drawn with its seed + i and depends on that alone, not on what else is drawn. Equal
+        prompts beside each other are read once (vLLM: with `caching`, and but for their ends).
+        """
+
+    def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """log p(answer | prompt), nats, summed over tokens, of each answer of each prompt.
+
+        Not of an engine that was started with `caching`.
+        """
+
+    def close(self) -> None:
+        """Free the memory; nothing can be asked afterwards."""
+
+
+def free() -> None:
+    """Give memory back that no object holds any more, where torch has any of a GPU's."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.cuda.empty_cache()  # does not start CUDA
+
+
+def sampling(
+    prompts: Sequence[Ids],
+    settings: Infer,
+    temperatures: Sequence[float] | None,
+    seeds: Sequence[int] | None,
+    counts: Sequence[int] | None = None,
+) -> list[tuple[float, int, int]]:
+    """(temperature, first seed, answers) of each prompt.
+
+    Where nothing is given: one answer, seed 0, and the settings' temperature; greedy where that is
+    the temperature of `infer.samples`.
+    """
+    usual = 0.0 if settings.samples else settings.temperature
+    hot = [usual] * len(prompts) if temperatures is None else temperatures
+    first = [0] * len(prompts) if seeds is None else seeds
+    return list(zip(hot, first, [1] * len(prompts) if counts is None else counts, strict=True))
+
+
+def regroup(flat: Sequence[Item], like: Sequence[Sequence[Any]]) -> list[list[Item]]:
+    """The values in groups of the sizes of `like`'s."""
+    values = iter(flat)
+    return [[next(values) for _ in group] for group in like]

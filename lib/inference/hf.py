@@ -1,0 +1,194 @@
+"""Answers and their probabilities from transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from lib.config.schema import Infer, Model
+from lib.data.special_tokens import end_tokens
+from lib.inference.base import Ids, free, regroup, sampling
+from lib.runs.progress import progress
+
+
+class HfEngine:
+    """transformers, in batches padded on the left."""
+
+    BATCH = 16
+
+    def __init__(self, model: Model, settings: Infer, directory: Path) -> None:
+        self.model_settings, self.settings = model, settings
+        self.load(directory)
+
+    def load(self, directory: Path) -> None:
+        """Load the weights anew."""
+        import torch
+        from transformers import GenerationConfig
+
+        from lib.models.load import DTYPES, load_base, load_tokenizer
+
+        dtype = DTYPES[self.settings.precision]
+        self.model: Any = None  # never two of them
+        self.model = load_base(self.model_settings, dtype, str(directory))
+        self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        # What a model's authors like to sample with, such as Qwen2.5's repetition penalty, would be
+        # taken for whatever `generate` is not told; vLLM takes none of it.
+        self.model.generation_config = GenerationConfig()
+        self.tokenizer = load_tokenizer(self.model_settings, str(directory))
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self.model = None
+        free()
+
+    def generate(
+        self,
+        prompts: Sequence[Ids],
+        settings: Infer,
+        temperatures: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+        counts: Sequence[int] | None = None,
+    ) -> list[list[str]]:
+        """See `Engine`."""
+        import torch
+
+        asked = sampling(prompts, settings, temperatures, seeds, counts)
+        draws = [
+            (prompt, (temperature, seed + i))
+            for prompt, (temperature, seed, count) in zip(prompts, asked, strict=True)
+            for i in range(count)
+        ]
+        texts: list[str] = []
+        with progress(len(draws), "generate", "answer", passing=True) as shown:
+            for batch in _whole_prompts(draws, self.BATCH):
+                ids, mask = self._pad([prompt for prompt, _ in batch])
+                noise = GumbelNoise([drawn for _, drawn in batch], ids.device)
+                with torch.inference_mode():
+                    made = self.model.generate(
+                        input_ids=ids,
+                        attention_mask=mask,
+                        past_key_values=self._read_once([prompt for prompt, _ in batch]),
+                        max_new_tokens=settings.max_new_tokens,
+                        eos_token_id=sorted(end_tokens(self.tokenizer)),
+                        pad_token_id=self.tokenizer.pad_token_id,
+                        logits_processor=[noise] if noise.drawn else [],
+                        do_sample=False,
+                        temperature=None,
+                        top_p=None,
+                        top_k=None,
+                    )
+                new = made[:, ids.shape[1] :]
+                texts += self.tokenizer.batch_decode(new, skip_special_tokens=True)
+                shown.update(len(texts))
+        return regroup(texts, [range(count) for _, _, count in asked])
+
+    def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
+        """See `Engine`; logits are made at the answers' positions alone."""
+        import torch
+
+        from lib.logps import token_nll
+
+        pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
+        sums: list[float] = []
+        for batch in _batches(pairs, self.BATCH):
+            ids, mask = self._pad([[*prompt, *answer][:-1] for prompt, answer in batch])
+            tail = max(len(answer) for _, answer in batch)
+            labels = torch.full((len(batch), tail), -100, device=ids.device)
+            for row, (_, answer) in zip(labels, batch, strict=True):
+                row[tail - len(answer) :] = torch.tensor(list(answer))
+            with torch.inference_mode():
+                logits = self.model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                    logits_to_keep=torch.arange(
+                        ids.shape[1] - tail, ids.shape[1], device=ids.device
+                    ),
+                    use_cache=False,
+                ).logits
+            sums += (-token_nll(logits, labels).sum(1)).tolist()
+        return regroup(sums, answers)
+
+    def _read_once(self, prompts: Sequence[Ids]) -> Any:
+        """Keys and values of all but the last token of each prompt, one row a prompt given.
+
+        Equal prompts beside each other are computed once and copied. None where no two are equal:
+        there is nothing to save.
+        """
+        import torch
+
+        distinct = [(list(prompt), len(list(same))) for prompt, same in groupby(prompts)]
+        if len(distinct) == len(prompts):
+            return None
+        ids, mask = self._pad([prompt for prompt, _ in distinct])
+        if ids.shape[1] == 1:
+            return None
+        ids, mask = ids[:, :-1], mask[:, :-1]
+        with torch.inference_mode():
+            cache = self.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+                logits_to_keep=1,
+                use_cache=True,
+            ).past_key_values
+            copies = torch.tensor([count for _, count in distinct], device=ids.device)
+            rows = torch.arange(len(distinct), device=ids.device).repeat_interleave(copies)
+            cache.batch_select_indices(rows)
+        return cache
+
+    def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
+        """Token ids and mask, (B, L), padded on the left."""
+        import torch
+
+        width = max(map(len, rows))
+        ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, width - len(row) :] = torch.tensor(list(row))
+            mask[i, width - len(row) :] = 1
+        return ids.to(self.model.device), mask.to(self.model.device)
+
+
+class GumbelNoise:
+    """Logits + temperature · Gumbel noise, whose argmax is a draw from softmax(logits/temperature).
+
+    transformers samples a batch at one temperature and from one generator, so that a row would hang
+    on its neighbours; here each row has its own. Source: Gumbel-max trick, Maddison et al. 2014.
+    """
+
+    def __init__(self, sampling: Sequence[tuple[float, int]], device: Any) -> None:
+        import torch
+
+        self.drawn = {
+            row: (temperature, torch.Generator(device).manual_seed(seed))
+            for row, (temperature, seed) in enumerate(sampling)
+            if temperature
+        }
+
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
+        """Scores (B, V) with the noise of one more step."""
+        scores = scores.float().clone()
+        for row, (temperature, generator) in self.drawn.items():
+            exponential = scores.new_empty(scores.shape[1]).exponential_(generator=generator)
+            scores[row] -= temperature * exponential.clamp_min(1e-38).log()
+        return scores
+
+
+def _whole_prompts(draws: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """Batches of (prompt, …), of about `size` and no prompt parted from its equal neighbours."""
+    batch: list[Any] = []
+    for _, group in groupby(draws, key=lambda draw: draw[0]):
+        same = list(group)
+        if batch and len(batch) + len(same) > size:
+            yield batch
+            batch = []
+        batch += same
+    if batch:
+        yield batch
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,1 @@
+"""Scores that a judge gives to answers."""

@@ -1,0 +1,191 @@
+"""Adapters read from a disk: refused where they are not whole, and merged into what was trained."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from lib.config.errors import BadInput, listed
+from lib.config.schema import Model, Train
+from lib.models.checkpoints import ADAPTER, check_base
+from lib.runs.files import read_json
+
+# Merging W + sBA in fp32 moves a sequence's log-probability by rounding alone: by no more than this
+# share of 1 + |log p|. Embeddings that were tied and of which one had an adapter moved it by 0.39
+# nats (SmolLM2, 28 steps) to 60.
+MERGE_TOLERANCE = 1e-4
+PROBES, PROBE_TOKENS = 2, 16  # sequences that a merged adapter is tried on, where none are given
+
+
+def check_adapter_config(directory: Path, model: Model, train: Train) -> None:
+    """Raise BadInput where an adapter's config is not what a point with these settings trains.
+
+    Its tensors would load all the same and mean something else.
+    """
+    path = directory / ADAPTER[0]
+    check_base(directory, model, str(directory))
+    own = {
+        "use_rslora": False,
+        "use_dora": False,
+        "fan_in_fan_out": False,
+        "alpha_pattern": {},
+        "lora_alpha": train.lora.alpha,
+    }
+    if train.tuning == "adalora":
+        own |= {"peft_type": "ADALORA", "init_r": train.adalora.init_r,
+                "target_r": train.adalora.target_r}  # fmt: skip
+    else:
+        own |= {"peft_type": "LORA", "r": train.lora.r, "rank_pattern": {}}
+    found = read_json(path)
+    for key, expected in own.items():
+        if (found.get(key) or type(expected)()) != expected:
+            raise BadInput(
+                f"{path}: {key}: found {found.get(key)!r}, expected {expected!r}, as the study's "
+                f"train section has it"
+            )
+
+
+def load_adapter(base: Any, directory: Path, model: Model) -> Any:
+    """`base` with the adapter in `directory`, in eval mode, as a PEFT model.
+
+    Raises BadInput where the adapter is of another base, or its tensors are not exactly those that
+    its config asks for, or not finite: PEFT takes what there is and leaves the rest as it was made.
+    """
+    from peft import PeftModel
+
+    check_base(directory, model, str(directory))
+    with _fitting(directory, model):
+        tensors = load_file(directory / ADAPTER[1])
+        # Where the base is: by itself PEFT loads through a GPU that this process may not use.
+        adapted = PeftModel.from_pretrained(base, str(directory), torch_device=str(base.device))
+        _check_tensors(directory / ADAPTER[1], tensors, adapted)
+    return adapted.eval()
+
+
+def swap_adapter(adapted: Any, directory: Path, model: Model) -> None:
+    """Put the adapter in `directory` in the place of a PEFT model's own, which has its shape.
+
+    Raises BadInput as `load_adapter`.
+    """
+    from peft import load_peft_weights, set_peft_model_state_dict
+
+    with _fitting(directory, model):
+        tensors = load_peft_weights(str(directory), device=adapted.device.type)
+        _check_tensors(directory / ADAPTER[1], tensors, adapted)
+        set_peft_model_state_dict(adapted, tensors)
+
+
+@contextmanager
+def _fitting(directory: Path, model: Model) -> Iterator[None]:
+    """What PEFT raises of an adapter that is torn or does not fit its base, as one line."""
+    try:
+        with warnings.catch_warnings():  # of what is checked here, or dealt with in `untie`
+            warnings.simplefilter("ignore")
+            yield
+    except (ValueError, TypeError, KeyError, OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BadInput(f"{directory}: no adapter that fits {model.name}: {reason}") from None
+
+
+def _check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any) -> None:
+    """Raise BadInput where an adapter's file lacks a tensor, has one too many or one not finite.
+
+    PEFT also saves embeddings that it adapts; these may be there.
+    """
+    from peft import get_peft_model_state_dict
+
+    wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    layers = (adapted.get_input_embeddings(), _head(adapted))
+    embeddings = {id(w) for layer in layers if layer is not None for w in layer.parameters()}
+    may = {n for n, w in adapted.named_parameters(remove_duplicate=False) if id(w) in embeddings}
+    faults = {"lacks": wanted - tensors.keys(), "has unexpected": tensors.keys() - wanted - may}
+    for said, names in faults.items():
+        if names:
+            raise BadInput(f"{path}: {said} {len(names)} of the tensors of its config: "
+                           f"{listed(sorted(names), 3)}")  # fmt: skip
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise BadInput(f"{path}: {name}: found NaN or infinity, expected finite weights")
+
+
+def _head(model: Any) -> Any:
+    """The layer that makes logits of a causal model; None of another."""
+    try:
+        return model.get_output_embeddings()
+    except (AttributeError, NotImplementedError):
+        return None
+
+
+def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = None) -> Any:
+    """The whole model that an fp32 base and its adapter make; neither can be used afterwards.
+
+    probes: token ids of sequences, of which the merged model must give the log-probability that the
+    adapted one gives, up to `MERGE_TOLERANCE`. Raises BadInput where it does not, naming `what`.
+    """
+    if probes is None:
+        generator, size = torch.Generator().manual_seed(0), adapted.config.vocab_size
+        probes = torch.randint(size, (PROBES, PROBE_TOKENS), generator=generator).tolist()
+    expected = sequence_logps(adapted, probes)
+    untie(adapted)
+    try:
+        with warnings.catch_warnings():  # of embeddings that are tied no more
+            warnings.simplefilter("ignore")
+            whole = adapted.merge_and_unload()
+    except AttributeError:
+        kind = adapted.peft_config[adapted.active_adapter].peft_type.value
+        raise BadInput(f"{what}: an adapter of the kind {kind} cannot be merged") from None
+    check_logps(sequence_logps(whole, probes), expected, MERGE_TOLERANCE,
+                f"{what}: merged into its base")  # fmt: skip
+    return whole
+
+
+def untie(adapted: Any) -> None:
+    """Give the head weights of its own where it shares the embeddings' and either has an adapter.
+
+    Merging adds to a layer's weights in place: what only one was trained with would be in both.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    head, embeddings = _head(adapted), adapted.get_input_embeddings()
+    kinds = BaseTunerLayer, AuxiliaryTrainingWrapper
+    if head is None or not any(isinstance(layer, kinds) for layer in (head, embeddings)):
+        return
+    shared = {id(weight) for weight in embeddings.parameters()}
+    for module in head.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if id(weight) in shared:
+                own = nn.Parameter(weight.detach().clone(), requires_grad=False)
+                module.register_parameter(name, own)
+
+
+@torch.no_grad()
+def sequence_logps(model: Any, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
+    """log p of each sequence but its first token, nats, (n,) fp32: one at a time, no padding."""
+    device = next(model.parameters()).device
+    sums = []
+    for sequence in sequences:
+        ids = torch.tensor([list(sequence)], device=device)
+        logps = model(input_ids=ids, use_cache=False).logits[0, :-1].float().log_softmax(-1)
+        sums.append(logps.gather(1, ids[0, 1:, None]).sum())
+    return torch.stack(sums).cpu()
+
+
+def check_logps(found: torch.Tensor, expected: torch.Tensor, tolerance: float, what: str) -> None:
+    """Raise BadInput where log-probabilities differ by more than a share of 1 + |expected|."""
+    allowed = tolerance * (1 + expected.abs())
+    worst = ((found - expected).abs() / allowed).nan_to_num(torch.inf).argmax()
+    if not (found - expected).abs()[worst] <= allowed[worst]:
+        raise BadInput(
+            f"{what} it is another model than was trained: log-probability of a row "
+            f"{found[worst].item():.6g}, expected {expected[worst].item():.6g} ± "
+            f"{allowed[worst].item():.2g}"
+        )

@@ -1,0 +1,156 @@
+"""Directories of weights, looked at without loading them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.grid import digest
+from lib.config.schema import Model
+from lib.models.safetensors_cache import (
+    BESIDE,
+    converted_files,
+    pickles,
+    snapshot,
+    verify_converted,
+)
+from lib.runs.directory import verify_done
+from lib.runs.files import read_json
+from lib.runs.integrity import checksum, digest_of, record, verify
+from lib.runs.progress import progress
+
+# What of a model's directory decides on weights, tokens and prompts; a README, say, does not.
+MODEL_FILES = ("*.safetensors", *BESIDE)
+CHANGED = ("the study's points would not be of one model; restore it, or give the study another "
+           "name=…, or run stage 1 again with --force")  # fmt: skip
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # the files of an adapter
+
+
+def check_directory(name: str | Path, what: str = "model.name") -> None:
+    """Raise BadInput where a name that means a directory is not one with config and weights.
+
+    The weights of a study's model may be pickles alone, see lib.models.safetensors_cache.
+    """
+    name, path = str(name), Path(name)
+    if not path.is_dir():
+        if path.is_absolute() or name.startswith(".") or name.count("/") > 1:
+            beside = sorted(str(p) for p in path.parent.glob("*") if p.is_dir())
+            raise BadInput(f"{what}: no such model directory {name}{nearest(name, beside)}")
+        return
+    for kind, pattern in (("configuration", "config.json"), ("weights", "*.safetensors")):
+        adapter = "adapter_" + pattern.replace("*", "model")
+        if kind == "weights" and what == "model.name" and pickles(path):
+            continue  # stage 1 converts those of a study's model, and nothing else
+        if not any(path.glob(pattern)) and not (path / adapter).exists():
+            found = listed(sorted(p.name for p in path.iterdir())) or "nothing"
+            raise BadInput(
+                f"{what}: model directory {name} has no {kind} ({pattern}), it holds {found}"
+            )
+
+
+def is_adapter(directory: Path) -> bool:
+    """Whether a trained directory holds adapters, not whole weights."""
+    return (directory / "adapter_config.json").exists()
+
+
+def check_adapter(model: Model) -> Path:
+    """The directory of `model.adapter`. Raises BadInput where it holds no adapter of `model.name`.
+
+    The same directory counts as the same base, however its path is written.
+    """
+    directory, where = Path(model.adapter).expanduser(), f"model.adapter: {model.adapter}"
+    if not directory.is_dir():
+        beside = sorted(str(p) for p in directory.parent.glob("*") if p.is_dir())
+        raise BadInput(f"{where}: no such directory{nearest(directory, beside)}")
+    for name in ADAPTER:
+        if not (directory / name).is_file():
+            found = listed(sorted(p.name for p in directory.iterdir())) or "nothing"
+            raise BadInput(f"{where}: no adapter: it has no {name}, it holds {found}")
+    check_base(directory, model, where)
+    return directory
+
+
+def check_base(directory: Path, model: Model, where: str) -> None:
+    """Raise BadInput, beginning with `where`, for an adapter of another base than `model.name`."""
+    settings = read_json(directory / ADAPTER[0])
+    base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
+    if not isinstance(base, str) or _place(base) != _place(model.name):
+        raise BadInput(
+            f"{where}: adapter of another base model: found {base!r}, expected {model.name!r}"
+        )
+
+
+def _place(name: str) -> str:
+    path = Path(name).expanduser()
+    return str(path.resolve()) if path.is_dir() else name
+
+
+def adapter_checksum(model: Model, copied: Path) -> str:
+    """12 hex digits of the adapter's files; of those in `copied`, where the adapter is gone."""
+    gone = copied.is_dir() and not Path(model.adapter).expanduser().is_dir()
+    there = copied if gone else check_adapter(model)
+    return digest([checksum(there / name) for name in ADAPTER])
+
+
+def record_base(model: Model) -> dict[str, Any]:
+    """What a base model is, for a manifest: `digest`, and the checksums of its `files`.
+
+    Weights, configuration, tokenizer and chat template of a directory; of a hub model its commit,
+    which stands for its content. Weights that are pickles alone are converted first; `converted`
+    are the checksums of what came of them, null where there was no need. Raises BadInput where the
+    directory is no model, or its pickles hold more than tensors.
+    """
+    check_directory(model.name)
+    directory, converted = Path(model.name), converted_files(model)
+    if not directory.is_dir():
+        commit = hub_commit(model)
+        return {"name": model.name, "digest": commit, "files": {}, "converted": converted}
+    with progress(1, f"checksums of {directory.name}", "model"):
+        files = record(directory, _model_files(directory))
+    return {"name": model.name, "digest": digest_of(files), "files": files,
+            "converted": converted}  # fmt: skip
+
+
+def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
+    """Raise BadInput where a base model is not what `record_base` recorded of it.
+
+    A model that is gone is none of its business: whether one is needed, who loads it knows.
+    """
+    if recorded is None:
+        raise BadInput(f"model.name: the study's data know nothing of {model.name}; run stage 1 "
+                       f"again with --force")  # fmt: skip
+    directory = Path(model.name)
+    verify_converted(model, recorded.get("converted"), CHANGED)
+    if directory.is_dir():
+        verify(directory, recorded["files"], CHANGED)
+        if added := sorted(set(_model_files(directory)) - set(recorded["files"])):
+            raise BadInput(f"{directory / added[0]}: new since stage 1; {CHANGED}")
+    elif (commit := hub_commit(model)) and commit != (recorded["digest"] or commit):
+        raise BadInput(
+            f"model.name: {model.name} is at commit {commit}, but was at {recorded['digest']} in "
+            f"stage 1; set model.revision, or give the study another name=…"
+        )
+
+
+def verify_model(directory: Path) -> None:
+    """Raise BadInput where `model/` of a run is not as stage 2 left it.
+
+    Or stage 3, where it has chosen among several weights; until then these vouch for themselves.
+    """
+    if not (directory / "sweep").exists():
+        chosen = (directory / "done" / "sweep.json").exists()
+        verify_done(directory, "sweep" if chosen else "train", ["model"])
+
+
+def hub_commit(model: Model) -> str | None:
+    """The commit of a hub model in the local cache, None where it is not there."""
+    cached = None if Path(model.name).is_dir() else snapshot(model)
+    return None if cached is None else cached.name
+
+
+def _model_files(directory: Path) -> list[str]:
+    found = (path for pattern in MODEL_FILES for path in directory.glob(pattern))
+    names = {path.relative_to(directory).as_posix() for path in found}
+    return sorted(names | set(pickles(directory)))

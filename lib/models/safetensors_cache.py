@@ -1,0 +1,268 @@
+"""Weights that exist only as pickles: converted to safetensors once, by stage 1.
+
+transformers can be asked for safetensors alone. Of a hub model without them it then takes, online,
+a conversion from another commit (the hub's bot makes it, and may take minutes), and fails offline.
+DeBERTaV3's main branch is such a model. So stage 1 writes what the pickles hold to a directory of
+its own, with configuration and tokenizer beside it, and every later loader takes it from there:
+
+.cache/safetensors/<model>-<hash>/*.safetensors, config.json, tokenizer files
+.cache/safetensors/<model>-<hash>/converted.json   checksums of the pickles and of all of these
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.config.schema import Model
+from lib.runs.files import read_json, read_sealed, replacing, write_json, write_sealed
+from lib.runs.integrity import record, verify
+
+CACHE = Path(".cache") / "safetensors"
+RECORD = "converted.json"
+REMEDY = "run stage 1 again"
+# What of a model's directory decides on tokens and prompts, beside its weights.
+BESIDE = ("*.json", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py",
+          "additional_chat_templates/*.jinja")  # fmt: skip
+PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
+def pickles(directory: Path) -> list[str]:
+    """Names of the files with a model's weights where these are pickles alone, else [].
+
+    One file, or the index of several and these. Raises BadInput for an index that names no files.
+    """
+    if any((directory / name).is_file() for name in (SAFE, SAFE_INDEX)):
+        return []
+    if (directory / PICKLE).is_file():
+        return [PICKLE]
+    if (directory / PICKLE_INDEX).is_file():
+        return [PICKLE_INDEX, *_shards(directory / PICKLE_INDEX)]
+    return []
+
+
+def weights_of(model: Model) -> str:
+    """What loaders take a study's model from: its name, or the directory of converted weights.
+
+    Raises BadInput where stage 1 has yet to convert them.
+    """
+    target = conversion(model)
+    if target is None:
+        return model.name
+    if not (target / RECORD).is_file():
+        raise BadInput(f"model.name: {model.name} has its weights as {PICKLE} alone, and {target} "
+                       f"does not hold them as safetensors; {REMEDY}")  # fmt: skip
+    return str(target)
+
+
+def ensure_converted(model: Model) -> None:
+    """Convert where weights are pickles alone and nothing is there yet; content is not looked at.
+
+    A conversion that was lost is made again: with equal content, so that its checksums are equal.
+    """
+    target = conversion(model)
+    if target is not None and not (target / RECORD).is_file():
+        convert(model)
+
+
+def convert(model: Model, say: Callable[[str], None] | None = None) -> Path | None:
+    """The directory of a model's converted weights; None where it has safetensors of its own.
+
+    Made where it is missing, or not of these pickles, or not as it was made. `say` gets a line
+    (None: on stderr). Raises BadInput for pickles that cannot be read, or hold more than tensors.
+    """
+    _fetch_pickles(model)
+    target = conversion(model)
+    if target is None:
+        return None
+    source = snapshot(model)
+    try:
+        made = read_sealed(target / RECORD, REMEDY, ("source", "files"))
+        verify(source, made["source"], REMEDY, pickles(source))
+        verify(target, made["files"], REMEDY)
+    except BadInput:  # none, or another's
+        said = (f"model.name: {model.name} has its weights as {PICKLE} alone; "
+                f"converting them to safetensors, once, in {target}")  # fmt: skip
+        say(said) if say else print(said, file=sys.stderr, flush=True)
+        _convert(source, target)
+    return target
+
+
+def converted_files(model: Model) -> dict[str, Any] | None:
+    """Checksums of a model's converted weights, which are made here; None of safetensors."""
+    target = convert(model)
+    return None if target is None else read_sealed(target / RECORD, REMEDY, ["files"])["files"]
+
+
+def verify_converted(model: Model, files: Mapping[str, Any] | None, remedy: str) -> None:
+    """Raise BadInput where converted weights are not as `converted_files` recorded them.
+
+    Weights that are gone are none of its business: whether some are needed, who loads them knows.
+    """
+    target = conversion(model)
+    if files is not None and target is not None and target.is_dir():
+        verify(target, files, remedy)
+
+
+def snapshot(model: Model) -> Path | None:
+    """The directory of a model's files: its own, or its commit's in the hub's local cache.
+
+    None where that cache has no configuration of it.
+    """
+    directory = Path(model.name)
+    if directory.is_dir():
+        return directory
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(model.name, "config.json", revision=model.revision)
+    return Path(cached).parent if isinstance(cached, str) else None
+
+
+def conversion(model: Model) -> Path | None:
+    """Where converted weights belong; None where the model's are no pickles, or not here."""
+    source = snapshot(model)
+    names = pickles(source) if source is not None else []
+    if not names:
+        return None
+    sizes = [[name, (source / name).stat().st_size] for name in names]
+    of = model.name if Path(model.name).is_dir() else [model.name, source.name]
+    last = re.sub(r"[^\w.-]", "_", Path(model.name).name)[:80]
+    return CACHE / f"{last}-{digest([of, sizes])[:12]}"
+
+
+def _fetch_pickles(model: Model) -> None:
+    """Bring the pickles of a hub model into the local cache, where the hub has nothing else of it.
+
+    Of the very commit that configuration and tokenizer are of. Offline, nothing is done: of a model
+    that is not to be had, who loads it says so.
+    """
+    source = snapshot(model)
+    if source is None or Path(model.name).is_dir() or pickles(source):
+        return
+    if any((source / name).is_file() for name in (SAFE, SAFE_INDEX)):
+        return
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        there = HfApi().list_repo_files(model.name, revision=source.name)
+        if not {SAFE, SAFE_INDEX} & set(there):
+            wanted = [PICKLE, PICKLE_INDEX, "pytorch_model-*.bin", *BESIDE]
+            snapshot_download(model.name, revision=source.name, allow_patterns=wanted)
+    except Exception:  # of the network, the hub, or its client's settings
+        return
+
+
+def _shards(index: Path) -> list[str]:
+    """Files that an index names, in order."""
+    content = read_json(index)
+    found = content.get("weight_map") if isinstance(content, dict) else None
+    names = sorted(set(found.values())) if _is_names(found) else []
+    if not names or any(Path(name).name != name for name in names):
+        raise BadInput(f"{index}: no index of weights, expected weight_map: parameter → file name")
+    for name in names:
+        if not (index.parent / name).is_file():
+            raise BadInput(f"{index.parent / name}: no such file, named by {index.name}")
+    return names
+
+
+def _is_names(found: Any) -> bool:
+    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+
+
+def _convert(source: Path, target: Path) -> None:
+    """Write the weights of `source` as safetensors to `target`, and what else a loader reads."""
+    from safetensors.torch import save_file
+
+    names = pickles(source)
+    files = [name for name in names if name != PICKLE_INDEX]
+    wanted = read_json(source / PICKLE_INDEX)["weight_map"] if len(names) > 1 else {}
+    kept = [path for pattern in BESIDE for path in source.glob(pattern)
+            if path.name not in (PICKLE_INDEX, SAFE_INDEX)]  # fmt: skip
+    with replacing(target) as temporary:
+        for path in kept:
+            place = temporary / path.relative_to(source)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)  # its content, also of a read-only file and of a link
+        weight_map, total = {}, 0
+        for number, name in enumerate(files, 1):
+            tensors = read_pickle(source / name)
+            if lost := [key for key, file in wanted.items() if file == name and key not in tensors]:
+                raise BadInput(f"{source / name}: lacks {lost[0]}, which {PICKLE_INDEX} expects")
+            part = SAFE if not wanted else f"model-{number:05d}-of-{len(files):05d}.safetensors"
+            save_file(tensors, temporary / part, metadata={"format": "pt"})
+            weight_map |= dict.fromkeys(tensors, part)
+            total += sum(tensor.nbytes for tensor in tensors.values())
+        if wanted:
+            content = {"metadata": {"total_size": total}, "weight_map": weight_map}
+            write_json(temporary / SAFE_INDEX, content)
+        made = {
+            "source": record(source, names),
+            "files": record(temporary, [path.name for path in temporary.iterdir()]),
+        }
+        write_sealed(temporary / RECORD, made)
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """Name → tensor of a pickled state dict, each with memory of its own.
+
+    No code of the pickle runs. Raises BadInput, in one line, for a file that is torn or that holds
+    anything but dense tensors by name.
+
+    Of names that share memory each gets a copy: safetensors cannot say that they are one, and
+    dropping a name, as `safetensors.torch.save_model` does, is right only where the model ties the
+    two by itself. So what is loaded is what the pickle would have given.
+    """
+    import torch
+
+    try:
+        # Mapped, a shard takes memory once; files of torch before 1.6 cannot be.
+        found = torch.load(path, map_location="cpu", weights_only=True,
+                           mmap=zipfile.is_zipfile(path))  # fmt: skip
+    except Exception as error:  # unpickling a damaged file raises anything
+        raise BadInput(f"{path}: {_reason(error)}") from None
+    if not isinstance(found, dict):
+        raise _more_than_tensors(path, f"a {type(found).__name__}")
+    for name, value in found.items():
+        if not isinstance(name, str):
+            raise _more_than_tensors(path, f"the key {name!r}")
+        if not isinstance(value, torch.Tensor):
+            raise _more_than_tensors(path, f"{name}: a {type(value).__name__}")
+        if value.layout != torch.strided or value.is_quantized or value.is_meta:
+            raise BadInput(f"{path}: {name} is no dense tensor, expected dense tensors by name")
+    if not found:
+        raise BadInput(f"{path}: holds no weights")
+    return _apart(found)
+
+
+def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors, contiguous; copies of those that share a storage, or are a part of one."""
+    kept, seen = {}, set()
+    for name, tensor in tensors.items():
+        storage = tensor.untyped_storage()
+        whole = storage.nbytes() == tensor.nbytes and tensor.is_contiguous()
+        apart = whole and storage.data_ptr() not in seen
+        seen.add(storage.data_ptr())
+        kept[name] = (tensor if apart else tensor.contiguous().clone()).detach()
+    return kept
+
+
+def _more_than_tensors(path: Path, what: str) -> BadInput:
+    return BadInput(f"{path}: holds more than tensors ({what}), expected tensors by name alone; "
+                    f"save the model again as safetensors")  # fmt: skip
+
+
+def _reason(error: Exception) -> str:
+    """Why a pickle was not read, in one line."""
+    text = " ".join(str(error).split())
+    if found := re.search(r"GLOBAL (\S+)", text):
+        return (f"holds more than tensors ({found[1]}), which may run code when it is read, "
+                f"expected tensors by name alone; save the model again as safetensors")  # fmt: skip
+    return f"cannot be read as weights: {text[:200] or type(error).__name__}"

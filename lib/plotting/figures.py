@@ -1,0 +1,280 @@
+"""The few shapes of figure that tasks compose: panels of lines or points, heatmap, intervals.
+
+    panel = Panel("accept", "loss weight γ (×)", "accuracy (%)", [Series("1:2", x, y, low, high)])
+    save(panels([panel], "Accuracy over γ", "2,024 papers, 95 % Wilson intervals"), path)
+
+Plain data in, a matplotlib Figure out: no pyplot, no state, no files but in `save`. Rates are given
+in [0, 1] and shown in %. All lengths are in inches and fixed beforehand, since matplotlib's own
+layout engines draw every figure twice. Every style differs in lightness, marker and dash, so that a
+figure reads in grey.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from lib.plotting.drawing import (
+    absent_look,
+    as_percent,
+    draw_panel,
+    draw_table,
+    level_dashes,
+    look_of,
+    place_texts,
+)
+from lib.plotting.shapes import (
+    BARS,
+    COLORS,
+    MUTED,
+    Panel,
+    Table,
+)
+from lib.runs.files import replacing
+
+RC = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.titley": 1.02,  # given, so that matplotlib need not look for it
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+    "hatch.linewidth": 0.5,
+    "text.usetex": False,
+    "pdf.fonttype": 3,  # 42 takes three times as long
+}
+
+
+def _styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    @wraps(draw)
+    def styled(*args: Any, **kwargs: Any) -> Figure:
+        with matplotlib.rc_context(RC):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+@_styled
+def panels(
+    drawn: Sequence[Panel],
+    title: str,
+    note: str = "",
+    size: tuple[float, float] = (2.75, 2.25),
+    columns: int = 3,
+) -> Figure:
+    """Panels side by side, at most `columns` in a row, with one legend and one note below.
+
+    size: inches of one panel's axes. Panels with the same label of y (and no limits of their own)
+    share its limits, so that heights can be compared.
+    """
+    titles = [panel.title for panel in drawn]
+    lines = max(name.count("\n") for p in drawn for name in (p.xticks or {0: ""}).values())
+    figure, axes = _canvas(titles, size, title, note, _legend_handles(drawn), columns, lines=lines)
+    for ax, panel in zip(axes, drawn, strict=True):
+        draw_panel(ax, panel)
+    for label in {panel.ylabel for panel in drawn}:
+        free = [ax for ax, p in zip(axes, drawn, strict=True) if p.ylabel == label and not p.ylim]
+        bounds = [ax.get_ylim() for ax in free]
+        for ax in free:
+            ax.set_ylim(min(low for low, _ in bounds), max(high for _, high in bounds))
+    for ax, panel in zip(axes, drawn, strict=True):
+        place_texts(ax, panel)
+    return figure
+
+
+@_styled
+def heatmap(
+    tables: Sequence[Table],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    unit: str = "",
+    note: str = "",
+    limits: tuple[float, float] | None = None,
+    columns: int = 3,
+    percent: bool = True,
+) -> Figure:
+    """Tables of rates in [0, 1] as coloured cells, with their numbers in %; one colour scale.
+
+    A cell that holds a status is hatched and named; one that holds None is blank, with a dash.
+    unit: label of the colour bar; without one there is no bar. percent: off where the numbers are
+    no rates; then tables bring their texts.
+    """
+    cells = [cell for table in tables for row in table.cells for cell in row]
+    numbers = [cell for cell in cells if isinstance(cell, (int, float))] or [0.0, 1.0]
+    low, high = limits or (min(numbers), max(numbers))
+    norm = Normalize(low, high) if high > low else Normalize(low - 0.01, low + 0.01)
+    widest = max(len(table.columns) for table in tables)
+    tallest = max(len(table.rows) for table in tables)
+    left = 0.45 + 0.065 * max(len(name) for table in tables for name in table.rows)
+    size = (max(2.0, 0.62 * widest), max(0.9, 0.42 * tallest))
+    titles = [table.title for table in tables]
+    right = 0.85 if unit else 0.15
+    lines = max(name.count("\n") for table in tables for name in table.columns)
+    figure, axes = _canvas(titles, size, title, note, [], columns, left, right, lines)
+    for ax, table in zip(axes, tables, strict=True):
+        draw_table(ax, table, norm)
+        ax.set(title=table.title, xlabel=xlabel, ylabel=ylabel)
+    if unit:
+        box, width = axes[min(len(axes), columns) - 1].get_position(), figure.get_figwidth()
+        place = figure.add_axes((box.x1 + 0.1 / width, box.y0, 0.1 / width, box.height))
+        bar = figure.colorbar(ScalarMappable(norm, COLORS), cax=place, ticks=MaxNLocator(5))
+        if percent:
+            bar.ax.yaxis.set_major_formatter(FuncFormatter(as_percent))
+        bar.set_label(unit)
+        place.grid(False)
+    return figure
+
+
+@_styled
+def intervals(
+    names: Sequence[str],
+    values: Sequence[float | None],
+    low: Sequence[float | None],
+    high: Sequence[float | None],
+    absent: Sequence[str],
+    title: str,
+    xlabel: str,
+    note: str = "",
+) -> Figure:
+    """One row a name: a difference in [−1, 1], in %, with its interval, and a line at 0.
+
+    absent: what stands in a row without a value. A filled marker: the interval excludes 0.
+    """
+    left = 0.3 + 0.058 * max(len(name) for name in names)
+    height = max(0.8, min(0.15 * len(names), 40))
+    figure, (ax,) = _canvas([""], (3.6, height), title, note, [], left=left)
+    for row, (value, a, b) in enumerate(zip(values, low, high, strict=True)):
+        if value is None:
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+            ax.text(0, row, absent[row], ha="center", va="center", style="italic", bbox=box)
+            continue
+        filled = a is not None and (a > 0 or b < 0)
+        if a is not None:
+            ax.hlines(row, a, b, color="black", linewidth=1.1)
+        ax.plot(value, row, "ko", markersize=4, markerfacecolor="black" if filled else "white")
+    ax.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
+    bound = 1.08 * max([0.01, *(abs(v) for v in (*values, *low, *high) if v is not None)])
+    ax.set(xlim=(-bound, bound), ylim=(len(names) - 0.4, -0.6), xlabel=xlabel)
+    ax.set_yticks(range(len(names)), names)
+    ax.grid(axis="y", visible=False)
+    ax.xaxis.set_major_formatter(FuncFormatter(as_percent))
+    return figure
+
+
+def save(figure: Figure, path: str | Path, dpi: int = 150) -> list[Path]:
+    """Write `path`.pdf and `path`.png, each atomically; the same figure gives the same bytes."""
+    written = []
+    with matplotlib.rc_context(RC):
+        for kind, undated in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+            target = Path(f"{path}.{kind}")  # not with_suffix: names hold dots, as in gamma0.5
+            with replacing(target) as temporary:
+                figure.savefig(temporary, format=kind, dpi=dpi, metadata=undated)
+            written.append(target)
+    return written
+
+
+def _canvas(
+    titles: Sequence[str],
+    size: tuple[float, float],
+    title: str,
+    note: str,
+    handles: list[Any],
+    columns: int = 3,
+    left: float = 0.62,
+    right: float = 0.15,
+    lines: int = 0,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one pair of axes of `size` inches a title; heading above, legend, note below.
+
+    left: inches for the labels of y of each panel; right: inches beside the last one; lines: how
+    many more than one the names of ticks have.
+    """
+    across = min(len(titles), columns)
+    down = math.ceil(len(titles) / across)
+    width = max(3.4, across * (left + size[0]) + right)
+    heads = textwrap.wrap(title, int(13.5 * (width - 0.2)))
+    notes = [line for part in note.split("\n") for line in textwrap.wrap(part, int(18.5 * width))]
+    across_legend = _legend_columns(handles, width - 0.2)
+    legend_rows = math.ceil(len(handles) / across_legend)
+    top = 0.16 + 0.15 * len(heads) + (0.2 if any(titles) else 0.02)
+    between = (0.72 if any(titles) else 0.6) + 0.12 * lines
+    bottom = 0.48 + 0.12 * lines + 0.135 * legend_rows + 0.12 * len(notes) + 0.08
+    height = top + down * size[1] + (down - 1) * between + bottom
+    figure = Figure(figsize=(width, height))
+    axes = []
+    for i in range(len(titles)):
+        x = left + (i % across) * (left + size[0])
+        y = height - top - size[1] - (i // across) * (size[1] + between)
+        box = (x / width, y / height, size[0] / width, size[1] / height)
+        axes.append(figure.add_axes(box))
+    x, y = 0.1 / width, 1 - 0.08 / height
+    figure.text(x, y, "\n".join(heads), fontsize=9, weight="bold", va="top", linespacing=1.15)
+    figure.text(x, 0.06 / height, "\n".join(notes), fontsize=6.5, color="#444444", linespacing=1.2)
+    if handles:
+        figure.legend(
+            handles=handles,
+            loc="lower center",
+            bbox_to_anchor=(0.5, (0.1 + 0.12 * len(notes)) / height),
+            ncols=across_legend,
+            frameon=False,
+            fontsize=7,
+            borderpad=0,
+            borderaxespad=0,
+            labelspacing=0.3,
+            columnspacing=1.2,
+            handlelength=2.6,
+        )
+    return figure, axes
+
+
+def _legend_columns(handles: Sequence[Any], width: float) -> int:
+    """As many columns as fit in `width` inches; matplotlib fills them one after the other."""
+    wide = [0.45 + 0.06 * len(handle.get_label()) for handle in handles]
+    for count in range(len(handles), 1, -1):
+        rows, longer = divmod(len(handles), count)  # the first columns have one row more
+        starts = [i * rows + min(i, longer) for i in range(count + 1)]
+        if sum(max(wide[a:b]) for a, b in zip(starts, starts[1:], strict=False)) <= width:
+            return count
+    return 1
+
+
+def _legend_handles(drawn: Sequence[Panel]) -> list[Any]:
+    """One handle a label, in order of appearance; reference lines and missing points last."""
+    handles = [
+        Line2D([], [], **look_of(series), label=series.label) for p in drawn for series in p.series
+    ]
+    for panel in drawn:
+        for dash, name in zip(level_dashes(), panel.levels, strict=False):
+            handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=dash, label=name))
+        if panel.identity:
+            handles.append(Line2D([], [], color=MUTED, linewidth=0.8, label="y = x"))
+        if panel.bars:
+            handles.append(Patch(facecolor=BARS, label=panel.bars_label))
+        for _, status in (place for series in panel.series for place in series.absent):
+            label = f"{status}, no value"
+            handles.append(Line2D([], [], **absent_look(status, MUTED), label=label))
+    return list({handle.get_label(): handle for handle in reversed(handles)}.values())[::-1]

@@ -1,0 +1,1 @@
+"""Where a run lies: directories, done marks, locks, records, progress."""

@@ -1,0 +1,205 @@
+"""Run directories: atomic writes, done marks, locks, and how results are found again.
+
+results/<study>/data/…                  stage 1
+results/<study>/<point>/config.json     the resolved point and where it was trained
+results/<study>/<point>/done/<stage>.json   the stage is whole, and from which config
+results/<study>/comparison/…            stages 4 and 5
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from lib.config.errors import BadInput
+from lib.config.grid import digest
+from lib.runs.files import TEMPORARY, now, read_json, read_sealed, remove_leftovers, write_sealed
+from lib.runs.integrity import record, verify
+
+if TYPE_CHECKING:
+    from lib.config.study import Point, Study
+
+LOG = "train.jsonl"
+RECORDS = ("usage", "importance")  # files that training may leave beside its log
+
+
+class Busy(Exception):
+    """Another task is at work on the same directory."""
+
+
+@contextmanager
+def locked(directory: Path, who: str) -> Iterator[BinaryIO]:
+    """Hold a directory for one task; the kernel lets go when the task dies, however it dies.
+
+    Raises Busy where another task holds it, BadInput where the directory cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = (directory / ".lock").open("ab+", buffering=0)
+    except OSError as error:
+        raise BadInput(f"{directory}: cannot be written: {error.strerror}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise Busy(f"{directory}: held by another task ({file.read().decode()})") from None
+        except OSError as error:  # such as Lustre mounted without flock
+            raise BadInput(f"{directory}: cannot be locked: {error.strerror}") from None
+        with suppress(OSError):  # a full disk leaves the lock without a name
+            file.truncate(0)
+            file.write(who.encode())
+        remove_leftovers(directory)
+        yield file
+
+
+def done_mark(directory: Path, stage: str) -> dict[str, Any] | None:
+    """The done mark of a stage, None where it has not finished.
+
+    Raises BadInput where the mark is not what the stage wrote.
+    """
+    path = directory / "done" / f"{stage}.json"
+    if not path.exists():
+        return None
+    return read_sealed(path, remedy(stage), ("stage", "identity", "hash", "files"))
+
+
+def remedy(stage: str) -> str:
+    """What to do about a result of a stage that cannot be used."""
+    return f"remove it, or run its stage ({stage}) again with --force"
+
+
+def is_done(directory: Path, stage: str, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The done mark if the stage finished from this very config, None if it has not finished.
+
+    Raises BadInput that names the keys where it finished from another config.
+    """
+    mark = done_mark(directory, stage)
+    if mark is not None:
+        refuse_change(directory, stage, mark["identity"], identity)
+    return mark
+
+
+def verify_done(directory: Path, stage: str, names: Iterable[str] | None = None) -> None:
+    """Raise BadInput where files that a stage finished are not as it left them.
+
+    names: those to look at, as in `lib.runs.integrity.verify`.
+    """
+    mark = done_mark(directory, stage)
+    if mark is not None:
+        verify(directory, mark["files"], remedy(stage), names)
+
+
+def unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether two identities are the same; a key that is null says what a missing key says."""
+    one, other = ({k: v for k, v in i.items() if v is not None} for i in (before, now))
+    return digest(one) == digest(other)
+
+
+def refuse_change(
+    directory: Path, stage: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Raise BadInput that says which keys differ between an existing result and this config."""
+    if unchanged(before, now):
+        return
+    changed = [
+        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+        for key in dict.fromkeys([*before, *now])
+        if digest(before.get(key)) != digest(now.get(key))
+    ]
+    more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+    raise BadInput(
+        f"{directory}: {stage} holds results of another config: "
+        f"{'; '.join(changed[:4])}{more}; give the study another name=…, or use --force "
+        f"to set the old results aside"
+    )
+
+
+def mark_done(
+    directory: Path, stage: str, identity: Mapping[str, Any], files: Iterable[str], **more: Any
+) -> None:
+    """Write the done mark: the last thing that a stage does.
+
+    files: names of the files and directories, below `directory`, that the mark vouches for.
+    """
+    mark = {
+        "stage": stage,
+        "identity": dict(identity),
+        "hash": digest(identity),
+        "end": now(),
+        "files": record(directory, files),
+        **more,
+    }
+    write_sealed(directory / "done" / f"{stage}.json", mark)
+
+
+def set_aside(directory: Path, names: Iterable[str] | None = None) -> Path | None:
+    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory.
+
+    None: everything that there is, but the lock and what was set aside before.
+    """
+    if names is None:
+        names = {p.name for p in directory.glob("*") if not TEMPORARY.search(p.name)}
+        names -= {".lock", "previous"}
+    existing = [name for name in names if (directory / name).exists()]
+    if not existing:
+        return None
+    aside = directory / "previous" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    for name in existing:
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(directory / name, aside / name)
+    return aside
+
+
+class Submission(NamedTuple):
+    """A SLURM submission of a task, and how often the task has been requeued since."""
+
+    id: str
+    restarts: int
+
+
+def is_archived(directory: Path, stage: str, submission: Submission | None) -> bool:
+    """Whether an earlier run of this submission has set the old results aside, for --force.
+
+    A restarted task resumes the points of which that is so, and redoes the others. Without a
+    submission each call is asked anew.
+    """
+    marker = directory / "done" / f"force_{stage}.json"
+    if not (submission and submission.restarts and marker.exists()):
+        return False
+    return read_sealed(marker, "remove it", ["submission"])["submission"] == submission.id
+
+
+def archive(
+    directory: Path, stage: str, submission: Submission | None, names: Iterable[str] | None = None
+) -> Path | None:
+    """`set_aside` for --force, and take note of the submission that did it."""
+    aside = set_aside(directory, names)
+    if submission:
+        write_sealed(directory / "done" / f"force_{stage}.json", {"submission": submission.id})
+    return aside
+
+
+def status(study: Study, point: Point) -> str:
+    """ "done" (has the predictions of every task not skipped), "diverged", "trained", "missing"."""
+    trained = done_mark(point.directory, "train")
+    if trained is None:
+        return "missing"
+    if trained["status"] == "diverged":
+        return "diverged"
+    marks = (done_mark(point.directory, study.named("infer", task)) for task in study.tasks)
+    return "done" if all(marks) else "trained"
+
+
+def read_metrics(study: Study, point: Point, task: str) -> dict[str, Any] | None:
+    """What stage 4 measured of a task, None where it has not. Raises BadInput where it changed."""
+    name, mark = f"{study.named('metrics', task)}.json", done_mark(point.directory, "evaluate")
+    if mark is None or name not in mark["files"]:
+        return None
+    verify(point.directory, mark["files"], "run stage 4 again", [name])
+    return read_json(point.directory / name)

@@ -1,0 +1,54 @@
+"""What train.jsonl says of a point."""
+
+from __future__ import annotations
+
+import math
+
+from lib.config.tasks import PointResult
+from lib.losses import OBJECTIVES
+
+# The columns of train.jsonl, by the names that trackers, figures and the README use too.
+ALWAYS: dict[str, str] = {
+    "step": "optimizer steps so far",
+    "epoch": "passes over the training rows so far",
+    "loss": "mean loss since the last row; null where it is not finite",
+    "grad_norm": "norm of the gradient before clipping",
+    "learning_rate": "of the step",
+    "seconds": "since the first step, pauses between attempts left out",
+}
+SOMETIMES: dict[str, str] = {
+    "margin_loss": "of preferences: the part of the loss that is a function of the margin",
+    **{name: text for one in OBJECTIVES.values() for name, text in one.terms.items()},
+    "penalty": "of importance-weighted adapters, a part of the loss",
+    "orthogonality": "AdaLoRA's term, a part of the loss",
+    "train_accuracy": "on the rows since the last row",
+    "validation_accuracy": "on the validation rows, at the steps that validate",
+    "validation_loss": "likewise",
+}
+
+
+def curve(point: PointResult, key: str = "loss") -> tuple[list[float], list[float]]:
+    """Steps and values of one column of train.jsonl, where it is a finite number."""
+    rows = [row for row in point.train_log or () if "step" in row and row.get(key) is not None]
+    finite = [row for row in rows if math.isfinite(row[key])]
+    return [row["step"] for row in finite], [row[key] for row in finite]
+
+
+def diverged_at(point: PointResult) -> float | None:
+    """The step at which a diverged run had its first loss that is none, or else ended."""
+    rows = [row for row in point.train_log or () if "step" in row and "loss" in row]
+    lost = [r["step"] for r in rows if r["loss"] is None or not math.isfinite(r["loss"])]
+    if lost:
+        return lost[0]
+    if point.status != "diverged":
+        return None
+    return rows[-1]["step"] if rows else 0
+
+
+def validation_accuracy(point: PointResult) -> float | None:
+    """Accuracy on the validation rows of the weights that were kept, from train.jsonl."""
+    found = [row.get("validation_accuracy") for row in point.train_log or ()]
+    known = [value for value in found if value is not None]
+    if not known or point.status == "diverged":
+        return None
+    return max(known) if getattr(point.config.train, "keep", "last") == "best" else known[-1]

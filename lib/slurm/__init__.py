@@ -1,0 +1,1 @@
+"""SLURM: its commands, arrays of a study, and what submits them."""

@@ -1,0 +1,111 @@
+"""Arrays that were submitted for a study, and the points that each of their tasks does.
+
+results/<study>/jobs.json         {stage: ids of the jobs that were queued when it was written}
+results/<study>/arrays/<id>.json  what `Array` holds
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from lib.config.errors import BadInput
+from lib.config.grid import format_indices
+from lib.config.study import Study
+from lib.runs.files import read_json, write_json
+from lib.slurm.commands import Tasks
+
+JOBS, ARRAYS = "jobs.json", "arrays"
+
+
+@dataclass(frozen=True)
+class Array:
+    """One submitted job array: task i does group `offset` + i of the grid's points."""
+
+    job: str
+    stage: str
+    tasks: str  # as in --array: "0-2,7"
+    offset: int
+    points: int  # in a group
+    grid: str  # hash of the grid
+    overrides: dict[str, Any]
+
+    def task_of(self, index: int) -> int:
+        """The task that does a point, if any does."""
+        return index // self.points - self.offset
+
+    def indices(self, tasks: Iterable[int], size: int) -> list[int]:
+        """Points that these tasks do, of a grid with `size` of them."""
+        return group_points((self.offset + task for task in tasks), self.points, size)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """An array and the states of those of its tasks that are queued or running."""
+
+    array: Array
+    states: Tasks
+
+    def state(self, index: int) -> str | None:
+        """State of the task that does a point; None where none of this array will."""
+        return self.states.get(self.array.task_of(index), self.states.get(None))
+
+    def describe(self, size: int) -> str:
+        """`job 17: points 0-3 (1 RUNNING, 3 PENDING)`."""
+        tasks = [task for task in self.states if task is not None]
+        which = format_indices(self.array.indices(tasks, size)) if tasks else "unknown"
+        states = list(self.states.values())
+        counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        return f"job {self.array.job}: points {which} ({counts})"
+
+
+def group_points(groups: Iterable[int], points: int, size: int) -> list[int]:
+    """Points of groups of `points` successive ones, of a grid with `size` of them."""
+    return [i for g in groups for i in range(g * points, min((g + 1) * points, size))]
+
+
+def overrides_of(study: Study) -> dict[str, Any]:
+    """Overrides of a command line that tasks depend on: all but what SLURM is asked for."""
+    return {k: v for k, v in study.overrides.items() if k.split(".")[0] != "slurm"}
+
+
+def recorded_jobs(study: Study) -> dict[str, list[str]]:
+    """Stage → ids of its jobs, as last recorded. Raises BadInput where the file is broken."""
+    path = study.directory / JOBS
+    if not path.exists():
+        return {}
+    jobs = read_json(path)
+    if not isinstance(jobs, dict) or not all(
+        isinstance(ids, list) and all(isinstance(job, str) and job for job in ids)
+        for ids in jobs.values()
+    ):
+        raise BadInput(f"{path}: expected lists of job ids by stage; see squeue for what is "
+                       f"queued, then remove the file")  # fmt: skip
+    return jobs
+
+
+def recorded_array(study: Study, job: str) -> Array:
+    """An array that `record` wrote. Raises BadInput that names the file where it is none."""
+    path = study.directory / ARRAYS / f"{job}.json"
+    try:
+        array = Array(**(read_json(path) if path.exists() else {}))
+        if not (type(array.offset) is type(array.points) is int and array.points > 0):
+            raise TypeError
+    except TypeError:
+        raise BadInput(f"{path}: does not say what job {job} does: scancel {job}, or wait for its "
+                       f"end") from None  # fmt: skip
+    return array
+
+
+def record(study: Study, array: Array, still_queued: Iterable[str]) -> None:
+    """Note a submitted array beside those of its stage that are still queued."""
+    write_json(study.directory / ARRAYS / f"{array.job}.json", asdict(array))
+    jobs = recorded_jobs(study)
+    write_json(study.directory / JOBS, {**jobs, array.stage: [*still_queued, array.job]})
+
+
+def queued_arrays(study: Study, shown: dict[str, Tasks], stage: str) -> list[Queued]:
+    """The arrays of a stage of which `shown`, from squeue, still has tasks."""
+    jobs = recorded_jobs(study).get(stage, [])
+    return [Queued(recorded_array(study, job), shown[job]) for job in jobs if job in shown]
