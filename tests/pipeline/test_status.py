@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from lib.config.study import Point, Study, load_study
-from lib.runs import activity, locked
+from lib.runs import activity
 from lib.runs.activity import Holder, machine
+from lib.runs.directory import locked
 from lib.runs.files import write_json, write_jsonl
 from lib.slurm import commands as slurm
 from stages.command import who

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from lib.tasks.decision.analysis import compare
 from lib.tasks.decision.evaluate import evaluate
 from lib.tasks.decision.figures import comparison_figures, point_figures
+from tests.plotting.test_figures import assert_laid_out, legend_names, texts
 from tests.tasks.decision.test_evaluate import (
     CONFIGS,
     SETTINGS,
@@ -15,7 +16,6 @@ from tests.tasks.decision.test_evaluate import (
     study_points,
     write_study,
 )
-from tests.test_figures import assert_laid_out, legend_names, texts
 
 DEMO = str(CONFIGS / "demo.yaml")
 ALWAYS = [

@@ -7,8 +7,8 @@ import pytest
 from lib.tasks.glue.analysis import compare
 from lib.tasks.glue.figures import comparison_figures, point_figures
 from lib.tasks.glue.point_figures import confusion_table, matrix_table
+from tests.plotting.test_figures import assert_laid_out, legend_names
 from tests.tasks.glue.made import SETTINGS, grid, study
-from tests.test_figures import assert_laid_out, legend_names
 
 RANKS = [f"{topic}_{task}" for task in ("mnli", "sst2", "rte")
          for topic in ("changes", "effective_ranks")]  # fmt: skip

@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lib.tasks.preference.analysis import compare
 from lib.tasks.preference.figures import comparison_figures, loss_figure, point_figures
+from tests.plotting.test_figures import assert_laid_out, legend_names, texts
 from tests.tasks.preference.made import BETAS, SEEDS, SETTINGS, TAUS, log, study
-from tests.test_figures import assert_laid_out, legend_names, texts
 
 CURVES = ["learning_curves", "validation_accuracy"]
 ACCURACY = ["accuracy", "heatmap_accuracy", "seeds_accuracy"]

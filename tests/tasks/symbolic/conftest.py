@@ -8,8 +8,8 @@ import pytest
 
 from lib.config.study import Study, load_study
 from lib.data.preparation import prepare
+from tests.inference.test_generation import changed
 from tests.reward_models import reward_model
-from tests.test_generation import changed
 
 SMALL = {
     "tasks": ["symbolic"],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lib.config.errors import BadInput
+from lib.runs import directory as runs
 from lib.runs.directory import (
     Busy,
     done_mark,
@@ -20,11 +21,10 @@ from lib.runs.directory import (
     set_aside,
     unchanged,
 )
-from lib.runs.directory import directory as runs
 from lib.runs.files import read_json, read_jsonl, replacing, write_json, write_jsonl, write_text
 from lib.runs.integrity import checksum
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 
 class Boom(Exception):

@@ -319,7 +319,7 @@ def test_no_pyplot():
     )
     ran = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         text=True,
         capture_output=True,
         check=True,

@@ -12,7 +12,7 @@ from lib.config.study import identity, load_study
 from lib.config.validation import dotted_keys
 from lib.losses import OBJECTIVES
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"
 BASELINE = {"variant": "baseline", "gamma": 1}
 

@@ -15,7 +15,7 @@ from lib.config.grid import Grid, digest, format_indices, parse_grid, parse_indi
 from lib.config.study import load_study
 from stages.grid import main
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
 WEIGHTED_LOSS = next(path for path in CONFIGS if path.name == "weighted_loss.yaml")
 
