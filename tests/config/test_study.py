@@ -11,14 +11,14 @@ from lib.config.settings import flatten, parse_override, read_yaml
 from lib.config.study import identity, load_study
 from lib.config.validation import dotted_keys
 from lib.losses import OBJECTIVES
+from tests.conftest import SHIPPED
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"
 BASELINE = {"variant": "baseline", "gamma": 1}
 
 
 @pytest.mark.parametrize("mode", ["full", "trial"])
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
     study = load_study(path, [f"mode={mode}"])
     assert len(list(study.points())) == len(study.grid) > (study.search is None)
