@@ -202,9 +202,8 @@ class Study:
                 where = self.path if source == "file" else source
                 put(raw, key, copy_sections(value), f"{where}: {label}{key}")
                 origin[key] = f"{where}: {label}"
-        if self.mode == "trial":
-            shrink(raw, self.path)
-        return validate(raw, self.path, origin)
+        config = validate(raw, self.path, origin)
+        return shrink(config) if self.mode == "trial" else config
 
     def named_values(self, values: Mapping[str, Value], flat: Mapping[str, Any]) -> dict[str, Any]:
         """The values that name a point: those listed, and those it uses though not listed."""
