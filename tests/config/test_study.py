@@ -392,7 +392,7 @@ def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
     [
         ("train.epochs=x", "train.epochs: found 'x'"),
         ("data.test_rows=true", "data.test_rows: found True"),
-        ("train=5", "'train' is not a section, it holds 5"),
+        ("train=5", "train: found 5, expected key: value pairs"),
     ],
 )
 def test_a_trial_refuses_wrong_values_as_well(write_study, word, message) -> None:
