@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.checks import check
+from lib.config.claim_checks import check_claims
+from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
@@ -38,7 +40,7 @@ from lib.config.study_file import (
 from lib.config.types import check_length
 from lib.config.validation import dotted_keys, validate
 
-OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
+OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims", "trial", "search",
             "selected")  # fmt: skip
 MODES = ("full", "trial")
 # What lies in a study's directory beside its points.
@@ -108,6 +110,11 @@ class Study:
     def space(self) -> dict[str, Dimension]:
         """The space of `search`: key → values; empty where the study searches nothing."""
         return {} if self.search is None else parse(self.raw["search"], self.path)[1]
+
+    @cached_property
+    def claims(self) -> dict[int, Claim]:
+        """What the study sets out to decide: place in the file, from 1 → claim."""
+        return parse_claims(self)
 
     @property
     def tasks(self) -> list[str]:
@@ -269,6 +276,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except ValueError as error:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
+    check_claims(study)
     if study.search is not None:
         from lib.config.search_checks import check_search
 

@@ -33,6 +33,8 @@ from typing import Any
 from lib.config.errors import BadInput, listed, nearest
 
 Row = dict[str, Any]
+Range = tuple[float | None, float | None]  # least and largest value of a metric; None: no bound
+SHARE: Range = (0.0, 1.0)
 Message = dict[str, str]
 
 
@@ -159,6 +161,12 @@ class Task:
     check_judge: Callable[..., None] = _nothing
 
     # -- analysis and figures, without torch --
+    # Names of its metrics, by which claims and figures are checked; `<n>` in a name stands for each
+    # number of `evaluate.draws`. `sets`: its test sets where it has several, first the one that
+    # counts where none is named.
+    metrics: dict[str, Range] = field(default_factory=dict)
+    sets: tuple[str, ...] = ()
+    data_axes: tuple[str, ...] = ()  # keys of axes that choose the test set, not the setting
     # (rows, predictions, settings) → metrics.json of one point. Raises BadInput that names the row;
     # stage 4 puts the file of predictions before it.
     evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]

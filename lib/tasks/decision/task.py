@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import Lazy, Task
+from lib.config.tasks import SHARE, Lazy, Task
 from lib.tasks.decision import data, grading, schema
 
 TASK = Task(
@@ -19,6 +19,21 @@ TASK = Task(
     answers=data.answers,
     grade=grading.grade,
     summary=grading.summary,
+    metrics=dict.fromkeys(
+        (
+            "accuracy",
+            "parsed",
+            "precision",
+            "recall",
+            "f1",
+            "acceptance_rate",
+            "actual_acceptance_rate",
+            "auc",
+            "brier",
+            "ece",
+        ),
+        SHARE,
+    ),
     evaluate=Lazy("lib.tasks.decision.evaluate:evaluate"),
     compare=Lazy("lib.tasks.decision.analysis:compare"),
     point_figures=Lazy("lib.tasks.decision.figures:point_figures"),
