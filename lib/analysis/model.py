@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -34,7 +34,10 @@ class Analysis:
 
     outcomes: (rows of the test set, graded predictions of one point, eval_config) → columns `set`,
     `item`, `cluster`, and one an outcome or a slice, each a list of one value an item.
-    extras: (StudyTables) → name of a further table → its frame; for what only this task has.
+    tables: what only this task has: name of a further table → column → what it means, the unit in
+    parentheses at the end. A table with a column `point` has one row a point, and its columns are
+    drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
+    extras: (StudyTables) → name of a further table → its frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     figures: specs drawn where a study names none. findings: name of the Jinja2 template.
     """
@@ -45,6 +48,7 @@ class Analysis:
     slices: tuple[str, ...] = ()  # columns of items whose values make slices
     data_axes: tuple[str, ...] = ()  # keys of axes that choose the test set, not the setting
     point_extras: Callable[..., dict[str, Any]] | None = None
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     extras: Callable[..., dict[str, Any]] | None = None
     figures: tuple[dict[str, Any], ...] = ()
     findings: str = "findings.md.jinja"
