@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
@@ -61,7 +61,10 @@ class Analysis:
     None where the item is in none), each one value an item.
     pairs: (points table, eval_config) → comparisons beside those with the baseline, which every
     setting is compared with.
-    extras: (Measured of the study, see `lib.analysis.engine`) → name of a further table → frame.
+    tables: what only this task has: name of a further table → column → what it means, the unit in
+    parentheses at the end. A table with a column `point` has one row a point, and its columns are
+    drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
+    extras: (`lib.analysis.engine.Answers`) → name of a further table → its frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     figures: specs drawn where a study names none. findings: name of the Jinja2 template.
     """
@@ -75,6 +78,7 @@ class Analysis:
     pooled: str | None = None
     pairs: Callable[..., list[Pair]] | None = None
     point_extras: Callable[..., dict[str, Any]] | None = None
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     extras: Callable[..., dict[str, Any]] | None = None
     figures: tuple[dict[str, Any], ...] = ()
     findings: str = "findings.md.jinja"
