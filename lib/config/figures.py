@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from lib.config import tasks
 from lib.config.errors import BadInput, listed, nearest
+from lib.losses import OBJECTIVES
 
 if TYPE_CHECKING:
     from lib.config.study import Study
@@ -78,6 +79,11 @@ LOG = {
     "train_accuracy": ("Accuracy on training rows", "share"),
     "validation_accuracy": ("Accuracy on validation rows", "share"),
     "validation_loss": ("Loss on validation rows", "nats"),
+    **{
+        name: (f"Part of the loss: {text}", "nats")
+        for objective in OBJECTIVES.values()
+        for name, text in objective.terms.items()
+    },
 }
 
 

@@ -61,14 +61,13 @@ def _draw_series(ax: Axes, series: Series) -> None:
     if series.band and spans:
         ax.fill_between(*zip(*spans, strict=True), color=color, alpha=0.18, linewidth=0)
     elif spans:
-        ax.vlines(*zip(*spans, strict=True), **bars)
-    if spans := _spans(series.y, series.x_low, series.x_high):
-        ax.hlines(*zip(*spans, strict=True), **bars)
+        dark = {"color": "black", "alpha": 0.8} if series.bar else {}
+        ax.vlines(*zip(*spans, strict=True), **bars | dark)
+    if across := _spans(series.y, series.x_low, series.x_high):
+        ax.hlines(*zip(*across, strict=True), **bars)
     y = [math.nan if value is None else value for value in series.y]
     if series.bar:
         ax.bar(series.x, y, series.bar, **bar_look(series), zorder=1.2)
-        if spans:
-            ax.vlines(*zip(*spans, strict=True), color="black", linewidth=1)
     else:
         ax.plot(series.x, y, **look_of(series), alpha=alpha, zorder=order)
     if series.box:
