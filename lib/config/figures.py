@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lib.config import tasks
+from lib.config.claims import metric_ranges
 from lib.config.errors import BadInput, listed, nearest
 from lib.losses import OBJECTIVES
 
@@ -56,17 +57,6 @@ PAIRS = {  # kinds that take two names
 EVERYWHERE = ("of", "set", "title", "name", "each")
 AXES = ("x", "y", "panel", "color", "marker", "label")
 PLACES = ("point", "setting", "set", "metric")  # axes that every study has
-TRAINING = (
-    "trained",
-    "complete",
-    "seconds",
-    "gpu_hours",
-    "peak_memory_gb",
-    "trainable_parameters",
-    "calibration_share",
-    "validation_accuracy",
-    "steps",
-)
 # Column of train.jsonl that can be drawn over steps → its label and unit; `lib.runs.train_log` says
 # what they are.
 LOG = {
@@ -113,7 +103,7 @@ class Figure:
 
 def analyses(study: Study) -> dict[str, Any]:
     """Task → its `lib.analysis.model.Analysis`, of the study's tasks that have one."""
-    found = {task: getattr(tasks.get(task), "analysis", None) for task in study.config.tasks}
+    found = {task: tasks.get(task).analysis for task in study.config.tasks}
     return {task: analysis for task, analysis in found.items() if analysis is not None}
 
 
@@ -143,16 +133,16 @@ def figures_of(study: Study) -> list[Figure]:
     return _named(found)
 
 
-def metrics_of(study: Study) -> dict[str, str]:
-    """Every name of a metric that figures of this study can use → what it is."""
-    known = {}
-    for task, analysis in analyses(study).items():
-        prefix = "" if task == study.config.tasks[0] else f"{task}."
-        measured = analysis.metrics(study.config.evaluate)
-        known |= {prefix + metric.name: metric.label for metric in measured}
-        for table, columns in analysis.tables.items():
-            known |= {f"{table}.{column}": text for column, text in columns.items()}
-    return known | {f"training.{name}": name for name in TRAINING}
+def metrics_of(study: Study) -> list[str]:
+    """Every name of a metric that figures of this study can use, those of its first task bare."""
+    first = study.config.tasks[0]
+    known = [
+        name if task == first else f"{task}.{name}"
+        for task in (*study.config.tasks, "training")
+        for name in metric_ranges(study, task)
+    ]
+    tables = [analysis.tables for analysis in analyses(study).values()]
+    return known + [f"{t}.{column}" for found in tables for t in found for column in found[t]]
 
 
 def outcomes_of(study: Study) -> list[str]:
