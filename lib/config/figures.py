@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lib.config import tasks
+from lib.config.checks import check_axes
 from lib.config.claims import metric_ranges
 from lib.config.errors import BadInput, listed, nearest
 from lib.losses import OBJECTIVES
@@ -232,25 +233,19 @@ def _axis(study: Study, given: Any, metrics: tuple[str, ...], where: str) -> str
 
 
 def _selection(study: Study, key: str, given: Any, where: str) -> Any:
-    """Axis values that some point has, or `baseline`."""
+    """Axis values that some point has, a list for any of its values; or `baseline`."""
     if given == "baseline" and key != "of":
         return given
     if not isinstance(given, Mapping):
         wanted = "axis values such as {seed: 1}" + " or baseline" * (key != "of")
         raise BadInput(f"{where}: found {given!r}, expected {wanted}")
-    known = ["variant", *study.axes] if study.variants else list(study.axes)
+    check_axes(study, given, where.removeprefix(f"{study.path}: "))
     for axis, value in given.items():
-        if axis not in known:
-            raise BadInput(
-                f"{where}: unknown axis {axis!r}, expected one of "
-                f"{listed(known)}{nearest(axis, known)}"
-            )
-        values = list(dict.fromkeys(p.values[axis] for p in study.points() if axis in p.values))
-        if value not in values:
-            raise BadInput(
-                f"{where}: {axis}: no point has {value!r}, expected one of "
-                f"{listed(values)}{nearest(value, values)}"
-            )
+        known = list(dict.fromkeys(p.values[axis] for p in study.points() if axis in p.values))
+        for one in value if isinstance(value, list) else [value]:
+            if one not in known:
+                raise BadInput(f"{where}: {axis}: no point has {one!r}, expected one of "
+                               f"{listed(known)}{nearest(one, known)}")  # fmt: skip
     return dict(given)
 
 

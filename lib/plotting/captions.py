@@ -10,7 +10,7 @@ import pandas as pd
 from lib.analysis.wording import signed
 from lib.config.errors import listed
 from lib.config.figures import Figure
-from lib.plotting.frames import View, in_words, levels
+from lib.plotting.view import View, in_words, levels
 
 EMPTY = "No point has this number, so there is nothing to draw."
 

@@ -6,9 +6,7 @@ stands, and by which label of the legend.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,87 +14,21 @@ import pandas as pd
 
 from lib.analysis.metrics import reliability_table
 from lib.config.figures import Figure
+from lib.plotting.view import View, in_words, levels
 
-NAMES = {"alpha": "α", "beta": "β", "gamma": "γ", "tau": "τ", "learning_rate": "learning rate"}
 ENDS = ["value", "low", "high"]
 BINS = 10  # of a reliability diagram
 
 
-@dataclass(frozen=True, kw_only=True)
-class View:
-    """What figures, captions and findings read of a study.
-
-    tables: as stage 4 wrote them, and `curves`: point, step, metric, value. axes: names, in the
-    order of the study. metrics: name as figures spell it → (label, unit). axis_labels: axis → its
-    label, the unit in parentheses. baseline: axis values of `evaluate.baseline`.
-    """
-
-    tables: Mapping[str, pd.DataFrame]
-    axes: Sequence[str]
-    metrics: Mapping[str, tuple[str, str]]
-    first: str  # the study's first task, whose metrics have no prefix
-    axis_labels: Mapping[str, str] = field(default_factory=dict)
-    baseline: Mapping[str, Any] = field(default_factory=dict)
-    level: float = 0.95
-
-    @property
-    def points(self) -> pd.DataFrame:
-        """The table of points."""
-        return self.tables["points"]
-
-    def axis(self, name: str, unit: bool = True) -> str:
-        """What an axis is called, with its unit or without."""
-        label = self.axis_labels.get(name) or NAMES.get(name) or name.replace("_", " ")
-        return label if unit else label.partition(" (")[0]
-
-    def name(self, metric: str) -> str:
-        """A metric in words, with a capital."""
-        label = self.metrics.get(metric, (metric.replace("_", " "), ""))[0]
-        return label[:1].upper() + label[1:]
-
-    def unit(self, metric: str) -> str:
-        """The unit of a metric; a `share` is shown in %."""
-        return self.metrics.get(metric, ("", ""))[1]
-
-    def label(self, metric: str) -> str:
-        """What a metric's axis says: `Accuracy (%)`."""
-        unit = self.unit(metric).replace("share", "%")
-        return f"{self.name(metric)} ({unit})" if unit else self.name(metric)
-
-
-# -- axes and their values -------------------------------------------------------------------------
-
-
-def in_words(view: View, axis: str, value: Any) -> str:
-    """A value as legends and captions name it: `accept`, `γ 2`, `ratio 1:2`; "" for none."""
-    if pd.isna(value):
-        return ""
-    text = f"{value:g}" if isinstance(value, (int, float)) else str(value)
-    named = axis in view.axes and axis != "variant"
-    return f"{NAMES.get(axis, axis.replace('_', ' '))} {text}" if named else text
-
-
-def levels(values: pd.Series) -> list[Any]:
-    """The values of an axis in order: numbers and ratios ascending, words as they come."""
-    found = list(dict.fromkeys(values.dropna()))
-    if found and ordered(found):
-        return sorted(found, key=lambda value: [float(part) for part in str(value).split(":")])
-    return found
-
-
-def ordered(values: Sequence[Any]) -> bool:
-    """Whether values are numbers, or ratios such as 1:2: they have an order to show."""
-    return all(
-        isinstance(value, (int, float)) or re.fullmatch(r"[\d.]+:[\d.]+", str(value))
-        for value in values
-    )
+# -- which rows ------------------------------------------------------------------------------------
 
 
 def matching(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
-    """Which rows have all of these axis values; none where the frame lacks an axis."""
+    """Which rows have all of these axis values, of a list any; none where the frame lacks one."""
     kept = pd.Series(True, index=frame.index)
     for axis, value in wanted.items():
-        kept &= frame[axis] == value if axis in frame else False
+        values = value if isinstance(value, list) else [value]
+        kept &= frame[axis].isin(values) if axis in frame else False
     return kept
 
 

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure as Canvas
 from lib.config.figures import Figure
 from lib.plotting import captions, frames
 from lib.plotting.figures import heatmap, intervals, panels
-from lib.plotting.frames import View, in_words, levels
 from lib.plotting.shapes import Panel, Series, Style, Table, category, ordinal, thin
+from lib.plotting.view import View, in_words, levels, ordered
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Styl
     if color is None or (marker is None and len(lines) > frame[color].nunique()):
         return {line: category(i) for i, line in enumerate(lines)}
     values = levels(frame[color])
-    ranked = len(values) > 1 and frames.ordered(values)
+    ranked = len(values) > 1 and ordered(values)
     styles = {v: ordinal(i, len(values)) if ranked else category(i) for i, v in enumerate(values)}
     if not ranked and color in view.baseline:
         styles[view.baseline[color]] = Style()
@@ -178,7 +178,7 @@ def _lines(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canva
         for i, (line, style) in enumerate(looks.items()):
             own = rows[rows.line == line].sort_values(x)
             own = own.assign(x=[at(value, i) for value in own[x]])
-            more = {"bar": 0.8 / n} if bars else {"joined": numbers or frames.ordered(values)}
+            more = {"bar": 0.8 / n} if bars else {"joined": numbers or ordered(values)}
             series += _series(own, line or view.name(metric), style, **more)
         lost = gone[(gone.panel == panel) & gone[x].isin(values)] if x in gone else gone[:0]
         if series:

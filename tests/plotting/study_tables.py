@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.plotting.frames import View
+from lib.plotting.view import View
 
 GRID = [
     ("baseline", "1:2", 1.0),
