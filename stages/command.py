@@ -22,6 +22,12 @@ from lib.search.trials import read_trial
 
 DEFAULT_STUDY = "configs/weighted_loss.yaml"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+EXIT_CODES = {
+    DONE: "done, or nothing to do",
+    FAILED: "failed; also when another task is at work on the same point",
+    BAD_INPUT: "bad input (config, data, index): one line on stderr",
+    STOPPED: "stopped early on request, resumable; the templates requeue it",
+}
 
 
 # Words that other programs of these studies take: `run=NAME` and `run_ids=LIST` as options of the

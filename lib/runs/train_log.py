@@ -23,7 +23,7 @@ SOMETIMES: dict[str, str] = {
     "orthogonality": "AdaLoRA's term, a part of the loss",
     "train_accuracy": "on the rows since the last row",
     "validation_accuracy": "on the validation rows, at the steps that validate",
-    "validation_loss": "likewise",
+    "validation_loss": "on the validation rows, at the steps that validate",
 }
 
 
