@@ -24,6 +24,7 @@ from lib.inference.base import EngineDied
 from lib.inference.checkpoint_selection import choose, is_due
 from lib.inference.predict import files_of, predict, predictor, read_answers
 from lib.inference.serving import Served
+from lib.judging.loop import check_judge, judge_answers
 from lib.models.checkpoints import check_directory, verify_model
 from lib.runs.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
 from lib.runs.directory import archive, is_archived, is_done, locked
@@ -57,7 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             trained.append(point)
     for task in study.tasks:
         # Now, and not after hours of answers.
-        tasks.get(task).check_judge(study, task, trained, os.environ)
+        if tasks.get(task).judging:
+            check_judge(study, task, trained, os.environ)
     from lib.training.stopping import stop_on_signal
 
     with one_device(study) if trained else nullcontext(), stop_on_signal() as request:
@@ -110,11 +112,11 @@ def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[],
             return False
     served.close()
     for task in study.tasks:
-        if score := tasks.get(task).score:
+        if tasks.get(task).judging:
             with ExitStack() as held:  # two tasks at one point would both pay
                 for point in points:
                     held.enter_context(locked(point.directory, who()))
-                if not score(study, task, points, os.environ, say, stop):
+                if not judge_answers(study, task, points, os.environ, say, stop):
                     return False
     return True
 

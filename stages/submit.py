@@ -223,8 +223,8 @@ def is_trained(study: Study, index: int, training: Sequence[Queued]) -> bool:
 
 def asks_a_judge(study: Study) -> bool:
     """Whether stage 3 rates answers: that of a predicted point may be left to do."""
-    scored = any(tasks.get(task).score for task in study.tasks)
-    return scored and study.config.judge.model is not None
+    judged = any(tasks.get(task).judging for task in study.tasks)
+    return judged and study.config.judge.model is not None
 
 
 def submit_groups(
