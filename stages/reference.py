@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from lib.config.errors import BadInput
 from lib.config.study import Point, Study
-from lib.data.prepared import encoded_split, train_split, verify_models
+from lib.data.prepared import verify_models
 from lib.models.checkpoints import check_directory
 from lib.training.launch import launch, needs_ranks
 from lib.training.reference_key import has_reference, needs_reference
@@ -50,25 +50,24 @@ def store(study: Study, point: Point) -> int:
     if needs_ranks(train) and rank is None:
         words = ["-m", MODULE, study.path, *study.words, "--index", str(point.index)]
         return launch([sys.executable, *words], train.processes, os.environ, STOPPED)
-    from lib.training.ranks import devices_of, leave
+    from lib.training.ranks import devices_of, leave_group
 
     with devices_of(train, world, os.environ, study.config.slurm.train.gpus) as line:
         if line and rank in (None, "0"):
             say(f"{point.name}: {line}")
         code = _store(study, point, rank in (None, "0"))
-    leave()
+    leave_group()
     return code
 
 
 def _store(study: Study, point: Point, first: bool) -> int:
+    from lib.training.inputs import train_data
     from lib.training.loop import train_point
-    from lib.training.pair_data import pair_splits
     from lib.training.stopping import stop_on_signal
 
-    rows = encoded_split(study, train_split(study, point))
+    data = train_data(study, point)
     with stop_on_signal() as request, TemporaryDirectory() as scratch:
-        train_point(point, rows, Path(scratch), lambda: bool(request), pair_splits(study), say,
-                    reference_only=True)  # fmt: skip
+        train_point(point, data, Path(scratch), lambda: bool(request), say, reference_only=True)
     if has_reference(study, point):
         if first:
             say(f"{point.name}: reference stored")

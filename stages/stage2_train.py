@@ -20,12 +20,8 @@ from lib.config.grid import digest
 from lib.config.steps import step_count
 from lib.config.study import Point, Study
 from lib.data.prepared import (
-    encoded_held_out,
-    encoded_split,
-    encoded_training,
     split_size,
     train_identity,
-    train_split,
     verify_models,
 )
 from lib.inference.base import free
@@ -111,9 +107,9 @@ def train(study: Study, point: Point, force: bool) -> int:
         if ranks:
             return _launch(study, point, lock)
         code = _train(study, point, identity, first, steps)
-    from lib.training.ranks import leave
+    from lib.training.ranks import leave_group
 
-    leave()
+    leave_group()
     return code
 
 
@@ -152,13 +148,11 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
                 f"checkpoints; --force archives both"
             )
         refuse_change(directory, "a checkpoint", before["identity"], identity)
-    batch = OBJECTIVES[point.config.train.objective].batch
-    from lib.training.class_data import classes_of
+    from lib.training.inputs import train_data
     from lib.training.loop import Outcome, remove_checkpoints, train_point
-    from lib.training.pair_data import pair_splits
     from lib.training.ranks import device_name
+    from lib.training.saving import save_untrained
     from lib.training.stopping import stop_on_signal
-    from lib.training.untrained import save_untrained
 
     record = {
         "point": point.name,
@@ -176,23 +170,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
-            if batch == "answers":
-                rows, held_out = encoded_training(study, point), encoded_held_out(study, point)
-            else:
-                rows, held_out = encoded_split(study, train_split(study, point)), None
-            pairs = pair_splits(study) if batch == "pairs" else None
-            classes = classes_of(study, point) if batch == "classes" else None
-            outcome = train_point(
-                point,
-                rows,
-                directory,
-                lambda: bool(request),
-                pairs,
-                say,
-                held_out,
-                classes,
-                live=track,
-            )
+            data = train_data(study, point)
+            outcome = train_point(point, data, directory, lambda: bool(request), say, track)
         else:
             save_untrained(point)
             outcome = Outcome("done", 0, 0)
@@ -204,7 +183,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         return STOPPED
     if first:
         write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
-        if batch == "pairs":
+        if OBJECTIVES[point.config.train.objective].batch == "pairs":
             write_loss_curves(study)
         mark_done(directory, "train", identity, FILES, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory, diverged=outcome.status == "diverged")
