@@ -1,9 +1,9 @@
-"""Score the reference of a study's preference pairs, which the training of its points needs first.
+"""Score the reference of a study's preference pairs, which training needs first.
 
     python -m stages.reference configs/td_dpo.yaml --index 0 [key=value …]
 
-Computes what the training of point 0 would, on its ranks and devices, and stores it for all points
-that need the same, in results/<study>/reference/. `make train` submits this ahead of an array.
+Computes what the training of point 0 would, on its ranks and devices, and stores it in
+results/<study>/reference/ for all points with the same reference. `make train` submits this first.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ MODULE = "stages.reference"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Store the references of the points that --index names; returns the exit code."""
+    """Store the references of the points of --index; returns the exit code."""
     args = parser(MODULE, __doc__, index=True, force=False).parse_intermixed_args(argv)
     study = load(args)
     return each(chosen_points(study, args), lambda point: store(study, point))
 
 
 def store(study: Study, point: Point) -> int:
-    """Score and store the reference of a point unless it is there; returns the exit code."""
+    """Score and store the reference of a point unless it exists; returns the exit code."""
     train = point.config.train
     if not needs_reference(point):
         raise BadInput(
             f"{point.name}: found train.objective={train.objective}, "
-            f"train.epochs={train.epochs:g}, expected training on preference pairs: no other has "
-            f"a reference"
+            f"train.epochs={train.epochs:g}, expected training on preference pairs, which "
+            f"have a reference"
         )
     if has_reference(study, point):
         say(f"{point.name}: its reference is stored already")

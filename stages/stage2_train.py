@@ -57,12 +57,12 @@ from stages.command import (
     who,
 )
 
-LOCKED = "LOSSGRID_LOCKED"  # set for ranks whose point is locked by the process that started them
+LOCKED = "LOSSGRID_LOCKED"  # set for ranks whose parent process has locked the point
 FILES = (LOG, *(f"{name}.json" for name in RECORDS), "config.json", "model")  # of a trained point
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the points that --index names, one after the other; returns the exit code."""
+    """Train the points of --index, one after the other; returns the exit code."""
     arguments = parser("stages.stage2_train", __doc__, index=True, trial=True)
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -82,7 +82,7 @@ def train(study: Study, point: Point, force: bool) -> int:
     steps = 0 if model.adapter else step_count(settings, split_size(study, point))
     if steps:
         check_selection(study, point)
-    free()  # the model of the point before, which may have failed, and whose ranks need its GPU
+    free()  # the model of the point before, even if that failed
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
     ranks = steps > 0 and needs_ranks(settings) and rank is None
@@ -96,12 +96,12 @@ def train(study: Study, point: Point, force: bool) -> int:
     with devices as line, lock_point as lock:
         if line and first:
             say(f"{point.name}: {line}")
-        if lock:  # another task may have finished the point since it was looked at
+        if lock:  # another task may have finished the point meanwhile
             again = force and not is_archived(point.directory, "train", submission())
             if again and (aside := archive(point.directory, None, "train", submission())):
                 say(f"{point.name}: old results archived in {aside}")
             if is_trained(study, point, identity):
-                if rank is not None:  # the other ranks of torchrun wait for this one
+                if rank is not None:  # torchrun's other ranks wait for this one
                     raise Busy(f"{point.name}: trained by another task just now")
                 return DONE
         if ranks:
@@ -114,7 +114,7 @@ def train(study: Study, point: Point, force: bool) -> int:
 
 
 def is_trained(study: Study, point: Point, identity: dict) -> bool:
-    """Whether the point is trained, which is then said. Raises BadInput where its model changed."""
+    """Whether the point is trained, with a line if so. Raises BadInput if its model changed."""
     mark = is_done(point.directory, "train", identity)
     if mark is None:
         return False
@@ -127,7 +127,7 @@ def is_trained(study: Study, point: Point, identity: dict) -> bool:
 
 
 def _launch(study: Study, point: Point, lock: Any) -> int:
-    """Start the ranks of a point as processes of their own, which keep its lock while they live."""
+    """Run the ranks of a point as child processes, which keep its lock while they live."""
     words = ["-m", "stages.stage2_train", study.path, *study.words, *point.words]
     environ = {**os.environ, LOCKED: "1"}
     return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
@@ -193,7 +193,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
 
 
 def write_loss_curves(study: Study) -> None:
-    """Leave the table of the study's losses for stage 5, which draws it without torch."""
+    """Write the table of the study's losses for stage 5, which draws it without torch."""
     from lib.training.curves import loss_curves
 
     trains = {}

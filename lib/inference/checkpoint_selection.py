@@ -20,7 +20,8 @@ from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
 from lib.config.steps import candidate_steps
 from lib.config.study import Point, Study, identity
-from lib.data.prepared import encoded_test, read_manifest, read_split, train_identity
+from lib.data.prepared import read_manifest, read_split, train_identity
+from lib.inference.predict import ChatPredictor
 from lib.inference.serving import Served
 from lib.runs.directory import CANDIDATES, SELECTION, done_mark, mark_done
 from lib.runs.files import as_csv, read_sealed, replacing, write_sealed, write_text
@@ -117,22 +118,19 @@ def _score(
         known = read_sealed(record, "remove it to score these weights again", ("key", "correct"))
         if known["key"] == key:
             return known["correct"]
-    task = tasks.get(study.config.tasks[0])
-    rows = read_split(study, SPLIT)
-    prompts, infer, correct = encoded_test(study, point, SPLIT), point.config.infer, 0
+    name, size = study.config.tasks[0], point.config.infer.batch_size
+    chat, correct = ChatPredictor(study, name, served), 0
+    chat.rows, chat.split, chat.sampled = read_split(study, SPLIT), SPLIT, False
+    total = len(chat.rows)
     with (
-        served.engine(point, weights) as engine,
-        progress(len(rows), f"validate {point.name} {weights.name}") as shown,
+        chat.serving(point, weights),
+        progress(total, f"validate {point.name} {weights.name}") as shown,
     ):
-        for start in range(0, len(rows), infer.batch_size):
+        for start in range(0, total, size):
             if stop():
                 return None
-            batch = slice(start, start + infer.batch_size)
-            outputs = engine.generate(prompts[batch]["input_ids"], infer)
-            for row, said in zip(rows[batch], outputs, strict=True):
-                graded = {"id": row["id"], "outputs": said, **task.grade(row, said, None)}
-                correct += bool(task.correct(graded))
-            shown.update(min(start + infer.batch_size, len(rows)))
+            correct += sum(map(tasks.get(name).correct, chat.predict(start, start + size)))
+            shown.update(min(start + size, total))
     write_sealed(record, {"key": key, "correct": correct})
     return correct
 

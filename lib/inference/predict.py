@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +15,10 @@ from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.study import Point, Study
 from lib.config.tasks import Row
+from lib.data.encoding import fit_prompt, prompt_hash
 from lib.data.prepared import encoded_test
-from lib.data.testsets import predict_identity, rows_of
+from lib.data.testsets import predict_identity, rows_of, section_of
+from lib.inference.base import Draw, default_draw, regroup
 from lib.inference.serving import Served
 from lib.runs.directory import mark_done, verify_done
 from lib.runs.files import read_jsonl, replacing, write_jsonl
@@ -38,38 +41,108 @@ class Predictor(Protocol):
         """Predictions of these rows of the test set; `end` may lie beyond the last."""
 
 
-class Answers:
-    """The text that an engine generates, and the log-probabilities of the task's full answers."""
+class ChatPredictor:
+    """What a chat model answers to the prompts of a task. A prediction, `grade`'s fields aside:
+
+        {"id", "prompt_hash": of the first prompt, "outputs": [str, …], "scores": [float, …] | null}
+
+    scores: log-probabilities of the task's full answers. Of a task with a `follow_up` the outputs
+    are the answers to both turns, and `cut` tells whether the first lost its end in the second
+    prompt. Of a `sampled` task they are `infer.samples` samples, beside `seeds`, of each, and
+    `greedy`, the answer without chance. All points draw with the same seeds: neither batches nor
+    what an earlier run had done changes an answer.
+    """
 
     def __init__(self, study: Study, task: str, served: Served) -> None:
         self.study, self.served = study, served
         self.task, self.rows = tasks.get(task), rows_of(study, task)
+        self.split, self.sampled = "test", self.task.sampled
+        self.is_first, self.section = task == study.config.tasks[0], section_of(study.config, task)
 
     @contextmanager
-    def serving(self, point: Point) -> Iterator[None]:
-        """See `Predictor`."""
-        self.settings, self.test = point.config.infer, encoded_test(self.study, point)
-        with self.served.engine(point) as engine:
+    def serving(self, point: Point, weights: Path | None = None) -> Iterator[None]:
+        """See `Predictor`. weights: others than the point's model."""
+        from lib.models.load import load_tokenizer
+
+        self.settings, self.max_length = point.config.infer, point.config.model.max_length
+        if tokens := getattr(self.section, "max_new_tokens", None):
+            self.settings = self.settings.model_copy(update={"max_new_tokens": tokens})
+        if self.is_first:  # its prompts were tokenised by stage 1
+            self.encoded: Any = encoded_test(self.study, point, self.split)
+        else:
+            model = str(point.directory / "model")
+            self.tokenizer: Any = load_tokenizer(point.config.model, model)
+        with self.served.engine(point, weights) as engine:
             self.engine: Any = engine
             yield
 
     def predict(self, start: int, end: int) -> list[Row]:
         """See `Predictor`."""
-        batch = self.test[start:end]
-        outputs = self.engine.generate(batch["input_ids"], self.settings)
-        scores: list = [None] * len(outputs)
-        if batch["answers"][0]:
-            scores = self.engine.score(batch["input_ids"], batch["answers"])
-        columns = (self.rows[start:end], batch["id"], batch["prompt_hash"], outputs, scores)
-        return [
-            {"id": i, "prompt_hash": h, "outputs": o, "scores": s, **self.task.grade(row, o, s)}
-            for row, i, h, o, s in zip(*columns, strict=True)
+        rows = self.rows[start:end]
+        if self.is_first:
+            batch = self.encoded[start:end]
+            prompts = batch["input_ids"]
+        else:
+            prompts = [self._fitted(row)[0] for row in rows]
+        answers = self._answers(rows, prompts, 1)
+        predictions: list[Row] = [
+            {"id": row["id"], "prompt_hash": prompt_hash(ids), "outputs": texts, "scores": None}
+            for row, ids, texts in zip(rows, prompts, answers, strict=True)
         ]
+        if self.task.follow_up:
+            asked = [self.task.follow_up(r, text) for r, [text] in zip(rows, answers, strict=True)]
+            fitted = [self._fitted(row) for row in asked]
+            replies = self._answers(rows, [ids for ids, _ in fitted], 2)
+            for made, texts, (_, cut) in zip(predictions, replies, fitted, strict=True):
+                made |= {"outputs": made["outputs"] + texts, "cut": cut}
+        if self.is_first and self.split == "test" and batch["answers"][0]:
+            scores = self.engine.score(prompts, batch["answers"])
+            for made, of_answers in zip(predictions, scores, strict=True):
+                made["scores"] = of_answers
+        return [
+            {**made, **self._graded(row, made)} for row, made in zip(rows, predictions, strict=True)
+        ]
+
+    def _fitted(self, row: Row) -> tuple[list[int], bool]:
+        return fit_prompt(self.tokenizer, self.task, row, self.section, self.max_length)
+
+    def _answers(self, rows: list[Row], prompts: list[list[int]], turn: int) -> list[list[str]]:
+        """The answers to each prompt; of a sampled task the greedy one first."""
+        infer, draws = self.settings, []
+        for row in rows:
+            if self.sampled:
+                samples = Draw(infer.temperature, first_seed(row["id"]), infer.samples)
+                draws.append([Draw(), samples] if infer.samples else [Draw()])
+            elif self.task.draw:
+                draws.append([Draw(*self.task.draw(row, turn))])
+            else:
+                draws.append([default_draw(infer)])
+        # The draws of a prompt stand together, so that an engine reads it once for all of them.
+        repeated = [ids for ids, own in zip(prompts, draws, strict=True) for _ in own]
+        texts = self.engine.generate(repeated, infer, list(chain(*draws)))
+        return [list(chain(*own)) for own in regroup(texts, draws)]
+
+    def _graded(self, row: Row, made: Row) -> Row:
+        """The task's grades; of a sampled task also the fields that tell its answers apart."""
+        if not self.sampled:
+            return self.task.grade(row, made["outputs"], made["scores"])
+        (greedy, *samples), seed = made["outputs"], first_seed(row["id"])
+        own = {
+            "outputs": samples,
+            "seeds": list(range(seed, seed + len(samples))),
+            "greedy": greedy,
+        }
+        return {**own, **self.task.regrade(row, {**made, **own})}
+
+
+def first_seed(row_id: str) -> int:
+    """The seed of a question's first sample, below 2³¹; sample i has this + i."""
+    return int(digest(["samples", row_id]), 16) % 2**31
 
 
 def predictor(study: Study, task: str, served: Served) -> Predictor:
-    """The task's own predictor, or an engine's answers."""
-    return (tasks.get(task).predictor or Answers)(study, task, served)
+    """The task's own predictor, or a chat model's."""
+    return (tasks.get(task).predictor or ChatPredictor)(study, task, served)
 
 
 def read_answers(study: Study, task: str, point: Point) -> Path:

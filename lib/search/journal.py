@@ -8,7 +8,8 @@ followed by another with the same parameters. Each is created by a single line w
 worker, so that a kill leaves none or a complete one, and a requeued task finds its own again.
 
 The file is locked by a symbolic link, which is atomic on NFS too; if a worker is killed while it
-holds the lock, the others wait 30 s. An incomplete line, of a kill or a full disk, is removed first: Optuna would append to it and make the journal unreadable.
+holds the lock, the others wait 30 s. An incomplete line, of a kill or a full disk, is removed
+first: Optuna would append to it and make the journal unreadable.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Dead and missing trials of a search, as seen from the login node.
 
-The worker of a running trial is alive if squeue lists its SLURM job, or if it holds its lock here. If neither can tell, the trial is *unknown* and left alone.
+The worker of a running trial is alive if squeue lists its SLURM job, or if it holds its lock here.
+If neither can tell, the trial is *unknown* and left alone.
 
 results/<study>/search/jobs.json    ids of arrays queued when it was written
 """

@@ -76,7 +76,7 @@ class FakeServed:
         self.now = self.right[weights.name]
         yield self
 
-    def generate(self, prompts, settings):
+    def generate(self, prompts, settings, draws):
         assert len(prompts) <= settings.batch_size
         # The first half are accepts: always "accept" gets 2 of 4, and so on.
         answers = {
