@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.config.errors import BadInput
+from lib.config.errors import BadInput, listed
 from lib.config.grid import digest, parse_indices
 from lib.config.study import Point, Study, load_study
 from lib.runs.activity import Holder, machine
@@ -122,11 +122,21 @@ def parser(
 
 
 def load(args: argparse.Namespace) -> Study:
-    """The study of a command line; a first word with `=` is an override of the default study."""
+    """The study of a command line; a first word with `=` is an override of the default study.
+
+    Results that lie under the names of an earlier grid are found, and that is said.
+    """
     if "=" in args.study and not Path(args.study).exists():
         args.overrides.insert(0, args.study)
         args.study = DEFAULT_STUDY
-    return load_study(args.study, args.overrides)
+    study = load_study(args.study, args.overrides)
+    if study.directory.is_dir():
+        from lib.data.older_names import link_older_names  # --help is quicker without
+
+        if linked := link_older_names(study):
+            print(f"{study.directory}: {len(linked)} found under older names: {listed(linked, 4)}",
+                  file=sys.stderr)  # fmt: skip
+    return study
 
 
 def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:

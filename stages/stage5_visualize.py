@@ -109,10 +109,12 @@ def write_report(
     """Write the page over a comparison's figures and those that each point has, beside both."""
     from lib.plotting.report import report
 
+    marks = {point.name: done_mark(point.directory, "visualize") for point in points}
     of_points = {
-        point.name: [f"{point.name}/{path.name}" for path in sorted(point.directory.glob("*.png"))]
-        for point in points
-    }
+        name: [f"{name}/{file}" for file in sorted(mark["files"] if mark else ())
+               if file.endswith(".png")]
+        for name, mark in marks.items()
+    }  # fmt: skip
     text = report(
         study.name,
         study.words,

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.checks import check
+from lib.config.claim_checks import check_claims
+from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
+from lib.config.figures import figures_of
 from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
-from lib.config.points import matches
 from lib.config.schema import RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse
 from lib.config.study_file import (
@@ -38,8 +40,8 @@ from lib.config.types import check_length
 from lib.config.validation import dotted_keys, validate
 from lib.config.yaml import copy_sections, flatten, parse_override, put
 
-OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
-            "selected")  # fmt: skip
+OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims", "figures", "trial",
+            "search", "selected")  # fmt: skip
 MODES = ("full", "trial")
 # What lies in a study's directory beside its points.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
@@ -109,6 +111,11 @@ class Study:
         """The space of `search`: key → values; empty where the study searches nothing."""
         return {} if self.search is None else parse(self.raw["search"], self.path)[1]
 
+    @cached_property
+    def claims(self) -> dict[int, Claim]:
+        """What the study sets out to decide: place in the file, from 1 → claim."""
+        return parse_claims(self)
+
     @property
     def tasks(self) -> list[str]:
         """The tasks to predict and evaluate: those not skipped."""
@@ -160,20 +167,6 @@ class Study:
             )
         return by_name[name]
 
-    def baseline(self) -> Point:
-        """The comparison baseline that `evaluate.baseline` names.
-
-        Raises BadInput where no point or more than one has these values.
-        """
-        wanted = self.config.evaluate.baseline
-        matching = [point for point in self._points if matches(point.values, wanted)]
-        if len(matching) != 1:
-            raise BadInput(
-                f"{self.path}: evaluate.baseline: {wanted} matches {len(matching)} grid points, "
-                f"expected exactly one"
-            )
-        return matching[0]
-
     def data_sections(self) -> list[Any]:
         """The different `data` sections of the points."""
         return _distinct(point.config.data for point in self._points)
@@ -202,9 +195,8 @@ class Study:
                 where = self.path if source == "file" else source
                 put(raw, key, copy_sections(value), f"{where}: {label}{key}")
                 origin[key] = f"{where}: {label}"
-        if self.mode == "trial":
-            shrink(raw, self.path)
-        return validate(raw, self.path, origin)
+        config = validate(raw, self.path, origin)
+        return shrink(config) if self.mode == "trial" else config
 
     def named_values(self, values: Mapping[str, Value], flat: Mapping[str, Any]) -> dict[str, Any]:
         """The values that name a point: those listed, and those it uses though not listed."""
@@ -270,6 +262,8 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except ValueError as error:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
+    check_claims(study)
+    figures_of(study)
     if study.search is not None:
         from lib.config.search_checks import check_search
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lib.config.grid import NAME_BYTES, Grid, is_axis, is_name, normal
 from lib.config.schema import Config
 from lib.config.types import expand
 from lib.config.validation import dotted_keys
-from lib.config.yaml import get, put, read_yaml
+from lib.config.yaml import get_attribute, has_attribute, read_yaml, with_attribute
 
 SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
 
@@ -168,24 +169,46 @@ def results_path(given: Any, path: str) -> Path:
         raise BadInput(f"{path}: results_dir: found {given!r}, expected {error}") from None
 
 
-LIMITS = {
+# What a trial has at the most, whatever the file says; keys that its tasks lack are left out.
+LIMITS = {  # null asks for all there is: then the limit stands as well
     "train.epochs": 1.0,
     "train.max_steps": 2,
+    "train.batch_size": 4,
     "train.importance.batches": 2,
+    "model.max_length": 2048,
+    "data.validation_rows": 8,
     "data.test_rows": 8,
     "infer.max_new_tokens": 16,
 }
+# By what training is fed (`Task.batch`): whose rows lose their ends where they are too long, and
+# are as many as there are; a reference is scored of every pair.
+LIMITS_OF = {
+    "pairs": {"model.max_length": 512, "data.train_rows": 16},
+    "classes": {"model.max_length": 256, "data.train_rows": 64, "train.batch_size": 8},
+}
+LIMITS_OF_FURTHER_TASKS = {"limit": 8, "max_new_tokens": 16}  # of their own sections
+NULL_IS_NONE = {"train.eval_steps": 1, "train.importance.batch_size": 8}  # limits of what is given
 FIXED = {"tracking": "none", "train.processes": 1, "train.fsdp": None}
 
 
-def shrink(raw: dict[str, Any], path: str) -> None:
-    """Bring a point's settings within the limits of a trial, whatever the file says."""
-    for key, value in FIXED.items():
-        put(raw, key, value, f"{path}: {key}")
-    for key, limit in LIMITS.items():
-        given = get(raw, key)
-        usable = isinstance(given, (int, float)) and not isinstance(given, bool)
-        put(raw, key, min(given, limit) if usable else given or limit, f"{path}: {key}")
+def shrink(config: Config) -> Config:
+    """A point's config within the limits of a trial."""
+    first, *further = config.tasks
+    limits = LIMITS | LIMITS_OF.get(tasks.get(first).batch, {})
+    limits |= {f"{task}.{k}": v for task in further for k, v in LIMITS_OF_FURTHER_TASKS.items()}
+    changes: dict[str, Any] = dict(FIXED)
+    for key, limit in limits.items():
+        if has_attribute(config, key):
+            value = get_attribute(config, key)
+            changes[key] = limit if value is None else min(value, limit)
+    for key, limit in NULL_IS_NONE.items():
+        value = get_attribute(config, key)
+        changes[key] = value and min(value, limit)
+    if changes["train.batch_size"] < config.train.batch_size:  # of which it has to be a divisor
+        changes["train.micro_batch"] = gcd(changes["train.batch_size"], config.train.micro_batch)
+    for key, value in changes.items():
+        config = with_attribute(config, key, value)
+    return config
 
 
 def without_model(variant: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:

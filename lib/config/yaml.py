@@ -114,18 +114,26 @@ def put(nested: dict[str, Any], dotted: str, value: Any, where: str) -> None:
     nested[last] = value
 
 
-def get(nested: Mapping[str, Any], dotted: str) -> Any:
-    """The value at `a.b.c`, None where there is none."""
-    for part in dotted.split("."):
-        nested = nested.get(part) if isinstance(nested, Mapping) else None
-    return nested
-
-
 def get_attribute(config: Any, dotted: str) -> Any:
     """The value at `a.b.c` of a typed config, whose parts may be sections or mappings."""
     for part in dotted.split("."):
         config = config[part] if isinstance(config, Mapping) else getattr(config, part)
     return config
+
+
+def has_attribute(config: Any, dotted: str) -> bool:
+    """Whether a typed config has a key `a.b.c`."""
+    *sections, last = dotted.split(".")
+    for section in sections:
+        config = getattr(config, section, None)
+    return hasattr(config, last)
+
+
+def with_attribute(config: Any, dotted: str, value: Any) -> Any:
+    """A copy of a typed config with another value at `a.b.c`, which is not validated."""
+    section, _, rest = dotted.partition(".")
+    inner = with_attribute(getattr(config, section), rest, value) if rest else value
+    return config.model_copy(update={section: inner})
 
 
 def parse_override(text: str) -> tuple[str, Any]:

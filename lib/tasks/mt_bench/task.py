@@ -14,6 +14,7 @@ TASK = Task(
     draw=data.draw,
     judges=("rating",),
     judging=judging.judging,
+    metrics=dict.fromkeys(("score", "score_turn_1", "score_turn_2"), (1.0, 10.0)),
     evaluate=Lazy("lib.tasks.mt_bench.evaluate:evaluate"),
     point_figures=Lazy("lib.tasks.mt_bench.figures:point_figures"),
     comparison_figures=Lazy("lib.tasks.mt_bench.figures:comparison_figures"),
