@@ -136,7 +136,7 @@ def test_the_head_chunked_changes_nothing(tiny_model, pair_rows, monkeypatch, tu
     rows = pair_rows(5)
 
     def whole(model):
-        monkeypatch.setattr(Responses, "_returns_what_the_head_made", lambda *_: False)
+        monkeypatch.setattr(Responses, "_returns_head_output", lambda *_: False)
 
     runs = [
         step_gradients(tiny_model, rows, piece, tuning, monkeypatch, change)
