@@ -109,7 +109,8 @@ def of_claim(evidence: Evidence, claim: Claim) -> float | None:
     """
     study = evidence.study
     task, _ = evidence.metric_of(claim)
-    if task == "training" or claim.kind in ("items", "variance_over"):
+    no_items = task == "training" or tasks.get(task).analysis is None
+    if no_items or claim.kind in ("items", "variance_over"):
         return None
     if claim.kind == "monotonic":
         both = [

@@ -43,6 +43,7 @@ from lib.analysis.verdicts import (
 )
 from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
 from lib.config import claims as grammar
+from lib.config import tasks
 from lib.config.claims import Claim
 from lib.config.errors import listed
 
@@ -93,10 +94,10 @@ def decide(
 
 def _decided(evidence: Evidence, claim: Claim) -> Found:
     task, _ = evidence.metric_of(claim)
-    if task in evidence.study.config.skip:
-        return Found(UNKNOWN, f"the task {task} is skipped")
     if task == "training":
         return training_claims.decided(evidence, claim)
+    if task in evidence.study.config.skip or tasks.get(task).analysis is None:
+        return Found(UNKNOWN, f"the task {task} is not analysed")
     rules = {"above": _reaches, "below": _reaches, "items": _items, "spans": _spans,
              "monotonic": _monotonic, "variance_over": _varies}  # fmt: skip
     return rules.get(claim.kind, _compared)(evidence, claim)
@@ -125,7 +126,7 @@ def _reach(evidence: Evidence, claim: Claim, label: str) -> Found:
         return evidence.unmeasured([label], f"{label} is not measured")
     bound, intervals = getattr(claim, claim.kind), intervals_of(row, evidence.level)
     verdict = by_intervals(claim.kind, bound, intervals)
-    needed = needed_of(row, row["value"], distance(claim.kind, bound, row["value"]), evidence.level)
+    needed = needed_of(row, distance(claim.kind, bound, row["value"]), evidence.level)
     found = Found(verdict, f"{shown(row, metric)} ({label})", row["value"], row["low"],
                   row["high"], needed if verdict == UNDECIDED else "")  # fmt: skip
     return evidence.unless_waiting(found, [label])
@@ -154,21 +155,16 @@ def _spans(evidence: Evidence, claim: Claim) -> Found:
         return evidence.unmeasured(labels, "no setting is measured")
     least, most = (pick(rows, key=lambda one: rows[one]["value"]) for pick in (min, max))
     metric, ends = evidence.metric(claim), []
-    for kind, bound, pick in (("below", claim.spans[0], least), ("above", claim.spans[1], most)):
-        found = {o: intervals_of(row, evidence.level) for o, row in rows.items()}
-        if any(all((h <= bound if kind == "below" else low >= bound) for low, h in one) and one
-               for one in found.values()):  # fmt: skip
-            ends.append((PASS, ""))
-            continue
-        row, apart = rows[pick], abs(rows[pick]["value"] - bound)
-        short = all(low > bound if kind == "below" else high < bound
-                    for one in found.values() for low, high in one)  # fmt: skip
-        ends.append((FAIL, "") if short else (UNDECIDED, needed_of(row, row["value"], apart,
-                                                                 evidence.level)))  # fmt: skip
-    verdicts = [verdict for verdict, _ in ends]
-    number = f"{shown(rows[least], metric)} ({least}) to {shown(rows[most], metric)} ({most})"
-    verdict = combine(verdicts, "every")
-    found = Found(verdict, number, needed="; ".join(n for _, n in ends if n))
+    for kind, bound, nearest in zip(("at_most", "above"), claim.spans, (least, most), strict=True):
+        intervals = [intervals_of(row, evidence.level) for row in rows.values()]
+        verdict = combine([by_intervals(kind, bound, one) for one in intervals], "any")
+        row, needed = rows[nearest], ""
+        if verdict == UNDECIDED:
+            needed = needed_of(row, abs(row["value"] - bound), evidence.level)
+        ends.append(Found(verdict, f"{shown(row, metric)} ({nearest})", needed=needed))
+    verdict = combine([end.verdict for end in ends], "every")
+    needed = "; ".join(end.needed for end in ends if end.needed)
+    found = Found(verdict, " to ".join(end.number for end in ends), needed=needed)
     return found if verdict == PASS else evidence.unless_waiting(found, labels)
 
 
@@ -203,7 +199,7 @@ def _compare(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
         verdict = PASS if row["p_holm"] < 1 - evidence.level else UNDECIDED
     needed = ""
     if verdict == UNDECIDED:
-        needed = needed_of(row, value, distance(claim.kind, bound, value), evidence.level)
+        needed = needed_of(row, distance(claim.kind, bound, value), evidence.level)
     low, high = intervals[0] if intervals else (None, None)
     found = Found(verdict, number, value, low, high, needed)
     gone = theirs + (ours if claim.kind == "within" else [])
@@ -240,7 +236,7 @@ def _monotonic(evidence: Evidence, claim: Claim) -> Found:
             verdicts.append(FAIL if significant else UNDECIDED if which == "reversed" else PASS)
             if worst is None or value < worst.value:
                 low, high = ends[0] if ends else (None, None)
-                needed = needed_of(row, value, abs(value), evidence.level)
+                needed = needed_of(row, abs(value), evidence.level)
                 worst = Found("", f"{apart(row, evidence.metric(claim), higher, lower)}",
                               value, low, high, needed)  # fmt: skip
     if worst is None:

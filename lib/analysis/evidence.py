@@ -83,7 +83,8 @@ class Evidence:
     def key(self, claim: Claim) -> tuple[str, str, str]:
         """(task, set, metric) of a claim: the set that it names, else the main or only one."""
         task, name = self.metric_of(claim)
-        there = dict.fromkeys(key[3] for key in self.estimates if key[2] == task)
+        every = (*self.estimates, *self.contrasts)
+        there = dict.fromkeys(key[3] for key in every if key[2] == task)
         main = tasks.get(task).sets[:1] if task != "training" else ()
         return task, claim.set or next((s for s in (*main, *there) if s in there), ""), name
 
@@ -205,6 +206,8 @@ def of_several(claim: Claim, found: Sequence[Found], note: str = "") -> Found:
     place = {"every": -1, "most": len(ranked) // 2, "any": 0}[claim.at]
     turning = ranked[place] if ranked else found[0]
     needed = dict.fromkeys(one.needed for one in found if one.verdict != PASS and one.needed)
+    silent = [one.number for one in found if one.value is None and one is not turning]
+    note = (f"; {listed(silent, 3)}" if silent else "") + note
     return replace(
         turning,
         verdict=verdict,

@@ -23,7 +23,7 @@ RULES: dict[str, tuple[Rule, Rule]] = {
         lambda b, low, high: low >= -b and high <= b,
         lambda b, low, high: high < -b or low > b,
     ),
-    "ratio_below": (lambda b, low, high: high <= b, lambda b, low, high: low > b),
+    "at_most": (lambda b, low, high: high <= b, lambda b, low, high: low > b),
     "falls_by": (lambda b, low, high: low >= b, lambda b, low, high: high < b),
 }
 MOST = 100  # times the items or seeds, from which on their number is no plan
@@ -31,7 +31,7 @@ MOST = 100  # times the items or seeds, from which on their number is no plan
 
 def by_intervals(kind: str, bound: float, intervals: Sequence[Interval]) -> str:
     """pass or fail where every interval says so; without any, undecided."""
-    passes, fails = RULES[kind]
+    passes, fails = RULES["at_most" if kind == "ratio_below" else kind]
     if intervals and all(passes(bound, *one) for one in intervals):
         return PASS
     if intervals and all(fails(bound, *one) for one in intervals):
@@ -91,27 +91,32 @@ def student_half(sd: float, seeds: int, level: float) -> float:
     return float(t.ppf((1 + level) / 2, seeds - 1)) * sd / math.sqrt(seeds)
 
 
+def of_seeds(row: Row, level: float) -> Interval | None:
+    """Student's interval over seeds, of an estimate or a contrast that has more than one."""
+    if "low_seeds" in row:
+        low, high = row["low_seeds"], row["high_seeds"]
+        return None if low is None else (low, high)
+    if not row["sd"]:
+        return None
+    half = student_half(row["sd"], int(row["seeds"]), level)
+    return row["value"] - half, row["value"] + half
+
+
 def intervals_of(row: Row, level: float) -> list[Interval]:
     """Intervals of an estimate or a contrast: over seeds and items, and Student's over seeds."""
-    ends = [(row["low"], row["high"])]
-    if "low_seeds" in row:
-        ends.append((row["low_seeds"], row["high_seeds"]))
-    elif row["sd"]:
-        half = student_half(row["sd"], int(row["seeds"]), level)
-        ends.append((row["value"] - half, row["value"] + half))
-    return [(low, high) for low, high in ends if low is not None and high is not None]
+    both = [] if row["low"] is None else [(row["low"], row["high"])]
+    seeds = of_seeds(row, level)
+    return [*both, seeds] if seeds else both
 
 
-def needed_of(row: Row, value: float, apart_by: float, level: float) -> str:
-    """What would bring the bound out of the interval, were the value to stay."""
+def needed_of(row: Row, distance_to: float, level: float) -> str:
+    """What would bring a bound so far away out of the intervals, were the value to stay."""
     low, high = row.get("low_items", row["low"]), row.get("high_items", row["high"])
-    of_items = items_needed((high - low) / 2, apart_by, row["units"]) if low is not None else ""
-    of_seeds = ""
-    if (row["seeds"] or 0) > 1:
-        ends = intervals_of(row, level)[-1:]
-        half = max(((h - lo) / 2 for lo, h in ends), default=0.0)
-        of_seeds = seeds_needed(half, apart_by, int(row["seeds"]), level)
-    return " and ".join(text for text in (of_items, of_seeds) if text)
+    found = [] if low is None else [items_needed((high - low) / 2, distance_to, row["units"])]
+    if seeds := of_seeds(row, level):
+        half = (seeds[1] - seeds[0]) / 2
+        found.append(seeds_needed(half, distance_to, int(row["seeds"]), level))
+    return " and ".join(text for text in found if text)
 
 
 def shown(row: Row, metric: Metric) -> str:
