@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lib.analysis import contrasts, estimates
+from lib.analysis import claims, contrasts, estimates
 from lib.analysis.estimates import Measured
 from lib.analysis.items import TestSet, items_of, items_table, test_sets
-from lib.analysis.model import Pair
 from lib.analysis.points import points_table
 from lib.analysis.results import predictions_named
 from lib.analysis.tables import StudyTables, columns
@@ -18,6 +17,7 @@ from lib.config import tasks
 from lib.config.study import Point, Study
 from lib.config.tasks import PointResult, Row
 from lib.data.testsets import own_rows
+from lib.slurm.arrays import first_claims
 
 
 class Answers(NamedTuple):
@@ -36,12 +36,8 @@ def analyse(
     points: Sequence[Point],
     rows: Mapping[str, list[Row]],
     results: Mapping[str, list[PointResult]],
-    pairs: Sequence[Pair] = (),
 ) -> Answers:
-    """All tables of a study but its claims. results: task → one a point, graded.
-
-    pairs: what claims compare.
-    """
+    """All tables of a study. results: task → one a point, graded."""
     eval_config = study.config.evaluate
     analyses = {task: one for task in results if (one := tasks.get(task).analysis)}
     items = items_table(
@@ -59,7 +55,7 @@ def analyse(
         for task, one in analyses.items()
         for found in estimates.measured(tests[task], one, table, eval_config)
     ]
-    pairs = [*contrasts.baseline_pairs(table), *pairs]
+    pairs = [*contrasts.baseline_pairs(table), *claims.pairs(study, table)]
     for one in analyses.values():
         pairs += one.pairs(table, eval_config) if one.pairs else []
     tables = StudyTables(
@@ -72,6 +68,7 @@ def analyse(
     answers = Answers(study, dict(rows), dict(results), tests, measured, tables)
     for one in analyses.values():
         tables.extras.update(one.extras(answers) if one.extras else {})
+    tables.claims = claims.decide(study, tables, measured, first_claims(study))
     return answers
 
 

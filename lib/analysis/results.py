@@ -10,6 +10,7 @@ from typing import Any
 
 from lib.config import tasks
 from lib.config.errors import BadInput, listed
+from lib.config.grid import digest
 from lib.config.selected import is_selected, selected_of
 from lib.config.study import Point, Study, identity
 from lib.config.tasks import PointResult, Row, Task
@@ -166,6 +167,8 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
         "analysis": analysis_version(),
         **identity(study.config, "evaluate", *study.config.tasks[1:]),
     }
+    if study.claims:
+        found["claims"] = digest([claim.model_dump() for claim in study.claims.values()])
     if is_selected(study, point):
         found["selected"] = selected_of(study).model_dump()
     if found["status"] == "done":
