@@ -10,8 +10,8 @@ import pandas as pd
 from lib.analysis import claims, contrasts, estimates
 from lib.analysis.estimates import Measured
 from lib.analysis.items import TestSet, items_of, items_table, test_sets
-from lib.analysis.model import Analysis
 from lib.analysis.points import points_table
+from lib.analysis.results import predictions_named
 from lib.analysis.tables import StudyTables, columns
 from lib.config import tasks
 from lib.config.study import Point, Study
@@ -41,9 +41,9 @@ def analyse(
     eval_config = study.config.evaluate
     analyses = {task: one for task in results if (one := tasks.get(task).analysis)}
     items = items_table(
-        items_of(task, result.name, outcomes(study, task, one, rows[task], result))
-        for task, one in analyses.items()
-        for result in results[task]
+        items_of(task, point.name, outcomes(study, task, rows[task], point, result))
+        for task in analyses
+        for point, result in zip(points, results[task], strict=True)
         if result.predictions is not None
     )
     first = study.config.tasks[0]
@@ -73,11 +73,12 @@ def analyse(
 
 
 def outcomes(
-    study: Study, task: str, analysis: Analysis, rows: Sequence[Row], result: PointResult
+    study: Study, task: str, rows: Sequence[Row], point: Point, result: PointResult
 ) -> dict[str, Sequence[Any]]:
-    """Columns of the items of one point."""
+    """Columns of the items of one point. Raises BadInput that names its predictions."""
     own = own_rows(task, rows, result.config)[: len(result.predictions)]
-    return analysis.outcomes(own, result.predictions, study.config.evaluate)
+    with predictions_named(study, point, task):
+        return tasks.get(task).analysis.outcomes(own, result.predictions, study.config.evaluate)
 
 
 def complete_points(

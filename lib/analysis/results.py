@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,16 @@ def _graded(task: Task, row: Row, prediction: Row, path: Path) -> Row:
     except KeyError as error:
         raise BadInput(f"{path}: row {row['id']}: no {error}, which stage 3 writes; run it again "
                        f"with --force") from None  # fmt: skip
+
+
+@contextmanager
+def predictions_named(study: Study, point: Point, task: str) -> Iterator[None]:
+    """Put the file of a point's predictions before what is wrong with them."""
+    try:
+        yield
+    except BadInput as error:
+        path = point.directory / f"{study.named('predictions', task)}.jsonl"
+        raise BadInput(f"{path}: {error}") from None
 
 
 def counts(study: Study, point: Point, task: str) -> bool:
