@@ -52,7 +52,7 @@ def title_of(view: View, figure: Figure) -> str:
     if figure.kind == "points":
         text = f"{others[0]} against {first[0].lower()}{first[1:]}"
     elif figure.kind == "reliability":
-        text = f"Reliability of {figure.metrics[0].replace('_', ' ')}"
+        text = "Reliability of predicted probabilities"
     else:
         text = ", ".join([first, *(name[0].lower() + name[1:] for name in others)])
         text += {
@@ -148,8 +148,14 @@ def of_forest(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     unit, known = view.unit(figure.metrics[0]), frame.dropna(subset="difference")
     clear = known[known.p_holm < 1 - view.level]
     row = known.loc[known.difference.abs().idxmax()]
+    ours = figure.metrics[0].rpartition(".")[0] in view.tables
+    of = (
+        title_of(view, figure)
+        if ours
+        else f"{view.name(figure.metrics[0])} against {against(view, figure)}"
+    )
     return (
-        f"{view.name(figure.metrics[0])} against {against(view, figure)}: "
+        f"{of}: "
         f"{(clear.difference > 0).sum()} of {len(known)} settings higher and "
         f"{(clear.difference < 0).sum()} lower after Holm's adjustment; the largest difference is "
         f"{difference(row.difference, unit)}{interval(row.low, row.high, unit)} ({row['name']})."

@@ -244,7 +244,7 @@ def _behind(view: View, figure: Figure) -> list[Series]:
     x, y = (metric.rpartition(".")[2] for metric in figure.metrics)
     if table is None or not {x, y} <= set(table):
         return []
-    ends = [_known(table[f"{y}_{end}"]) for end in ("low", "high") if f"{y}_{end}" in table]
+    ends = [_known(table[end]) for end in ("low", "high") if end in table]
     label, style = str(figure.curve).replace("_", " "), Style("#444444")
     return [
         Series(
@@ -327,6 +327,8 @@ def _cell(
     elif pd.notna(row.low):
         digits = ".0f" if unit == "share" and row.high - row.low > 0.02 else digits
         text += f"\n[{scale * row.low:{digits}}, {scale * row.high:{digits}}]"
+    elif "n" in here and pd.notna(row.n):
+        text += f"\n(n {row.n:,.0f})"
     return value, text
 
 
@@ -390,11 +392,11 @@ def _reliability(view: View, figure: Figure, frame: pd.DataFrame, title: str) ->
     drawn = []
     for panel, rows in frame.groupby("panel", sort=False):
         full = rows[rows.n > 0].assign(of="setting", seeds=1, setting="", status="done")
-        bars = list(zip(rows.left, rows.right - rows.left, rows.share, strict=True))
+        bars = list(zip(rows.left, rows.width, rows.share, strict=True))
         drawn.append(
             Panel(
                 str(panel),
-                f"{figure.metrics[0].replace('_', ' ')} (%)",
+                "predicted probability (%)",
                 "observed share (%)",
                 _series(full, "observed", category(0)),
                 percent="xy",
