@@ -49,11 +49,11 @@ POINT = {"point": "name of the point"}
 TABLES: dict[str, dict[str, str]] = {
     "theory": {
         **POINT,
-        "delta": "shift of all scores from the baseline that theory expects (logits)",
+        "delta": "expected shift of the scores (logits)",
         **_bounded("expected_acceptance", "accepts that theory expects", "share"),
         "acceptance": "accepts by the point's own scores (share)",
         **_bounded("acceptance_minus_expected", "the second minus the first", "share"),
-        **_bounded("logit_shift", "mean shift of the scores from the baseline's", "logits"),
+        **_bounded("logit_shift", "mean shift of the scores", "logits"),
     },
     "control": {
         **POINT,
@@ -129,7 +129,7 @@ TABLES: dict[str, dict[str, str]] = {
         "actual": "decision on the paper",
         "answer": "decision in the answer, or unknown",
         "n": "papers",
-        "share": "share of the papers with this actual decision (share)",
+        "share": "share of the row (share)",
     },
 }
 
@@ -156,7 +156,7 @@ FIGURES: tuple[dict[str, Any], ...] = (
      "name": "learning_curves"},
     {"curves": "loss", "each": "point", "name": "learning_curve"},
     {"heatmap": "confusion.share", "x": "answer", "y": "actual", "each": "point",
-     "name": "confusion"},
+     "name": "confusion", "title": "Decisions, as shares of each actual decision"},
     {"reliability": "reliability", "each": "point", "name": "reliability"},
 )  # fmt: skip
 
