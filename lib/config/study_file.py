@@ -11,9 +11,9 @@ from lib.config import tasks
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import NAME_BYTES, Grid, is_axis, is_name, normal
 from lib.config.schema import Config
-from lib.config.settings import get_attribute, has_attribute, read_yaml, with_attribute
 from lib.config.types import expand
 from lib.config.validation import dotted_keys
+from lib.config.yaml import get_attribute, has_attribute, read_yaml, with_attribute
 
 SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
 
@@ -180,8 +180,8 @@ LIMITS = {  # null asks for all there is: then the limit stands as well
     "data.test_rows": 8,
     "infer.max_new_tokens": 16,
 }
-# By what training is fed (`Task.batch`): whose rows lose their ends where they are too long, and are
-# as many as there are; a reference is scored of every pair.
+# By what training is fed (`Task.batch`): rows that are truncated and as many as there are. Of every
+# pair a reference is scored.
 LIMITS_OF = {
     "pairs": {"model.max_length": 512, "data.train_rows": 16},
     "classes": {"model.max_length": 256, "data.train_rows": 64, "train.batch_size": 8},
