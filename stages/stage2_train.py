@@ -176,6 +176,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
+            if first:
+                say(f"{point.name}: loading {point.config.model.name}")
             if batch == "answers":
                 rows, held_out = encoded_training(study, point), encoded_held_out(study, point)
             else:

@@ -134,7 +134,10 @@ def predict_task(
         verify_model(point.directory)
     verify_models(study, ready)
     # Without rows there is nothing to load a model for.
-    model = predictor(study, task, served) if ready and rows_of(study, task) else None
+    model = None
+    if ready and rows_of(study, task):
+        say(f"{label(study, task)}loading what answers for {listed(p.name for p in ready)}")
+        model = predictor(study, task, served)
     mark = study.named("infer", task)
     for point in ready:
         with locked(point.directory, who()):

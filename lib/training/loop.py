@@ -187,6 +187,8 @@ def train_point(
         return Outcome("stopped", step, steps)
     if run:
         run.finish(trainer, monitor.seconds())
+    if trainer.is_world_process_zero():
+        say(f"{point.name}: trained; saving model/, and scoring rows with it as it will be served")
     check = ServedCheck(config, rows, classes.labels if classes else ())
     if train.keep == "best" and validation:
         expected = None  # the model in memory has gone on since
