@@ -20,8 +20,8 @@ from lib.losses import OBJECTIVES
 from lib.runs.progress import clock
 
 BYTES_A_TOKEN = 4
-EFFICIENCY = 0.3  # of the speed of a product of matrices
-PROCESS, POINT = 25.0, 6.0  # seconds: to start a stage's process; to load, save and verify a model
+EFFICIENCY = 0.1  # of the speed of a product of matrices, on small batches and in bf16
+PROCESS, POINT = 15.0, 6.0  # seconds: to start a stage's process; to load, save and verify a model
 
 
 def describe(study: Study, points: Sequence[Point]) -> str:
