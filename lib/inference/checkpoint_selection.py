@@ -5,7 +5,7 @@
 <point>/checkpoint_scores.csv          step, score, low, high, n, chosen
 <point>/done/checkpoint_selection.json model/ is the best of them
 
-A kill loses the candidate at hand: candidates/ goes once the mark is there, and not before.
+A kill loses the candidate being scored at most: candidates/ is removed once the mark exists.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lib.runs.directory import CANDIDATES, SELECTION, done_mark, mark_done
 from lib.runs.files import as_csv, read_sealed, replacing, write_sealed, write_text
 from lib.runs.integrity import digest_of
 from lib.runs.progress import progress
-from lib.training.kept import candidate, read_weights
+from lib.training.checkpointing import candidate_directory, read_weights
 
 SPLIT, SCORES = "validation", "checkpoint_scores.csv"
 REMEDY = "restore it, or train the point anew: stage 2 with --force"
@@ -69,15 +69,16 @@ def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool])
         scored = {}
         for step, files in _candidates(point).items():
             key = digest([made_from, digest_of(files)])
-            correct = _score(study, point, point.directory / candidate(step), key, served, stop)
+            weights = point.directory / candidate_directory(step)
+            correct = _score(study, point, weights, key, served, stop)
             if correct is None:
                 return None
             scored[step] = correct
         best = max(scored, key=lambda step: (scored[step], step))
         _write_scores(study, point, scored, best)
-        read_weights(point.directory / candidate(best), REMEDY)
+        read_weights(point.directory / candidate_directory(best), REMEDY)
         with replacing(point.directory / "model") as temporary:
-            shutil.copytree(point.directory / candidate(best), temporary)
+            shutil.copytree(point.directory / candidate_directory(best), temporary)
         mark_done(point.directory, SELECTION, made_from, ["model", SCORES], step=best)
         mark = done_mark(point.directory, SELECTION)
     shutil.rmtree(kept)
@@ -92,11 +93,12 @@ def _candidates(point: Point) -> dict[int, dict[str, Any]]:
     steps = candidate_steps(point.config.train, done["step"])
     kept = point.directory / CANDIDATES
     for path in sorted(path for path in kept.glob("step-*") if path.is_dir()):
-        if path not in [point.directory / candidate(step) for step in steps]:
+        if path not in [point.directory / candidate_directory(step) for step in steps]:
             raise BadInput(f"{path}: found weights of a step that training keeps none of, expected "
                            f"those of {listed(steps)}; {REMEDY}")  # fmt: skip
     return {
-        step: read_weights(point.directory / candidate(step), REMEDY)["files"] for step in steps
+        step: read_weights(point.directory / candidate_directory(step), REMEDY)["files"]
+        for step in steps
     }
 
 

@@ -816,7 +816,7 @@ def test_a_skipped_task_is_left_out_and_changes_no_identity(write_study):
     [
         (["mt_bensh"], "expected some of decision, mt_bench; did you mean 'mt_bench'?"),
         (["safety"], "expected some of decision, mt_bench"),
-        (["mt_bench", "decision"], "expected not all of decision, mt_bench: nothing would be left"),
+        (["mt_bench", "decision"], "expected not all of decision, mt_bench: no task would be left"),
     ],
 )
 def test_skip_names_tasks_of_the_study(write_study, skip, said):

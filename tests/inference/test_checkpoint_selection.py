@@ -22,7 +22,7 @@ from lib.runs.directory import SELECTION, done_mark, mark_done
 from lib.runs.files import read_json, write_sealed
 from lib.runs.integrity import record
 from lib.tasks.decision.task import TASK as task
-from lib.training.kept import KEPT
+from lib.training.checkpointing import SEAL
 
 ACCEPT, REJECT = r"\boxed{Accept}", r"\boxed{Reject}"
 ROWS = 4  # of validation: accepts and rejects by halves
@@ -103,7 +103,7 @@ def with_candidates(path, words=()):
         (point.directory / name / "weights").write_text(name)
         files = record(point.directory / name, ["weights"])
         content = {"step": int(name[-1]), "files": files} if name != "model" else {}
-        write_sealed(point.directory / name / KEPT, content)
+        write_sealed(point.directory / name / SEAL, content)
     mark_done(point.directory, "train", train_identity(study, point), ["model"],
               status="done", step=3)  # fmt: skip
     return study, point
@@ -168,7 +168,7 @@ def test_no_candidate_is_left_out(study_of_candidates, name, damage) -> None:
     elif damage == "another":
         path.rename(path.with_name("step-000099"))
     else:
-        (path / KEPT).unlink()
+        (path / SEAL).unlink()
     assert is_due(point)
     served = FakeServed({})
     with pytest.raises(BadInput, match="candidates/step-0000"):
