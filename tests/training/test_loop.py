@@ -185,7 +185,7 @@ def test_incomplete_checkpoint_is_not_resumed_from(whole, tmp_path):
 
 def test_candidates_are_kept_whatever_the_stops(whole, tmp_path, monkeypatch):
     """Those after each third, of an unbroken run and of one resumed; none when diverged."""
-    monkeypatch.setattr(TASK, "correct", lambda prediction: True)
+    monkeypatch.setattr(TASK, "selects", True)
     words = ["train.checkpoint_candidates=3"]
     run(whole[0], tmp_path / "unbroken", words)
     stale = tmp_path / "broken" / "candidates" / "step-000099"
