@@ -287,11 +287,11 @@ def arrays(
     groups: Iterable[int], largest: int, after: Mapping[int, str | None] | None = None
 ) -> list[tuple[int, str | None, list[int]]]:
     """Arrays for these groups: (offset, dependency, task indices below `largest`)."""
-    found: dict[tuple[int, str | None], list[int]] = {}
+    tasks_of: dict[tuple[int, str | None], list[int]] = {}
     for group in groups:
         offset = group // largest * largest
-        found.setdefault((offset, (after or {}).get(group)), []).append(group - offset)
-    return [(offset, condition, indices) for (offset, condition), indices in found.items()]
+        tasks_of.setdefault((offset, (after or {}).get(group)), []).append(group - offset)
+    return [(offset, condition, indices) for (offset, condition), indices in tasks_of.items()]
 
 
 if __name__ == "__main__":

@@ -238,9 +238,9 @@ def _check_models(study: Study) -> None:
             for key in type(models[0]).model_fields
             if len({str(getattr(model, key)) for model in models}) > 1
         ]
-        found = listed(repr(getattr(model, keys[0])) for model in models)
+        values = listed(repr(getattr(model, keys[0])) for model in models)
         raise BadInput(
-            f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
+            f"{study.path}: model.{keys[0]}: found {values} among the points, expected one value: "
             f"which rows the task {task} keeps depends on it"
         )
 

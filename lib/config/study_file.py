@@ -23,9 +23,9 @@ def read_file(path: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        found = sorted(str(p) for p in Path("configs").glob("*.yaml"))
+        studies = sorted(str(p) for p in Path("configs").glob("*.yaml"))
         raise BadInput(
-            f"{path}: no such study file; there are {listed(found)}{nearest(path, found)}"
+            f"{path}: no such study file; there are {listed(studies)}{nearest(path, studies)}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
@@ -85,11 +85,11 @@ def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], d
     return axes, {v: bundle(given, f"{path}: variants.{v}") for v, given in variants.items()}
 
 
-def bundle(found: Any, where: str) -> dict[str, Any]:
+def bundle(given: Any, where: str) -> dict[str, Any]:
     """A variant's overrides, or the trial's, under dotted keys."""
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise BadInput(f"{where}: found {found!r}, expected key: value pairs as in train.gamma: 2")
-    return dotted_keys(found)
+    if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+        raise BadInput(f"{where}: found {given!r}, expected key: value pairs as in train.gamma: 2")
+    return dotted_keys(given)
 
 
 def refuse_swept(

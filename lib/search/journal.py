@@ -125,14 +125,14 @@ class Journal:
 
     def current(self) -> dict[int, FrozenTrial]:
         """Trial → the attempt that represents it: its result, the running one, or the last."""
-        found: dict[int, FrozenTrial] = {}
+        current: dict[int, FrozenTrial] = {}
         for attempt in self.attempts():
             number = attempt.user_attrs.get("trial")
             if number is not None and (
-                number not in found or _rank(attempt) > _rank(found[number])
+                number not in current or _rank(attempt) > _rank(current[number])
             ):
-                found[number] = attempt
-        return found
+                current[number] = attempt
+        return current
 
     def take(self, number: int, by: Mapping[str, Any], again: bool = False) -> FrozenTrial:
         """The attempt to resume: a trial's running one, a new one, or its result, if it has one.
