@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for task in study.tasks:
         # Before hours of generation, not after.
         if tasks.get(task).judging:
-            check_judge(study, task, trained, os.environ)
+            check_judge(study, task, trained, os.environ, args.force)
     from lib.training.stopping import stop_on_signal
 
     with one_device(study) if trained else nullcontext(), stop_on_signal() as request:

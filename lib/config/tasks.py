@@ -178,10 +178,8 @@ class Task:
     sampled: bool = False  # uses several answers to a prompt (`infer.samples`)
     # (row, turn 1 or 2) → temperature and seed of its answer; None: as `infer` says
     draw: Callable[[Row, int], tuple[float, int]] | None = None
-    # (row, outputs, scores) → the fields that a prediction gets; `regrade` takes (row, prediction)
-    # where a written prediction has more that counts
-    grade: Callable[[Row, list[str], list[float] | None], Row] = lambda row, outputs, scores: {}
-    regrade: Callable[[Row, Row], Row] | None = None
+    # (row, prediction) → the fields that a prediction gets by what was generated. Raises BadInput.
+    grade: Callable[[Row, Row], Row] = lambda row, prediction: {}
     # (graded prediction) → whether it is right: the score of checkpoint selection
     correct: Callable[[Row], bool] | None = None
     # (predictions) → what those of a point come to, in two words, for a table of points

@@ -1,4 +1,4 @@
-"""Which of the weights that a run kept along its way answers the validation rows best.
+"""Checkpoint selection: which of the weights that a run kept answers the validation rows best.
 
 <point>/candidates/step-000123/   weights, kept by stage 2, with a record that vouches for them
 <point>/candidates/step-000123.json how many validation rows they answer, once that is known
@@ -20,7 +20,7 @@ from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
 from lib.config.steps import candidate_steps
 from lib.config.study import Point, Study, identity
-from lib.data.prepared import read_manifest, read_split, train_identity
+from lib.data.prepared import read_manifest, train_identity
 from lib.inference.predict import ChatPredictor
 from lib.inference.serving import Served
 from lib.runs.directory import CANDIDATES, SELECTION, done_mark, mark_done
@@ -70,12 +70,11 @@ def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool])
         scored = {}
         for step, files in _candidates(point).items():
             key = digest([made_from, digest_of(files)])
-            found = _score(
-                study, point, point.directory / candidate_directory(step), key, served, stop
-            )
-            if found is None:
+            weights = point.directory / candidate_directory(step)
+            correct = _score(study, point, weights, key, served, stop)
+            if correct is None:
                 return None
-            scored[step] = found
+            scored[step] = correct
         best = max(scored, key=lambda step: (scored[step], step))
         _write_scores(study, point, scored, best)
         read_weights(point.directory / candidate_directory(best), REMEDY)
@@ -119,8 +118,7 @@ def _score(
         if known["key"] == key:
             return known["correct"]
     name, size = study.config.tasks[0], point.config.infer.batch_size
-    chat, correct = ChatPredictor(study, name, served), 0
-    chat.rows, chat.split, chat.sampled = read_split(study, SPLIT), SPLIT, False
+    chat, correct = ChatPredictor(study, name, served, SPLIT), 0
     total = len(chat.rows)
     with (
         chat.serving(point, weights),

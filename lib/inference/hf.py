@@ -64,7 +64,7 @@ class HfEngine:
                     made = self.model.generate(
                         input_ids=ids,
                         attention_mask=mask,
-                        past_key_values=self._read_once([prompt for prompt, _ in batch]),
+                        past_key_values=self._shared_prefixes([prompt for prompt, _ in batch]),
                         max_new_tokens=settings.max_new_tokens,
                         eos_token_id=sorted(end_tokens(self.tokenizer)),
                         pad_token_id=self.tokenizer.pad_token_id,
@@ -106,7 +106,7 @@ class HfEngine:
             sums += (-token_nll(logits, labels).sum(1)).tolist()
         return regroup(sums, answers)
 
-    def _read_once(self, prompts: Sequence[Ids]) -> Any:
+    def _shared_prefixes(self, prompts: Sequence[Ids]) -> Any:
         """Keys and values of all but the last token of each prompt, one row a prompt given.
 
         Equal prompts beside each other are computed once and copied. None where no two are equal:

@@ -40,14 +40,18 @@ class Judge(Protocol):
 
 
 def check_judge(
-    study: Study, task: str, points: Sequence[Point], environ: Mapping[str, str]
+    study: Study,
+    task: str,
+    points: Sequence[Point],
+    environ: Mapping[str, str],
+    force: bool = False,
 ) -> None:
     """Raise BadInput for a judge that cannot judge, where answers of these points are unjudged.
 
-    Asked before anything is predicted. One that is unavailable is no error: `judge_answers` says
-    so.
+    Asked before anything is predicted; `force`: all anew. One that is unavailable is no error:
+    `judge_answers` says so.
     """
-    judged = (whole_mark(point, task) for point in points)
+    judged = (whole_mark(point, task) and not force for point in points)
     if study.config.judge.model is None or not rows_of(study, task) or all(judged):
         return
     with suppress(ModelUnavailable):

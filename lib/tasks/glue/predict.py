@@ -66,7 +66,7 @@ class Predictor:
                     "prompt_hash": tokens["prompt_hash"],
                     "outputs": outputs,
                     "scores": scores,
-                    **grade(row, outputs, scores),
+                    **grade(row, {"outputs": outputs}),
                 }
             )
         return made

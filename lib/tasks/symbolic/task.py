@@ -15,7 +15,6 @@ TASK = Task(
     rendering=data.rendering,
     sampled=True,
     grade=grading.grade,
-    regrade=grading.regrade,
     correct=grading.correct,
     summary=grading.summary,
     judges=("reward",),
