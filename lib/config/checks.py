@@ -60,7 +60,7 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
     if objective.batch != kind:
         usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
         yield (f"train.objective: found {train.objective!r}, expected one of {listed(usable)}: "
-               f"those that train on what the task {task} has ({kind})")  # fmt: skip
+               f"those for {kind}, on which the task {task} trains")  # fmt: skip
     if train.batch_size % (train.micro_batch * train.processes):
         yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
                f"train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
@@ -140,7 +140,7 @@ def _shared(study: Config, config: Config) -> Iterator[str]:
         ours, theirs = (flatten(c.model_dump(include={name})) for c in (config, study))
         key = next(k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k))
         yield (f"{key}: found {ours.get(key)!r} at some points and {theirs.get(key)!r} at others, "
-               f"expected one value for the study, none of a variant or an axis")  # fmt: skip
+               f"expected one value for the study, not set by a variant or an axis")  # fmt: skip
 
 
 def check_axes(study: Study, axes: Iterable[str], where: str) -> None:

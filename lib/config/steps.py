@@ -50,7 +50,7 @@ def check_eval_steps(train: Train, steps: int) -> None:
     if train.eval_steps is not None and train.eval_steps > steps:
         raise BadInput(
             f"train.eval_steps: found {train.eval_steps}, but the run has {steps} steps; give "
-            f"{steps} or fewer, or null to validate at the end alone"
+            f"{steps} or fewer, or null to validate at the end only"
         )
 
 

@@ -118,7 +118,7 @@ def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
     A missing model is not an error here, but when it is loaded.
     """
     if recorded is None:
-        raise BadInput(f"model.name: the study's data know nothing of {model.name}; run stage 1 "
+        raise BadInput(f"model.name: the study's data were built without {model.name}; run stage 1 "
                        f"again with --force")  # fmt: skip
     directory = Path(model.name)
     verify_converted(model, recorded.get("converted"), CHANGED)

@@ -58,7 +58,7 @@ def weights_of(model: Model) -> str:
     if target is None:
         return model.name
     if not (target / RECORD).is_file():
-        raise BadInput(f"model.name: {model.name} has its weights as {PICKLE} alone, and {target} "
+        raise BadInput(f"model.name: {model.name} has its weights only as {PICKLE}, and {target} "
                        f"does not hold them as safetensors; {REMEDY}")  # fmt: skip
     return str(target)
 
@@ -89,7 +89,7 @@ def convert(model: Model, say: Callable[[str], None] | None = None) -> Path | No
         verify(source, made["source"], REMEDY, pickles(source))
         verify(target, made["files"], REMEDY)
     except BadInput:  # missing, or of another conversion
-        said = (f"model.name: {model.name} has its weights as {PICKLE} alone; "
+        said = (f"model.name: {model.name} has its weights only as {PICKLE}; "
                 f"converting them to safetensors, once, in {target}")  # fmt: skip
         say(said) if say else print(said, file=sys.stderr, flush=True)
         _convert(source, target)
@@ -233,7 +233,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
             raise BadInput(f"{path}: {name} is no dense tensor, expected dense tensors by name")
     if not tensors:
-        raise BadInput(f"{path}: holds no weights")
+        raise BadInput(f"{path}: has no weights")
     return _apart(tensors)
 
 
@@ -259,5 +259,5 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if name := re.search(r"GLOBAL (\S+)", text):
         return (f"holds more than tensors ({name[1]}), which may run code when it is read, "
-                f"expected tensors by name alone; save the model again as safetensors")  # fmt: skip
+                f"expected a dict of tensors; save the model again as safetensors")  # fmt: skip
     return f"cannot be read as weights: {text[:200] or type(error).__name__}"

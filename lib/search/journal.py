@@ -110,7 +110,7 @@ class Journal:
             raise BadInput(f"{self.path}: cannot be used: {error.strerror}") from None
         except (ValueError, KeyError, AssertionError) as error:
             raise BadInput(f"{self.path}: {_damage(self.path)} ({error}): restore it, or move "
-                           f"{self.path.parent} away to search anew") from None  # fmt: skip
+                           f"{self.path.parent} away to start a new search") from None  # fmt: skip
         self.id = self.storage.get_study_id_from_name(study.name)
         now = search_identity(study)
         before = self.optuna.user_attrs.get("search")
@@ -167,7 +167,7 @@ class Journal:
         first = self.current()[number]
         if first._trial_id != mine:
             self.fail(self.storage.get_trial(mine), "begun twice")
-            raise Busy(f"{self.path.parent}: trial {number} was begun by another task just now")
+            raise Busy(f"{self.path.parent}: trial {number} was just started by another task")
         return first
 
     def _suggest(self, number: int) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def adapted_matrices(model: Any) -> list[Matrix]:
         if not isinstance(module.get_base_layer(), nn.Linear):
             raise BadInput(
                 f"train.lora.target_modules: {name} is a {type(module.get_base_layer()).__name__}, "
-                f"expected linear layers alone"
+                f"expected linear layers only"
             )
         place = re.search(r"\.(\d+)\.(.+)", name)
         layer, inner = (int(place[1]), place[2]) if place else (None, name)
