@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 raise
             finished = False
         if not finished:
-            say(f"stopped by {request.signal}, what is finished is kept")
+            say(f"stopped by {request.signal}, finished rows are kept")
             return STOPPED
     if untrained:
         raise BadInput(f"{study.directory}: not trained yet: {listed(untrained)}")

@@ -100,7 +100,7 @@ def test_without_a_whole_one_training_starts_again(run):
         (run / "checkpoints" / f"checkpoint-{step}" / "optimizer.pt").unlink()
     step, said = resumed(run)
     assert step is None
-    assert said[-1].endswith("no checkpoint is whole, training starts from step 0")
+    assert said[-1].endswith("no intact checkpoint, training starts from step 0")
     assert not list((run / "checkpoints").iterdir())
 
 

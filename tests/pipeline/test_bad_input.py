@@ -276,14 +276,14 @@ def predicted(prepared_study: str, fake) -> str:
 @pytest.mark.parametrize(
     ("module", "words", "said"),
     [
-        (DATA, ["data.seed=1"], "data holds results of another config: data.seed was 42, is 1; "),
-        (DATA, ["--debug"], "data holds results of another config: debug was False, is True; "),
-        (TRAIN, ["train.seed=1"], "train holds results of another config: train.seed was 42, is 1"),
+        (DATA, ["data.seed=1"], "data has results of another config: data.seed was 42, is 1; "),
+        (DATA, ["--debug"], "data has results of another config: debug was False, is True; "),
+        (TRAIN, ["train.seed=1"], "train has results of another config: train.seed was 42, is 1"),
         (TRAIN, ["train.clip=2", "train.seed=1"], "clip was 1.0, is 2.0; train.seed was 42, is 1"),
-        (INFER, ["train.seed=1"], "train holds results of another config: train.seed was 42, is 1"),
+        (INFER, ["train.seed=1"], "train has results of another config: train.seed was 42, is 1"),
         (INFER, ["infer.max_new_tokens=9"],
-         "infer holds results of another config: infer.max_new_tokens was 4, is 9"),
-        (EVALUATE, ["train.seed=1"], "infer holds results of another config: train.seed was 42, "),
+         "infer has results of another config: infer.max_new_tokens was 4, is 9"),
+        (EVALUATE, ["train.seed=1"], "infer has results of another config: train.seed was 42, "),
     ],
 )  # fmt: skip
 def test_results_of_another_config_are_kept(refuses, predicted, module, words, said) -> None:
@@ -296,7 +296,7 @@ def test_a_checkpoint_of_another_config_is_not_resumed(refuses, prepared_study) 
     (point.directory / "checkpoints").mkdir(parents=True)
     (point.directory / ".lock").touch()  # as the stopped run leaves it
     write_json(point.directory / "config.json", {"identity": train_identity(study, point)})
-    said = "a checkpoint holds results of another config: train.seed was 42, is 1; "
+    said = "a checkpoint has results of another config: train.seed was 42, is 1; "
     refuses(TRAIN, prepared_study, "train.seed=1", "--index", "0", said=said)
 
 
@@ -353,7 +353,7 @@ def test_predictions_stay_where_the_new_ones_cannot_be_made(refuses, predicted) 
     # --force must archive nothing before it is known that all can be done.
     study = load_study(predicted)
     mark_done(study.point(1).directory, "train", {"train.seed": 1}, [], status="done", step=1)
-    said = "accept_gamma2: train holds results of another config"
+    said = "accept_gamma2: train has results of another config"
     refuses(INFER, predicted, "--index", "0-1", "--force", said=said)
 
 
@@ -392,7 +392,7 @@ def test_a_full_disk(run_stage, on_disk, small_disk, snapshot) -> None:
     ended = run_stage(EVALUATE, *on_disk, "evaluate.level=0.9")
     assert ended.code == 2
     assert ended.err.splitlines()[-1].startswith(f"error: {small_disk}/small/baseline_gamma1/metr")
-    assert "cannot be written: No space left on device; what was there is unt" in ended.err
+    assert "cannot be written: No space left on device; existing files are unch" in ended.err
     assert snapshot(small_disk) == before
     ended = run_stage(DATA, *on_disk, "--force")
     assert ended.code == 2

@@ -132,7 +132,7 @@ def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, cha
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_the_head_chunked_changes_nothing(tiny_model, pair_rows, monkeypatch, tuning):
-    """Pieces of three positions, all at once, and logits that the model hands out."""
+    """Chunks of three positions, all at once, and logits that the model hands out."""
     rows = pair_rows(5)
 
     def whole(model):
