@@ -7,19 +7,21 @@ one such message without its list, and text (a CSV cell) that spells either as J
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.tasks import Message
 from lib.data.fields import check_characters, check_message, spelled
 
-ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
+ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant",
+         "gpt": "assistant"}  # fmt: skip
+
+
+def dialogue(texts: Iterable[str], system: str | None = None) -> list[Message]:
+    """What user and assistant say in turn, behind a system message where there is one."""
+    said = [{"role": ("user", "assistant")[n % 2], "content": t} for n, t in enumerate(texts)]
+    return [{"role": "system", "content": system}, *said] if system else said
 
 
 def raw_messages(value: Any) -> list[dict[str, Any]] | None:
@@ -36,10 +38,9 @@ def read_messages(value: Any, where: str, column: str) -> list[Message]:
     """The messages of a field. Raises BadInput, with row and column, for anything else."""
     said = raw_messages(value)
     if said is None:
-        shown = repr(value)[:60]
         raise BadInput(
-            f"{where}: {column}: found {shown}, expected a list of messages, each with 'role' and "
-            f"'content', or 'from' and 'value', as text"
+            f"{where}: {column}: found {repr(value)[:60]}, expected a list of messages, each with "
+            f"'role' and 'content', or 'from' and 'value', as text"
         )
     return [_message(message, where, column) for message in said]
 

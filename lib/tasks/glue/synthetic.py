@@ -1,6 +1,6 @@
 """Sentences with a label that any machine can learn to tell: `data.source: synthetic`.
 
-Each task is told as GLUE tells it, with a rule that a person sees at once: the adjective of a
+Each task is posed as GLUE poses it, with a rule that a person sees at once: the adjective of a
 review; whether a second sentence says no more than the first; or says it, leaves it open or denies
 it. Columns are those of the real sets.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-SOURCE = "synthetic"  # as `data.source`
 TRAIN_ROWS, DEV_ROWS = 400, 100  # where the study says nothing
 
 GOOD = ("superb", "moving", "delightful", "witty", "gripping", "charming")

@@ -9,6 +9,7 @@ from typing import Any
 from lib.config.errors import BadInput
 from lib.config.schema import Infer
 from lib.config.tasks import Message, Row
+from lib.data.conversations import dialogue
 from lib.data.encoding import encode_prompt, prompt_hash
 from lib.tasks.mt_bench.schema import TEMPERATURES
 
@@ -57,11 +58,8 @@ def messages(row: Row, answered: str | None) -> list[Message]:
 
     As in FastChat, the answer loses the white space around it.
     """
-    said = [{"role": "user", "content": row["turns"][0]}]
-    if answered is not None:
-        said.append({"role": "assistant", "content": answered.strip()})
-        said.append({"role": "user", "content": row["turns"][1]})
-    return said
+    first, second = row["turns"]
+    return dialogue([first] if answered is None else [first, answered.strip(), second])
 
 
 def _fit(tokenizer: Any, row: Row, answered: str | None, most: int) -> tuple[list[int], bool]:

@@ -1,6 +1,6 @@
 """GSM-Symbolic's templates as PyPI's `reasoning-gym` has them: `data.source: reasoning_gym`.
 
-The package serves 85 of the 100 templates and keeps the others back as in need of mending. Some of
+The package serves 85 of the 100 templates and keeps the others back as in need of fixing. Some of
 the 85 round down on the way: "80 / 24 = 3 pans". A worked answer in which a sum, difference,
 product or quotient of two plain numbers is off by a hundredth is drawn again; what has units
 between its numbers is not checked.
