@@ -75,7 +75,7 @@ def encode(
 
 
 def _check_training(study: Study, task: tasks.Task, rows: Mapping[str, tasks.Row]) -> None:
-    """Raise BadInput where a point would train on prompts in other words than the study's own.
+    """Raise BadInput where a point would train on prompts phrased unlike the study's own.
 
     Training rows are tokenised once, from the section `data` without a point: such a point would
     be trained on one prompt and tested on another.
@@ -87,8 +87,8 @@ def _check_training(study: Study, task: tasks.Task, rows: Mapping[str, tasks.Row
             trained = config.train.epochs > 0 and config.model.adapter is None
             if trained and task.messages(row, config.data) != usual:
                 raise BadInput(
-                    f"{study.path}: data: the point {point.name} words its training "
-                    f"prompts unlike the study's `data` section, expected the same words: training "
+                    f"{study.path}: data: the point {point.name} phrases its training "
+                    f"prompts unlike the study's `data` section, expected the same text: training "
                     f"rows are tokenised once for all points"
                 )
 
@@ -103,14 +103,14 @@ def _encode_prompts(
 ) -> list[dict[str, Any]]:
     """Prompts of rows in order within `token_budget`, each with the answers to score."""
     answer_ids = answer_encoder(tokenizer)
-    made = []
+    tokenised = []
     for row in tracked(rows, len(rows), "tokenise prompts"):
         messages = task.messages(row, data)
         with naming(row):
             answers = [answer_ids(messages, answer) for answer in task.answers(data) or []]
             longest = max(map(len, [*answers, answer_ids(messages, row["target"])]))
             ids, cut = fit_prompt(tokenizer, task, row, data, token_budget - longest)
-        made.append(
+        tokenised.append(
             {
                 "id": row["id"],
                 "input_ids": ids,
@@ -119,7 +119,7 @@ def _encode_prompts(
                 "prompt_hash": prompt_hash(ids),
             }
         )
-    return made
+    return tokenised
 
 
 def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
@@ -137,8 +137,8 @@ def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
         tokenizer = load_tokenizer(model)
         for row in rows:
             with naming(row, name):
-                for said in prompts(row, section):
-                    length = len(encode_prompt(tokenizer, said))
+                for messages in prompts(row, section):
+                    length = len(encode_prompt(tokenizer, messages))
                     if length > model.max_length:
                         raise BadInput(
                             f"model.max_length: found {model.max_length}, expected at least the "
@@ -161,12 +161,12 @@ def encode_own(
     data = study.config.data
     encoded, kept, lost = {}, {}, {}
     for name, rows in splits.items():
-        made = [
+        tokenised = [
             task.encode(row, tokenizer, data, token_budget)
             for row in tracked(rows, len(rows), f"tokenise {name} rows")
         ]
-        encoded[name] = [one for one in made if one is not None]
-        kept[name] = [row for row, one in zip(rows, made, strict=True) if one is not None]
+        encoded[name] = [one for one in tokenised if one is not None]
+        kept[name] = [row for row, one in zip(rows, tokenised, strict=True) if one is not None]
         lost[name] = len(rows) - len(kept[name])
         if not kept[name]:
             raise BadInput(

@@ -69,17 +69,17 @@ def _wants_parts(tokenizer: Any, template: str) -> bool:
     """
     from jinja2 import TemplateError
 
-    words, refused = "Is this shown?", 0
-    for content in (words, _parts(words)):
+    text, refused = "Is this shown?", 0
+    for content in (text, _parts(text)):
         try:
-            text = tokenizer.apply_chat_template(
+            shown = tokenizer.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
             )
         except (TemplateError, TypeError, ValueError):
             refused += 1
             continue
-        if words in text:
-            return content is not words
+        if text in shown:
+            return content is not text
     if refused == 2:  # it refuses this conversation: the row's own says why
         return False
     raise BadInput(

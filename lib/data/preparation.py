@@ -71,8 +71,8 @@ def prepare(
     models = {model_key(model): record_base(model) for model in study.model_sections()}
     tokens = {
         f"{place}/{name}": value
-        for place, made in encoded.items()
-        for name, value in token_digests(made).items()
+        for place, tokenised in encoded.items()
+        for name, value in token_digests(tokenised).items()
     }
     content = {"identity": now, "models": models, "tokens": tokens, **counts}
     with locked(study.directory, who):
@@ -96,8 +96,8 @@ def store(
     """
     with replacing(study.directory / name) as temporary:
         temporary.mkdir()
-        for place, made in (encoded or {}).items():
-            write_encoded(made, temporary / place)
+        for place, tokenised in (encoded or {}).items():
+            write_encoded(tokenised, temporary / place)
         for split, kept in rows.items():
             write_jsonl(temporary / f"{split}.jsonl", kept)
         manifest = {"study": study.name, **content, **recorded_splits(temporary, rows)}
@@ -124,7 +124,7 @@ def recorded_splits(directory: Path, rows: Mapping[str, list[tasks.Row]]) -> dic
 def token_digests(encoded: Mapping[str, Any]) -> dict[str, str]:
     """Split → digest of its tokenised rows in order, over what `encode` or `encode_own` returns.
 
-    Rows of equal text have other tokens where the code that words their prompts has changed.
+    Rows of equal text have other tokens where the code that renders their prompts has changed.
     """
     of_rows = {
         name: [digest(row) for row in rows] for name, rows in encoded.items() if name != "places"
@@ -149,8 +149,8 @@ def _tokenised(
             raise BadInput(f"model.max_length: found {model.max_length}, expected at most "
                            f"{context}, the context of {model.name}")  # fmt: skip
         if task.encode:  # of one model, see lib.config.checks
-            made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
-            return {name: made}, rows, counts
+            tokenised, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
+            return {name: tokenised}, rows, counts
         encoded[name] = encode(study, task, tokenizer, splits, model.max_length)
         cut[name] = shortened(encoded[name])
     return encoded, dict(splits), {"cut": cut if len(cut) > 1 else cut[name]}
@@ -159,13 +159,14 @@ def _tokenised(
 def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
     """The manifest where the data are there. Raises BadInput where they are of another config.
 
-    A source file that is gone since does not undo what was made from it.
+    A source file that has been removed since does not undo what was built from it.
     """
     if not (study.directory / "data" / MANIFEST).exists():
         return None
     manifest = read_manifest(study)
-    gone = {k: v for k, v in manifest["identity"].items() if k.endswith(" sha256") and k not in now}
-    refuse_change(study.directory / "data", "data", manifest["identity"], {**now, **gone})
+    before = manifest["identity"]
+    removed = {key: before[key] for key in before.keys() - now.keys() if key.endswith(" sha256")}
+    refuse_change(study.directory / "data", "data", before, {**now, **removed})
     for model in study.model_sections():
         ensure_converted(model)
         verify_base(model, manifest["models"].get(model_key(model)))

@@ -46,10 +46,10 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
         refuse_change(target, "data", manifest["identity"], now)
         return manifest
     check_writable(study.directory)
-    made = build_test(study, task)
-    content = {"task": task, "identity": now, "report": made.report}
+    built = build_test(study, task)
+    content = {"task": task, "identity": now, "report": built.report}
     with locked(study.directory, who):
-        return store(study, target.name, {"test": made.rows["test"]}, content, force)
+        return store(study, target.name, {"test": built.rows["test"]}, content, force)
 
 
 def manifest_of(study: Study, task: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows of a source, with the preferred of two completions told apart."""
+"""Rows of a source, with the preferred of two completions identified."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_rows(
     """Rows with `chosen` and `rejected`, how many ties were left out, and the columns not read.
 
     given: our name → the source's, as `data.columns` has it. Raises BadInput for missing columns
-    and for choices that cannot be told.
+    and for choices that cannot be read.
     """
     found = columns_of(placed)
     judged = (
@@ -64,7 +64,7 @@ def choices(placed: Iterable[tuple[str, Any]], column: str = "choice") -> list[s
     Numbers are read as 0/1 or as 1/2, whichever all of them fit. Raises BadInput, with the row, for
     what is neither, and where only 1 occurs, which could be either.
     """
-    # True and false tell nothing: they stay words.
+    # True and false say nothing of the order: they stay words.
     plain = [
         (where, "" if is_missing(value) else str(value).strip().casefold())
         for where, value in placed

@@ -75,10 +75,10 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
 
     `body` leaves nothing out: of a pair that is too long the answers lose their ends.
     """
-    own = [dict(message) for message in row["prompt"]["messages"]]
-    if data.system and own[0]["role"] != "system":
-        own.insert(0, {"role": "system", "content": data.system})
-    return own
+    prompt = [dict(message) for message in row["prompt"]["messages"]]
+    if data.system and prompt[0]["role"] != "system":
+        prompt.insert(0, {"role": "system", "content": data.system})
+    return prompt
 
 
 def alternative_answer(row: Row) -> str:
@@ -123,9 +123,9 @@ def _read(data: Any, limits: Mapping[str, int | None]) -> tuple[list[Pair], list
     from_hub = data.source != SYNTHETIC and not is_file(data.source)
     divided = not from_hub and _has_splits(placed, data)
     if divided:
-        own = {"data.split": data.split}
-        own |= {} if data.test_source else {"data.test_split": data.test_split}
-        placed = _of_splits(placed, data.source, own, data)
+        wanted = {"data.split": data.split}
+        wanted |= {} if data.test_source else {"data.test_split": data.test_split}
+        placed = _of_splits(placed, data.source, wanted, data)
     pairs, report = _pairs(data, data.source, data.split, placed)
     report = {"source": report, "test_source": None}
     if data.test_source or (from_hub and data.test_split):
@@ -170,10 +170,12 @@ def _pairs(data: Any, source: str, split: str, placed: Placed) -> tuple[list[Pai
     """Pairs of these rows, and what the manifest says of their source."""
     pairs, counts = read_pairs(data, source, placed)
     if not pairs:
-        gone = listed(
+        dropped = listed(
             f"{key} {count}" for key, count in counts.items() if count and key != "columns_not_read"
         )
-        raise BadInput(f"{source}: none of {len(placed)} rows is a pair that can be used ({gone})")
+        raise BadInput(
+            f"{source}: none of {len(placed)} rows is a pair that can be used ({dropped})"
+        )
     known = origin(source, split) | {"read": len(placed)}
     return pairs, known | counts | {"kept": described(pairs)}
 

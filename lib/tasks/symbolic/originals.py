@@ -172,17 +172,17 @@ def _read_lists(path: str) -> dict[str, list[str]]:
     """Set → ids as text. Raises BadInput where the file is no such lists."""
     if not Path(path).expanduser().is_file():
         raise BadInput(f"data.test_ids: {path}: no such file")
-    found = read_json(Path(path).expanduser())
+    content = read_json(Path(path).expanduser())
     wanted = '{"same_templates": [ids], "new_templates": [ids]}'
-    if not isinstance(found, dict):
-        raise BadInput(f"{path}: found {type(found).__name__}, expected {wanted}")
+    if not isinstance(content, dict):
+        raise BadInput(f"{path}: found {type(content).__name__}, expected {wanted}")
     lists = {}
     for name, heads in LISTS.items():
-        keys = [key for key in found if key.startswith(heads)]
+        keys = [key for key in content if key.startswith(heads)]
         if len(keys) != 1:
-            raise BadInput(f"{path}: found {listed(found)}, expected one key that begins with "
+            raise BadInput(f"{path}: found {listed(content)}, expected one key that begins with "
                            f"{' or '.join(heads)}, as in {wanted}")  # fmt: skip
-        ids = found[keys[0]]
+        ids = content[keys[0]]
         named = [identifier(own, path, keys[0]) for own in ids] if isinstance(ids, list) else []
         if not named or None in named:
             raise BadInput(f"{path}: {keys[0]}: expected a list of ids, as in {wanted}")
