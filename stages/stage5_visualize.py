@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     from lib.plotting.figures import save
 
-    kinds, settings = study.config.tasks, study.config.evaluate
+    kinds, eval_config = study.config.tasks, study.config.evaluate
     rows = {task: rows_of(study, task) for task in kinds}
     read = [{t: read_point(study, p, t, rows[t]) for t in kinds} for p in points]
     results = []
@@ -60,19 +60,19 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.force or not is_drawn(point.directory, digest(key)):
                 topics = []
                 for task, result in of_point.items():
-                    for topic, figure in tasks.get(task).point_figures(result, settings):
+                    for topic, figure in tasks.get(task).point_figures(result, eval_config):
                         save(figure, point.directory / f"{point.name}_{topic}")
                         topics.append(f"{point.name}_{topic}")
                 if point.directory.exists():
                     mark_done(point.directory, "visualize", key, files_of(topics))
             shown.update(count)
         tables = read_json(comparison / "aggregated_metrics.json")
-        # What training has left for figures, such as curves of the functions that trained.
+        # Tables that training wrote for figures, such as curves of the losses.
         for path in (study.directory / "tables").glob("*.json"):
             tables[path.stem] = read_sealed(path, "remove it and run a point of stage 2 again")
         names = []
         for task in kinds:
-            for topic, figure in tasks.get(task).comparison_figures(results, tables, settings):
+            for topic, figure in tasks.get(task).comparison_figures(results, tables, eval_config):
                 save(figure, comparison / f"comparison_{topic}")
                 names.append(f"comparison_{topic}")
         shown.update(len(points) + 1)
@@ -91,7 +91,7 @@ def files_of(names: Sequence[str]) -> list[str]:
 
 
 def is_drawn(directory: Path, evaluated: str) -> bool:
-    """Whether the figures of what stage 4 left, whose hash is `evaluated`, are all there."""
+    """Whether all figures of stage 4's results, with the hash `evaluated`, exist."""
     try:
         mark = done_mark(directory, "visualize")
         if mark is None or mark["hash"] != evaluated:
@@ -106,13 +106,15 @@ def is_drawn(directory: Path, evaluated: str) -> bool:
 def write_report(
     study: Study, points: Sequence[Point], figures: Sequence[str], comparison: Path, page: Path
 ) -> None:
-    """Write the page over a comparison's figures and those that each point has, beside both."""
+    """Write the page with the figures of a comparison and of its points."""
     from lib.plotting.report import report
 
+    marks = {point.name: done_mark(point.directory, "visualize") for point in points}
     of_points = {
-        point.name: [f"{point.name}/{path.name}" for path in sorted(point.directory.glob("*.png"))]
-        for point in points
-    }
+        name: [f"{name}/{file}" for file in sorted(mark["files"] if mark else ())
+               if file.endswith(".png")]
+        for name, mark in marks.items()
+    }  # fmt: skip
     text = report(
         study.name,
         study.words,
@@ -127,7 +129,7 @@ def write_report(
 def check_evaluated(
     study: Study, points: Sequence[Point], evaluated: Mapping[str, Any], comparison: Path
 ) -> None:
-    """Raise BadInput where the points are others than stage 4 saw: figures would mix the two."""
+    """Raise BadInput where the points changed since stage 4."""
     before = flatten(evaluated)
     now = flatten({point.name: inputs_of(study, point) for point in points})
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]

@@ -12,8 +12,8 @@ from typing import Any
 
 from lib.config import tasks
 from lib.config.schema import Config
-from lib.config.settings import flatten
 from lib.config.study import Point, Study, identity
+from lib.config.yaml import flatten
 from lib.data.preparation import file_checksums, store
 from lib.data.prepared import MANIFEST, REMEDY, prompt_digest, read_manifest, train_identity
 from lib.runs.directory import locked, refuse_change
@@ -70,8 +70,12 @@ def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.R
 
 def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks.Row]:
     """Of a task's test or validation rows those that concern a point, see `Task.select_rows`."""
-    section = config.data if task == config.tasks[0] else getattr(config, task)
-    return tasks.get(task).select_rows(rows, section)
+    return tasks.get(task).select_rows(rows, section_of(config, task))
+
+
+def section_of(config: Config, task: str) -> Any:
+    """The section of a task: `data` of the first, of another the one that has its name."""
+    return config.data if task == config.tasks[0] else getattr(config, task)
 
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:

@@ -4,21 +4,22 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lib.config.claims import baseline, selected, settings_of
 from lib.config.effects import warnings
 from lib.config.errors import BadInput
-from lib.config.schema import INCIDENTAL, Config
-from lib.config.settings import flatten, parse_override, read_yaml
+from lib.config.schema import RENAMED, RUNTIME_KEYS, Config
 from lib.config.study import identity, load_study
 from lib.config.validation import dotted_keys
+from lib.config.yaml import flatten, parse_override, read_yaml
 from lib.losses import OBJECTIVES
+from tests.conftest import SHIPPED
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"
 BASELINE = {"variant": "baseline", "gamma": 1}
 
 
 @pytest.mark.parametrize("mode", ["full", "trial"])
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
     study = load_study(path, [f"mode={mode}"])
     assert len(list(study.points())) == len(study.grid) > (study.search is None)
@@ -295,9 +296,9 @@ def test_later_words_win_and_own_keys_can_be_overridden(write_study, tmp_path) -
     assert study.words == ("name=one", "name=two", f"results_dir={tmp_path}/there", "train.clip=2")
     grid = "grid=[{variant: baseline, gamma: 1}]"
     assert [p.name for p in load_study(path, [grid]).points()] == ["baseline_gamma1"]
-    words = ["variants.accept.train.clip=7", "trial.train.batch_size=8"]
+    words = ["variants.accept.train.clip=7", "trial.train.seed=8"]
     assert resolved(path, "train.clip", *words) == 7
-    assert resolved(path, "train.batch_size", *words, "mode=trial") == 8
+    assert resolved(path, "train.seed", *words, "mode=trial") == 8
 
 
 @pytest.mark.parametrize(
@@ -346,11 +347,16 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
         {
             "train.epochs": 5,
             "train.max_steps": 100,
+            "train.batch_size": 96,
+            "train.micro_batch": 6,
+            "train.eval_steps": 50,
             "train.processes": 2,
             "train.fsdp": "fsdp.yaml",
+            "model.max_length": 8192,
             "tracking": "wandb",
             "data.test_rows": 100,
-        }
+        },
+        drop=["trial"],
     )
     words = ["mode=trial", "train.epochs=9", "train.max_steps=50", "data.test_rows=64"]
     words += ["tracking=mlflow", "train.processes=2"]
@@ -361,8 +367,16 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
             train = point.config.train
             assert (train.max_steps, train.epochs, point.config.data.test_rows) == (2, 1, 8)
             assert (train.processes, train.fsdp, point.config.tracking) == (1, None, "none")
-            assert train.batch_size == 4  # of the study's `trial` section
+            assert (train.batch_size, train.micro_batch, train.eval_steps) == (4, 2, 1)
+            assert point.config.model.max_length == 2048
             assert point.directory.parent == study.directory
+    changes = OF_PAIRS | {"train.objective": "dpo", "train.beta": 0.1, "safety.limit": 2,
+                          "tasks": ["preference", "mt_bench", "safety"]}  # fmt: skip
+    longer = {"model": {"name": "nobody/nothing"}}
+    pairs = load_study(write_study(changes | longer, drop=["trial"]), words[:1]).config
+    assert (pairs.model.max_length, pairs.data.train_rows, pairs.data.validation_rows) == (
+        512, 16, 8)  # fmt: skip
+    assert (pairs.mt_bench.limit, pairs.safety.limit, pairs.safety.max_new_tokens) == (8, 2, 16)
 
 
 def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
@@ -379,7 +393,7 @@ def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
     [
         ("train.epochs=x", "train.epochs: found 'x'"),
         ("data.test_rows=true", "data.test_rows: found True"),
-        ("train=5", "'train' is not a section, it holds 5"),
+        ("train=5", "train: found 5, expected key: value pairs"),
     ],
 )
 def test_a_trial_refuses_wrong_values_as_well(write_study, word, message) -> None:
@@ -561,24 +575,27 @@ def test_a_point_is_checked_even_where_only_its_combination_is_wrong(write_study
 
 
 @pytest.mark.parametrize(
-    ("baseline", "message"),
+    ("wanted", "message"),
     [
         ({"varant": "baseline"}, r"unknown axis 'varant', .*; did you mean 'variant'\?"),
-        ({"variant": "basline"}, "matches 0 grid points, expected exactly one"),
-        ({"variant": "baseline", "gamma": 2}, "matches 0 grid points"),
-        ({"gamma": 2}, "matches 2 grid points"),
-        ({}, "matches 3 grid points"),
+        ({"variant": "basline"}, "matches 0 settings of the grid, expected exactly one"),
+        ({"variant": "baseline", "gamma": 2}, "matches 0 settings"),
+        ({"gamma": 2}, "matches 2 settings"),
+        ({}, "matches 3 settings"),
     ],
 )
-def test_a_baseline_that_is_not_one_point(write_study, baseline, message) -> None:
+def test_a_baseline_that_is_not_one_setting(write_study, wanted, message) -> None:
     with pytest.raises(BadInput, match=f"evaluate.baseline: .*{message}"):
-        load_study(write_study({"evaluate.baseline": baseline}))
+        load_study(write_study({"evaluate.baseline": wanted}))
 
 
-def test_the_baseline_is_found_wherever_it_stands(write_study) -> None:
-    for wanted in ({"gamma": 2, "variant": "reject"}, {"variant": "reject"}):
-        study = load_study(write_study({"evaluate.baseline": wanted}))
-        assert study.baseline() == study.point(2)
+def test_a_seed_of_the_baseline_plays_no_part(write_study) -> None:
+    axes = {"gamma": "train.gamma", "seed": "train.seed"}
+    grid = [{"variant": ["accept", "reject"], "gamma": 2, "seed": [1, 2]}]
+    for seed in (1, 3):
+        wanted = {"variant": "accept", "seed": seed}
+        study = load_study(write_study({"axes": axes, "grid": grid, "evaluate.baseline": wanted}))
+        assert list(selected(settings_of(study), baseline(study))) == ["accept_gamma2"]
 
 
 def test_a_key_in_the_grid_is_an_axis(write_study) -> None:
@@ -641,7 +658,7 @@ def identified(path: str, *words: str) -> dict:
 
 
 def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
-    assert set(OTHER) == set(INCIDENTAL)
+    assert set(OTHER) == set(RUNTIME_KEYS)
     before = identified(write_study())
     words = [f"{key}={yaml.safe_dump(v, default_flow_style=True)}" for key, v in OTHER.items()]
     words = [word.replace("\n...", "").strip() for word in words]
@@ -670,7 +687,7 @@ def test_identity_holds_everything_else(write_study, word: str) -> None:
     assert [k for k in before if before[k] != after[k]] == [key]
 
 
-def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -> None:
+def test_identity_is_every_key_of_its_sections_but_runtime_keys(write_study) -> None:
     config = load_study(write_study()).point(1).config
     sections = ("model", "data", "train", "infer")
     every = flatten(config.model_dump(include=set(sections)))
@@ -678,9 +695,11 @@ def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -
     ignored = {f"train.{k}" for o in objectives for k in (*o.keys, *o.trainer_keys)}
     ignored = {k for k in ignored if not OBJECTIVES[config.train.objective].reads(k[6:])}
     ignored.add("infer.samples")  # of results from before there were samples, too
-    left_out = set(every) - set(identity(config, *sections))
-    assert {".".join(key.split(".")[:2]) for key in left_out} == INCIDENTAL | ignored
-    assert set(identity(config, *sections)) - set(every) == {"task"}
+    renamed = {new: old for old, new in RENAMED.items()}  # hashes keep the old names
+    every = {renamed.get(key, key) for key in every}
+    left_out = every - set(identity(config, *sections))
+    assert {".".join(key.split(".")[:2]) for key in left_out} == RUNTIME_KEYS | ignored
+    assert set(identity(config, *sections)) - every == {"task"}
     changed = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": 4}]})
     assert identified(changed) != identified(write_study())
     assert not {"evaluate", "slurm"} & {key.partition(".")[0] for key in identified(changed)}
@@ -797,7 +816,7 @@ def test_a_skipped_task_is_left_out_and_changes_no_identity(write_study):
     [
         (["mt_bensh"], "expected some of decision, mt_bench; did you mean 'mt_bench'?"),
         (["safety"], "expected some of decision, mt_bench"),
-        (["mt_bench", "decision"], "expected not all of decision, mt_bench: nothing would be left"),
+        (["mt_bench", "decision"], "expected not all of decision, mt_bench: no task would be left"),
     ],
 )
 def test_skip_names_tasks_of_the_study(write_study, skip, said):
@@ -824,7 +843,9 @@ def test_a_task_that_the_command_line_leaves_out_takes_its_section_along(write_s
         assert load_study(path, ["tasks=[decision]", f"mode={mode}"]).tasks == ["decision"]
 
 
-@pytest.mark.parametrize("change", [{"model.adapter": "somewhere"}, {"train.sweep": 2}])
+@pytest.mark.parametrize(
+    "change", [{"model.adapter": "somewhere"}, {"train.checkpoint_candidates": 2}]
+)
 def test_pairs_have_no_adapter_and_no_sweep(write_study, change):
     [(key, value)] = change.items()
     path = write_study(OF_PAIRS | {"train.beta": 0.1, "train.objective": "dpo"} | change, ["trial"])
@@ -832,10 +853,10 @@ def test_pairs_have_no_adapter_and_no_sweep(write_study, change):
         load_study(path)
 
 
-def test_a_sweep_needs_a_score_to_choose_by(write_study):
-    message = "train.sweep: found 3, expected null: the task decision has no score to choose"
+def test_checkpoint_selection_needs_a_score(write_study):
+    message = "candidates: found 3, expected null: the task decision has no score to select"
     with pytest.raises(BadInput, match=message):
-        load_study(write_study({"train.sweep": 3}))
+        load_study(write_study({"train.checkpoint_candidates": 3}))
 
 
 LOCAL = {"model": "someone/guard"}

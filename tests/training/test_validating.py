@@ -16,8 +16,9 @@ from lib.config.study import Point, load_study
 from lib.data.prepared import encoded_held_out
 from lib.logps import token_nll
 from lib.runs.files import read_json, read_jsonl
-from lib.training.causal import answer_nll
+from lib.training.inputs import TrainData
 from lib.training.loop import train_point
+from lib.training.scoring import answer_nll
 
 
 def made(count: int, seed: int) -> Dataset:
@@ -88,7 +89,7 @@ def trained(tiny_model: Path, directory: Path, held_out: Dataset | None, **chang
     )
     directory.mkdir()
     point = Point(0, {}, "point", config, directory)
-    outcome = train_point(point, made(4, 2), directory, bool, held_out=held_out)
+    outcome = train_point(point, TrainData(made(4, 2), held_out), directory, bool)
     assert outcome.status == "done"
     return directory
 
@@ -129,9 +130,9 @@ def test_without_validation_rows_nothing_is_best(prepared_study: str) -> None:
             encoded_held_out(asked, asked.point(0))
 
 
-def test_a_sweep_chooses_by_itself(prepared_study: str) -> None:
-    words = ["train.sweep=2", "train.keep=best"]
-    with pytest.raises(BadInput, match=r"(train.keep: found 'best'|train.sweep: found 2)"):
+def test_keep_best_excludes_checkpoint_selection(prepared_study: str) -> None:
+    words = ["train.checkpoint_candidates=2", "train.keep=best"]
+    with pytest.raises(BadInput, match=r"(keep: found 'best'|candidates: found 2)"):
         load_study(prepared_study, words)
 
 

@@ -11,6 +11,7 @@ as it stands: scores would not be comparable otherwise.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +19,19 @@ from typing import Annotated, Any, TypeVar
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.tasks import Message, Row, Splits
+from lib.data.conversations import dialogue
 from lib.data.fields import shown, some_text, unread_columns
 from lib.data.records import Name, Record, find_columns, parsed_by, read_records
 from lib.data.sources import read_named
 from lib.data.splits import stratified_sample
+from lib.runs.files import read_jsonl
 from lib.runs.integrity import checksum
-from lib.tasks.mt_bench import sample
-from lib.tasks.mt_bench.answers import messages
 from lib.tasks.mt_bench.judging import read_prompts
 from lib.tasks.mt_bench.schema import REFERENCED, SAMPLE, TEMPERATURES
 
 QUESTION = '{"question_id": 81, "category": "writing", "turns": [question, question]}'
+# A question a category, so that trials and tests run where no question file is.
+SAMPLE_FILE = Path(__file__).with_name("sample.jsonl")
 REFERENCE = '{"question_id": 101, "choices": [{"turns": [answer, answer]}]}'
 SEED = 0  # of the draw
 
@@ -84,7 +87,7 @@ def build(
     if data.questions is None:
         return Splits({"test": []}, {"questions": None})
     if data.questions == SAMPLE:
-        rows = [{"reference": None, **row} for row in sample.QUESTIONS]
+        rows = read_jsonl(SAMPLE_FILE)
         sources: Row = {"questions": SAMPLE, "references": SAMPLE}
     else:
         rows = [
@@ -108,9 +111,29 @@ def build(
     return Splits({"test": rows}, report)
 
 
-def prompts(row: Row, data: Any) -> list[list[Message]]:
-    """The conversations that a model is asked to go on with, the second one with some answer."""
-    return [messages(row, None), messages(row, ".")]
+def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
+    """The conversation up to turn 1 or, of a row with a first answer, up to turn 2.
+
+    As in FastChat, the answer loses the white space around it. body: characters that it keeps.
+    """
+    first, second = row["turns"]
+    return dialogue([first, row["answer"][:body].strip(), second] if "answer" in row else [first])
+
+
+def follow_up(row: Row, answer: str) -> Row:
+    """The row as it is asked in turn 2."""
+    return {**row, "answer": answer}
+
+
+def body_length(row: Row) -> int:
+    """Characters of the first answer."""
+    return len(row.get("answer", ""))
+
+
+def draw(row: Row, turn: int) -> tuple[float, int]:
+    """(temperature, seed) of an answer: as its category has it, and the same on every machine."""
+    seed = int(hashlib.sha256(f"{row['id']}/{turn}".encode()).hexdigest()[:8], 16)
+    return TEMPERATURES[row["category"]], seed
 
 
 def _read(model: type[R], source: str, key: str, example: str) -> dict[str, R]:
