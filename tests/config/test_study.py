@@ -38,7 +38,6 @@ def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
         ({"slurm.trial": {}}, rf"slurm.trial: {UNKNOWN} 'train'\?"),
         ({"data.columns": {"tilte": "x"}}, r"data.columns: found .*; did you mean 'title'\?"),
         ({"trial/train.gama": 1}, rf"trial: train.gama: {UNKNOWN} 'gamma'\?"),
-        ({"variants/accept/train.gama": 1}, rf"variants.accept: train.gama: {UNKNOWN} 'gamma'\?"),
         ({"variants/spare": {"train.gama": 1}}, rf"variants.spare: train.gama: {UNKNOWN} 'gamma'"),
         ({"axes.gamma": "train.gama"}, r"axes.gamma: found 'train.gama', .*mean 'train.gamma'\?"),
         ({"grid": [{"variant": "accept", "gama": 2}]}, r"block 1: unknown axis 'gama'.*'gamma'\?"),
@@ -73,7 +72,6 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
         ({"name": "x" * 151}, "name: found 151 bytes, expected at most 150"),
         ({"results_dir": "x/" + "y" * 256}, "results_dir: found .* at most 255 bytes, and y+… has"),
         ({"results_dir": "y" * 250 + ("/" + "y" * 250) * 14}, "results_dir: found .*path of at mo"),
-        ({"results_dir": "a\0b"}, "the character .*x00', which no text file can contain"),
         ({"results_dir": "a\nb"}, "results_dir: found 'a.nb', expected a path without the control"),
         ({"model.name": " "}, "model.name: found ' ', expected a path or a name, and it is empty"),
         ({"skip": [5]}, 'skip.0: found 5, expected a valid string; quote it: "5"'),
@@ -637,16 +635,10 @@ def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        "train.learning_rate=1e-4",
         "train.batch_size=16",
-        "train.seed=7",
         "train.weighting=row",
-        "train.max_steps=4",
-        "data.seed=7",
         "data.instruction=x",
         "model.name=other/model",
-        "model.max_length=64",
-        "infer.engine=vllm",
         "infer.temperature=0.5",
     ],
 )
@@ -725,22 +717,6 @@ def test_beta_zero_leaves_td_dpo_its_margin(write_study):
 def test_an_objective_must_fit_the_data_of_its_task(write_study, changes, words):
     with pytest.raises(BadInput, match=rf"train\.objective: {words}"):
         load_study(write_study(changes, drop=["trial"]))
-
-
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        ({"train.beta": -0.1}, "train.beta: found -0.1, expected greater than or equal to 0"),
-        ({"train.tau": 0.0}, "train.tau: found 0.0, expected greater than 0"),
-        ({"train.tau": -1.0}, "train.tau: found -1.0, expected greater than 0"),
-        ({"train.objective": "dop"}, "did you mean 'dpo'?"),
-    ],
-    ids=str,
-)
-def test_keys_of_pairs_out_of_range(write_study, change, said):
-    with pytest.raises(BadInput) as error:
-        load_study(write_study(change))
-    assert said in str(error.value)
 
 
 def test_a_tau_that_dpo_does_not_use(write_study):
