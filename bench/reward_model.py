@@ -79,7 +79,7 @@ def sampled(study: Study, point: Point, questions: int) -> list[Row]:
     served.close()
     found = []
     for row, texts in zip(rows, outputs, strict=True):
-        right = task.grade(row, texts, None)["right"]
+        right = task.grade(row, {"outputs": texts, "greedy": ""})["right"]
         question = row["prompt"]["question"]
         found.append({"id": row["id"], "question": question, "outputs": texts, "right": right})
     share = sum(sum(one["right"]) for one in found) / max(1, count * infer.samples)

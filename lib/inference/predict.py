@@ -16,7 +16,7 @@ from lib.config.grid import digest
 from lib.config.study import Point, Study
 from lib.config.tasks import Row
 from lib.data.encoding import fit_prompt, prompt_hash
-from lib.data.prepared import encoded_test
+from lib.data.prepared import encoded_test, read_split
 from lib.data.testsets import predict_identity, rows_of, section_of
 from lib.inference.base import Draw, default_draw, regroup
 from lib.inference.serving import Served
@@ -53,20 +53,23 @@ class ChatPredictor:
     what an earlier run had done changes an answer.
     """
 
-    def __init__(self, study: Study, task: str, served: Served) -> None:
-        self.study, self.served = study, served
-        self.task, self.rows = tasks.get(task), rows_of(study, task)
-        self.split, self.sampled = "test", self.task.sampled
-        self.is_first, self.section = task == study.config.tasks[0], section_of(study.config, task)
+    def __init__(self, study: Study, task: str, served: Served, split: str = "test") -> None:
+        """split: `validation` has greedy answers alone, for checkpoint selection."""
+        self.study, self.served, self.split = study, served, split
+        self.task, self.section = tasks.get(task), section_of(study.config, task)
+        self.is_first = task == study.config.tasks[0]
+        self.rows = rows_of(study, task) if split == "test" else read_split(study, split)
 
     @contextmanager
     def serving(self, point: Point, weights: Path | None = None) -> Iterator[None]:
         """See `Predictor`. weights: others than the point's model."""
         from lib.models.load import load_tokenizer
 
-        self.settings, self.max_length = point.config.infer, point.config.model.max_length
+        changes: Row = {} if self.split == "test" else {"samples": 0}
         if tokens := getattr(self.section, "max_new_tokens", None):
-            self.settings = self.settings.model_copy(update={"max_new_tokens": tokens})
+            changes["max_new_tokens"] = tokens
+        self.settings = point.config.infer.model_copy(update=changes)
+        self.max_length = point.config.model.max_length
         if self.is_first:  # its prompts were tokenised by stage 1
             self.encoded: Any = encoded_test(self.study, point, self.split)
         else:
@@ -93,14 +96,20 @@ class ChatPredictor:
             asked = [self.task.follow_up(r, text) for r, [text] in zip(rows, answers, strict=True)]
             fitted = [self._fitted(row) for row in asked]
             replies = self._answers(rows, [ids for ids, _ in fitted], 2)
-            for made, texts, (_, cut) in zip(predictions, replies, fitted, strict=True):
-                made |= {"outputs": made["outputs"] + texts, "cut": cut}
+            for prediction, texts, (_, cut) in zip(predictions, replies, fitted, strict=True):
+                prediction |= {"outputs": prediction["outputs"] + texts, "cut": cut}
         if self.is_first and self.split == "test" and batch["answers"][0]:
             scores = self.engine.score(prompts, batch["answers"])
-            for made, of_answers in zip(predictions, scores, strict=True):
-                made["scores"] = of_answers
+            for prediction, of_answers in zip(predictions, scores, strict=True):
+                prediction["scores"] = of_answers
+        if self.task.sampled:
+            for prediction, (greedy, *samples) in zip(predictions, answers, strict=True):
+                first = first_seed(prediction["id"])
+                seeds = list(range(first, first + len(samples)))
+                prediction |= {"outputs": samples, "seeds": seeds, "greedy": greedy}
         return [
-            {**made, **self._graded(row, made)} for row, made in zip(rows, predictions, strict=True)
+            {**prediction, **self.task.grade(row, prediction)}
+            for row, prediction in zip(rows, predictions, strict=True)
         ]
 
     def _fitted(self, row: Row) -> tuple[list[int], bool]:
@@ -110,7 +119,7 @@ class ChatPredictor:
         """The answers to each prompt; of a sampled task the greedy one first."""
         infer, draws = self.settings, []
         for row in rows:
-            if self.sampled:
+            if self.task.sampled:
                 samples = Draw(infer.temperature, first_seed(row["id"]), infer.samples)
                 draws.append([Draw(), samples] if infer.samples else [Draw()])
             elif self.task.draw:
@@ -121,18 +130,6 @@ class ChatPredictor:
         repeated = [ids for ids, own in zip(prompts, draws, strict=True) for _ in own]
         texts = self.engine.generate(repeated, infer, list(chain(*draws)))
         return [list(chain(*own)) for own in regroup(texts, draws)]
-
-    def _graded(self, row: Row, made: Row) -> Row:
-        """The task's grades; of a sampled task also the fields that tell its answers apart."""
-        if not self.sampled:
-            return self.task.grade(row, made["outputs"], made["scores"])
-        (greedy, *samples), seed = made["outputs"], first_seed(row["id"])
-        own = {
-            "outputs": samples,
-            "seeds": list(range(seed, seed + len(samples))),
-            "greedy": greedy,
-        }
-        return {**own, **self.task.regrade(row, {**made, **own})}
 
 
 def first_seed(row_id: str) -> int:
@@ -159,7 +156,7 @@ def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
 
 
 def files_of(study: Study, task: str, point: Point) -> list[str]:
-    """Names of the files that stages 3 and 4 made of a task for a point, partial ones too."""
+    """Names of the files that stages 3 and 4 write of a task for a point, partial ones too."""
     name = study.named("predictions", task)
     parts = [path.name for path in point.directory.glob(f".{name}-*.part.jsonl")]
     of_judge, metrics = f"judgments_{task}.jsonl", f"{study.named('metrics', task)}.json"
@@ -171,23 +168,23 @@ def predict(
 ) -> int | None:
     """Write the task's predictions of a point and the done mark; returns how many rows.
 
-    None where `stop()` ended it early: the finished batches are kept, and the next call goes on.
+    None where `stop()` ended it early: the finished batches are kept, and the next call resumes.
     """
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
     total = len(rows_of(study, task, point))
     part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
-    made = _finished_batches(part, point.config.infer.batch_size, total)
+    predictions = _finished_batches(part, point.config.infer.batch_size, total)
     label = f"infer {point.name}" if name == "predictions" else f"infer {task} {point.name}"
-    with progress(total, label, done=len(made)) as shown:
-        while len(made) < total:
+    with progress(total, label, done=len(predictions)) as shown:
+        while len(predictions) < total:
             if stop():
                 return None
-            end = min(total, len(made) + point.config.infer.batch_size)
-            fresh = predictor.predict(len(made), end)
+            end = min(total, len(predictions) + point.config.infer.batch_size)
+            fresh = predictor.predict(len(predictions), end)
             _append(part, fresh)
-            made += fresh
-            shown.update(len(made))
-    write_jsonl(point.directory / f"{name}.jsonl", made)
+            predictions += fresh
+            shown.update(len(predictions))
+    write_jsonl(point.directory / f"{name}.jsonl", predictions)
     mark_done(point.directory, study.named("infer", task), identity, [f"{name}.jsonl"], rows=total)
     with suppress(FileNotFoundError):
         part.unlink()
@@ -197,7 +194,7 @@ def predict(
 def _append(part: Path, rows: list[Row]) -> None:
     """Add a batch to a part file as one sealed line, on the disk when this returns.
 
-    Raises BadInput where the disk says no; the batches before stay whole.
+    Raises BadInput where it cannot be written; the batches before stay whole.
     """
     line = json.dumps(seal({"rows": rows}), ensure_ascii=False) + "\n"
     try:
@@ -216,17 +213,17 @@ def _finished_batches(part: Path, batch_size: int, total: int) -> list[Row]:
     Only whole batches count: the rows of a batch are computed together, and others in it change
     the last digits of their scores. The file is cut behind them.
     """
-    made: list[Row] = []
+    predictions: list[Row] = []
     kept = []
     for line in part.read_bytes().split(b"\n") if part.exists() else ():
         try:
             rows = unseal(json.loads(line))["rows"]
         except (ValueError, KeyError):
             break
-        if len(rows) != min(batch_size, total - len(made)):
+        if len(rows) != min(batch_size, total - len(predictions)):
             break
-        made += rows
+        predictions += rows
         kept.append(line + b"\n")
     with replacing(part) as temporary:
         temporary.write_bytes(b"".join(kept))
-    return made
+    return predictions

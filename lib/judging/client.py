@@ -1,9 +1,8 @@
 """A judge behind an OpenAI-compatible chat URL, asked at temperature 0 and paid once a question.
 
 At most `judge.concurrency` calls are under way. 429, 5xx, time-outs, lost connections and cut
-answers are tried again after growing pauses. Every try counts towards `judge.max_calls`, which all
-tasks that share the cache share. What a judge said goes to the cache at once. Whatever the judge
-is, its key appears nowhere.
+answers are tried again, with exponential backoff. Every try counts towards `judge.max_calls`, that
+of all tasks that share the cache. Replies go to the cache at once. The key appears nowhere.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ Messages = list[Message]
 
 RETRYABLE_STATUS = (408, 409, 425, 429)  # and every 5xx
 PER_REQUEST_STATUS = (400, 413, 422)  # what is wrong with one question may be right with the next
-GREETING = 20.0  # seconds for the list of models
-SECRET = 8  # shorter keys ("EMPTY") are none, and taking them out would garble what was said
+HANDSHAKE_TIMEOUT = 20.0  # seconds for the list of models
+SECRET = 8  # shorter keys ("EMPTY") are none, and taking them out would garble replies
 
 
 class RequestRejected(Exception):
@@ -51,9 +50,8 @@ def read_key(settings: Judge, environ: Mapping[str, str]) -> str | None:
     if name is None:
         return None
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):  # perhaps a key: not to be shown
-        raise BadInput("judge.api_key_env: what stands there is not the name of an environment "
-                       "variable; expected one such as OPENAI_API_KEY, which holds the key"
-                       )  # fmt: skip
+        raise BadInput("judge.api_key_env: expected the name of an environment variable, such as "
+                       "OPENAI_API_KEY, which holds the key")  # fmt: skip
     if not environ.get(name, "").strip():
         hint = nearest(name, [other for other in environ if other.endswith("KEY")])
         raise BadInput(f"judge.api_key_env: the environment variable {name} is not set{hint}")
@@ -78,7 +76,7 @@ class JudgeClient:
         self.calls = 0
         self.unanswered: list[str] = []
         self._key = key
-        self._offered: list[str] = []  # models of the server, once it has said so
+        self._models: list[str] = []  # models of the server, once it has said so
 
     def __repr__(self) -> str:
         return f"JudgeClient({self.settings.model!r} at {self.settings.url!r})"
@@ -105,28 +103,24 @@ class JudgeClient:
         self.cache.refresh()
         keys = [[self.key_of(question) for question in group] for group in groups]
         questions = dict(zip(chain(*keys), chain(*groups), strict=True))
-        needed = {k: messages for k, messages in questions.items() if self.cache.get(k) is None}
+        needed = {k: messages for k, messages in questions.items() if k not in self.cache.texts}
         errors: dict[str, str] = {}
         if needed:
-            self._say_needed(len(needed), len(questions))
+            limit, known = self.settings.max_calls, len(questions) - len(needed)
+            self.say(f"judge {self.settings.model} at {self.settings.url}: {len(needed)} calls "
+                     f"needed, {known} of {len(questions)} answers known; at most "
+                     f"{max(0, limit - self.cache.calls())} more calls (judge.max_calls={limit})"
+                     )  # fmt: skip
             errors = asyncio.run(self._ask_all(needed, stop))
             # Where other answers were had before, a refusal may be of a long answer alone.
             if len(errors) == len(questions) and not self.unanswered:
                 raise BadInput(f"judge.url: {self.settings.url}: every question was refused: "
                                f"{next(iter(errors.values()))}")  # fmt: skip
         for group in keys:
-            yield [Reply(self.cache.get(k), error=errors.get(k), ask_again=k in errors)
-                   for k in group]  # fmt: skip
-
-    def _say_needed(self, needed: int, questions: int) -> None:
-        limit, cache = self.settings.max_calls, self.cache
-        if lost := cache.lost_calls():
-            self.say(f"{cache.counted}: {lost} calls are missing that the answers in "
-                     f"{cache.path.name} took; they count all the same")  # fmt: skip
-        self.say(f"judge {self.settings.model} at {self.settings.url}: {needed} calls needed, "
-                 f"{questions - needed} of {questions} answers known; at most "
-                 f"{max(0, limit - cache.calls())} more calls (judge.max_calls={limit})"
-                 )  # fmt: skip
+            yield [
+                Reply(self.cache.texts.get(k), error=errors.get(k), ask_again=k in errors)
+                for k in group
+            ]
 
     async def _ask_all(
         self, needed: Mapping[str, Messages], stop: Callable[[], bool]
@@ -154,7 +148,7 @@ class JudgeClient:
             timeout=settings.timeout, max_retries=0,
         ) as client:  # fmt: skip
             if self.cache.calls() < settings.max_calls and not stop():
-                await self._greet(client)
+                await self._check_server(client)
             with progress(len(needed), f"judge {settings.model}", "answer") as shown:
                 try:
                     async with asyncio.TaskGroup() as workers:
@@ -186,7 +180,7 @@ class JudgeClient:
                 await sleep(pause + exponential_backoff(attempt), stop)
         raise TransientError(f"{reason}, {settings.retries + 1} tries")
 
-    async def _greet(self, client: Any) -> None:
+    async def _check_server(self, client: Any) -> None:
         """Ask for the list of models, which costs nothing: is the server there, is the key right?
 
         A server that has no such list, or is busy, is left to prove itself.
@@ -194,11 +188,11 @@ class JudgeClient:
         from openai import APIConnectionError, APIError, APIStatusError
 
         try:
-            async with asyncio.timeout(GREETING):
+            async with asyncio.timeout(HANDSHAKE_TIMEOUT):
                 listing = await client.models.list()
-            self._offered = [str(model.id) for model in listing.data]
+            self._models = [str(model.id) for model in listing.data]
         except (TimeoutError, APIConnectionError) as error:
-            reason = self._reason(error) or f"silent for {GREETING:g} s"
+            reason = self._cause(error) or f"silent for {HANDSHAKE_TIMEOUT:g} s"
             raise BadInput(f"judge.url: {self.settings.url}: no server answers ({reason}); "
                            f"expected an OpenAI-compatible one, such as http://localhost:8000/v1"
                            ) from None  # fmt: skip
@@ -215,15 +209,15 @@ class JudgeClient:
         settings = self.settings
         try:
             async with asyncio.timeout(settings.timeout):  # the library's own is for each read
-                said = await client.chat.completions.create(
+                completion = await client.chat.completions.create(
                     model=settings.model, messages=messages,
                     temperature=0, max_tokens=settings.max_tokens,
                 )  # fmt: skip
             # Null: a judge that was cut before its first word. An answer, though without rating.
-            text = said.choices[0].message.content or ""
-            return self._without_key(text.encode("utf-8", "replace").decode())
+            text = completion.choices[0].message.content or ""
+            return self._redacted(text.encode("utf-8", "replace").decode())
         except (TimeoutError, APIConnectionError) as error:
-            reason = self._reason(error) or f"no answer in {settings.timeout:g} s"
+            reason = self._cause(error) or f"no answer in {settings.timeout:g} s"
             raise TransientError(reason) from None
         except APIStatusError as error:
             raise self._error_of(error) from None
@@ -232,34 +226,34 @@ class JudgeClient:
 
     def _error_of(self, error: Any) -> Exception:
         """What a status means: BadInput for what no retry changes: key, model, address or quota."""
-        settings, status, said = self.settings, error.status_code, self._said(error)
+        settings, status, line = self.settings, error.status_code, self._status_line(error)
         if error.code != "insufficient_quota":
             if status in RETRYABLE_STATUS or status >= 500:
                 wait = retry_after(error.response.headers.get("retry-after"))
                 return TransientError(f"HTTP {status}", wait)
             if status in PER_REQUEST_STATUS:
-                return RequestRejected(said)
+                return RequestRejected(line)
         key, hint = "judge.url", ""
         if status in (401, 403):
             key = "judge.api_key_env"
             hint = f"; the key in {settings.api_key_env} is not accepted"
             if settings.api_key_env is None:
                 hint = "; name the environment variable that holds the key"
-        elif status == 404 and self._offered:
+        elif status == 404 and self._models:
             key = "judge.model"
-            hint = f"; the server has {listed(self._offered, 5)}"
-            hint += nearest(settings.model, self._offered)
+            hint = f"; the server has {listed(self._models, 5)}"
+            hint += nearest(settings.model, self._models)
         elif status == 404:
             hint = "; expected the address up to and with /v1"
-        return BadInput(f"{key}: {settings.url} refuses {settings.model}: {said}{hint}")
+        return BadInput(f"{key}: {settings.url} refuses {settings.model}: {line}{hint}")
 
-    def _said(self, error: Any) -> str:
+    def _status_line(self, error: Any) -> str:
         """`HTTP 400: …`, the server's own words shortened."""
         body = error.body if isinstance(error.body, dict) else {}
         words = str(body.get("message") or error.message)
-        return self._without_key(f"HTTP {error.status_code}: {words}")[:200]
+        return self._redacted(f"HTTP {error.status_code}: {words}")[:200]
 
-    def _reason(self, error: BaseException) -> str:
+    def _cause(self, error: BaseException) -> str:
         """Why a connection failed, from the deepest cause; empty for a time-out."""
         from openai import APITimeoutError
 
@@ -267,9 +261,9 @@ class JudgeClient:
             return ""
         while error.__cause__ is not None:
             error = error.__cause__
-        return self._without_key(f"{type(error).__name__}: {error}".strip(": "))[:200]
+        return self._redacted(f"{type(error).__name__}: {error}".strip(": "))[:200]
 
-    def _without_key(self, text: str) -> str:
+    def _redacted(self, text: str) -> str:
         """A server may repeat the key that it was sent."""
         if self._key and len(self._key) >= SECRET:
             return text.replace(self._key, "***")

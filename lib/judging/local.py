@@ -60,15 +60,14 @@ class LocalJudge:
         load: Callable[[int], AbstractContextManager[Answer]],
         batch_size: int,
         token_budget: int,
-        writes: bool = True,
     ) -> None:
         """load: the longest question in tokens → the loaded model.
 
-        batch_size: questions between which a stop is seen. token_budget: tokens of a reply; writes:
-        whether there is one, so that a question ends where it begins.
+        batch_size: questions between which a stop is seen. token_budget: tokens of a reply, 0 where
+        the model writes none.
         """
         self.model, self.load, self.batch_size = model, load, batch_size
-        self.token_budget, self.writes = token_budget, writes
+        self.token_budget = token_budget
         name, revision = model.settings.model, model.revision or model.settings.revision
         self.source = {"judge": name, "revision": revision}
         self.template = str(model.tokenizer.chat_template)
@@ -77,13 +76,13 @@ class LocalJudge:
     def encode(self, question: list[Message]) -> tuple[Ids, str | None]:
         """(token ids, None or why the model cannot read the whole question)."""
         tokenizer, context = self.model.tokenizer, self.model.context
-        text = render(tokenizer, question, self.writes)
+        text = render(tokenizer, question, writes=self.token_budget > 0)
         if text is None:
             return [], "the judge's chat template does not show the whole answer"
         # An array: those of many points are in memory together.
         ids = array("i", tokenizer(text, add_special_tokens=False)["input_ids"])
         if context is not None and len(ids) + self.token_budget > context:
-            reply = f", and {self.token_budget} of the judge's answer," if self.writes else ""
+            reply = f", and {self.token_budget} of the judge's answer," if self.token_budget else ""
             return ids, f"{len(ids)} tokens{reply} do not fit into its context of {context}"
         return ids, None
 

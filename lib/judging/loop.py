@@ -40,14 +40,18 @@ class Judge(Protocol):
 
 
 def check_judge(
-    study: Study, task: str, points: Sequence[Point], environ: Mapping[str, str]
+    study: Study,
+    task: str,
+    points: Sequence[Point],
+    environ: Mapping[str, str],
+    force: bool = False,
 ) -> None:
     """Raise BadInput for a judge that cannot judge, where answers of these points are unjudged.
 
-    Asked before anything is predicted. One that is unavailable is no error: `judge_answers` says
-    so.
+    Asked before anything is predicted; `force`: all anew. One that is unavailable is no error:
+    `judge_answers` says so.
     """
-    judged = (whole_mark(point, task) for point in points)
+    judged = (whole_mark(point, task) and not force for point in points)
     if study.config.judge.model is None or not rows_of(study, task) or all(judged):
         return
     with suppress(ModelUnavailable):
@@ -105,7 +109,7 @@ def judge_answers(
         say(f"{task}: the judge is unavailable, the answers stay unjudged: {error}")
         return True
     asked = [
-        [judging.questions(rows[made["id"]], made) for made in predictions]
+        [judging.questions(rows[prediction["id"]], prediction) for prediction in predictions]
         for *_, predictions in ready
     ]
     groups = [[question for some in of_point for question in some] for of_point in asked]
@@ -119,12 +123,12 @@ def judge_answers(
             following = iter(replies)
             judged = [
                 {
-                    "id": made["id"],
+                    "id": prediction["id"],
                     "judgments": judging.judgments(
-                        made, own, list(islice(following, len(own))), judge
+                        prediction, own, list(islice(following, len(own))), judge
                     ),
                 }
-                for made, own in zip(predictions, questions, strict=True)
+                for prediction, own in zip(predictions, questions, strict=True)
             ]
             whole = not any(reply.ask_again for reply in replies)
             write_judgments(point, task, identity, judged, whole)

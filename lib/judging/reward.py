@@ -40,7 +40,7 @@ def open_reward_model(settings: Judge, infer: Infer) -> LocalJudge:
             f"…{HEAD} with num_labels 1"
         )
     load = partial(_loaded, model, infer.precision)
-    return LocalJudge(model, load, infer.batch_size, 0, writes=False)
+    return LocalJudge(model, load, infer.batch_size, token_budget=0)
 
 
 @contextmanager

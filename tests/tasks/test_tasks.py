@@ -45,7 +45,7 @@ def test_optional_parts_have_defaults() -> None:
     assert task.body_length({}) == 0
     assert task.rendering({}) == ""
     assert task.select_rows([{}], {}) == [{}]
-    assert task.grade({}, [], None) == {}
+    assert task.grade({}, {"outputs": []}) == {}
     assert task.summary([{}, {}]) == "2 answers"
     for nothing in (
         task.alternative_answer({}),

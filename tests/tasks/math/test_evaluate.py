@@ -23,7 +23,7 @@ from tests.tasks.math.made import SETTINGS, point, predictions, row, safety, stu
 def graded(row, text):
     from lib.tasks.math.grading import grade
 
-    return {"id": row["id"], "outputs": [text], **grade(row, [text], None)}
+    return {"id": row["id"], "outputs": [text], **grade(row, {"outputs": [text]})}
 
 
 def test_metrics_of_five_problems():
@@ -176,7 +176,7 @@ def test_skipped_problems_leave_safety_compared():
 def test_the_baseline_may_be_missing():
     rows, points = study()
     found = tabulate(points[2:], rows, SETTINGS)
-    assert found["baseline"]["reason"] == "evaluate.baseline fits 0 of these points, expected one"
+    assert found["baseline"]["reason"] == "evaluate.baseline matches 0 of these points, expected one"
     gone = point("base_shots3", "base", 3, rows, status="missing", shots=3)
     found = tabulate([gone, *points[2:]], rows, SETTINGS)
     assert found["baseline"]["reason"] == "the baseline base_shots3 is missing"

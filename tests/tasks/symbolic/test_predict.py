@@ -9,7 +9,7 @@ from lib.inference.hf import HfEngine
 from lib.inference.predict import ChatPredictor, first_seed
 from lib.inference.serving import Served, start_engine
 from lib.runs.files import read_jsonl
-from lib.tasks.symbolic.grading import regrade
+from lib.tasks.symbolic.grading import grade
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_stage_3_writes_samples_with_their_seeds(trained, run_stage, engines):
             for text, seed in zip(one["outputs"], one["seeds"], strict=True):
                 assert [[text]] == engine.generate([prompt], point.config.infer, [Draw(1.0, seed)])
             assert [[one["greedy"]]] == engine.generate([prompt], point.config.infer, [Draw()])
-            assert one == {**one, **regrade(row, one)}
+            assert one == {**one, **grade(row, one)}
             assert (one["scores"], len(one["answers"]), len(one["right"])) == (None, 3, 3)
         assert len({tuple(one["outputs"]) for one in made}) == len(made)
     one, two = (read_jsonl(p.directory / "predictions.jsonl") for p in study.points())

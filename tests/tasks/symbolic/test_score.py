@@ -12,7 +12,6 @@ from lib.inference.hf import HfEngine
 from lib.judging import reward as rewards
 from lib.judging.loop import judge_answers
 from lib.judging.reward import open_reward_model
-from lib.runs.directory import done_mark
 from lib.runs.files import read_jsonl, write_jsonl
 from tests.reward_models import put
 
@@ -91,25 +90,6 @@ def test_each_answer_has_the_reward_that_the_model_gives_it_alone(scored, seen):
     assert first["rewards"][2] != again["rewards"][2]
 
 
-def test_what_was_rewarded_is_kept_and_a_stop_leaves_what_is_whole(scored, seen):
-    stops = iter([False, False])  # before the weights are loaded, and then in the first point
-    done, said, study = scored(lambda: next(stops, True), infer__batch_size=9)
-    one, two = study.points()
-    assert (done, len(said), seen[0], seen[-1]) == (False, 1, "load", "close")
-    assert not (one.directory / "judgments_symbolic.jsonl").exists()
-    del seen[:]
-    assert scored()[0]
-    before = judgments(one)
-    assert done_mark(one.directory, "judge_symbolic")
-    assert scored()[:2] == (True, ["symbolic: judged already"])
-    (two.directory / "done" / "judge_symbolic.json").unlink()
-    del seen[:]
-    done, said, _ = scored()
-    assert [line.split(":")[0] for line in said[1:]] == [two.name]
-    assert seen[0] == "load"
-    assert judgments(one) == before
-
-
 def test_an_answer_that_cannot_be_read_whole_has_no_reward(scored, reward_directory, tmp_path):
     """The model reads so few tokens that the longer half of the questions does not fit."""
     _, _, study = scored(judge__model=None)
@@ -128,17 +108,6 @@ def test_an_answer_that_cannot_be_read_whole_has_no_reward(scored, reward_direct
     assert known > 0
     known += sum(one["greedy_reward"] is not None for one in judgments(study.point(0)))
     assert f"{known} of {4 * len(found) // 3} replies are judgments (" in said[1]
-
-
-@pytest.mark.parametrize(("model", "said"), [
-    (None, "symbolic: judge.model is null, the answers stay unjudged"),
-    ("nobody/nothing", "symbolic: the judge is unavailable, the answers stay unjudged: "
-     "nobody/nothing is neither a directory here nor available from the hub"),
-])  # fmt: skip
-def test_without_a_reward_model_there_are_no_rewards(scored, seen, model, said):
-    done, [line], study = scored(judge__model=model)
-    assert (done, line[: len(said)], seen) == (True, said, [])
-    assert not (study.point(0).directory / "judgments_symbolic.jsonl").exists()
 
 
 def test_a_model_without_a_single_logit_is_refused_and_nothing_written(scored, tiny_model, seen):
