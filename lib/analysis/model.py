@@ -65,6 +65,7 @@ class Analysis:
     parentheses at the end. A table with a column `point` has one row a point, and its columns are
     drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
     extras: (`lib.analysis.engine.Answers`) → name of a further table → its frame.
+    files: (Answers) → name of a file beside the comparison → its rows or text, by its ending.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     axes: key of a study that is an axis → its label on figures, the unit in parentheses.
     figures: specs drawn where a study names none, as `lib.config.figures` reads them; what is drawn
@@ -82,6 +83,7 @@ class Analysis:
     point_extras: Callable[..., dict[str, Any]] | None = None
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     extras: Callable[..., dict[str, Any]] | None = None
+    files: Callable[..., dict[str, Any]] | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
     figures: tuple[dict[str, Any], ...] = ()
     findings: str = "findings.md.jinja"

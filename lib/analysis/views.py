@@ -6,34 +6,21 @@ test set before it where a task has several: `mnli/matched.accuracy`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from lib.analysis import final
 from lib.analysis.engine import Answers
 from lib.analysis.model import Analysis
 from lib.analysis.points import find_baseline
+from lib.analysis.records import Json, records
 from lib.analysis.wording import markdown
 from lib.config import tasks
 from lib.config.tasks import Comparison
 
-Json = dict[str, Any]
 VALUE = ("value", "low", "high", "method")
-
-
-def plain(value: Any) -> Any:
-    """A cell as JSON has it: None where it is empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
-
-
-def records(table: pd.DataFrame) -> list[Json]:
-    """Rows of a table, an empty cell as None."""
-    columns = [[plain(value) for value in table[name].tolist()] for name in table]
-    return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def nested(row: Mapping[str, Any]) -> Json:
@@ -136,7 +123,8 @@ def comparison_of_tables(answers: Answers) -> Comparison:
     """The views of a comparison."""
     claims = criteria(answers.tables.claims)
     text = markdown({"findings": [], "criteria": claims}, "Claims", "claim")
-    return Comparison(aggregated(answers), flat(answers), text)
+    rows = flat(answers)
+    return Comparison(aggregated(answers), rows, text, final.files(answers, rows))
 
 
 def aggregated(answers: Answers) -> Json:

@@ -74,8 +74,8 @@ def outcomes(
 def votes(samples: Samples, draws: Sequence[int], seed: int) -> dict[str, np.ndarray]:
     """(Q,) what each strategy is worth a question, over all subsets of n and of the first n.
 
-    The weighted vote counts drawn subsets where there are more than `lib.analysis.votes.ENUMERATED`;
-    `seed` is of those. What needs rewards is missing without them.
+    Of more than `lib.analysis.votes.ENUMERATED` subsets the weighted vote counts drawn ones; `seed`
+    is of those. What needs rewards is missing without them.
     """
     found = {}
     for n in draws:

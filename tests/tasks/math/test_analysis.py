@@ -16,7 +16,8 @@ EVAL_CONFIG = Evaluate(baseline={"variant": "base", "shots": 3}, resamples=200)
 
 
 def graded(row, text):
-    return {"id": row["id"], "outputs": [text], **grade(row, [text], None)}
+    prediction = {"id": row["id"], "outputs": [text]}
+    return prediction | grade(row, prediction)
 
 
 def test_metrics_of_five_problems():
