@@ -23,7 +23,7 @@ import yaml
 
 from lib.config.grid import aligned
 from lib.config.study import Study, load_study
-from lib.runs.directory import set_aside
+from lib.runs.directory import archive
 from lib.runs.files import read_jsonl, write_jsonl
 
 BASE = ".cache/SmolLM2-135M-Instruct"
@@ -136,7 +136,7 @@ def take(study: Study) -> Iterator[float]:
         for row in read_jsonl(point.directory / file):
             found: dict[str, Any] = row["judgments"]
             yield from (*found["rewards"], found["greedy_reward"])
-        set_aside(point.directory, [file, "done/judge_symbolic.json"])
+        archive(point.directory, [file, "done/judge_symbolic.json"])
 
 
 def score_here(path: str, indices: list[int]) -> None:

@@ -29,7 +29,7 @@ from lib.data.prepared import (
     verify_models,
 )
 from lib.inference.base import free
-from lib.inference.checkpoint_selection import check_sweep
+from lib.inference.checkpoint_selection import check_selection
 from lib.losses import OBJECTIVES
 from lib.models.checkpoints import check_adapter, check_directory, verify_model
 from lib.runs.directory import (
@@ -85,7 +85,7 @@ def train(study: Study, point: Point, force: bool) -> int:
         check_adapter(model)
     steps = 0 if model.adapter else step_count(settings, split_size(study, point))
     if steps:
-        check_sweep(study, point)
+        check_selection(study, point)
     free()  # the model of the point before, which may have failed, and whose ranks need its GPU
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
@@ -102,8 +102,8 @@ def train(study: Study, point: Point, force: bool) -> int:
             say(f"{point.name}: {line}")
         if lock:  # another task may have finished the point since it was looked at
             again = force and not is_archived(point.directory, "train", submission())
-            if again and (aside := archive(point.directory, "train", submission())):
-                say(f"{point.name}: old results set aside in {aside}")
+            if again and (aside := archive(point.directory, None, "train", submission())):
+                say(f"{point.name}: old results archived in {aside}")
             if is_trained(study, point, identity):
                 if rank is not None:  # the other ranks of torchrun wait for this one
                     raise Busy(f"{point.name}: trained by another task just now")
@@ -143,13 +143,13 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         if not (directory / "config.json").exists():
             raise BadInput(
                 f"{directory / 'checkpoints'}: found without the run's config.json, expected both: "
-                f"no run can go on from there; --force sets them aside"
+                f"no run can resume from there; --force archives them"
             )
         before = read_json(directory / "config.json")
         if not isinstance(before, dict) or not isinstance(before.get("identity"), dict):
             raise BadInput(
                 f"{directory / 'config.json'}: no identity of a run, expected that of its "
-                f"checkpoints; --force sets both aside"
+                f"checkpoints; --force archives both"
             )
         refuse_change(directory, "a checkpoint", before["identity"], identity)
     batch = OBJECTIVES[point.config.train.objective].batch

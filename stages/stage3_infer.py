@@ -3,7 +3,8 @@
     python -m stages.stage3_infer configs/weighted_loss.yaml --index 0
 
 Writes results/<study>/<point>/predictions.jsonl, and of each further task predictions_<task>.jsonl.
-Before that, where train.sweep kept several weights, the best on the validation rows become model/.
+Before that, where train.checkpoint_candidates kept several checkpoints, the one that answers most
+validation rows becomes model/.
 One engine serves all tasks and all points of a range (--index 0-18); its memory is free before a
 judge is loaded. On USR2 or TERM it exits 75 after the rows at hand; run again, it goes on there.
 """
@@ -144,7 +145,7 @@ def predict_task(
                 if again:  # not before it is known that there is something to serve
                     marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
                     old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]
-                    archive(point.directory, mark, submission(), old)
+                    archive(point.directory, old, mark, submission())
                 rows = predict(study, task, point, model, stop)
         if rows is None:
             return False

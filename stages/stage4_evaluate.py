@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
     """Write the metrics of the points, and to `comparison` what they say together."""
-    names, settings = study.config.tasks, study.config.evaluate
+    names, eval_config = study.config.tasks, study.config.evaluate
     inputs = {point.name: inputs_of(study, point) for point in points}
     if comparison and not force and is_whole(comparison, inputs):
         say(f"evaluated already: {comparison / 'criteria.md'}")
@@ -97,7 +97,9 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
-    made = tasks.get(names[0]).compare([first for first, *_ in results], rows[names[0]], settings)
+    made = tasks.get(names[0]).compare(
+        [first for first, *_ in results], rows[names[0]], eval_config
+    )
     mark(study, made)
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))

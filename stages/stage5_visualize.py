@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     from lib.plotting.figures import save
 
-    kinds, settings = study.config.tasks, study.config.evaluate
+    kinds, eval_config = study.config.tasks, study.config.evaluate
     rows = {task: rows_of(study, task) for task in kinds}
     read = [{t: read_point(study, p, t, rows[t]) for t in kinds} for p in points]
     results = []
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if args.force or not is_drawn(point.directory, digest(key)):
                 topics = []
                 for task, result in of_point.items():
-                    for topic, figure in tasks.get(task).point_figures(result, settings):
+                    for topic, figure in tasks.get(task).point_figures(result, eval_config):
                         save(figure, point.directory / f"{point.name}_{topic}")
                         topics.append(f"{point.name}_{topic}")
                 if point.directory.exists():
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             tables[path.stem] = read_sealed(path, "remove it and run a point of stage 2 again")
         names = []
         for task in kinds:
-            for topic, figure in tasks.get(task).comparison_figures(results, tables, settings):
+            for topic, figure in tasks.get(task).comparison_figures(results, tables, eval_config):
                 save(figure, comparison / f"comparison_{topic}")
                 names.append(f"comparison_{topic}")
         shown.update(len(points) + 1)

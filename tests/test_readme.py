@@ -11,8 +11,8 @@ import pytest
 
 from lib.config.schema import Judge
 from lib.config.search_space import parse
-from lib.config.settings import read_yaml
 from lib.config.study import load_study
+from lib.config.yaml import read_yaml
 from lib.tasks.decision.papers import read_papers
 from lib.tasks.decision.schema import Data
 from stages.reference_tables import rewritten

@@ -12,7 +12,7 @@ from lib.config.effects import check_unread, effective, unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Value, point_name
 from lib.config.schema import Config
-from lib.config.settings import flatten
+from lib.config.yaml import flatten
 from lib.losses import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -69,16 +69,19 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
         if (value := getattr(train, key)) <= 0:
             yield (f"train.{key}: found {value:g}, expected a number above 0 for the objective "
                    f"{train.objective}")  # fmt: skip
+    candidates = train.checkpoint_candidates
     if kind != "answers":
-        for key, value in (("model.adapter", config.model.adapter), ("train.sweep", train.sweep)):
+        adapter = config.model.adapter
+        for key, value in (("model.adapter", adapter), ("train.checkpoint_candidates", candidates)):
             if value is not None:
                 yield (f"{key}: found {value!r}, expected null: it is for tasks whose answers are "
                        f"generated, and {task} trains on {kind}")  # fmt: skip
-    if train.sweep and not tasks.get(task).correct:
-        yield (f"train.sweep: found {train.sweep}, expected null: the task {task} has no score to "
-               f"choose weights by")  # fmt: skip
-    if train.sweep and train.keep == "best":
-        yield "train.keep: found 'best', expected 'last': train.sweep chooses the weights itself"
+    if candidates and not tasks.get(task).correct:
+        yield (f"train.checkpoint_candidates: found {candidates}, expected null: the task {task} "
+               f"has no score to select a checkpoint by")  # fmt: skip
+    if candidates and train.keep == "best":
+        yield ("train.keep: found 'best', expected 'last': with train.checkpoint_candidates stage "
+               "3 selects the weights")  # fmt: skip
     if train.tuning == "adalora" and kind != "classes":
         yield (f"train.tuning: found 'adalora', expected full, lora or qlora: it is for tasks that "
                f"classify, and {task} trains on {kind}")  # fmt: skip

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from lib.config import tasks
 from lib.config.errors import BadInput, listed
-from lib.config.schema import INCIDENTAL, Config, Evaluate, Infer, Judge, Train
-from lib.config.settings import flatten
+from lib.config.schema import RUNTIME_KEYS, Config, Evaluate, Infer, Judge, Train
+from lib.config.yaml import flatten
 from lib.losses import OBJECTIVES, Rule
 
 Flat = Mapping[str, Any]
@@ -94,7 +94,7 @@ def effective(flat: Flat, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def _is_idle(key: str, flat: Flat) -> bool:
-    if key in INCIDENTAL or unread_because(key, flat) or _reason(key, flat, NEUTRAL):
+    if key in RUNTIME_KEYS or unread_because(key, flat) or _reason(key, flat, NEUTRAL):
         return True
     if _reason(key, flat, OBJECTIVES[flat["train.objective"]].neutral):
         return True

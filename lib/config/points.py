@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from lib.config.settings import get_attribute
+from lib.config.yaml import get_attribute
 
 if TYPE_CHECKING:
     from lib.config.tasks import PointResult

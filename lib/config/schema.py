@@ -16,7 +16,7 @@ from lib.config.types import Count, NotNegative, PathText, Positive, Seed, Share
 from lib.losses import OBJECTIVES, LossKeys
 
 # Keys that change how a stage runs and not what it computes: no part of a result's identity.
-INCIDENTAL: frozenset[str] = frozenset(
+RUNTIME_KEYS: frozenset[str] = frozenset(
     {
         "train.micro_batch",
         "train.log_steps",
@@ -29,8 +29,8 @@ INCIDENTAL: frozenset[str] = frozenset(
     }
 )
 
-# Keys that were renamed → what to write now.
-RENAMED: dict[str, str] = {"train.report_to": "tracking: wandb (one name, beside the sections)"}
+# Keys that were renamed → their new names. Identities of results keep the old names.
+RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates"}
 
 
 class Model(Strict):
@@ -112,8 +112,8 @@ class Train(LossKeys, Strict):
     validations: Count | None = None  # in place of eval_steps: so many, evenly over the run
     # The weights of the best validation (answers: by loss; else by accuracy), or the last ones.
     keep: Literal["best", "last"] = "last"
-    # Weights kept along the run, evenly; stage 3 keeps those that answer the validation rows best.
-    sweep: Count | None = None
+    # Checkpoints kept at even intervals; stage 3 selects the one that answers most validation rows.
+    checkpoint_candidates: Count | None = None
     diverge_norm: Positive | None = None  # a gradient norm above this …
     diverge_steps: Count = 10  # … for so many logged steps in a row ends a run as diverged
 

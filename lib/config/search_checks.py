@@ -10,10 +10,10 @@ from lib.config.checks import check_axes, check_point
 from lib.config.effects import unread_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Value
-from lib.config.schema import INCIDENTAL, Config
+from lib.config.schema import RUNTIME_KEYS, Config
 from lib.config.search_space import SPELLINGS
-from lib.config.settings import flatten
 from lib.config.steps import asks_validation
+from lib.config.yaml import flatten
 from lib.losses import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _check_key(study: Study, key: str, flat: Mapping[str, Any], where: str) -> N
     if not key.startswith("train."):
         raise BadInput(f"{where}: found a key of {key.partition('.')[0]}, expected one of train: "
                        f"data and models are prepared once for all trials")  # fmt: skip
-    if key in INCIDENTAL or key == "train.seed":
+    if key in RUNTIME_KEYS or key == "train.seed":
         why = "a seed is luck, not a setting" if key == "train.seed" else "it changes no result"
         raise BadInput(f"{where}: nothing to search: {why}")
     if reason := unread_because(key, flat):

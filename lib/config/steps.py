@@ -83,9 +83,9 @@ def validates(train: Train, step: int, steps: int) -> bool:
     return step == steps or bool(train.eval_steps and step % train.eval_steps == 0)
 
 
-def sweep_steps(train: Train, steps: int) -> list[int]:
-    """The steps behind which `train.sweep` keeps the weights: evenly, and after the last one."""
-    parts = train.sweep or 0
+def candidate_steps(train: Train, steps: int) -> list[int]:
+    """The steps whose weights `train.checkpoint_candidates` keeps: evenly spaced, the last too."""
+    parts = train.checkpoint_candidates or 0
     return sorted({-(-steps * part // parts) for part in range(1, parts + 1)})
 
 

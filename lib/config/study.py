@@ -18,9 +18,8 @@ from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
 from lib.config.points import matches
-from lib.config.schema import INCIDENTAL, Config, Model
+from lib.config.schema import RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse
-from lib.config.settings import copy_sections, flatten, parse_override, put
 from lib.config.study_file import (
     SECTIONS,
     axes_and_variants,
@@ -37,6 +36,7 @@ from lib.config.study_file import (
 )
 from lib.config.types import check_length
 from lib.config.validation import dotted_keys, validate
+from lib.config.yaml import copy_sections, flatten, parse_override, put
 
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
             "selected")  # fmt: skip
@@ -126,7 +126,8 @@ class Study:
     @cached_property
     def grid_hash(self) -> str:
         """Identifies the map from indices to points."""
-        return digest([self.axes, self.variants, [list(b.items()) for b in self.grid.blocks]])
+        variants = {name: _stored(bundle) for name, bundle in self.variants.items()}
+        return digest([self.axes, variants, [list(b.items()) for b in self.grid.blocks]])
 
     @cached_property
     def _points(self) -> list[Point]:
@@ -289,6 +290,12 @@ def identity(config: Config, *sections: str) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in flat.items()
-        if key not in INCIDENTAL and unused_because(key, every) is None
+        if key not in RUNTIME_KEYS and unused_because(key, every) is None
     }
-    return {"task": config.tasks[0], **kept}
+    return {"task": config.tasks[0], **_stored(kept)}
+
+
+def _stored(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys under the names that hashes have known from the start."""
+    old = {new: old for old, new in RENAMED.items()}
+    return {old.get(key, key): value for key, value in flat.items()}

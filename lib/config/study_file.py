@@ -10,9 +10,9 @@ from lib.config import tasks
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import NAME_BYTES, Grid, is_axis, is_name, normal
 from lib.config.schema import Config
-from lib.config.settings import get, put, read_yaml
 from lib.config.types import expand
 from lib.config.validation import dotted_keys
+from lib.config.yaml import get, put, read_yaml
 
 SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
 

@@ -98,7 +98,7 @@ class Task:
     """A task: the constant TASK in `lib/tasks/<task>/task.py`. What has a default is optional.
 
     In the signatures below `data` is the task's section of the study (a `schema`), `row` one of a
-    split, `settings` the section `evaluate`, and `points` are `PointResult`s.
+    split, `eval_config` the section `evaluate`, and `points` are `PointResult`s.
     """
 
     # -- the section of the study --
@@ -144,7 +144,7 @@ class Task:
     # where a written prediction has more that counts
     grade: Callable[[Row, list[str], list[float] | None], Row] = lambda row, outputs, scores: {}
     regrade: Callable[[Row, Row], Row] | None = None
-    # (graded prediction) → whether it is right, by which `train.sweep` chooses on `validation`
+    # (graded prediction) → whether it is right: the score of checkpoint selection
     correct: Callable[[Row], bool] | None = None
     # (predictions) → what those of a point come to, in two words, for a table of points
     summary: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
@@ -159,12 +159,12 @@ class Task:
     check_judge: Callable[..., None] = _nothing
 
     # -- analysis and figures, without torch --
-    # (rows, predictions, settings) → metrics.json of one point. Raises BadInput that names the row;
-    # stage 4 puts the file of predictions before it.
+    # (rows, predictions, eval_config) → metrics.json of one point. Raises BadInput that names the
+    # row; stage 4 puts the file of predictions before it.
     evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]
-    # (points, rows, settings) → Comparison; points without metrics are in the list, and are shown
+    # (points, rows, eval_config) → Comparison; points without metrics are shown as such
     compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
-    # (point, settings) and (points, tables of the comparison, settings) → (topic, Figure) each
+    # (point, eval_config) and (points, tables, eval_config) → (topic, Figure) each
     point_figures: Callable[..., Iterator[tuple[str, Any]]]
     comparison_figures: Callable[..., Iterator[tuple[str, Any]]]
 

@@ -72,7 +72,7 @@ def first_error(
     where = next(related, None) or next(around, None) or f"{path}: "
     more = f" (and {len(others)} more)" if others else ""
     if key in RENAMED:
-        return BadInput(f"{where}{key}: no key any more, expected {RENAMED[key]}{more}")
+        return BadInput(f"{where}{key}: renamed, expected {RENAMED[key]}{more}")
     if unknown:
         known = _known_keys(schema, loc[:-1])
         return BadInput(

@@ -20,7 +20,7 @@ from lib.data.encoded import (
 from lib.data.prepared import MANIFEST, model_key, read_manifest
 from lib.models.checkpoints import record_base, verify_base
 from lib.models.safetensors_cache import ensure_converted
-from lib.runs.directory import locked, refuse_change, set_aside
+from lib.runs.directory import archive, locked, refuse_change
 from lib.runs.files import check_writable, replacing, write_jsonl, write_sealed
 from lib.runs.integrity import checksum, record
 
@@ -99,7 +99,7 @@ def prepare(
             }
             write_sealed(temporary / MANIFEST, manifest)
             if force:
-                set_aside(study.directory, ["data"])
+                archive(study.directory, ["data"])
     return manifest
 
 

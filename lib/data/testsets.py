@@ -13,11 +13,11 @@ from typing import Any
 from lib.config import tasks
 from lib.config.errors import BadInput
 from lib.config.schema import Config
-from lib.config.settings import flatten
 from lib.config.study import Point, Study, identity
+from lib.config.yaml import flatten
 from lib.data.preparation import file_of, recorded_splits
 from lib.data.prepared import KEYS, MANIFEST, REMEDY, prompt_digest, read_manifest, train_identity
-from lib.runs.directory import locked, refuse_change, set_aside
+from lib.runs.directory import archive, locked, refuse_change
 from lib.runs.files import (
     check_writable,
     read_jsonl,
@@ -69,7 +69,7 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
         }
         write_sealed(temporary / MANIFEST, manifest)
         if force:
-            set_aside(study.directory, [target.name])
+            archive(study.directory, [target.name])
     return manifest
 
 

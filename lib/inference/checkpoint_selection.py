@@ -1,11 +1,11 @@
 """Which of the weights that a run kept along its way answers the validation rows best.
 
-<point>/sweep/step-000123/        weights, kept by stage 2, with a record that vouches for them
-<point>/sweep/step-000123.json    how many validation rows they answer, once that is known
-<point>/checkpoint_scores.csv     step, score, low, high, n, chosen
-<point>/done/sweep.json           model/ is the best of them
+<point>/candidates/step-000123/   weights, kept by stage 2, with a record that vouches for them
+<point>/candidates/step-000123.json how many validation rows they answer, once that is known
+<point>/checkpoint_scores.csv          step, score, low, high, n, chosen
+<point>/done/checkpoint_selection.json model/ is the best of them
 
-A kill loses the candidate at hand: sweep/ goes once the mark is there, and not before.
+A kill loses the candidate at hand: candidates/ goes once the mark is there, and not before.
 """
 
 from __future__ import annotations
@@ -18,27 +18,28 @@ from typing import Any
 from lib.config import tasks
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
-from lib.config.steps import sweep_steps
+from lib.config.steps import candidate_steps
 from lib.config.study import Point, Study, identity
 from lib.data.prepared import encoded_test, read_manifest, read_split, train_identity
 from lib.inference.serving import Served
-from lib.runs.directory import done_mark, mark_done
+from lib.runs.directory import CANDIDATES, SELECTION, done_mark, mark_done
 from lib.runs.files import as_csv, read_sealed, replacing, write_sealed, write_text
 from lib.runs.integrity import digest_of
 from lib.runs.progress import progress
 from lib.training.kept import candidate, read_weights
 
-KEPT, SPLIT, SCORES = "sweep", "validation", "checkpoint_scores.csv"
+SPLIT, SCORES = "validation", "checkpoint_scores.csv"
 REMEDY = "restore it, or train the point anew: stage 2 with --force"
 
 
-def check_sweep(study: Study, point: Point) -> None:
-    """Raise BadInput where `train.sweep` asks for a choice and no rows are there to choose by."""
-    sweep, split = point.config.train.sweep, read_manifest(study)["splits"].get(SPLIT)
-    if sweep and not (split and split["rows"]):
+def check_selection(study: Study, point: Point) -> None:
+    """Raise BadInput where candidates are to be kept, and no rows exist to select one by."""
+    candidates = point.config.train.checkpoint_candidates
+    split = read_manifest(study)["splits"].get(SPLIT)
+    if candidates and not (split and split["rows"]):
         raise BadInput(
-            f"{study.path}: train.sweep: found {sweep}, but the study's data have no {SPLIT} rows "
-            f"to choose the weights by; expected null, or data with such rows"
+            f"{study.path}: train.checkpoint_candidates: found {candidates}, but the study's "
+            f"data have no {SPLIT} rows to select one by; expected null, or data with such rows"
         )
 
 
@@ -48,9 +49,10 @@ def is_due(point: Point) -> bool:
     Also where they are missing: `choose` refuses that.
     """
     mark = done_mark(point.directory, "train")
-    trained = point.config.train.sweep and mark and mark["status"] == "done" and mark["step"]
-    chosen = (point.directory / "done" / f"{KEPT}.json").exists()
-    return (point.directory / KEPT).exists() or bool(trained and not chosen)
+    trained = mark and mark["status"] == "done" and mark["step"]
+    kept = trained and point.config.train.checkpoint_candidates
+    chosen = (point.directory / "done" / f"{SELECTION}.json").exists()
+    return (point.directory / CANDIDATES).exists() or bool(kept and not chosen)
 
 
 def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool]) -> int | None:
@@ -60,8 +62,8 @@ def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool])
     later weights are taken. The interval is Wilson's, at `evaluate.level`. Raises BadInput where
     weights that training kept are missing or changed, or others lie among them.
     """
-    kept = point.directory / KEPT
-    mark = done_mark(point.directory, KEPT)
+    kept = point.directory / CANDIDATES
+    mark = done_mark(point.directory, SELECTION)
     if mark is None:
         made_from = {**train_identity(study, point), **identity(point.config, "infer")}
         scored = {}
@@ -76,8 +78,8 @@ def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool])
         read_weights(point.directory / candidate(best), REMEDY)
         with replacing(point.directory / "model") as temporary:
             shutil.copytree(point.directory / candidate(best), temporary)
-        mark_done(point.directory, KEPT, made_from, ["model", SCORES], step=best)
-        mark = done_mark(point.directory, KEPT)
+        mark_done(point.directory, SELECTION, made_from, ["model", SCORES], step=best)
+        mark = done_mark(point.directory, SELECTION)
     shutil.rmtree(kept)
     return mark["step"]
 
@@ -87,8 +89,8 @@ def _candidates(point: Point) -> dict[int, dict[str, Any]]:
     done = done_mark(point.directory, "train")
     if not done:
         raise BadInput(f"{point.directory}: not trained, though it keeps weights; run stage 2")
-    steps = sweep_steps(point.config.train, done["step"])
-    kept = point.directory / KEPT
+    steps = candidate_steps(point.config.train, done["step"])
+    kept = point.directory / CANDIDATES
     for path in sorted(path for path in kept.glob("step-*") if path.is_dir()):
         if path not in [point.directory / candidate(step) for step in steps]:
             raise BadInput(f"{path}: found weights of a step that training keeps none of, expected "

@@ -16,7 +16,7 @@ from lib.models.safetensors_cache import (
     snapshot,
     verify_converted,
 )
-from lib.runs.directory import verify_done
+from lib.runs.directory import CANDIDATES, SELECTION, verify_done
 from lib.runs.files import read_json
 from lib.runs.integrity import checksum, digest_of, record, verify
 from lib.runs.progress import progress
@@ -139,9 +139,9 @@ def verify_model(directory: Path) -> None:
 
     Or stage 3, where it has chosen among several weights; until then these vouch for themselves.
     """
-    if not (directory / "sweep").exists():
-        chosen = (directory / "done" / "sweep.json").exists()
-        verify_done(directory, "sweep" if chosen else "train", ["model"])
+    if not (directory / CANDIDATES).exists():
+        chosen = (directory / "done" / f"{SELECTION}.json").exists()
+        verify_done(directory, SELECTION if chosen else "train", ["model"])
 
 
 def hub_commit(model: Model) -> str | None:

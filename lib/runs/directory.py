@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lib.config.errors import BadInput
 from lib.config.grid import digest
+from lib.config.schema import RENAMED
 from lib.runs.files import TEMPORARY, now, read_json, read_sealed, remove_leftovers, write_sealed
 from lib.runs.integrity import record, verify
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LOG = "train.jsonl"
 RECORDS = ("usage", "importance")  # files that training may leave beside its log
+CANDIDATES = "candidates"  # directory of the weights among which stage 3 selects
+SELECTION = "checkpoint_selection"  # its done mark: model/ is the best of them
 
 
 class Busy(Exception):
@@ -108,7 +111,7 @@ def refuse_change(
     if unchanged(before, now):
         return
     changed = [
-        f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+        f"{RENAMED.get(key, key)} was {before.get(key)!r}, is {now.get(key)!r}"
         for key in dict.fromkeys([*before, *now])
         if digest(before.get(key)) != digest(now.get(key))
     ]
@@ -116,7 +119,7 @@ def refuse_change(
     raise BadInput(
         f"{directory}: {stage} holds results of another config: "
         f"{'; '.join(changed[:4])}{more}; give the study another name=…, or use --force "
-        f"to set the old results aside"
+        f"to archive the old results"
     )
 
 
@@ -138,24 +141,6 @@ def mark_done(
     write_sealed(directory / "done" / f"{stage}.json", mark)
 
 
-def set_aside(directory: Path, names: Iterable[str] | None = None) -> Path | None:
-    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory.
-
-    None: everything that there is, but the lock and what was set aside before.
-    """
-    if names is None:
-        names = {p.name for p in directory.glob("*") if not TEMPORARY.search(p.name)}
-        names -= {".lock", "previous"}
-    existing = [name for name in names if (directory / name).exists()]
-    if not existing:
-        return None
-    aside = directory / "previous" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    for name in existing:
-        (aside / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(directory / name, aside / name)
-    return aside
-
-
 class Submission(NamedTuple):
     """A SLURM submission of a task, and how often the task has been requeued since."""
 
@@ -164,7 +149,7 @@ class Submission(NamedTuple):
 
 
 def is_archived(directory: Path, stage: str, submission: Submission | None) -> bool:
-    """Whether an earlier run of this submission has set the old results aside, for --force.
+    """Whether an earlier run of this submission has archived the old results, for --force.
 
     A restarted task resumes the points of which that is so, and redoes the others. Without a
     submission each call is asked anew.
@@ -176,13 +161,27 @@ def is_archived(directory: Path, stage: str, submission: Submission | None) -> b
 
 
 def archive(
-    directory: Path, stage: str, submission: Submission | None, names: Iterable[str] | None = None
+    directory: Path,
+    names: Iterable[str] | None = None,
+    stage: str = "",
+    submission: Submission | None = None,
 ) -> Path | None:
-    """`set_aside` for --force, and take note of the submission that did it."""
-    aside = set_aside(directory, names)
+    """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory.
+
+    names: None for everything but the lock and older archives. With a submission, `is_archived`
+    will know that its `stage` has done so.
+    """
+    if names is None:
+        names = {p.name for p in directory.glob("*") if not TEMPORARY.search(p.name)}
+        names -= {".lock", "previous"}
+    existing = [name for name in names if (directory / name).exists()]
+    target = directory / "previous" / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    for name in existing:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(directory / name, target / name)
     if submission:
         write_sealed(directory / "done" / f"force_{stage}.json", {"submission": submission.id})
-    return aside
+    return target if existing else None
 
 
 def status(study: Study, point: Point) -> str:

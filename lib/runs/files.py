@@ -39,7 +39,10 @@ REFUSALS = (
 WRAPPED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 LOST = ("iostream error", "file write failed", "unexpected pos")  # PyTorchStreamWriter's
 TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.(tmp|old)$")  # ends the names that `replacing` makes up
-WRITTEN_UNDER_LOCK = ("checkpoints", "sweep")  # subdirectories that the lock's holder alone writes
+WRITTEN_UNDER_LOCK = (
+    "checkpoints",
+    "candidates",
+)  # subdirectories that the lock's holder alone writes
 STALE_SECONDS = 3600.0
 
 

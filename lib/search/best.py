@@ -16,9 +16,9 @@ from lib.config.grid import aligned
 from lib.config.points import SEED
 from lib.config.search_checks import DIRECTIONS, base_values
 from lib.config.search_space import Dimension
-from lib.config.settings import put
 from lib.config.study import Study, load_study
 from lib.config.validation import dotted_keys
+from lib.config.yaml import put
 from lib.runs.files import replacing
 from lib.search.journal import Journal
 

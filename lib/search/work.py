@@ -23,7 +23,7 @@ from lib.config.steps import step_count
 from lib.config.study import Point, Study
 from lib.data.prepared import split_size
 from lib.runs.children import RESUMABLE, child
-from lib.runs.directory import done_mark, locked
+from lib.runs.directory import CANDIDATES, done_mark, locked
 from lib.search.journal import FINAL, Journal, is_over
 from lib.search.trials import (
     claim,
@@ -135,7 +135,7 @@ def _finish(journal: Journal, attempt: Any, point: Point, number: int, say: Say)
 def _clean_up(directory: Path, who: str) -> None:
     """Free the space of a pruned trial's checkpoints."""
     with locked(directory, who):
-        for name in ("checkpoints", "sweep"):
+        for name in ("checkpoints", CANDIDATES):
             shutil.rmtree(directory / name, ignore_errors=True)
 
 

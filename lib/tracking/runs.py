@@ -11,8 +11,8 @@ from typing import Any
 
 from lib.config.errors import BadInput
 from lib.config.grid import NAME_BYTES, digest
-from lib.config.settings import flatten
 from lib.config.study import Point, Study
+from lib.config.yaml import flatten
 from lib.runs.directory import LOG, done_mark, read_metrics, status
 from lib.runs.files import read_json, read_jsonl
 

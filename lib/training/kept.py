@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.errors import BadInput
+from lib.runs.directory import CANDIDATES
 from lib.runs.files import read_sealed
 from lib.runs.integrity import verify
 
@@ -15,8 +16,8 @@ KEPT = "kept.json"  # beside weights that are kept: the step, and the checksums 
 
 
 def candidate(step: int) -> Path:
-    """Where, below a run's directory, `train.sweep` keeps the weights after a step."""
-    return Path("sweep") / f"step-{step:06d}"
+    """Directory of a candidate's weights, relative to the run's."""
+    return Path(CANDIDATES) / f"step-{step:06d}"
 
 
 def read_weights(directory: Path, remedy: str) -> dict[str, Any]:

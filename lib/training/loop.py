@@ -17,17 +17,18 @@ from transformers import TrainingArguments
 
 from lib.config.schema import Train
 from lib.config.steps import (
+    candidate_steps,
     check_validation,
     grouped_by_length,
     row_order,
     step_count,
-    sweep_steps,
 )
 from lib.config.study import Point
 from lib.losses import OBJECTIVES
 from lib.models.classifiers import classifier_for_training
 from lib.models.load import load_tokenizer
 from lib.models.trainable import described, load_for_training
+from lib.runs.directory import CANDIDATES
 from lib.tracking.live import Live
 from lib.training.causal import CausalTrainer
 from lib.training.causal import collate as collate_answers
@@ -38,11 +39,12 @@ from lib.training.classify import ClassifyTrainer
 from lib.training.classify import collate as collate_classes
 from lib.training.collectives import Stopped, from_first
 from lib.training.kept import BEST
+from lib.training.monitor import RunMonitor
 from lib.training.pair_data import PairReference, PairSplits, training_rows
 from lib.training.pairs import PairsTrainer
 from lib.training.pairs import collate as collate_pairs
 from lib.training.ranks import check_one_device
-from lib.training.saving import KeepSweep, keep_as_model, save_model
+from lib.training.saving import KeepCandidates, keep_as_model, save_model
 from lib.training.scoring import lengths_of
 from lib.training.served import ServedCheck
 from lib.training.sharding import (
@@ -53,7 +55,6 @@ from lib.training.sharding import (
 )
 from lib.training.stopping import StopWindow
 from lib.training.validating import Validation, answer_measure, pair_measure
-from lib.training.watch import Watch
 
 TRAINERS = {  # kind of batch → its Trainer, and how rows become a batch
     "answers": (CausalTrainer, collate_answers),
@@ -109,9 +110,9 @@ def train_point(
     arguments = training_arguments(train, directory, steps)
     # A rank takes its own GPU before 4-bit weights are put on the current one.
     check_one_device(arguments.n_gpu)
-    swept = sweep_steps(train, steps)
+    kept_steps = candidate_steps(train, steps)
     world, sharded = arguments.world_size, train.fsdp is not None
-    start = from_first(lambda: last_checkpoint(directory, say, swept, world, sharded))
+    start = from_first(lambda: last_checkpoint(directory, say, kept_steps, world, sharded))
     transformers.set_seed(train.seed)
     tokenizer = load_tokenizer(config.model)
     if classes:
@@ -140,8 +141,10 @@ def train_point(
     validation = Validation(measure, train, steps, directory / BEST) if measure else None
     window = StopWindow(config.slurm.train.warning, say)
     validated = validation is not None
-    watch = Watch(directory, point.name, steps, len(rows), train, stop, validated, window, live)
-    sweep = KeepSweep(directory, swept, train, start is not None)
+    monitor = RunMonitor(
+        directory, point.name, steps, len(rows), train, stop, validated, window, live
+    )
+    candidates = KeepCandidates(directory, kept_steps, train, start is not None)
     trainer = _trainer(train, tokenizer.pad_token_id, validation)(
         model=model,
         args=arguments,
@@ -150,16 +153,16 @@ def train_point(
         callbacks=[
             *(run.callbacks if run else ()),
             *([reference] if reference else ()),
-            watch,
-            sweep,
+            monitor,
+            candidates,
         ],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.remove_callback(transformers.ProgressCallback)
-    sweep.trainer = trainer
+    candidates.trainer = trainer
     if reference:
         reference.trainer = trainer
-    watch.open_log(start, trainer.is_world_process_zero())
+    monitor.open_log(start, trainer.is_world_process_zero())
     saving = run.saving if run else nullcontext
     if validation:
         validation.start(trainer, start is not None, saving)
@@ -174,16 +177,16 @@ def train_point(
     except Stopped:  # before the first step
         return Outcome("stopped", trainer.state.global_step, steps)
     step = trainer.state.global_step
-    if watch.checkpoint_seconds is not None:
-        loaded["checkpoint_seconds"] = watch.checkpoint_seconds
-    if watch.diverged:
-        return Outcome("diverged", step, steps, watch.reason, loaded)
+    if monitor.checkpoint_seconds is not None:
+        loaded["checkpoint_seconds"] = monitor.checkpoint_seconds
+    if monitor.diverged:
+        return Outcome("diverged", step, steps, monitor.reason, loaded)
     if step < steps:
-        if watch.checkpoint_seconds is not None:  # on the first rank
-            say(f"{point.name}: checkpoint written in {watch.checkpoint_seconds:g} s")
+        if monitor.checkpoint_seconds is not None:  # on the first rank
+            say(f"{point.name}: checkpoint written in {monitor.checkpoint_seconds:g} s")
         return Outcome("stopped", step, steps)
     if run:
-        run.finish(trainer, watch.seconds())
+        run.finish(trainer, monitor.seconds())
     check = ServedCheck(config, rows, classes.labels if classes else ())
     if train.keep == "best" and validation:
         expected = None  # the model in memory has gone on since
@@ -271,5 +274,5 @@ def remove_checkpoints(directory: Path, diverged: bool = False) -> None:
 
     And of the weights that a diverged one kept along its way: there is nothing to choose from.
     """
-    for name in ("checkpoints", "sweep") if diverged else ("checkpoints",):
+    for name in ("checkpoints", CANDIDATES) if diverged else ("checkpoints",):
         shutil.rmtree(directory / name, ignore_errors=True)

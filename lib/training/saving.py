@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 
 from lib.config.schema import Train
 from lib.models.load import DTYPES
+from lib.runs.directory import CANDIDATES
 from lib.runs.files import replacing, write_json, write_sealed
 from lib.runs.integrity import record
 from lib.training.kept import KEPT, MEASURED, candidate, read_weights
@@ -65,8 +66,8 @@ def _as_used(config: Any) -> Iterator[None]:
             config.use_cache = cached
 
 
-class KeepSweep(TrainerCallback):
-    """Keeps the weights after some steps, in `directory`/sweep/step-000123/.
+class KeepCandidates(TrainerCallback):
+    """Keeps the weights after some steps, in `directory`/candidates/step-000123/.
 
     `lib.inference.checkpoint_selection` chooses among them.
     """
@@ -78,7 +79,7 @@ class KeepSweep(TrainerCallback):
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Weights of a run that was given up without a checkpoint may be of another config."""
         if not self.resumed and state.is_world_process_zero:
-            shutil.rmtree(self.directory / "sweep", ignore_errors=True)
+            shutil.rmtree(self.directory / CANDIDATES, ignore_errors=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Save, on all ranks, before the checkpoint of the same step: a kill loses neither."""

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.schema import Train
-from lib.config.settings import read_yaml
+from lib.config.yaml import read_yaml
 from lib.training.collectives import from_first
 
 # What a launcher config cannot choose: FSDP2, each rank its own part of a checkpoint, and weights

@@ -6,10 +6,10 @@ import yaml
 
 from lib.config.effects import warnings
 from lib.config.errors import BadInput
-from lib.config.schema import INCIDENTAL, Config
-from lib.config.settings import flatten, parse_override, read_yaml
+from lib.config.schema import RENAMED, RUNTIME_KEYS, Config
 from lib.config.study import identity, load_study
 from lib.config.validation import dotted_keys
+from lib.config.yaml import flatten, parse_override, read_yaml
 from lib.losses import OBJECTIVES
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -641,7 +641,7 @@ def identified(path: str, *words: str) -> dict:
 
 
 def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
-    assert set(OTHER) == set(INCIDENTAL)
+    assert set(OTHER) == set(RUNTIME_KEYS)
     before = identified(write_study())
     words = [f"{key}={yaml.safe_dump(v, default_flow_style=True)}" for key, v in OTHER.items()]
     words = [word.replace("\n...", "").strip() for word in words]
@@ -670,7 +670,7 @@ def test_identity_holds_everything_else(write_study, word: str) -> None:
     assert [k for k in before if before[k] != after[k]] == [key]
 
 
-def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -> None:
+def test_identity_is_every_key_of_its_sections_but_runtime_keys(write_study) -> None:
     config = load_study(write_study()).point(1).config
     sections = ("model", "data", "train", "infer")
     every = flatten(config.model_dump(include=set(sections)))
@@ -678,9 +678,11 @@ def test_identity_is_every_key_of_its_sections_but_the_incidental(write_study) -
     ignored = {f"train.{k}" for o in objectives for k in (*o.keys, *o.trainer_keys)}
     ignored = {k for k in ignored if not OBJECTIVES[config.train.objective].reads(k[6:])}
     ignored.add("infer.samples")  # of results from before there were samples, too
-    left_out = set(every) - set(identity(config, *sections))
-    assert {".".join(key.split(".")[:2]) for key in left_out} == INCIDENTAL | ignored
-    assert set(identity(config, *sections)) - set(every) == {"task"}
+    renamed = {new: old for old, new in RENAMED.items()}  # hashes keep the old names
+    every = {renamed.get(key, key) for key in every}
+    left_out = every - set(identity(config, *sections))
+    assert {".".join(key.split(".")[:2]) for key in left_out} == RUNTIME_KEYS | ignored
+    assert set(identity(config, *sections)) - every == {"task"}
     changed = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": 4}]})
     assert identified(changed) != identified(write_study())
     assert not {"evaluate", "slurm"} & {key.partition(".")[0] for key in identified(changed)}
@@ -824,7 +826,9 @@ def test_a_task_that_the_command_line_leaves_out_takes_its_section_along(write_s
         assert load_study(path, ["tasks=[decision]", f"mode={mode}"]).tasks == ["decision"]
 
 
-@pytest.mark.parametrize("change", [{"model.adapter": "somewhere"}, {"train.sweep": 2}])
+@pytest.mark.parametrize(
+    "change", [{"model.adapter": "somewhere"}, {"train.checkpoint_candidates": 2}]
+)
 def test_pairs_have_no_adapter_and_no_sweep(write_study, change):
     [(key, value)] = change.items()
     path = write_study(OF_PAIRS | {"train.beta": 0.1, "train.objective": "dpo"} | change, ["trial"])
@@ -832,10 +836,10 @@ def test_pairs_have_no_adapter_and_no_sweep(write_study, change):
         load_study(path)
 
 
-def test_a_sweep_needs_a_score_to_choose_by(write_study):
-    message = "train.sweep: found 3, expected null: the task decision has no score to choose"
+def test_checkpoint_selection_needs_a_score(write_study):
+    message = "candidates: found 3, expected null: the task decision has no score to select"
     with pytest.raises(BadInput, match=message):
-        load_study(write_study({"train.sweep": 3}))
+        load_study(write_study({"train.checkpoint_candidates": 3}))
 
 
 LOCAL = {"model": "someone/guard"}

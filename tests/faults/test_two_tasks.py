@@ -85,11 +85,11 @@ def test_force_redoes_each_point_of_a_range_once_a_submission(
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     ended = run_stage(*command)
     assert (ended.code, begun) == (0, [0, 0, 1])
-    assert ended.out.count("set aside") == 1  # the second point's; the first is resumed
+    assert ended.out.count("old results archived") == 1  # the second point's; the first is resumed
     assert len(list((study.point(0).directory / "previous").iterdir())) == 1
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "8")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "0")
-    assert run_stage(*command).out.count("set aside") == 2
+    assert run_stage(*command).out.count("old results archived") == 2
 
 
 def test_predictions_under_way_count_in_whole_batches(tmp_path) -> None:

@@ -12,13 +12,13 @@ import pytest
 from lib.analysis.statistics import wilson
 from lib.config.errors import BadInput
 from lib.config.schema import Train
-from lib.config.steps import sweep_steps
+from lib.config.steps import candidate_steps
 from lib.config.study import load_study
 from lib.data.preparation import prepare
 from lib.data.prepared import train_identity
-from lib.inference import checkpoint_selection as sweep
-from lib.inference.checkpoint_selection import check_sweep, choose, is_due
-from lib.runs.directory import done_mark, mark_done
+from lib.inference import checkpoint_selection
+from lib.inference.checkpoint_selection import check_selection, choose, is_due
+from lib.runs.directory import SELECTION, done_mark, mark_done
 from lib.runs.files import read_json, write_sealed
 from lib.runs.integrity import record
 from lib.tasks.decision.task import TASK as task
@@ -29,7 +29,7 @@ ROWS = 4  # of validation: accepts and rejects by halves
 
 
 @pytest.mark.parametrize(
-    ("steps", "sweep", "kept"),
+    ("steps", "candidates", "kept"),
     [
         (10, 3, [4, 7, 10]),
         (9, 3, [3, 6, 9]),
@@ -39,12 +39,12 @@ ROWS = 4  # of validation: accepts and rejects by halves
         (7, None, []),
     ],
 )
-def test_weights_are_kept_evenly_and_at_the_end(steps, sweep, kept) -> None:
-    assert sweep_steps(Train(sweep=sweep), steps) == kept
+def test_weights_are_kept_evenly_and_at_the_end(steps, candidates, kept) -> None:
+    assert candidate_steps(Train(checkpoint_candidates=candidates), steps) == kept
 
 
 @pytest.fixture
-def study_of_sweeps(write_study, tiny_model, monkeypatch) -> str:
+def study_of_candidates(write_study, tiny_model, monkeypatch) -> str:
     """A study of papers whose data have a validation split; correct is what was decided so."""
     build = task.build
 
@@ -61,7 +61,7 @@ def study_of_sweeps(write_study, tiny_model, monkeypatch) -> str:
     monkeypatch.setattr(
         task, "grade", lambda row, *more: {**grade(row, *more), "decision": row["decision"]}
     )
-    return write_study({"model.name": str(tiny_model), "train.sweep": 3})
+    return write_study({"model.name": str(tiny_model), "train.checkpoint_candidates": 3})
 
 
 class FakeServed:
@@ -92,7 +92,7 @@ class FakeServed:
 
 def kept_weights(study, names=("step-000001", "step-000002", "step-000003")):
     point = study.point(0)
-    for name in ("model", *(f"sweep/{name}" for name in names)):
+    for name in ("model", *(f"candidates/{name}" for name in names)):
         (point.directory / name).mkdir(parents=True)
         (point.directory / name / "weights").write_text(name)
         files = record(point.directory / name, ["weights"])
@@ -116,14 +116,14 @@ def never() -> bool:
     return False
 
 
-def test_the_best_becomes_the_model(study_of_sweeps) -> None:
-    study = load_study(study_of_sweeps)
+def test_the_best_becomes_the_model(study_of_candidates) -> None:
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
     served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
     assert is_due(point)
     assert choose(study, point, served, never) == 2
-    assert chosen(point) == "sweep/step-000002"
+    assert chosen(point) == "candidates/step-000002"
     assert served.loaded == ["step-000001", "step-000002", "step-000003"]
     assert not is_due(point)
     rows = scores(point)
@@ -134,11 +134,11 @@ def test_the_best_becomes_the_model(study_of_sweeps) -> None:
     ]
     for row, right in zip(rows, (2, 4, 3), strict=True):
         assert (float(row["low"]), float(row["high"])) == pytest.approx(wilson(right, 4))
-    assert done_mark(point.directory, "sweep")["step"] == 2
+    assert done_mark(point.directory, SELECTION)["step"] == 2
 
 
-def test_of_equals_the_later_is_taken(study_of_sweeps) -> None:
-    study = load_study(study_of_sweeps)
+def test_of_equals_the_later_is_taken(study_of_candidates) -> None:
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
     served = FakeServed({"step-000001": 3, "step-000002": 3, "step-000003": 0})
@@ -147,12 +147,12 @@ def test_of_equals_the_later_is_taken(study_of_sweeps) -> None:
 
 @pytest.mark.parametrize("name", ["step-000001", "step-000002", "step-000003"])
 @pytest.mark.parametrize("damage", ["missing", "changed", "another", "no record"])
-def test_no_candidate_is_left_out(study_of_sweeps, name, damage) -> None:
+def test_no_candidate_is_left_out(study_of_candidates, name, damage) -> None:
     """In one line, before any weights are scored, and nothing is chosen."""
-    study = load_study(study_of_sweeps)
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
-    path = point.directory / "sweep" / name
+    path = point.directory / "candidates" / name
     if damage == "missing":
         shutil.rmtree(path)
     elif damage == "changed":
@@ -162,37 +162,37 @@ def test_no_candidate_is_left_out(study_of_sweeps, name, damage) -> None:
     else:
         (path / KEPT).unlink()
     served = FakeServed({})
-    with pytest.raises(BadInput, match="sweep/step-0000"):
+    with pytest.raises(BadInput, match="candidates/step-0000"):
         choose(study, point, served, never)
     assert not served.loaded
     assert chosen(point) == "model"
 
 
-def test_a_sweep_that_vanished_whole_is_due_all_the_same(study_of_sweeps) -> None:
-    study = load_study(study_of_sweeps)
+def test_candidates_that_vanished_are_due_all_the_same(study_of_candidates) -> None:
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
-    shutil.rmtree(point.directory / "sweep")
+    shutil.rmtree(point.directory / "candidates")
     assert is_due(point)
     with pytest.raises(BadInput, match=r"step-000001: missing, though these weights were kept"):
         choose(study, point, FakeServed({}), never)
 
 
-def test_a_score_that_was_changed_is_refused(study_of_sweeps) -> None:
-    study = load_study(study_of_sweeps)
+def test_a_score_that_was_changed_is_refused(study_of_candidates) -> None:
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
     asked = iter([False, True])
     right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
     choose(study, point, FakeServed(right), lambda: next(asked))
-    record_of = point.directory / "sweep" / "step-000001.json"
+    record_of = point.directory / "candidates" / "step-000001.json"
     record_of.write_text(record_of.read_text().replace('"correct": 2', '"correct": 4'))
     with pytest.raises(BadInput, match=r"step-000001\.json: changed since it was written"):
         choose(study, point, FakeServed(right), never)
 
 
-def test_batches_change_nothing(study_of_sweeps) -> None:
-    study = load_study(study_of_sweeps, ["infer.batch_size=3"])
+def test_batches_change_nothing(study_of_candidates) -> None:
+    study = load_study(study_of_candidates, ["infer.batch_size=3"])
     prepare(study)
     point = kept_weights(study)
     served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
@@ -200,8 +200,8 @@ def test_batches_change_nothing(study_of_sweeps) -> None:
     assert [row["score"] for row in scores(point)] == ["0.5", "1.0", "0.75"]
 
 
-def test_a_stop_keeps_the_scores_there_are(study_of_sweeps) -> None:
-    study = load_study(study_of_sweeps)
+def test_a_stop_keeps_the_scores_there_are(study_of_candidates) -> None:
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
     served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
@@ -214,14 +214,14 @@ def test_a_stop_keeps_the_scores_there_are(study_of_sweeps) -> None:
     assert served.loaded == ["step-000002", "step-000003"]
 
 
-def test_scores_of_other_settings_do_not_count(study_of_sweeps) -> None:
-    study = load_study(study_of_sweeps)
+def test_scores_of_other_settings_do_not_count(study_of_candidates) -> None:
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
     asked = iter([False, True])
     first = FakeServed({"step-000001": 4, "step-000002": 2, "step-000003": 3})
     choose(study, point, first, lambda: next(asked))
-    other = load_study(study_of_sweeps, ["infer.max_new_tokens=5"])
+    other = load_study(study_of_candidates, ["infer.max_new_tokens=5"])
     served = FakeServed({"step-000001": 0, "step-000002": 4, "step-000003": 3})
     assert choose(other, other.point(0), served, never) == 2
     assert served.loaded[0] == "step-000001"
@@ -232,15 +232,15 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("place", ["write_sealed", "write_text", "copytree", "mark_done", "rmtree"])
-def test_a_kill_at_any_step_is_made_good(study_of_sweeps, monkeypatch, place) -> None:
+def test_a_kill_at_any_step_is_made_good(study_of_candidates, monkeypatch, place) -> None:
     """Killed before and after each write; the next call ends with the same files."""
-    study = load_study(study_of_sweeps)
+    study = load_study(study_of_candidates)
     prepare(study)
     right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
     point = kept_weights(study)
     tools = SimpleNamespace(copytree=shutil.copytree, rmtree=shutil.rmtree)
-    monkeypatch.setattr(sweep, "shutil", tools)  # lib.runs.files goes on with its own
-    holder = tools if hasattr(tools, place) else sweep
+    monkeypatch.setattr(checkpoint_selection, "shutil", tools)  # lib.runs.files has its own
+    holder = tools if hasattr(tools, place) else checkpoint_selection
     real = getattr(holder, place)
     for after in (False, True):
 
@@ -256,43 +256,45 @@ def test_a_kill_at_any_step_is_made_good(study_of_sweeps, monkeypatch, place) ->
         assert (point.directory / "model" / "weights").exists()
     if is_due(point):
         assert choose(study, point, FakeServed(right), never) == 2
-    assert chosen(point) == "sweep/step-000002"
+    assert chosen(point) == "candidates/step-000002"
     assert [row["chosen"] for row in scores(point)] == ["no", "yes", "no"]
-    assert not (point.directory / "sweep").exists()
+    assert not (point.directory / "candidates").exists()
 
 
-def test_a_kill_between_two_renames_is_made_good(study_of_sweeps) -> None:
+def test_a_kill_between_two_renames_is_made_good(study_of_candidates) -> None:
     """The old model is out of its place and the chosen one not yet in it."""
-    study = load_study(study_of_sweeps)
+    study = load_study(study_of_candidates)
     prepare(study)
     point = kept_weights(study)
     (point.directory / "model").rename(point.directory / ".model.there-1.old")
     served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
     assert choose(study, point, served, never) == 2
-    assert chosen(point) == "sweep/step-000002"
+    assert chosen(point) == "candidates/step-000002"
 
 
 def test_without_validation_rows_nothing_is_trained(write_study, tiny_model, monkeypatch) -> None:
     monkeypatch.setattr(task, "correct", lambda p: True)
-    study = load_study(write_study({"model.name": str(tiny_model), "train.sweep": 2}))
+    study = load_study(
+        write_study({"model.name": str(tiny_model), "train.checkpoint_candidates": 2})
+    )
     prepare(study)
-    with pytest.raises(BadInput, match="train.sweep: found 2, but the study's data have no valid"):
-        check_sweep(study, study.point(0))
-    other = load_study(study.path, ["train.sweep=null"])
-    check_sweep(other, other.point(0))
+    with pytest.raises(BadInput, match="candidates: found 2, but the study's data have no valid"):
+        check_selection(study, study.point(0))
+    other = load_study(study.path, ["train.checkpoint_candidates=null"])
+    check_selection(other, other.point(0))
 
 
 @pytest.mark.slow
-def test_from_training_to_predictions(study_of_sweeps, run_stage, snapshot) -> None:
+def test_from_training_to_predictions(study_of_candidates, run_stage, snapshot) -> None:
     """Through the stages with the real engine: kept, resumed, chosen once, predicted with."""
     index = ["--index", "0"]
-    assert run_stage("stage1_generate_datasets", study_of_sweeps).code == 0
-    ended = run_stage("stage2_train", study_of_sweeps, *index)
+    assert run_stage("stage1_generate_datasets", study_of_candidates).code == 0
+    ended = run_stage("stage2_train", study_of_candidates, *index)
     assert ended.code == 0, ended.err
-    study = load_study(study_of_sweeps)
+    study = load_study(study_of_candidates)
     point = study.point(0)
     names = [f"step-00000{n}" for n in (1, 2, 3)]
-    kept = point.directory / "sweep"
+    kept = point.directory / "candidates"
     assert sorted(path.name for path in kept.iterdir()) == names
     contents = {name: digest_of(kept / name) for name in names}
     assert len(set(contents.values())) == 3
@@ -300,21 +302,21 @@ def test_from_training_to_predictions(study_of_sweeps, run_stage, snapshot) -> N
     test_before = read_json(study.directory / "data" / "manifest.json")["cut"]
     assert test_before == {"train": 0, "test": 0, "validation": 0}
 
-    ended = run_stage("stage3_infer", study_of_sweeps, *index)
+    ended = run_stage("stage3_infer", study_of_candidates, *index)
     assert ended.code == 0, ended.err
-    step = done_mark(point.directory, "sweep")["step"]
+    step = done_mark(point.directory, SELECTION)["step"]
     assert f"weights of step {step} chosen" in ended.out
     assert digest_of(point.directory / "model") == contents[f"step-{step:06d}"]
     assert [row["step"] for row in scores(point)] == ["1", "2", "3"]
     assert not kept.exists()
-    again = run_stage("stage3_infer", study_of_sweeps, *index)
+    again = run_stage("stage3_infer", study_of_candidates, *index)
     assert again.code == 0
     assert "chosen" not in again.out
 
-    ended = run_stage("stage2_train", study_of_sweeps, *index, "--force")
+    ended = run_stage("stage2_train", study_of_candidates, *index, "--force")
     assert ended.code == 0, ended.err
     assert {path.name for path in point.directory.iterdir()} == {
-        ".lock", "config.json", "done", "model", "previous", "sweep", "train.jsonl",
+        ".lock", "candidates", "config.json", "done", "model", "previous", "train.jsonl",
     }  # fmt: skip
     assert {name: digest_of(kept / name) for name in names} == contents
 

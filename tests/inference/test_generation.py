@@ -396,12 +396,14 @@ class TestVllm:
 
     def test_tells_how_many_prompts_are_finished(self, engine, transformers, ids, monkeypatch):
         told = {}
-        for name, one in (("vllm_engine", engine), ("hf_engine", transformers)):
+        for name, one in (("vllm", engine), ("hf", transformers)):
             shown = SimpleNamespace(update=told.setdefault(name, []).append)
-            monkeypatch.setattr(f"lib.{name}.progress", lambda *_, s=shown, **__: nullcontext(s))
+            monkeypatch.setattr(
+                f"lib.inference.{name}.progress", lambda *_, s=shown, **__: nullcontext(s)
+            )
             one.generate(ids[0], self.SETTINGS)
-        assert told["vllm_engine"] == list(range(1, len(ids[0]) + 1))
-        assert told["hf_engine"][-1] == len(ids[0])
+        assert told["vllm"] == list(range(1, len(ids[0]) + 1))
+        assert told["hf"][-1] == len(ids[0])
 
     def test_each_row_has_its_own_temperature_and_seed(self, engine, ids):
         prompts, hot, seeds = ids[0], [0.0, 1.5, 0.0, 0.7, 1.5], [5, 6, 7, 8, 9]

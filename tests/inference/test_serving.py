@@ -52,11 +52,11 @@ def test_one_engine_serves_points_and_tasks(write_study, said) -> None:
     for point in (one, two, two):  # two tasks of the last
         with served.engine(point) as engine:
             assert isinstance(engine, FakeEngine)
-    with served.engine(two, two.directory / "sweep" / "step-000001"):
+    with served.engine(two, two.directory / "candidates" / "step-000001"):
         pass
     served.close()
     models = [point.directory / "model" for point in (one, two)]
-    other = two.directory / "sweep" / "step-000001"
+    other = two.directory / "candidates" / "step-000001"
     assert said == [
         ("merge", models[0]),
         ("start", "nobody/nothing", models[0], 128 + 4, False),

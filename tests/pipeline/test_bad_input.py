@@ -359,7 +359,7 @@ def test_points_that_are_not_trained_are_named(refuses, prepared_study) -> None:
 
 
 def test_predictions_stay_where_the_new_ones_cannot_be_made(refuses, predicted) -> None:
-    # --force must not set anything aside before it is known that all can be done.
+    # --force must archive nothing before it is known that all can be done.
     study = load_study(predicted)
     mark_done(study.point(1).directory, "train", {"train.seed": 1}, [], status="done", step=1)
     said = "accept_gamma2: train holds results of another config"

@@ -54,11 +54,11 @@ def refuses(run_stage, tiny_model, tmp_path, monkeypatch):
 
 
 def test_the_presets_have_the_values_that_are_promised():
-    """r, alpha, dropout, learning rate, epochs, shots, new tokens, sweep."""
+    """r, alpha, dropout, learning rate, epochs, shots, new tokens, checkpoint candidates."""
     points = {p.values["variant"]: p.config for p in load_study(CONFIG).points()}
     found = {
         name: (c.train.lora.r, c.train.lora.alpha, c.train.lora.dropout, c.train.learning_rate,
-               c.train.epochs, c.data.shots, c.infer.max_new_tokens, c.train.sweep)
+               c.train.epochs, c.data.shots, c.infer.max_new_tokens, c.train.checkpoint_candidates)
         for name, c in points.items() if name in ("simple", "medium", "strong")
     }  # fmt: skip
     assert found == {

@@ -38,7 +38,7 @@ def test_two_restarts_without_a_checkpoint_are_the_last(asked) -> None:
     assert "train.checkpoint_steps (now 30)" in said
 
 
-@pytest.mark.parametrize("made", ["checkpoints/checkpoint-3", "done", "sweep/step-000002"])
+@pytest.mark.parametrize("made", ["checkpoints/checkpoint-3", "done", "candidates/step-000002"])
 def test_progress_starts_the_count_again(asked, made) -> None:
     point, ask = asked
     assert [ask()[0] for _ in range(2)] == [0, 0]

@@ -13,12 +13,12 @@ from lib.config.errors import BadInput
 from lib.runs import directory as runs
 from lib.runs.directory import (
     Busy,
+    archive,
     done_mark,
     is_done,
     locked,
     mark_done,
     refuse_change,
-    set_aside,
     unchanged,
 )
 from lib.runs.files import read_json, read_jsonl, replacing, write_json, write_jsonl, write_text
@@ -130,7 +130,7 @@ def test_a_directory_comes_back_when_its_replacement_cannot_be_named(
 
 
 def test_what_a_killed_process_left_goes_with_the_next_lock(tmp_path: Path) -> None:
-    for place in (tmp_path, tmp_path / "sweep"):
+    for place in (tmp_path, tmp_path / "candidates"):
         (place / ".model.0123456789ab.tmp").mkdir(parents=True)
         (place / ".model.0123456789ab.tmp" / "half").write_text("half")
     fresh, stale = (tmp_path / f".{n}.json.0123456789ab.tmp" for n in ("fresh", "stale"))
@@ -140,7 +140,7 @@ def test_what_a_killed_process_left_goes_with_the_next_lock(tmp_path: Path) -> N
     (tmp_path / ".mine.tmp").write_text("not ours")
     with locked(tmp_path, "test"):
         left = sorted(p.name for p in tmp_path.rglob("*"))
-    assert left == [".fresh.json.0123456789ab.tmp", ".lock", ".mine.tmp", "sweep"]
+    assert left == [".fresh.json.0123456789ab.tmp", ".lock", ".mine.tmp", "candidates"]
 
 
 def test_a_directory_that_a_kill_left_moved_away_comes_back(tmp_path: Path) -> None:
@@ -375,23 +375,23 @@ def test_many_changed_keys_are_counted(tmp_path: Path) -> None:
     refuse_change(tmp_path, "train", before, dict(before))
 
 
-# -- setting aside ---------------------------------------------------------------------------------
+# -- archives --------------------------------------------------------------------------------------
 
 
-def test_old_results_are_set_aside_and_kept(tmp_path: Path, snapshot) -> None:
+def test_old_results_are_archived(tmp_path: Path, snapshot) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "w").write_text("1")
     mark_done(tmp_path, "infer", {}, [])
     mark_done(tmp_path, "train", {}, ["model"])
-    assert set_aside(tmp_path, ["nothing"]) is None
-    first = set_aside(tmp_path, ["model", "done/infer.json", "nothing"])
+    assert archive(tmp_path, ["nothing"]) is None
+    first = archive(tmp_path, ["model", "done/infer.json", "nothing"])
     assert first.parent == tmp_path / "previous"
     assert sorted(snapshot(first)) == ["done", "done/infer.json", "model", "model/w"]
     assert not (tmp_path / "model").exists()
     assert done_mark(tmp_path, "infer") is None
     assert done_mark(tmp_path, "train") is not None
     (tmp_path / "model").mkdir()
-    second = set_aside(tmp_path, ["model"])
+    second = archive(tmp_path, ["model"])
     assert first != second
     assert (first / "model" / "w").read_text() == "1"
 

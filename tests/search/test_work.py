@@ -15,8 +15,8 @@ import pytest
 from bench import search as bench
 from lib.config.errors import BadInput
 from lib.config.search_checks import UNTRACKED
-from lib.config.settings import flatten
 from lib.config.study import load_study
+from lib.config.yaml import flatten
 from lib.runs.children import RESUMABLE
 from lib.runs.directory import Busy, locked, mark_done
 from lib.runs.files import read_json, write_jsonl

@@ -192,7 +192,7 @@ class TestUnderPlainBash:
         assert calls(project, "infer", 200)[0]["argv"] == words
 
     def test_a_restart_gets_the_same_arguments(self, bash, project):
-        """--force too: the stage knows which points its first run has set aside."""
+        """--force too: the stage knows which points its first run has archived."""
         words = ["configs/demo.yaml", "--force", "a=b c"]
         for count in ("0", "1"):
             given = {"SLURM_ARRAY_TASK_ID": "201", "SLURM_RESTART_COUNT": count}

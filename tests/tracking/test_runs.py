@@ -118,18 +118,18 @@ def test_the_training_loop_logs_these_names_to_both(tmp_path: Path) -> None:
     from transformers import TrainerControl, TrainerState
 
     from lib.config.schema import Train
-    from lib.training.watch import Watch
+    from lib.training.monitor import RunMonitor
 
     told = []
     listener = SimpleNamespace(
         start=told.append, add=told.append, finish=lambda: told.append("end")
     )
-    watch = Watch(tmp_path, "p", 4, 8, Train(), lambda: False, live=listener)
+    monitor = RunMonitor(tmp_path, "p", 4, 8, Train(), lambda: False, live=listener)
     log(tmp_path, [])
-    watch.open_log(None)
+    monitor.open_log(None)
     values = dict.fromkeys((*ALWAYS, *SOMETIMES), 0.5) | {"loss": float("nan"), "other": 1.0}
-    watch.on_log(None, TrainerState(global_step=1), TrainerControl(), values)
-    watch.on_train_end(None, TrainerState(), TrainerControl())
+    monitor.on_log(None, TrainerState(global_step=1), TrainerControl(), values)
+    monitor.on_train_end(None, TrainerState(), TrainerControl())
     (written,) = runs.read_log(tmp_path / "train.jsonl")
     assert list(written) == [*ALWAYS, *SOMETIMES]
     assert told == [[], written, "end"]

@@ -272,8 +272,8 @@ def test_a_tracker_that_cannot_be_imported(study, monkeypatch) -> None:
         (["--to", "trackio", "mode=trial"], "found mode=trial, expected a full run: trials are "
                                             "tracked nowhere"),
         (["--to", "tensorboard", "name=empty"], "nothing to export yet, expected a train.jsonl"),
-        (["--to", "tensorboard", "train.report_to=[wandb]"], "command line: train.report_to: no "
-         "key any more, expected tracking: wandb"),
+        (["--to", "tensorboard", "train.report_to=[wandb]"], "command line: train.report_to: "
+         "renamed, expected tracking"),
         (["--to", "tensorboard", "tracking=wanb"], "tracking: found 'wanb', expected"),
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@ def test_between_points(alive, prepared_study, run_stage, tuning) -> None:
     assert alive == [[], [False], [False, False]]
 
 
-@pytest.mark.parametrize(("where", "code"), [("save_model", 1), ("Watch", 1)])
+@pytest.mark.parametrize(("where", "code"), [("save_model", 1), ("RunMonitor", 1)])
 def test_after_a_point_that_failed(
     alive, prepared_study, run_stage, monkeypatch, where, code
 ) -> None:

@@ -165,31 +165,31 @@ def test_incomplete_checkpoint_is_not_resumed_from(whole, tmp_path):
     assert_same(weights(directory), weights(whole[1]))
 
 
-def test_a_sweep_keeps_weights_whatever_the_stops(whole, tmp_path, monkeypatch):
+def test_candidates_are_kept_whatever_the_stops(whole, tmp_path, monkeypatch):
     """Those after each third, of an unbroken run and of one resumed; none when diverged."""
     monkeypatch.setattr(TASK, "correct", lambda prediction: True)
-    words = ["train.sweep=3"]
+    words = ["train.checkpoint_candidates=3"]
     run(whole[0], tmp_path / "unbroken", words)
-    stale = tmp_path / "broken" / "sweep" / "step-000099"
+    stale = tmp_path / "broken" / "candidates" / "step-000099"
     stale.mkdir(parents=True)  # of a run that was given up before its first checkpoint
     run(whole[0], tmp_path / "broken", words, stop=lambda: True)
-    assert [p.name for p in (tmp_path / "broken" / "sweep").iterdir()] == ["step-000001"]
+    assert [p.name for p in (tmp_path / "broken" / "candidates").iterdir()] == ["step-000001"]
     run(whole[0], tmp_path / "broken", words)
     kept = [f"step-00000{n}" for n in (1, 2, 3)]
     for name in kept:
-        one, other = (tmp_path / d / "sweep" / name for d in ("unbroken", "broken"))
+        one, other = (tmp_path / d / "candidates" / name for d in ("unbroken", "broken"))
         assert_same(*(load_file(d / "model.safetensors") for d in (one, other)))
         assert (one / "tokenizer_config.json").exists()
-    last = load_file(tmp_path / "unbroken" / "sweep" / kept[-1] / "model.safetensors")
+    last = load_file(tmp_path / "unbroken" / "candidates" / kept[-1] / "model.safetensors")
     assert_same(last, weights(tmp_path / "unbroken"))
     assert_same(last, weights(whole[1]))  # keeping weights changes no training
-    assert sorted(p.name for p in (tmp_path / "broken" / "sweep").iterdir()) == kept
+    assert sorted(p.name for p in (tmp_path / "broken" / "candidates").iterdir()) == kept
 
     bad = tmp_path / "bad"
     words += ["train.learning_rate=1e30", "train.clip=1e30"]
     assert run(whole[0], bad, words).status == "diverged"
     remove_checkpoints(bad, diverged=True)
-    assert not (bad / "sweep").exists()
+    assert not (bad / "candidates").exists()
 
 
 def test_a_loss_that_is_not_finite_is_a_result(whole, tmp_path):

@@ -129,9 +129,9 @@ def test_without_validation_rows_nothing_is_best(prepared_study: str) -> None:
             encoded_held_out(asked, asked.point(0))
 
 
-def test_a_sweep_chooses_by_itself(prepared_study: str) -> None:
-    words = ["train.sweep=2", "train.keep=best"]
-    with pytest.raises(BadInput, match=r"(train.keep: found 'best'|train.sweep: found 2)"):
+def test_keep_best_excludes_checkpoint_selection(prepared_study: str) -> None:
+    words = ["train.checkpoint_candidates=2", "train.keep=best"]
+    with pytest.raises(BadInput, match=r"(keep: found 'best'|candidates: found 2)"):
         load_study(prepared_study, words)
 
 

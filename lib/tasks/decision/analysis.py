@@ -10,9 +10,9 @@ from lib.tasks.decision import comparison, criteria, findings
 from lib.tasks.decision.flat import flat
 
 
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+def compare(points: list[PointResult], rows: list[Row], eval_config: Any) -> Comparison:
     """What the points say together: see `comparison.tabulate`, `criteria.judge`, `findings`."""
-    tables = comparison.tabulate(points, rows, settings)
+    tables = comparison.tabulate(points, rows, eval_config)
     tables["criteria"] = criteria.judge(points, tables)
     tables["findings"] = findings.sentences(points, tables)
     return Comparison(

@@ -38,7 +38,9 @@ def measured(point: PointResult) -> bool:
     return point.status == "done" and point.metrics is not None
 
 
-def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict[str, Any]:
+def tabulate(
+    points: Sequence[PointResult], rows: Sequence[Row], eval_config: Any
+) -> dict[str, Any]:
     """Every comparison, JSON-able.
 
     {"rows": n, "level": …, "resamples": …, "families": {name: tests in it},
@@ -48,7 +50,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
      "trends": [line over γ, …], "shift_line": {…}, "equal_odds": [group, …],
      "control_curve": {…}, "truth": {…} | null, "seeds": [group, …]}
     """
-    y, counts = labels(rows), resamples(len(rows), settings)
+    y, counts = labels(rows), resamples(len(rows), eval_config)
     cells = theory.cells(points)
     answers = {
         p.name: read_answers(p.predictions)
@@ -62,23 +64,23 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
             return None
         return "has no predictions" if measured(point) else f"is {point.status}"
 
-    name, reason = find_baseline(points, settings, fault)
+    name, reason = find_baseline(points, eval_config, fault)
     tables = {p.name: _of_point(p, cells[p.name]) for p in points}
     shifts: dict[str, np.ndarray] = {}
     if reason is None:
-        shifts = _against_baseline(tables, name, y, answers, cells, counts, settings.level)
+        shifts = _against_baseline(tables, name, y, answers, cells, counts, eval_config.level)
     if truth is not None:
         for other in points:
             z = answers[other.name].z if other.name in answers else None
             offset = cells[other.name].offset
             tables[other.name]["truth"] = theory.against_truth(y, truth, offset, z)
-    trends = over_gamma(cells, answers, counts, settings.level)
+    trends = over_gamma(cells, answers, counts, eval_config.level)
     scored = {n: a.z for n, a in answers.items() if a.z is not None}
     resampled = [weighted_mean(shift, counts) for shift in shifts.values()]
     return {
         "rows": len(rows),
-        "level": settings.level,
-        "resamples": settings.resamples,
+        "level": eval_config.level,
+        "resamples": eval_config.resamples,
         "families": _adjust(tables, trends),
         "baseline": {"name": name, "reason": reason},
         "points": tables,
@@ -87,14 +89,14 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
             np.array([tables[n]["theory"]["delta"] for n in shifts]),
             np.array([shift.mean() for shift in shifts.values()]),
             np.array(resampled).T,
-            settings.level,
+            eval_config.level,
         ),
         "equal_odds": theory.equal_odds(
             cells,
             {n: float((a.pred == 1).mean()) for n, a in answers.items() if len(a.pred)},
             {n: float(z.mean()) for n, z in scored.items()},
         ),
-        "control_curve": _control_curve(y, scored.get(name), counts, settings.level),
+        "control_curve": _control_curve(y, scored.get(name), counts, eval_config.level),
         "truth": None if truth is None else theory.bayes(y, truth),
         "seeds": _seeds(points, cells),
     }

@@ -39,7 +39,7 @@ class Answers(NamedTuple):
     p: np.ndarray | None  # P(accept) of the two
 
 
-def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+def evaluate(rows: list[Row], predictions: list[Row], eval_config: Any) -> dict[str, Any]:
     """metrics.json of one point.
 
         {"rows": n, "unknown": n, "unscored": n,
@@ -50,7 +50,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
          "level": …, "resamples": …}
 
     Rates lie in [0, 1]. What is undefined is null; AUC, Brier and ECE are when a row has no score.
-    Rows without a year are in no year. `settings`: the study's `evaluate` section.
+    Rows without a year are in no year. `eval_config`: the study's `evaluate` section.
     """
     y, answers = labels(rows), read_answers(predictions)
     neither = [p["neither"] for p in predictions if p.get("neither") is not None]
@@ -62,17 +62,17 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "rows": len(rows),
         "unknown": int((~known).sum()),
         "unscored": sum(_unscored(p) for p in predictions),
-        "metrics": _metrics(y, answers, resamples(len(y), settings), settings),
+        "metrics": _metrics(y, answers, resamples(len(y), eval_config), eval_config),
         "confusion": confusion(y, answers.pred),
         "neither_mean": float(np.mean(neither)) if neither else None,
         "neither_max": float(max(neither)) if neither else None,
         "score_agreement": agreement,
-        "by_year": _by_year(rows, y, answers.pred, settings.level),
-        "reliability": reliability_table(y, answers.p, settings.bins, settings.level)
+        "by_year": _by_year(rows, y, answers.pred, eval_config.level),
+        "reliability": reliability_table(y, answers.p, eval_config.bins, eval_config.level)
         if answers.p is not None
         else None,
-        "level": settings.level,
-        "resamples": settings.resamples,
+        "level": eval_config.level,
+        "resamples": eval_config.resamples,
     }
 
 
@@ -97,9 +97,9 @@ def _counts(n: int, resamples: int, seed: int) -> np.ndarray:
     return counts
 
 
-def resamples(n: int, settings: Any) -> np.ndarray:
+def resamples(n: int, eval_config: Any) -> np.ndarray:
     """(R, n) multiplicities, the same for every point of a study."""
-    return _counts(n, settings.resamples, settings.seed)
+    return _counts(n, eval_config.resamples, eval_config.seed)
 
 
 def _unscored(prediction: Row) -> bool:
@@ -108,11 +108,11 @@ def _unscored(prediction: Row) -> bool:
 
 
 def _metrics(
-    y: np.ndarray, answers: Answers, counts: np.ndarray, settings: Any
+    y: np.ndarray, answers: Answers, counts: np.ndarray, eval_config: Any
 ) -> dict[str, dict[str, Any]]:
-    pred, level = answers.pred, settings.level
+    pred, level = answers.pred, eval_config.level
     found: dict[str, dict[str, Any]] = decision_intervals(
-        y, pred, answers.p, counts, level, bins=settings.bins, score=answers.z
+        y, pred, answers.p, counts, level, bins=eval_config.bins, score=answers.z
     )
     for name, among in (("precision", pred == 1), ("recall", y == 1)):
         if found[name]["value"] in (0.0, 1.0):  # so it is in every resample, of 3 papers or 3,000

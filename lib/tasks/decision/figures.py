@@ -30,7 +30,7 @@ __all__ = ["comparison_figures", "point_figures"]
 
 
 def comparison_figures(
-    points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    points: list[PointResult], comparison: Mapping[str, Any], eval_config: Any
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure over all points that their numbers allow; `comparison`: the tables."""
     if any(point.train_log for point in points):

@@ -17,7 +17,7 @@ from lib.tasks.decision.comparison import measured
 LOSS = "loss (nats a token, γ included)"
 
 
-def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
+def point_figures(point: PointResult, eval_config: Any) -> Iterator[tuple[str, Figure]]:
     """learning_curve, confusion, reliability: each where the point has what it shows."""
     if point.train_log:
         yield "learning_curve", _learning_curve(point)

@@ -9,9 +9,9 @@ from lib.config.tasks import Comparison, PointResult, Row
 from lib.tasks.glue import comparison, criteria, findings, flat
 
 
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+def compare(points: list[PointResult], rows: list[Row], eval_config: Any) -> Comparison:
     """What the points say together: see `comparison.tabulate`, `criteria`, `findings`."""
-    tables = comparison.tabulate(points, rows, settings)
+    tables = comparison.tabulate(points, rows, eval_config)
     tables["criteria"] = criteria.judge(tables)
     tables["findings"] = findings.sentences(tables)
     files = {"significance": tables["significance"], "settings.csv": flat.by_setting(tables)}

@@ -30,7 +30,9 @@ from lib.tasks.glue.table import GLUE, main_set
 METRICS = ("accuracy", "f1")
 
 
-def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict[str, Any]:
+def tabulate(
+    points: Sequence[PointResult], rows: Sequence[Row], eval_config: Any
+) -> dict[str, Any]:
     """Every comparison, JSON-able.
 
     {"level", "resamples",
@@ -59,19 +61,19 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     methods = methods_of(members)
     by_name = {point.name: point for point in points}
     kinds = {m: all_cells[members[next(iter(of.values()))][0]].kind for m, of in methods.items()}
-    sets = significance.accuracy(points, rows, settings)
-    level = settings.level
+    sets = significance.accuracy(points, rows, eval_config)
+    level = eval_config.level
     table = [_of_setting(s, names, by_name, all_cells, sets, level) for s, names in members.items()]
     merged = [_of_method(m, kinds[m], of, members, table, sets, level) for m, of in methods.items()]
     chosen = {kind: _choose(kind, methods, kinds, merged) for kind in dict.fromkeys(kinds.values())}
     stand = {kind: found for kind, (found, _) in chosen.items() if found is not None}
-    baseline, why = find_baseline(points, methods, all_cells, settings)
+    baseline, why = find_baseline(points, methods, all_cells, eval_config)
     common = (members, all_cells)
     ours = stand.get("iw_lora")
     others = {k: m for k, m in stand.items() if k != "iw_lora"} if ours else {}
     return {
         "level": level,
-        "resamples": settings.resamples,
+        "resamples": eval_config.resamples,
         "baseline": {"label": baseline.label if baseline else None, "reason": why},
         "sets": _sets(rows, sets),
         "points": {p.name: _of_point(p, all_cells[p.name]) for p in points},
@@ -102,10 +104,10 @@ def find_baseline(
     points: Sequence[PointResult],
     methods: Mapping[Method, Any],
     all_cells: Mapping[str, Cell],
-    settings: Any,
+    eval_config: Any,
 ) -> tuple[Method | None, str | None]:
-    """The method that `settings.baseline` names, all its tasks and seeds, or why there is none."""
-    fits = [p for p in points if matches(p.values, settings.baseline)]
+    """The method that `eval_config.baseline` names, with all its tasks and seeds, or why none."""
+    fits = [p for p in points if matches(p.values, eval_config.baseline)]
     found = {all_cells[p.name].setting.method for p in fits}
     if len(found) != 1:
         return None, f"evaluate.baseline fits {len(found)} methods of these points, expected one"

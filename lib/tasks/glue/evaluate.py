@@ -17,7 +17,7 @@ from lib.tasks.glue.metrics import set_metrics
 from lib.tasks.glue.table import GLUE, main_set
 
 
-def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+def evaluate(rows: list[Row], predictions: list[Row], eval_config: Any) -> dict[str, Any]:
     """metrics.json of one point.
 
         {"task", "labels": names, "set": the dev set that counts,
@@ -40,9 +40,9 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         label, predicted = (
             np.array([predictions[place][key] for place in at]) for key in ("label", "predicted")
         )
-        counts = resamples(groups, settings, task, part)
+        counts = resamples(groups, eval_config, task, part)
         k, distinct = len(glue.labels), len(set(groups))
-        sets[part] = set_metrics(label, predicted, k, counts, distinct, settings.level)
+        sets[part] = set_metrics(label, predicted, k, counts, distinct, eval_config.level)
     main = main_set(task) if main_set(task) in sets else next(iter(sets))
     return {
         "task": task,
@@ -51,8 +51,8 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "metrics": sets[main]["metrics"],
         "sets": sets,
         "f1_of": glue.labels[1] if len(glue.labels) == 2 else "macro",
-        "level": settings.level,
-        "resamples": settings.resamples,
+        "level": eval_config.level,
+        "resamples": eval_config.resamples,
     }
 
 
@@ -61,12 +61,12 @@ def clusters(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(row["prompt"]["a"] for row in rows)
 
 
-def resamples(groups: tuple[str, ...], settings: Any, task: str, part: str) -> np.ndarray:
+def resamples(groups: tuple[str, ...], eval_config: Any, task: str, part: str) -> np.ndarray:
     """(R, n) multiplicities of a set's rows drawn by group, the same for every point of a study.
 
     Every set has a draw of its own, so that means over tasks do not vary together.
     """
-    return _counts(groups, settings.resamples, settings.seed, f"{task}/{part}")
+    return _counts(groups, eval_config.resamples, eval_config.seed, f"{task}/{part}")
 
 
 @lru_cache(maxsize=4)

@@ -37,7 +37,7 @@ RANKS = {
 
 
 def comparison_figures(
-    points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    points: list[PointResult], comparison: Mapping[str, Any], eval_config: Any
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure over all points that their numbers allow; `comparison`: the tables."""
     view = View(points, comparison)

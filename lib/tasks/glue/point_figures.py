@@ -21,7 +21,7 @@ TERMS = {"penalty": "penalty, α included", "orthogonality": "orthogonality term
 Matrices = Sequence[Mapping[str, Any]]
 
 
-def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
+def point_figures(point: PointResult, eval_config: Any) -> Iterator[tuple[str, Figure]]:
     """learning_curve, confusion, matrices: each where the point has what it shows."""
     if point.train_log:
         yield "learning_curve", _learning_curve(point)

@@ -34,7 +34,7 @@ def measured(point: PointResult) -> bool:
     return point.status == "done" and point.metrics is not None
 
 
-def accuracy(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict:
+def accuracy(points: Sequence[PointResult], rows: Sequence[Row], eval_config: Any) -> dict:
     """`Sets`: which rows each measured point has right, for every dev set of its task."""
     found: dict[tuple[str, str], Measure] = {}
     for key in dict.fromkeys((row["task"], row["set"]) for row in rows):
@@ -47,7 +47,7 @@ def accuracy(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
             for p in points
             if measured(p) and p.config.data.task == task
         }
-        found[key] = Measure(values, resamples(groups, settings, task, part), groups, 1.0, 1.0)
+        found[key] = Measure(values, resamples(groups, eval_config, task, part), groups, 1.0, 1.0)
     return found
 
 

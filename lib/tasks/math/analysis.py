@@ -10,11 +10,11 @@ from lib.tasks.math import comparison, final, findings
 from lib.tasks.math.thresholds import check_thresholds
 
 
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+def compare(points: list[PointResult], rows: list[Row], eval_config: Any) -> Comparison:
     """What the points say together, see `comparison.tabulate` and `final`."""
-    check_thresholds(settings.thresholds)  # may be others than when the data were built
-    tables = comparison.tabulate(points, rows, settings)
-    tables["final"] = final.final_rows(tables, settings)
+    check_thresholds(eval_config.thresholds)  # may be others than when the data were built
+    tables = comparison.tabulate(points, rows, eval_config)
+    tables["final"] = final.final_rows(tables, eval_config)
     tables["criteria"] = final.criteria(tables)
     tables["findings"] = findings.sentences(tables)
     summary = final.summary_rows(tables)

@@ -26,7 +26,9 @@ def measured(point: PointResult) -> bool:
     return point.status == "done" and point.metrics is not None
 
 
-def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict[str, Any]:
+def tabulate(
+    points: Sequence[PointResult], rows: Sequence[Row], eval_config: Any
+) -> dict[str, Any]:
     """Every comparison, JSON-able.
 
         {"rows": test problems, "level", "resamples", "full_test",
@@ -51,7 +53,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     A partial point (of fewer test rows) has its rates, and is compared with nothing.
     """
     name, reason = find_baseline(
-        points, settings, lambda p: None if measured(p) or p.others else f"is {p.status}"
+        points, eval_config, lambda p: None if measured(p) or p.others else f"is {p.status}"
     )
     tables = {point.name: _of_point(point) for point in points}
     by_name = {point.name: point for point in points}
@@ -64,13 +66,13 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
         table["reference"] = other.name
         table["same_prompts"] = rendering(point.config.data) == rendering(other.config.data)
         for family in FAMILIES:
-            found = paired(items[point.name][family], items[other.name][family], settings)
+            found = paired(items[point.name][family], items[other.name][family], eval_config)
             table[f"{family}_difference"] = found
     return {
         "rows": len(rows),
-        "level": settings.level,
-        "resamples": settings.resamples,
-        "full_test": settings.full_test,
+        "level": eval_config.level,
+        "resamples": eval_config.resamples,
+        "full_test": eval_config.full_test,
         "baseline": {"name": name, "reason": reason},
         "families": _adjust(tables),
         "points": tables,
@@ -99,16 +101,16 @@ def reference_of(
     return baseline if own else max(alike, key=lambda p: _shared(p, point), default=baseline)
 
 
-def paired(ours: Items | None, theirs: Items | None, settings: Any) -> dict[str, Any] | None:
+def paired(ours: Items | None, theirs: Items | None, eval_config: Any) -> dict[str, Any] | None:
     """See `tabulate`; None where either side has no items, or they share none."""
     shared = [item for item in ours or () if item in (theirs or ())]
     if not shared:
         return None
     a, b = (np.array([side[item] for item in shared], dtype=float) for side in (ours, theirs))
-    counts = resample_counts(len(shared), settings.resamples, settings.seed)
+    counts = resample_counts(len(shared), eval_config.resamples, eval_config.seed)
     test = mcnemar(a, b)
     return {
-        **difference(a - b, counts, len(shared), settings.level),
+        **difference(a - b, counts, len(shared), eval_config.level),
         "items": len(shared),
         "only_point": test.b,
         "only_reference": test.c,

@@ -13,7 +13,7 @@ EXTRACTIONS = {"accuracy": "correct", "accuracy_strict": "correct_strict"}
 MOST_STEPS = 8  # problems with as many steps or more are one group
 
 
-def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+def evaluate(rows: list[Row], predictions: list[Row], eval_config: Any) -> dict[str, Any]:
     """metrics.json of one point.
 
         {"rows": n,
@@ -32,7 +32,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
     return {
         "rows": len(rows),
         "metrics": {
-            name: rate([p[key] for p in predictions], settings.level)
+            name: rate([p[key] for p in predictions], eval_config.level)
             for name, key in EXTRACTIONS.items()
         },
         "no_number": {
@@ -43,11 +43,11 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
             {
                 "steps": f"{count}+" if count == MOST_STEPS else str(count),
                 "rows": len(group),
-                "accuracy": rate([p["correct"] for p in group], settings.level),
+                "accuracy": rate([p["correct"] for p in group], eval_config.level),
             }
             for count, group in groups.items()
         ],
-        "level": settings.level,
+        "level": eval_config.level,
     }
 
 

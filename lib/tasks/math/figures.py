@@ -24,7 +24,7 @@ HALF = 0.36  # of the width of a threshold's mark, in points
 
 
 def comparison_figures(
-    points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    points: list[PointResult], comparison: Mapping[str, Any], eval_config: Any
 ) -> Iterator[tuple[str, Figure]]:
     """rates, plane, steps, learning_curves: each where there is something to show.
 

@@ -31,7 +31,7 @@ def expected_denominator(tables: Mapping[str, Any], metric: str) -> int | None:
     )
 
 
-def final_rows(tables: Mapping[str, Any], settings: Any) -> list[dict[str, Any]]:
+def final_rows(tables: Mapping[str, Any], eval_config: Any) -> list[dict[str, Any]]:
     """final_metrics.csv: one row a point and metric, in grid order.
 
     A rate that is unknown has empty numbers and the verdict "not measurable". `denominator_checked`
@@ -39,7 +39,7 @@ def final_rows(tables: Mapping[str, Any], settings: Any) -> list[dict[str, Any]]
     """
     rows = []
     for name, table in tables["points"].items():
-        limits = settings.thresholds.get(str(table["variant"]), {})
+        limits = eval_config.thresholds.get(str(table["variant"]), {})
         for metric in METRICS:
             found = table["metrics"][metric] or {}
             wanted = expected_denominator(tables, metric)

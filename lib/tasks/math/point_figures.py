@@ -13,7 +13,7 @@ from lib.plotting.figures import panels
 from lib.plotting.shapes import Panel, Series
 
 
-def point_figures(point: PointResult, settings: object) -> Iterator[tuple[str, Figure]]:
+def point_figures(point: PointResult, eval_config: object) -> Iterator[tuple[str, Figure]]:
     """learning_curve, steps: each where the point has what it shows."""
     if point.train_log:
         yield "learning_curve", learning_curve(point)

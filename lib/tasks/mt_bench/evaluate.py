@@ -21,7 +21,7 @@ from lib.tasks.mt_bench.schema import TEMPERATURES
 TURNS = {"mean": (0, 1), "turn1": (0,), "turn2": (1,)}
 
 
-def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+def evaluate(rows: list[Row], predictions: list[Row], eval_config: Any) -> dict[str, Any]:
     """metrics.json of MT-Bench for one point; predictions in any order, found by id.
 
         {"mean", "turn1", "turn2": mean rating over the turns that have one, as in FastChat,
@@ -36,8 +36,8 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
 
     Without a judge all but the counts is null; nothing counts as unjudged then. What is undefined
     is null. On ten questions a category's percentile interval is somewhat too narrow.
-    settings: the study's `evaluate` section (level, resamples, seed). Raises BadInput for judgments
-    of another form.
+    eval_config: the study's `evaluate` section (level, resamples, seed). Raises BadInput for
+    judgments of another form.
     """
     by_id = {made["id"]: made for made in predictions}
     judgments = [judgments_of(by_id.get(row["id"]) or {}) for row in rows]
@@ -47,14 +47,14 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         [[_number(rating_of(raw)) for raw in pair] for pair in raws], dtype=float
     ).reshape(-1, 2)
     silent = sum(raw is None for pair in raws for raw in pair)
-    found = _described(ratings, settings)
+    found = _described(ratings, eval_config)
     missing = int(np.isnan(ratings).sum())
     return {
         **found,
         "standard_error": _standard_error(ratings),
         "bounds": _bounds(ratings) if asked else None,
         "categories": {
-            category: _described(ratings[places], settings)
+            category: _described(ratings[places], eval_config)
             for category in TEMPERATURES
             if (places := [i for i, row in enumerate(rows) if row["category"] == category])
         },
@@ -68,8 +68,8 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "unjudged": silent if asked else 0,
         "judge": _named(judgments, "judge"),
         "prompts_hash": _named(judgments, "prompts_hash"),
-        "level": settings.level,
-        "resamples": settings.resamples,
+        "level": eval_config.level,
+        "resamples": eval_config.resamples,
     }
 
 
@@ -95,9 +95,9 @@ def _number(rating: float | None) -> float:
     return np.nan if rating is None else rating
 
 
-def _described(ratings: np.ndarray, settings: Any) -> dict[str, Any]:
+def _described(ratings: np.ndarray, eval_config: Any) -> dict[str, Any]:
     """Means of ratings (n, 2), nan where there is none, and their intervals."""
-    counts = _counts(len(ratings), settings.resamples, settings.seed)
+    counts = _counts(len(ratings), eval_config.resamples, eval_config.seed)
     found: dict[str, Any] = {}
     intervals: dict[str, list[float] | None] = {}
     for name, turns in TURNS.items():
@@ -106,7 +106,7 @@ def _described(ratings: np.ndarray, settings: Any) -> dict[str, Any]:
         found[name] = float(sums.sum() / n.sum()) if n.sum() else None
         with np.errstate(invalid="ignore"):  # a resample without any rating is undefined
             values = (counts @ sums) / (counts @ n)
-        interval = percentile_interval(values, settings.level)
+        interval = percentile_interval(values, eval_config.level)
         intervals[name] = interval and [interval.low, interval.high]
     return {**found, "n": int((~np.isnan(ratings)).sum()), "intervals": intervals}
 

@@ -15,7 +15,7 @@ APART = 0.13  # of the two turns from the middle of their category, in categorie
 WRAPPED = {"humanities": "human-\nities", "extraction": "extrac-\ntion"}
 
 
-def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
+def point_figures(point: PointResult, eval_config: Any) -> Iterator[tuple[str, Figure]]:
     """mt_bench_categories, where a judge has rated the point."""
     metrics = (getattr(point, "others", None) or {}).get("mt_bench")
     if metrics and metrics["n_judged"]:
@@ -23,7 +23,7 @@ def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figu
 
 
 def comparison_figures(
-    points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    points: list[PointResult], comparison: Mapping[str, Any], eval_config: Any
 ) -> Iterator[tuple[str, Any]]:
     """None of its own: the first task compares the points, ratings included."""
     return iter(())

@@ -37,7 +37,9 @@ TURNS = ("mt_bench", "mt_bench_turn1", "mt_bench_turn2")
 NUMBERS = (*RATES, "kl_chosen", "kl_rejected", "margin", *TURNS)  # of a point, in one flat row
 
 
-def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict[str, Any]:
+def tabulate(
+    points: Sequence[PointResult], rows: Sequence[Row], eval_config: Any
+) -> dict[str, Any]:
     """Every comparison, JSON-able.
 
     {"rows": n, "level": …, "resamples": …,
@@ -65,21 +67,21 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     members = settings_of(all_cells)
     lines = lines_of(members)
     by_name = {point.name: point for point in points}
-    rated, reason = mt_bench(points, settings)
-    measures = {ACCURACY: accuracy(points, settings), MT_BENCH: rated}
-    baseline, why = find_baseline(points, members, measures[ACCURACY], settings)
-    tests = significance.families(measures, members, lines, baseline, settings.level)
+    rated, reason = mt_bench(points, eval_config)
+    measures = {ACCURACY: accuracy(points, eval_config), MT_BENCH: rated}
+    baseline, why = find_baseline(points, members, measures[ACCURACY], eval_config)
+    tests = significance.families(measures, members, lines, baseline, eval_config.level)
     dpo = variant_of(all_cells, "dpo")
     table = [
-        _of_setting(s, names, by_name, all_cells, measures, settings.level)
+        _of_setting(s, names, by_name, all_cells, measures, eval_config.level)
         for s, names in members.items()
     ]
     _add_baseline_tests(table, tests)
     diverged = {s: entry["diverged"] for s, entry in zip(members, table, strict=True)}
     made = {
         "rows": len(rows),
-        "level": settings.level,
-        "resamples": settings.resamples,
+        "level": eval_config.level,
+        "resamples": eval_config.resamples,
         "baseline": {
             "label": baseline.label if baseline else None,
             "points": members[baseline] if baseline else [],
@@ -90,7 +92,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
         "settings": table,
         "lines": [line.label for line in lines],
         "variance": {
-            name: variance.over_beta(measure, members, lines, diverged, dpo, settings.level)
+            name: variance.over_beta(measure, members, lines, diverged, dpo, eval_config.level)
             for name, measure in measures.items()
             if measure is not None
         },
@@ -101,7 +103,7 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
         name: measure
         and ours
         and best
-        and paired(measure, ours["points"], best["points"], settings.level)
+        and paired(measure, ours["points"], best["points"], eval_config.level)
         for name, measure in measures.items()
     }
     return made
@@ -111,14 +113,14 @@ def find_baseline(
     points: Sequence[PointResult],
     members: Mapping[Setting, Sequence[str]],
     measure: Measure | None,
-    settings: Any,
+    eval_config: Any,
 ) -> tuple[Setting | None, str | None]:
-    """The setting that `settings.baseline` names, all its seeds, and why it cannot serve, if so.
+    """The setting that `eval_config.baseline` names, all its seeds, and why it cannot serve, if so.
 
-    A seed in `settings.baseline` singles out a point for the grid; here its setting is meant, so
+    A seed in `eval_config.baseline` singles out a point for the grid; here its setting is meant, so
     that the baseline is averaged over as many seeds as what it is compared with.
     """
-    fits = {p.name for p in points if matches(p.values, settings.baseline)}
+    fits = {p.name for p in points if matches(p.values, eval_config.baseline)}
     found = [setting for setting, names in members.items() if fits & set(names)]
     if len(found) != 1:
         return None, f"evaluate.baseline fits {len(found)} settings, expected one"

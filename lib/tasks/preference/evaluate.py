@@ -35,7 +35,7 @@ class Scores(NamedTuple):
         return ratios[:, 0] - ratios[:, 1]
 
 
-def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+def evaluate(rows: list[Row], predictions: list[Row], eval_config: Any) -> dict[str, Any]:
     """metrics.json of one point.
 
         {"rows": n, "unscored": n, "prompts": distinct prompts,
@@ -60,7 +60,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         check_pair(prediction)
     scores, lengths = read_scores(predictions), read_lengths(predictions)
     hashes = prompts(predictions)
-    counts, distinct, level = resamples(hashes, settings), len(set(hashes)), settings.level
+    counts, distinct, level = resamples(hashes, eval_config), len(set(hashes)), eval_config.level
     found: dict[str, np.ndarray] = {}
     if lengths is not None:
         longer = wins(lengths)
@@ -85,9 +85,9 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
             side: None if lengths is None else float(lengths[:, i].mean())
             for i, side in enumerate(("chosen", "rejected"))
         },
-        "by_source": _by_source(rows, hashes, found.get("accuracy"), settings),
+        "by_source": _by_source(rows, hashes, found.get("accuracy"), eval_config),
         "level": level,
-        "resamples": settings.resamples,
+        "resamples": eval_config.resamples,
     }
 
 
@@ -131,9 +131,9 @@ def _counts(clusters: tuple[str, ...], resamples: int, seed: int) -> np.ndarray:
     return counts
 
 
-def resamples(clusters: tuple[str, ...], settings: Any) -> np.ndarray:
+def resamples(clusters: tuple[str, ...], eval_config: Any) -> np.ndarray:
     """(R, n) multiplicities drawn by cluster, the same for every point of a study."""
-    return _counts(clusters, settings.resamples, settings.seed)
+    return _counts(clusters, eval_config.resamples, eval_config.seed)
 
 
 def _finite(prediction: Row, key: str) -> bool:
@@ -159,7 +159,7 @@ def _kl(scores: Scores | None, counts: np.ndarray, level: float) -> dict[str, di
 
 
 def _by_source(
-    rows: Sequence[Row], hashes: Sequence[str], right: np.ndarray | None, settings: Any
+    rows: Sequence[Row], hashes: Sequence[str], right: np.ndarray | None, eval_config: Any
 ) -> dict[str, dict[str, Any]]:
     """Accuracy on the pairs of each source."""
     places = defaultdict(list)
@@ -174,6 +174,6 @@ def _by_source(
         table[source] = {"rows": len(at), "accuracy": unknown()}
         if right is not None:
             clusters = None if distinct == len(at) else of_source
-            counts = resample_counts(len(at), settings.resamples, settings.seed, clusters)
-            table[source]["accuracy"] = rate(right[at], counts, distinct, settings.level)
+            counts = resample_counts(len(at), eval_config.resamples, eval_config.seed, clusters)
+            table[source]["accuracy"] = rate(right[at], counts, distinct, eval_config.level)
     return table

@@ -28,7 +28,7 @@ UNITS = {"accuracy": "%", "mt_bench": "of 10"}
 
 
 def comparison_figures(
-    points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    points: list[PointResult], comparison: Mapping[str, Any], eval_config: Any
 ) -> Iterator[tuple[str, Figure]]:
     """Every figure over all points that their numbers allow; `comparison`: the tables.
 

@@ -25,7 +25,7 @@ def measured(point: PointResult) -> bool:
     return point.status == "done" and point.metrics is not None
 
 
-def accuracy(points: Sequence[PointResult], settings: Any) -> Measure | None:
+def accuracy(points: Sequence[PointResult], eval_config: Any) -> Measure | None:
     """Wins by the implicit reward, one item a test pair, clustered by prompt; None without any."""
     values, clusters = {}, None
     for point in points:
@@ -33,10 +33,10 @@ def accuracy(points: Sequence[PointResult], settings: Any) -> Measure | None:
         if scores is not None:
             values[point.name] = wins(log_ratios(scores.policy, scores.reference))
             clusters = clusters or prompts(point.predictions)
-    return values and Measure(values, resamples(clusters, settings), clusters, 0.5, 1.0) or None
+    return values and Measure(values, resamples(clusters, eval_config), clusters, 0.5, 1.0) or None
 
 
-def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | None, str | None]:
+def mt_bench(points: Sequence[PointResult], eval_config: Any) -> tuple[Measure | None, str | None]:
     """Ratings, one item a question and turn, clustered by question; None and the reason if none.
 
     Expects of `point.others["mt_bench"]`: "judge", "prompts_hash", "parse_failures" and
@@ -56,7 +56,7 @@ def mt_bench(points: Sequence[PointResult], settings: Any) -> tuple[Measure | No
         for name, table in found.items()
     }
     clusters = tuple(question for question, _ in items)
-    counts = resample_counts(len(items), settings.resamples, settings.seed, clusters)
+    counts = resample_counts(len(items), eval_config.resamples, eval_config.seed, clusters)
     return Measure(values, counts, clusters, _step(values), HIGHEST - LOWEST), None
 
 

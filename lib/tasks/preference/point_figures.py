@@ -21,7 +21,7 @@ SHOWN = (0.005, 0.995)  # quantiles between which margins are drawn
 ZERO = Style(MUTED, dash=(0, (4, 2)))
 
 
-def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
+def point_figures(point: PointResult, eval_config: Any) -> Iterator[tuple[str, Figure]]:
     """learning_curve, margins: each where the point has what it shows."""
     if point.train_log:
         yield "learning_curve", _learning_curve(point)

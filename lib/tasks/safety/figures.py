@@ -21,14 +21,14 @@ LOOSE = 0.5  # a judge that would less often say one of its two words is told of
 LIMITS = (-0.03, 1.03)  # room for markers at 0 and 1
 
 
-def point_figures(point: PointResult, settings: Any) -> Iterator[tuple[str, Figure]]:
+def point_figures(point: PointResult, eval_config: Any) -> Iterator[tuple[str, Figure]]:
     """safety_hazards, where a judge has scored the point's answers."""
     if metrics := _scored(point):
         yield "safety_hazards", hazards_figure({point.name: metrics}, f"Safety: {point.name}")
 
 
 def comparison_figures(
-    points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    points: list[PointResult], comparison: Mapping[str, Any], eval_config: Any
 ) -> Iterator[tuple[str, Figure]]:
     """safety_hazards, of the points that were scored: dots, or a heatmap where they are many."""
     whole = [point for point in points if point.status != "partial"]

@@ -9,9 +9,9 @@ from lib.config.tasks import Comparison, PointResult, Row
 from lib.tasks.symbolic import comparison, criteria, failures, findings, tables
 
 
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
+def compare(points: list[PointResult], rows: list[Row], eval_config: Any) -> Comparison:
     """What the points say together, see `comparison.tabulate`; and each point's failures."""
-    made = comparison.tabulate(points, rows, settings)
+    made = comparison.tabulate(points, rows, eval_config)
     made["criteria"] = criteria.judge(made)
     made["findings"] = findings.sentences(made)
     files: dict[str, Any] = {

@@ -38,7 +38,9 @@ def answered(point: PointResult) -> bool:
     return point.status in ("done", "partial") and point.metrics is not None
 
 
-def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) -> dict[str, Any]:
+def tabulate(
+    points: Sequence[PointResult], rows: Sequence[Row], eval_config: Any
+) -> dict[str, Any]:
     """Every comparison, JSON-able.
 
         {"rows": test questions, "sets": {set: questions}, "level", "resamples",
@@ -59,17 +61,17 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
     fewer test rows) has its numbers, and is compared with nothing.
     """
     name, reason = find_baseline(
-        points, settings, lambda p: None if answered(p) else f"is {p.status}"
+        points, eval_config, lambda p: None if answered(p) else f"is {p.status}"
     )
     tables = {point.name: _of_point(point) for point in points}
     found = {p.name: read_samples(p.predictions or ()) for p in points if p.status == "done"}
     clusters = templates(rows)
-    counts, at = resamples(clusters, settings), places(rows)
+    counts, at = resamples(clusters, eval_config), places(rows)
     for point in points:
         table, own = tables[point.name], found.get(point.name)
         if own is None or not answered(point):
             continue
-        table["transfer"] = _transfer(own, at, counts, settings.level)
+        table["transfer"] = _transfer(own, at, counts, eval_config.level)
         other = reference_of(point, points, name)
         if other is None or other.name not in found:
             continue
@@ -78,14 +80,16 @@ def tabulate(points: Sequence[PointResult], rows: Sequence[Row], settings: Any) 
             if place == ALL:
                 continue
             table["differences"][place] = {
-                family: _paired(own, found[other.name], family, those, counts, clusters, settings)
+                family: _paired(
+                    own, found[other.name], family, those, counts, clusters, eval_config
+                )
                 for family in FAMILIES
             }
     return {
         "rows": len(rows),
         "sets": {place: len(those) for place, those in at.items()},
-        "level": settings.level,
-        "resamples": settings.resamples,
+        "level": eval_config.level,
+        "resamples": eval_config.resamples,
         "baseline": {"name": name, "reason": reason},
         "families": _adjust(tables),
         "points": tables,
@@ -154,7 +158,7 @@ def _paired(
     at: np.ndarray,
     counts: np.ndarray,
     clusters: Sequence[str],
-    settings: Any,
+    eval_config: Any,
 ) -> dict[str, Any] | None:
     """See `tabulate`; None where either side has no such outcomes."""
     a, b = _outcomes(ours, family), _outcomes(theirs, family)
@@ -162,7 +166,7 @@ def _paired(
         return None
     a, b, own = a[at], b[at], np.array(clusters)[at]
     return {
-        **difference(a - b, counts[:, at], len(set(own)), settings.level),
+        **difference(a - b, counts[:, at], len(set(own)), eval_config.level),
         "items": len(at),
         "only_point": int((a > b).sum()),
         "only_reference": int((a < b).sum()),

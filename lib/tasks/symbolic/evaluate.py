@@ -20,7 +20,7 @@ SHARES = tuple(i / 20 for i in range(21))  # at which quantiles of rewards are g
 Votes = dict[str, dict[str, dict[int, "np.ndarray | None"]]]
 
 
-def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str, Any]:
+def evaluate(rows: list[Row], predictions: list[Row], eval_config: Any) -> dict[str, Any]:
     """metrics.json of one point.
 
         {"rows", "samples": a question, "draws": [n, …], "judge_unread": answers without a reward,
@@ -50,11 +50,11 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
     and does not vote. Raises BadInput for rows with unequal n and where a vote asks for more
     samples than there are.
     """
-    samples = read_samples(predictions, settings.draws)
-    draws = [n for n in settings.draws if n <= samples.count]
+    samples = read_samples(predictions, eval_config.draws)
+    draws = [n for n in eval_config.draws if n <= samples.count]
     clusters = templates(rows)
-    counts, level = resamples(clusters, settings), settings.level
-    shares, taken = votes(samples, draws, settings.seed)
+    counts, level = resamples(clusters, eval_config), eval_config.level
+    shares, taken = votes(samples, draws, eval_config.seed)
     sets = {
         name: _of_set(at, rows, predictions, samples, shares, clusters, counts[:, at], level)
         for name, at in places(rows).items()
@@ -70,7 +70,7 @@ def evaluate(rows: list[Row], predictions: list[Row], settings: Any) -> dict[str
         "sets": sets,
         "subsets": taken,
         "level": level,
-        "resamples": settings.resamples,
+        "resamples": eval_config.resamples,
     }
 
 

@@ -24,7 +24,7 @@ MIDDLE, LOWER, UPPER = (SHARES.index(share) for share in (0.5, 0.25, 0.75))
 
 
 def comparison_figures(
-    points: list[PointResult], comparison: Mapping[str, Any], settings: Any
+    points: list[PointResult], comparison: Mapping[str, Any], eval_config: Any
 ) -> Iterator[tuple[str, Figure]]:
     """transfer, differences, votes, unique, rewards, learning_curves: each where it can be."""
     shown = measured(comparison)

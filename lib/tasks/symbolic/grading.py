@@ -29,8 +29,8 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
         greedy_answer  str | None
         correct        bool
 
-    What `train.sweep` grades has the greedy answer as its only output. Where a prediction has one
-    beside its samples, `regrade` puts it in. Raises BadInput for outputs that are no texts.
+    What checkpoint selection grades has the greedy answer as its only output. Where a prediction
+    has one beside its samples, `regrade` puts it in. Raises BadInput for outputs that are no texts.
     """
     answers = [written(output) for output in texts(row, outputs)]
     right = [same(answer, row["final"]) for answer in answers]

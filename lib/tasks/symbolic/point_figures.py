@@ -27,7 +27,7 @@ SHORT = {"in_distribution": "in distribution", "same_templates": "GSM8K, same te
 WHOLE = (-0.02, 1.02)
 
 
-def point_figures(point: PointResult, settings: object) -> Iterator[tuple[str, Figure]]:
+def point_figures(point: PointResult, eval_config: object) -> Iterator[tuple[str, Figure]]:
     """learning_curve, votes, unique, rewards: each where the point has what it shows."""
     if point.train_log:
         yield "learning_curve", learning_curve(point)

@@ -141,9 +141,9 @@ def whole(sets: Mapping[str, Any]) -> Any:
     return sets.get(ALL) or next(iter(sets.values()), None)
 
 
-def resamples(clusters: tuple[str, ...], settings: Any) -> np.ndarray:
+def resamples(clusters: tuple[str, ...], eval_config: Any) -> np.ndarray:
     """(R, Q) multiplicities drawn by template, the same for every point of a study."""
-    return _counts(clusters, settings.resamples, settings.seed)
+    return _counts(clusters, eval_config.resamples, eval_config.seed)
 
 
 @lru_cache(maxsize=2)

@@ -4,8 +4,8 @@ import math
 
 from lib.config.grid import parse_grid, point_name
 from lib.config.schema import Train
-from lib.config.settings import read_yaml
 from lib.config.steps import step_count, validates
+from lib.config.yaml import read_yaml
 from tests.conftest import REPOSITORY
 
 

@@ -30,7 +30,7 @@ MUST_BE_FINITE = {
 }
 
 
-class Watch(TrainerCallback):
+class RunMonitor(TrainerCallback):
     """Writes train.jsonl, shows progress, marks checkpoints, and ends a run that has to end."""
 
     def __init__(
