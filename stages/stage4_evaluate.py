@@ -97,6 +97,12 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
+    if any(tasks.get(task).analysis for task in names):
+        from lib.analysis.engine import analyse
+        from lib.analysis.tables import directory_of
+
+        by_task = {task: [of[place] for of in results] for place, task in enumerate(names)}
+        analyse(study, points, rows, by_task).tables.write(directory_of(comparison), inputs)
     made = tasks.get(names[0]).compare(
         [first for first, *_ in results], rows[names[0]], eval_config
     )

@@ -4,47 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """A number that the items of a test set give.
 
-    fn: (columns, weights) → the value. columns: outcome column → array (n,), the items of one point
-    and set that have it; weights None: a float, or None where the metric is undefined; weights
-    (R, n) row multiplicities: an array (R,), nan where undefined.
+    Most are the mean of one outcome: of all items that have it or, where `among` names another
+    outcome, of those where that one is 1 (precision: the mean of `label` among `accepted`). What is
+    no mean has a function.
+
+    fn: (columns, weights) → the value. columns: outcome → array (n,), the items of one point that
+    have all that the metric needs; weights None: a float, or None where the metric is undefined;
+    weights (R, n) row multiplicities: an array (R,), nan where undefined.
+    interval: (value, resampled (R,), columns, level) → (low, high) or None, where resamples of the
+    metric are biased and their percentiles no interval.
     """
 
     name: str
     label: str  # on axes and in tables, with a capital
-    fn: Callable[..., Any]
-    needs: tuple[str, ...]  # outcome columns that fn reads
-    # "rate": a mean of outcomes in [0, 1]; "mean": of any; "statistic": no mean of items, resampled
-    # as a whole; "none": no interval. See `lib.analysis.estimates` for what each gets.
+    needs: tuple[str, ...]  # outcomes that it reads; of a mean the one
+    # "rate": a mean of outcomes in [0, 1]; "mean": of any; "statistic": what fn gives; "exact": a
+    # mean that no other items would change. `lib.analysis.estimates` says what interval each gets.
     kind: str = "rate"
+    among: str | None = None
+    fn: Callable[..., Any] | None = None
+    interval: Callable[..., Any] | None = None
     unit: str = "share"  # share (shown as %), points (of a rating), nats, seconds, …
     higher_is_better: bool | None = True
     span: float | None = 1.0  # the most by which two values of one item can differ; None: no bound
+    step: float | None = 1.0  # values of an item are whole multiples of it; None: of nothing
+
+
+class Pair(NamedTuple):
+    """Two settings to be compared: labels, and the family of tests that Holm adjusts together."""
+
+    family: str
+    a: str
+    b: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis:
     """How a task's predictions become items and numbers.
 
+    metrics: (eval_config) → the metrics, the headline first.
     outcomes: (rows of the test set, graded predictions of one point, eval_config) → columns `set`,
-    `item`, `cluster`, and one an outcome or a slice, each a list of one value an item.
-    extras: (StudyTables) → name of a further table → its frame; for what only this task has.
+    `item`, `cluster`, and one an outcome (floats; nan or None where unknown) or a slice (texts;
+    None where the item is in none), each one value an item.
+    pairs: (points table, eval_config) → comparisons beside those with the baseline, which every
+    setting is compared with.
+    extras: (Measured of the study, see `lib.analysis.engine`) → name of a further table → frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     figures: specs drawn where a study names none. findings: name of the Jinja2 template.
     """
 
     outcomes: Callable[..., dict[str, Sequence[Any]]]
-    metrics: tuple[Metric, ...]
-    headline: str  # metric that tables and findings lead with
+    metrics: Callable[[Any], tuple[Metric, ...]]
     slices: tuple[str, ...] = ()  # columns of items whose values make slices
     data_axes: tuple[str, ...] = ()  # keys of axes that choose the test set, not the setting
+    mean_of: tuple[str, ...] = ()  # sets that the set `mean` averages; none: there is no such set
+    # Name of the set that pools all others, which are then resampled together: clusters that they
+    # share are drawn once. None: there is no such set, and each has a draw of its own.
+    pooled: str | None = None
+    pairs: Callable[..., list[Pair]] | None = None
     point_extras: Callable[..., dict[str, Any]] | None = None
     extras: Callable[..., dict[str, Any]] | None = None
     figures: tuple[dict[str, Any], ...] = ()
     findings: str = "findings.md.jinja"
+
+
+# What training itself used or reached: metrics of the task `training`, one value a point.
+TRAINING = tuple(
+    Metric(name=name, label=label, needs=(), kind="exact", unit=unit, higher_is_better=better,
+           span=None, step=None)
+    for name, label, unit, better in (
+        ("trained", "Trained to the end", "share", True),
+        ("complete", "Trained, every prediction valid and there", "share", True),
+        ("steps", "Optimizer steps", "steps", None),
+        ("seconds", "Training time", "seconds", False),
+        ("gpu_hours", "GPU-hours of training", "hours", False),
+        ("peak_memory_gb", "Peak memory", "GB", False),
+        ("trainable_parameters", "Trainable parameters", "parameters", False),
+        ("calibration_share", "Share of training time for calibration", "share", False),
+        ("validation_accuracy", "Accuracy on validation rows", "share", True),
+    )
+)  # fmt: skip

@@ -28,9 +28,12 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lib.config.errors import BadInput, listed, nearest
+
+if TYPE_CHECKING:
+    from lib.analysis.model import Analysis
 
 Row = dict[str, Any]
 Message = dict[str, str]
@@ -159,6 +162,8 @@ class Task:
     check_judge: Callable[..., None] = _nothing
 
     # -- analysis and figures, without torch --
+    # Outcomes, metrics and what is special; None: the three functions below do all of it.
+    analysis: Analysis | None = None
     # (rows, predictions, eval_config) → metrics.json of one point. Raises BadInput that names the
     # row; stage 4 puts the file of predictions before it.
     evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lib.config.tasks import Lazy, Task
 from lib.tasks.decision import data, grading, schema
+from lib.tasks.decision.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -19,6 +20,7 @@ TASK = Task(
     answers=data.answers,
     grade=grading.grade,
     summary=grading.summary,
+    analysis=ANALYSIS,
     evaluate=Lazy("lib.tasks.decision.evaluate:evaluate"),
     compare=Lazy("lib.tasks.decision.analysis:compare"),
     point_figures=Lazy("lib.tasks.decision.figures:point_figures"),
