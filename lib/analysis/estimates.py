@@ -101,6 +101,17 @@ def resampled_means(tests: TestSet, values: np.ndarray, known: np.ndarray) -> np
     return found
 
 
+def resampled_mean(tests: TestSet, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(R,) means of the known values (n,) on the resamples of a point that has all of them."""
+    place = int(np.argmax(tests.answered[:, known].all(axis=1)))
+    counts = tests.counts(place)[:, known]
+    found = np.full(tests.draw.resamples, np.nan)
+    if len(counts):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found[:] = (counts @ values[known].astype(counts.dtype)).astype(float) / counts.sum(axis=1)
+    return found
+
+
 def _statistics(tests: TestSet, metric: Metric, level: float) -> dict[str, Run]:
     found = {}
     needed = np.stack([tests.outcomes[name] for name in metric.needs])  # (outcomes, P, n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lib.config.tasks import Lazy, Task
 from lib.tasks.mt_bench import data, schema
+from lib.tasks.mt_bench.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -13,6 +14,7 @@ TASK = Task(
     judges=("rating",),
     score=Lazy("lib.tasks.mt_bench.score:score"),
     check_judge=Lazy("lib.tasks.mt_bench.score:check"),
+    analysis=ANALYSIS,
     evaluate=Lazy("lib.tasks.mt_bench.evaluate:evaluate"),
     point_figures=Lazy("lib.tasks.mt_bench.figures:point_figures"),
     comparison_figures=Lazy("lib.tasks.mt_bench.figures:comparison_figures"),

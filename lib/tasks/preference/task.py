@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lib.config.tasks import Lazy, Task
 from lib.tasks.preference import data, schema
+from lib.tasks.preference.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -15,6 +16,7 @@ TASK = Task(
     encode=data.encode,
     predictor=Lazy("lib.tasks.preference.predict:Predictor"),
     summary=data.summary,
+    analysis=ANALYSIS,
     evaluate=Lazy("lib.tasks.preference.evaluate:evaluate"),
     compare=Lazy("lib.tasks.preference.analysis:compare"),
     point_figures=Lazy("lib.tasks.preference.figures:point_figures"),
