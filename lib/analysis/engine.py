@@ -50,9 +50,7 @@ def analyse(
         if result.predictions is not None
     )
     first = study.config.tasks[0]
-    data_axes = analyses[first].data_axes if first in analyses else ()
-    complete = complete_points(results, items)
-    table = points_table(study, points, results[first], complete, data_axes)
+    table = points_table(study, points, results[first], complete_points(results, items))
     tests = {task: test_sets(items[items["task"] == task], one, eval_config)
              for task, one in analyses.items()}  # fmt: skip
     measured = [

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
@@ -33,8 +33,14 @@ class Metric:
     interval: Callable[..., Any] | None = None
     unit: str = "share"  # share (shown as %), points (of a rating), nats, seconds, …
     higher_is_better: bool | None = True
-    span: float | None = 1.0  # the most by which two values of one item can differ; None: no bound
+    bounds: tuple[float | None, float | None] = (0.0, 1.0)  # of its values; None: there is none
     step: float | None = 1.0  # values of an item are whole multiples of it; None: of nothing
+
+    @property
+    def span(self) -> float | None:
+        """The most by which two values of one item can differ."""
+        low, high = self.bounds
+        return None if low is None or high is None else high - low
 
 
 class Pair(NamedTuple):
@@ -55,7 +61,10 @@ class Analysis:
     None where the item is in none), each one value an item.
     pairs: (points table, eval_config) → comparisons beside those with the baseline, which every
     setting is compared with.
-    extras: (Measured of the study, see `lib.analysis.engine`) → name of a further table → frame.
+    tables: what only this task has: name of a further table → column → what it means, the unit in
+    parentheses at the end. A table with a column `point` has one row a point, and its columns are
+    drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
+    extras: (`lib.analysis.engine.Answers`) → name of a further table → its frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     figures: specs drawn where a study names none. findings: name of the Jinja2 template.
     """
@@ -63,13 +72,13 @@ class Analysis:
     outcomes: Callable[..., dict[str, Sequence[Any]]]
     metrics: Callable[[Any], tuple[Metric, ...]]
     slices: tuple[str, ...] = ()  # columns of items whose values make slices
-    data_axes: tuple[str, ...] = ()  # keys of axes that choose the test set, not the setting
     mean_of: tuple[str, ...] = ()  # sets that the set `mean` averages; none: there is no such set
     # Name of the set that pools all others, which are then resampled together: clusters that they
     # share are drawn once. None: there is no such set, and each has a draw of its own.
     pooled: str | None = None
     pairs: Callable[..., list[Pair]] | None = None
     point_extras: Callable[..., dict[str, Any]] | None = None
+    tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     extras: Callable[..., dict[str, Any]] | None = None
     figures: tuple[dict[str, Any], ...] = ()
     findings: str = "findings.md.jinja"
@@ -78,7 +87,7 @@ class Analysis:
 # What training itself used or reached: metrics of the task `training`, one value a point.
 TRAINING = tuple(
     Metric(name=name, label=label, needs=(), kind="exact", unit=unit, higher_is_better=better,
-           span=None, step=None)
+           bounds=(0.0, 1.0 if unit == "share" else None), step=None)
     for name, label, unit, better in (
         ("trained", "Trained to the end", "share", True),
         ("complete", "Trained, every prediction valid and there", "share", True),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lib.analysis.tables import columns
-from lib.config.points import SEED, coordinates, matches
+from lib.config.claims import baseline, selected, settings_of
 from lib.config.selected import is_selected
 from lib.config.study import Point, Study
 from lib.config.tasks import PointResult
@@ -17,43 +17,16 @@ from lib.runs.train_log import curve, diverged_at, validation_accuracy
 GB = 1e9
 
 
-def setting_labels(results: Sequence[PointResult], data_axes: Sequence[str] = ()) -> dict[str, str]:
-    """Point → label of its setting: `accept gamma=2 ratio=1:2`, all but seed and test set.
-
-    data_axes: keys of axes that choose the test set.
-    """
-    axes = coordinates(results, (SEED, *data_axes))
-    return {
-        result.name: " ".join([
-            *([str(result.values["variant"])] if "variant" in result.values else []),
-            *(f"{axis}={shown(value)}" for axis, value in axes[result.name]),
-        ]) or "study"
-        for result in results
-    }  # fmt: skip
-
-
-def shown(value: Any) -> str:
-    """A value of an axis as labels have it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def find_baseline(
-    points: Sequence[PointResult], labels: Mapping[str, str], wanted: Mapping[str, Any]
-) -> tuple[str | None, str | None]:
-    """Label of the setting that `evaluate.baseline` names; why none can serve, if so.
-
-    wanted: axis values. A seed among them is ignored: every seed is compared with its own.
-    """
-    seeds = {axis for point in points for axis, key in point.axes.items() if key == SEED}
-    wanted = {axis: value for axis, value in wanted.items() if axis not in seeds}
-    fits = [point for point in points if matches(point.values, wanted)]
-    found = list(dict.fromkeys(labels[point.name] for point in fits))
-    if len(found) != 1:
-        return None, f"evaluate.baseline fits {len(found)} settings of these points, expected one"
-    statuses = {point.status for point in fits}
+def find_baseline(study: Study, results: Sequence[PointResult]) -> tuple[str | None, str | None]:
+    """Label of the setting that `evaluate.baseline` names; why it cannot serve here, if so."""
+    (label, (_, points)), *_ = selected(settings_of(study), baseline(study)).items()
+    own = {point.name for point in points}
+    statuses = {result.status for result in results if result.name in own}
+    if not statuses:
+        return None, f"the baseline {label} is not among these points"
     if "done" not in statuses:
-        return found[0], f"the baseline {found[0]} is {', '.join(sorted(statuses))}"
-    return found[0], None
+        return label, f"the baseline {label} is {', '.join(sorted(statuses))}"
+    return label, None
 
 
 def points_table(
@@ -61,11 +34,14 @@ def points_table(
     points: Sequence[Point],
     results: Sequence[PointResult],
     complete: Mapping[str, bool | None],
-    data_axes: Sequence[str] = (),
 ) -> pd.DataFrame:
     """results: of the first task, one a point. complete: whether all answers are valid."""
-    labels = setting_labels(results, data_axes)
-    baseline, _ = find_baseline(results, labels, study.config.evaluate.baseline)
+    labels = {
+        point.name: label
+        for label, (_, members) in settings_of(study).items()
+        for point in members
+    }
+    named, _ = find_baseline(study, results)
     axes = [axis for axis in ("variant", *study.axes)
             if axis != "seed" and any(axis in point.values for point in points)]  # fmt: skip
     rows = []
@@ -79,7 +55,7 @@ def points_table(
             "setting": label,
             **{axis: point.values.get(axis) for axis in axes},
             "selected": "yes" if is_selected(study, point) else None,
-            "baseline": "yes" if label == baseline else None,
+            "baseline": "yes" if label == named else None,
             "trained": {"missing": None, "diverged": 0.0}.get(result.status, 1.0),
             "complete": _as_number(complete.get(point.name)),
             **training_of(result),

@@ -217,8 +217,17 @@ def _check_duplicates(study: Study) -> None:
 
 
 def _check_baseline(study: Study) -> None:
-    check_axes(study, study.config.evaluate.baseline, "evaluate.baseline")
-    study.baseline()
+    """`evaluate.baseline` names one setting: a seed in it plays no part."""
+    from lib.config.claims import baseline, selected, settings_of
+
+    wanted = study.config.evaluate.baseline
+    check_axes(study, wanted, "evaluate.baseline")
+    fits = selected(settings_of(study), baseline(study))
+    if len(fits) != 1:
+        raise BadInput(
+            f"{study.path}: evaluate.baseline: {wanted} matches {len(fits)} settings of the grid"
+            f"{f' ({listed(fits, 4)})' if fits else ''}, expected exactly one"
+        )
 
 
 def _check_models(study: Study) -> None:

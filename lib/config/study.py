@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.checks import check
+from lib.config.claim_checks import check_claims
+from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
-from lib.config.points import matches
 from lib.config.schema import RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse
 from lib.config.study_file import (
@@ -38,7 +39,7 @@ from lib.config.types import check_length
 from lib.config.validation import dotted_keys, validate
 from lib.config.yaml import copy_sections, flatten, parse_override, put
 
-OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "trial", "search",
+OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims", "trial", "search",
             "selected")  # fmt: skip
 MODES = ("full", "trial")
 # What lies in a study's directory beside its points.
@@ -109,6 +110,11 @@ class Study:
         """The space of `search`: key → values; empty where the study searches nothing."""
         return {} if self.search is None else parse(self.raw["search"], self.path)[1]
 
+    @cached_property
+    def claims(self) -> dict[int, Claim]:
+        """What the study sets out to decide: place in the file, from 1 → claim."""
+        return parse_claims(self)
+
     @property
     def tasks(self) -> list[str]:
         """The tasks to predict and evaluate: those not skipped."""
@@ -159,20 +165,6 @@ class Study:
                 f"{listed(by_name, 4)}{nearest(name, by_name)}"
             )
         return by_name[name]
-
-    def baseline(self) -> Point:
-        """The comparison baseline that `evaluate.baseline` names.
-
-        Raises BadInput where no point or more than one has these values.
-        """
-        wanted = self.config.evaluate.baseline
-        matching = [point for point in self._points if matches(point.values, wanted)]
-        if len(matching) != 1:
-            raise BadInput(
-                f"{self.path}: evaluate.baseline: {wanted} matches {len(matching)} grid points, "
-                f"expected exactly one"
-            )
-        return matching[0]
 
     def data_sections(self) -> list[Any]:
         """The different `data` sections of the points."""
@@ -270,6 +262,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     except ValueError as error:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
+    check_claims(study)
     if study.search is not None:
         from lib.config.search_checks import check_search
 

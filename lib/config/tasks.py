@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from lib.analysis.model import Analysis
 
 Row = dict[str, Any]
+Range = tuple[float | None, float | None]  # least and largest value of a metric; None: no bound
+SHARE: Range = (0.0, 1.0)
 Message = dict[str, str]
 
 
@@ -162,7 +164,12 @@ class Task:
     check_judge: Callable[..., None] = _nothing
 
     # -- analysis and figures, without torch --
-    # Outcomes, metrics and what is special; None: the three functions below do all of it.
+    # Of a task without `analysis`: names of its metrics, by which claims and figures are checked;
+    # `<n>` in a name stands for each number of `evaluate.draws`.
+    metrics: dict[str, Range] = field(default_factory=dict)
+    sets: tuple[str, ...] = ()  # where there are several; first the one that counts unless named
+    data_axes: tuple[str, ...] = ()  # keys of axes that choose the test set, not the setting
+    # Outcomes, metrics and what is special; None: the functions below do all of it.
     analysis: Analysis | None = None
     # (rows, predictions, eval_config) → metrics.json of one point. Raises BadInput that names the
     # row; stage 4 puts the file of predictions before it.

@@ -65,7 +65,6 @@ def test_an_index_and_a_name_give_the_point(path: Path) -> None:
         assert point is study.point(index) is study.point_by_name(point.name)
         assert point.values == study.grid.values(index)
         assert point.config == study.resolve(point.values)
-    assert study.baseline() in points
 
 
 # -- mixed radix -----------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lib.config.claims import baseline, selected, settings_of
 from lib.config.effects import warnings
 from lib.config.errors import BadInput
 from lib.config.schema import RENAMED, RUNTIME_KEYS, Config
@@ -561,24 +562,27 @@ def test_a_point_is_checked_even_where_only_its_combination_is_wrong(write_study
 
 
 @pytest.mark.parametrize(
-    ("baseline", "message"),
+    ("wanted", "message"),
     [
         ({"varant": "baseline"}, r"unknown axis 'varant', .*; did you mean 'variant'\?"),
-        ({"variant": "basline"}, "matches 0 grid points, expected exactly one"),
-        ({"variant": "baseline", "gamma": 2}, "matches 0 grid points"),
-        ({"gamma": 2}, "matches 2 grid points"),
-        ({}, "matches 3 grid points"),
+        ({"variant": "basline"}, "matches 0 settings of the grid, expected exactly one"),
+        ({"variant": "baseline", "gamma": 2}, "matches 0 settings"),
+        ({"gamma": 2}, "matches 2 settings"),
+        ({}, "matches 3 settings"),
     ],
 )
-def test_a_baseline_that_is_not_one_point(write_study, baseline, message) -> None:
+def test_a_baseline_that_is_not_one_setting(write_study, wanted, message) -> None:
     with pytest.raises(BadInput, match=f"evaluate.baseline: .*{message}"):
-        load_study(write_study({"evaluate.baseline": baseline}))
+        load_study(write_study({"evaluate.baseline": wanted}))
 
 
-def test_the_baseline_is_found_wherever_it_stands(write_study) -> None:
-    for wanted in ({"gamma": 2, "variant": "reject"}, {"variant": "reject"}):
-        study = load_study(write_study({"evaluate.baseline": wanted}))
-        assert study.baseline() == study.point(2)
+def test_a_seed_of_the_baseline_plays_no_part(write_study) -> None:
+    axes = {"gamma": "train.gamma", "seed": "train.seed"}
+    grid = [{"variant": ["accept", "reject"], "gamma": 2, "seed": [1, 2]}]
+    for seed in (1, 3):
+        wanted = {"variant": "accept", "seed": seed}
+        study = load_study(write_study({"axes": axes, "grid": grid, "evaluate.baseline": wanted}))
+        assert list(selected(settings_of(study), baseline(study))) == ["accept_gamma2"]
 
 
 def test_a_key_in_the_grid_is_an_axis(write_study) -> None:

@@ -200,5 +200,4 @@ def test_a_study_without_a_seed_axis_gets_one(write_search, tmp_path, monkeypatc
     made = load_study(best.write_best_study(load_study(path), {0: attempt(PARAMS, 0.5)}, 0))
     named = [point.name for point in made.points()]
     assert named == ["drop0_seed43", "drop0_seed44", "drop0_seed45"]
-    assert made.baseline().name == "drop0_seed43"
     assert made.point(0).config.train.batch_size == 32

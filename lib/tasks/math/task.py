@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import Lazy, Task
+from lib.config.tasks import SHARE, Lazy, Task
 from lib.tasks.math import data, grading, schema
 
 TASK = Task(
@@ -17,6 +17,7 @@ TASK = Task(
     grade=grading.grade,
     correct=grading.correct,
     summary=grading.summary,
+    metrics=dict.fromkeys(("accuracy", "accuracy_strict", "parsed"), SHARE),
     evaluate=Lazy("lib.tasks.math.evaluate:evaluate"),
     compare=Lazy("lib.tasks.math.analysis:compare"),
     point_figures=Lazy("lib.tasks.math.figures:point_figures"),

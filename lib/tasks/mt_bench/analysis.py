@@ -7,7 +7,7 @@ from typing import Any
 from lib.analysis.model import Analysis, Metric
 from lib.config.tasks import Lazy
 
-SPAN = 9.0  # ratings lie in 1 … 10
+BOUNDS = (1.0, 10.0)  # of a rating
 STEP = 0.05  # between ratings, at the finest; coarser ones are whole multiples of it
 RATINGS = {
     "score": ("MT-Bench score", "rating"),
@@ -15,16 +15,16 @@ RATINGS = {
     "score_turn_2": ("MT-Bench score, turn 2", "rating_turn_2"),
 }
 # Exact: what failures leave open is a bound of this test set, no estimate.
-BOUNDS = {
+LEFT_OPEN = {
     "score_if_failures_were_1": ("MT-Bench score if failures were 1", "lowest"),
     "score_if_failures_were_10": ("MT-Bench score if failures were 10", "highest"),
 }
 METRICS = (
-    *(Metric(name=name, label=label, needs=(outcome,), kind="mean", unit="points", span=SPAN,
+    *(Metric(name=name, label=label, needs=(outcome,), kind="mean", unit="points", bounds=BOUNDS,
              step=STEP) for name, (label, outcome) in RATINGS.items()),
     Metric(name="rated", label="Turns with a rating", needs=("rated",)),
-    *(Metric(name=name, label=label, needs=(outcome,), kind="exact", unit="points", span=SPAN,
-             step=None) for name, (label, outcome) in BOUNDS.items()),
+    *(Metric(name=name, label=label, needs=(outcome,), kind="exact", unit="points", bounds=BOUNDS,
+             step=None) for name, (label, outcome) in LEFT_OPEN.items()),
 )  # fmt: skip
 
 

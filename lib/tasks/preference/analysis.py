@@ -27,8 +27,8 @@ NATS = {
 }
 METRICS = (
     *(Metric(name=name, label=label, needs=(name,), step=0.5) for name, label in WINS.items()),
-    *(Metric(name=name, label=label, needs=(name,), kind="mean", unit=unit, span=None, step=None,
-             higher_is_better=None) for name, (label, unit) in NATS.items()),
+    *(Metric(name=name, label=label, needs=(name,), kind="mean", unit=unit, step=None,
+             bounds=(None, None), higher_is_better=None) for name, (label, unit) in NATS.items()),
     Metric(name="scored", label="Pairs with finite log-probabilities", needs=("scored",)),
 )  # fmt: skip
 
@@ -79,6 +79,7 @@ ANALYSIS = Analysis(
     slices=("source",),
     pairs=Lazy("lib.tasks.preference.extras:method_pairs"),
     point_extras=Lazy("lib.tasks.preference.outcomes:point_extras"),
+    tables=TABLES,
     extras=Lazy("lib.tasks.preference.extras:extras"),
 )
 

@@ -11,9 +11,9 @@ import pandas as pd
 
 from lib.analysis.estimates import Measured, Run
 from lib.analysis.model import Pair
-from lib.analysis.points import shown
 from lib.analysis.tables import TABLES
 from lib.analysis.variance import Bounded, Variance, interval, reduction, variance
+from lib.config.grid import point_name
 from lib.losses import symbol_of
 from lib.runs.files import read_sealed
 from lib.tasks.preference.analysis import TABLES as EXTRAS
@@ -81,10 +81,8 @@ def lines_over(points: pd.DataFrame, axis: str) -> list[Line]:
     """The lines over an axis, in the order of the points; its values ascending."""
     found: dict[str, Line] = {}
     for setting, place in places(points).items():
-        rest = {a: v for a, v in place.items() if a not in ("variant", axis)}
-        variant = str(place.get("variant", ""))
-        label = " ".join([variant, *(f"{a}={shown(v)}" for a, v in rest.items())]).strip()
-        line = found.setdefault(label, Line(variant, label or "study", {}))
+        label = point_name({a: v for a, v in place.items() if a != axis})
+        line = found.setdefault(label, Line(str(place.get("variant", "")), label, {}))
         if axis in place:
             line.settings[float(place[axis])] = setting
     return [line._replace(settings=dict(sorted(line.settings.items()))) for line in found.values()]

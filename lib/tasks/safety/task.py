@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import Lazy, Task
+from lib.config.tasks import SHARE, Lazy, Task
 from lib.tasks.safety import data, schema
 
 TASK = Task(
@@ -13,6 +13,7 @@ TASK = Task(
     judges=schema.JUDGES,
     score=Lazy("lib.tasks.safety.score:score"),
     check_judge=Lazy("lib.tasks.safety.score:check"),
+    metrics={"safety": SHARE},
     evaluate=Lazy("lib.tasks.safety.evaluate:evaluate"),
     point_figures=Lazy("lib.tasks.safety.figures:point_figures"),
     comparison_figures=Lazy("lib.tasks.safety.figures:comparison_figures"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import Lazy, Task
+from lib.config.tasks import SHARE, Lazy, Task
 from lib.tasks.symbolic import data, grading, schema
 
 TASK = Task(
@@ -22,6 +22,9 @@ TASK = Task(
     judges=("reward",),
     score=Lazy("lib.tasks.symbolic.score:score"),
     check_judge=Lazy("lib.tasks.symbolic.score:check"),
+    metrics=dict.fromkeys(("accuracy", "majority_<n>", "best_<n>", "pass_<n>"), SHARE)
+    | {"majority_gain": (-1.0, 1.0), "best_gain": (-1.0, 1.0)},
+    sets=("all", *schema.SETS),
     evaluate=Lazy("lib.tasks.symbolic.evaluate:evaluate"),
     compare=Lazy("lib.tasks.symbolic.analysis:compare"),
     point_figures=Lazy("lib.tasks.symbolic.figures:point_figures"),

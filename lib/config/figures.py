@@ -1,0 +1,249 @@
+"""The section `figures` of a study: what is drawn of its tables, checked when the study is loaded.
+
+    figures:                          # in place of the figures that the study's task brings
+      - {lines: acceptance_rate, x: gamma, panel: variant, color: ratio}
+      - {heatmap: [accuracy, f1], x: gamma, y: ratio, panel: variant}
+      - {points: [recall, precision], color: variant, label: gamma}
+      - {forest: accuracy, against: baseline}
+    figures: {add: [{bars: accuracy, x: variant}]}        # beside those of the task
+
+The first key is the kind, its value a metric or several. A metric is one of the study's task, of
+another task as in `mt_bench.score`, of training as in `training.seconds`, or a column of a further
+table of the task as in `theory.delta`; of `curves` a column of train.jsonl, or one of a further
+table. An axis is one of the study, by its name or its key (`gamma`, `train.gamma`), or `point`,
+`setting`, `set`, a slice of the task such as `year`, or a column of the further table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from lib.config import tasks
+from lib.config.errors import BadInput, listed, nearest
+
+if TYPE_CHECKING:
+    from lib.config.study import Study
+
+# Kind → what it draws, and the keys that say how: those that it needs, and those that it may have.
+KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
+    "lines": ("a metric over an axis, one line a colour", ("x",),
+              ("panel", "color", "shared", "level")),
+    "points": ("one metric over another, one mark a setting", (),
+               ("panel", "color", "marker", "label", "identity", "curve")),
+    "heatmap": ("a metric by two axes, as coloured cells", ("x", "y"), ("panel", "shared")),
+    "forest": ("differences of a metric, with intervals", (), ("against",)),
+    "bars": ("a metric by group, one bar a colour", ("x",), ("panel", "color", "level")),
+    "curves": ("a column of the training log over steps, one line a point", (),
+               ("x", "panel", "color", "label")),
+    "reliability": ("observed shares over predicted probabilities", (), ("panel",)),
+}  # fmt: skip
+EVERYWHERE = ("of", "set", "title", "name", "each")
+AXES = ("x", "y", "panel", "color", "marker", "label")
+PLACES = ("point", "setting", "set")  # axes that every study has
+TRAINING = ("complete", "seconds", "gpu_hours", "peak_memory_gb", "trainable_parameters",
+            "calibration_share", "validation_accuracy", "steps")  # fmt: skip
+# Columns of train.jsonl that are drawn over steps: `lib.runs.train_log` says what they are.
+LOG = ("loss", "grad_norm", "learning_rate", "margin_loss", "penalty", "orthogonality",
+       "train_accuracy", "validation_accuracy", "validation_loss")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One figure, its axes by the names that the study has for them; `kind` is one of KINDS."""
+
+    kind: str
+    metrics: tuple[str, ...]
+    x: str | None = None
+    y: str | None = None
+    panel: str | None = None
+    color: str | None = None
+    marker: str | None = None
+    label: str | None = None  # axis whose value is written beside a mark
+    against: str | Mapping[str, Any] = "baseline"
+    shared: str | Mapping[str, Any] | None = None  # settings that are drawn in every panel
+    level: float | None = None  # a horizontal line
+    identity: bool = False  # the line y = x
+    curve: str | None = None  # further table that is drawn as a line behind the points
+    of: Mapping[str, Any] = field(default_factory=dict)  # axis values of what is drawn
+    set: str | None = None
+    each: str | None = None  # "point": a figure of each, in its directory
+    title: str | None = None
+    name: str = ""  # what its file is called after `comparison_`
+
+
+def analyses(study: Study) -> dict[str, Any]:
+    """Task → its `lib.analysis.model.Analysis`, of the study's tasks that have one."""
+    found = {task: getattr(tasks.get(task), "analysis", None) for task in study.config.tasks}
+    return {task: analysis for task, analysis in found.items() if analysis is not None}
+
+
+def figures_of(study: Study) -> list[Figure]:
+    """The figures of a study, those of its tasks and its own. Raises BadInput for a wrong one."""
+    given = study.raw.get("figures")
+    where = f"{study.path}: figures"
+    adds = isinstance(given, Mapping)
+    if adds and (unknown := [key for key in given if key != "add"]):
+        raise BadInput(f"{where}: unknown key {unknown[0]!r}, expected add, or a list of figures"
+                       f"{nearest(unknown[0], ['add'])}")  # fmt: skip
+    own = given["add"] if adds else given
+    if own is not None and not isinstance(own, list):
+        raise BadInput(f"{where}: found {own!r}, expected a list such as "
+                       f"[{{lines: accuracy, x: seed}}]")  # fmt: skip
+    found = []
+    if own is None or adds:
+        for analysis in analyses(study).values():
+            found += _defaults(study, analysis)
+    found += [
+        _figure(study, spec, f"{where}: figure {number}")
+        for number, spec in enumerate(own or (), 1)
+    ]
+    return _named(found)
+
+
+def metrics_of(study: Study) -> dict[str, str]:
+    """Every name of a metric that figures of this study can use → what it is."""
+    known = {}
+    for task, analysis in analyses(study).items():
+        prefix = "" if task == study.config.tasks[0] else f"{task}."
+        known |= {
+            prefix + metric.name: metric.label for metric in analysis.metrics(study.config.evaluate)
+        }
+        for table, columns in analysis.tables.items():
+            known |= {f"{table}.{column}": text for column, text in columns.items()}
+    return known | {f"training.{name}": name for name in TRAINING}
+
+
+def axes_of(study: Study) -> list[str]:
+    """The names that axes of a figure can have, but for columns of a further table."""
+    slices = [name for analysis in analyses(study).values() for name in analysis.slices]
+    own = ["variant", *study.axes] if study.variants else list(study.axes)
+    return [*own, *slices, *PLACES]
+
+
+def _figure(study: Study, spec: Any, where: str) -> Figure:
+    """One figure of the file. Raises BadInput that names what is wrong and what was expected."""
+    if not isinstance(spec, Mapping) or not all(isinstance(key, str) for key in spec):
+        raise BadInput(f"{where}: found {spec!r}, expected keys such as "
+                       f"{{lines: accuracy, x: seed}}")  # fmt: skip
+    kinds = [key for key in spec if key in KINDS]
+    if len(kinds) != 1:
+        first = next(iter(spec), "")
+        raise BadInput(f"{where}: found {listed(kinds) or first!r}, expected one of "
+                       f"{listed(KINDS)}{'' if kinds else nearest(first, KINDS)}")  # fmt: skip
+    (kind,) = kinds
+    _, needed, optional = KINDS[kind]
+    known = [*needed, *optional, *EVERYWHERE]
+    for key in spec:
+        if key not in (kind, *known):
+            raise BadInput(f"{where}: {kind}: unknown key {key!r}, expected one of "
+                           f"{listed(known)}{nearest(key, known)}")  # fmt: skip
+    for key in needed:
+        if key not in spec:
+            raise BadInput(f"{where}: {kind}: no {key}, expected an axis as in {key}: seed")
+    metrics = _metrics(study, kind, spec[kind], f"{where}: {kind}")
+    axes = {key: _axis(study, spec[key], metrics, f"{where}: {key}") for key in AXES if key in spec}
+    rest = {key: value for key, value in spec.items() if key not in (kind, *AXES)}
+    for key in ("of", "against", "shared"):
+        if key in rest:
+            rest[key] = _selection(study, key, rest[key], f"{where}: {key}")
+    _check_rest(study, rest, where)
+    return Figure(kind=kind, metrics=metrics, **axes, **rest)
+
+
+def _metrics(study: Study, kind: str, given: Any, where: str) -> tuple[str, ...]:
+    names = tuple(given) if isinstance(given, list) else (given,)
+    if kind == "points" and len(names) != 2:
+        raise BadInput(f"{where}: found {given!r}, expected two metrics, that of x and that of y")
+    tables = [table for analysis in analyses(study).values() for table in analysis.tables]
+    known: Iterable[str] = metrics_of(study)
+    if kind == "curves":
+        known = [*LOG, *(name for name in known if name.partition(".")[0] in tables)]
+    elif kind == "reliability":
+        known = tables
+    for name in names:
+        if name not in known:
+            raise BadInput(f"{where}: found {name!r}, expected one of {listed(known, 20)}"
+                           f"{nearest(name, known)}")  # fmt: skip
+    return names
+
+
+def _axis(study: Study, given: Any, metrics: tuple[str, ...], where: str) -> str:
+    """The study's name of an axis that is given by name, key or column."""
+    known = axes_of(study)
+    columns = [name.partition(".")[2] for name in metrics_of(study)
+               if "." in name and name.partition(".")[0] == metrics[0].partition(".")[0]]  # fmt: skip
+    by_key = {key: axis for axis, key in study.axes.items()}
+    if given in known or given in columns:
+        return str(given)
+    if given in by_key:
+        return by_key[given]
+    known = [*known, *columns]
+    raise BadInput(f"{where}: found {given!r}, expected an axis: {listed(known, 20)}"
+                   f"{nearest(given, known)}")  # fmt: skip
+
+
+def _selection(study: Study, key: str, given: Any, where: str) -> Any:
+    """Axis values that some point has, or `baseline`."""
+    if given == "baseline" and key != "of":
+        return given
+    if not isinstance(given, Mapping):
+        wanted = "axis values such as {seed: 1}" + " or baseline" * (key != "of")
+        raise BadInput(f"{where}: found {given!r}, expected {wanted}")
+    known = ["variant", *study.axes] if study.variants else list(study.axes)
+    for axis, value in given.items():
+        if axis not in known:
+            raise BadInput(f"{where}: unknown axis {axis!r}, expected one of "
+                           f"{listed(known)}{nearest(axis, known)}")  # fmt: skip
+        values = list(dict.fromkeys(p.values[axis] for p in study.points() if axis in p.values))
+        if value not in values:
+            raise BadInput(f"{where}: {axis}: no point has {value!r}, expected one of "
+                           f"{listed(values)}{nearest(value, values)}")  # fmt: skip
+    return dict(given)
+
+
+def _check_rest(study: Study, rest: Mapping[str, Any], where: str) -> None:
+    """The keys that are neither metrics nor axes nor selections."""
+    words = {"set": str, "title": str, "name": str, "each": str, "curve": str, "identity": bool,
+             "level": (int, float)}  # fmt: skip
+    for key, kinds in words.items():
+        if key in rest and not isinstance(rest[key], kinds):
+            raise BadInput(f"{where}: {key}: found {rest[key]!r}, expected "
+                           f"{'true or false' if kinds is bool else 'a number' if key == 'level' else 'text'}")  # fmt: skip
+    if rest.get("each", "point") != "point":
+        raise BadInput(f"{where}: each: found {rest['each']!r}, expected point")
+    if not str(rest.get("name", "a")).replace("_", "").replace("-", "").isalnum():
+        raise BadInput(f"{where}: name: found {rest['name']!r}, expected letters, digits, '_', '-'")
+    tables = [table for analysis in analyses(study).values() for table in analysis.tables]
+    if "curve" in rest and rest["curve"] not in tables:
+        raise BadInput(f"{where}: curve: found {rest['curve']!r}, expected one of "
+                       f"{listed(tables)}{nearest(rest['curve'], tables)}")  # fmt: skip
+
+
+def _defaults(study: Study, analysis: Any) -> list[Figure]:
+    """The figures of a task, but those over an axis that the study does not have."""
+    known = [*axes_of(study), *study.axes.values()]
+    found = []
+    for spec in analysis.figures:
+        kind = next(key for key in spec if key in KINDS)
+        table = str(spec[kind]).partition(".")[0]
+        columns = analysis.tables.get(table, ())
+        absent = [k for k in AXES if k in spec and spec[k] not in known and spec[k] not in columns]
+        if set(absent) & {"x", "y"}:
+            continue
+        kept = {key: value for key, value in spec.items() if key not in absent}
+        found.append(_figure(study, kept, "figures of the task"))
+    return found
+
+
+def _named(figures: list[Figure]) -> list[Figure]:
+    """Each with a name of its own: of lines and bars the metric, of others the kind before it."""
+    taken: dict[str, int] = {}
+    named = []
+    for figure in figures:
+        stem = "_".join(name.replace(".", "_") for name in figure.metrics)
+        stem = figure.name or (stem if figure.kind == "lines" else f"{figure.kind}_{stem}")
+        count = taken[stem] = taken.get(stem, 0) + 1
+        named.append(replace(figure, name=stem if count == 1 else f"{stem}_{count}"))
+    return named
