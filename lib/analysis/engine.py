@@ -70,7 +70,8 @@ def analyse(
     )
     answers = Answers(study, dict(rows), dict(results), tests, measured, tables)
     for one in analyses.values():
-        tables.extras.update(one.extras(answers) if one.extras else {})
+        for name, rows in (one.extras(answers) if one.extras else {}).items():
+            tables.extras[name] = pd.DataFrame(rows, columns=list(one.tables[name]))
     return answers
 
 

@@ -105,11 +105,11 @@ def resampled_mean(tests: TestSet, values: np.ndarray, known: np.ndarray) -> np.
     """(R,) means of the known values (n,) on the resamples of a point that has all of them."""
     place = int(np.argmax(tests.answered[:, known].all(axis=1)))
     counts = tests.counts(place)[:, known]
-    found = np.full(tests.draw.resamples, np.nan)
-    if len(counts):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[:] = (counts @ values[known].astype(counts.dtype)).astype(float) / counts.sum(axis=1)
-    return found
+    if not len(counts):
+        return np.full(tests.draw.resamples, np.nan)
+    sums = (counts @ values[known].astype(counts.dtype)).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / counts.sum(axis=1)
 
 
 def _statistics(tests: TestSet, metric: Metric, level: float) -> dict[str, Run]:

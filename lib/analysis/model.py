@@ -64,7 +64,7 @@ class Analysis:
     tables: what only this task has: name of a further table → column → what it means, the unit in
     parentheses at the end. A table with a column `point` has one row a point, and its columns are
     drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
-    extras: (`lib.analysis.engine.Answers`) → name of a further table → its frame.
+    extras: (`lib.analysis.engine.Answers`) → name of a further table → its rows, or a frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     figures: specs drawn where a study names none. findings: name of the Jinja2 template.
     """

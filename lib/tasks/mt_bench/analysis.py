@@ -1,4 +1,4 @@
-"""How MT-Bench is analysed: mean ratings by turn and category, and the bounds that failures leave."""
+"""How MT-Bench is analysed: mean ratings by turn and category, and what failures leave open."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ ANALYSIS = Analysis(
     slices=("category",),
     point_extras=Lazy("lib.tasks.mt_bench.outcomes:point_extras"),
     figures=(
-        {"bars": ["score_turn_1", "score_turn_2"], "x": "category", "color": "metric",
-         "each": "point"},
+        {
+            "bars": ["score_turn_1", "score_turn_2"],
+            "x": "category",
+            "color": "metric",
+            "each": "point",
+        },
     ),  # fmt: skip
 )

@@ -22,9 +22,9 @@ def outcomes(
 ) -> dict[str, Sequence[Any]]:
     """Columns of the items of one point, one a question and turn; the turns of one are a cluster.
 
-    rating               nan where the judgment holds none; rating_turn_1, rating_turn_2: of one turn
+    rating               nan where the judgment holds none; rating_turn_1, rating_turn_2: of a turn
     rated                whether there is a rating
-    lowest, highest      the rating, or 1, or 10 where there is none: the bounds that failures leave
+    lowest, highest      the rating, or 1, or 10 where there is none: what failures leave open
 
     The set is named after judge and prompts: ratings by others are no ratings on one scale, and are
     not compared. A point that no judge was asked about has no items. Raises BadInput for judgments

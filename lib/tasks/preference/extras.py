@@ -16,7 +16,6 @@ from lib.analysis.variance import Bounded, Variance, interval, reduction, varian
 from lib.config.grid import point_name
 from lib.losses import symbol_of
 from lib.runs.files import read_sealed
-from lib.tasks.preference.analysis import TABLES as EXTRAS
 
 BETA = "train.beta"  # key of the axis that variances are over
 COMPARED = (("preference", "accuracy"), ("mt_bench", "score"))  # (task, metric) of `variance`
@@ -25,14 +24,13 @@ SHARES = np.linspace(0, 1, 101)  # quantiles of `margins`
 Place = dict[str, Any]  # axis → value, of a setting
 
 
-def extras(answers: Any) -> dict[str, pd.DataFrame]:
-    """The further tables of a study. answers: `lib.analysis.engine.Answers`."""
-    found = {
+def extras(answers: Any) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the further tables of a study. answers: `lib.analysis.engine.Answers`."""
+    return {
         "variance": variances(answers),
         "margins": margins(answers.tables.items),
         "losses": losses(answers.study.directory / "tables" / "loss_curves.json"),
     }
-    return {name: pd.DataFrame(rows, columns=list(EXTRAS[name])) for name, rows in found.items()}
 
 
 def places(points: pd.DataFrame) -> dict[str, Place]:

@@ -45,7 +45,9 @@ def test_worked_by_hand():
     low, high, method = found["", "score"].interval
     assert 3 <= low < 6 < high <= 10
     assert method == "bootstrap"
-    assert found["category=math", "score"].interval[2] is None  # one question says nothing of others
+    assert (
+        found["category=math", "score"].interval[2] is None
+    )  # one question says nothing of others
 
 
 def test_counts_and_standard_error():
@@ -78,7 +80,9 @@ def test_what_could_not_be_had_is_told_from_what_could_not_be_read():
     found = point_extras(ROWS, answers, SETTINGS)
     counts = [found[key] for key in ("n_judged", "parse_failures", "unjudged", "standard_error")]
     assert counts == [1, 1, 4, None]
-    values = {key: one.value for key, one in estimates_of("mt_bench", ROWS, answers, SETTINGS).items()}
+    values = {
+        key: one.value for key, one in estimates_of("mt_bench", ROWS, answers, SETTINGS).items()
+    }
     assert values["", "score"] == 5
     assert ("", "score_turn_2") not in values
     bounds = [values["", f"score_if_failures_were_{end}"] for end in (1, 10)]
