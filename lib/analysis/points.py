@@ -37,9 +37,7 @@ def points_table(
 ) -> pd.DataFrame:
     """results: of the first task, one a point. complete: whether all answers are valid."""
     labels = {
-        point.name: label
-        for label, (_, members) in settings_of(study).items()
-        for point in members
+        point.name: label for label, (_, members) in settings_of(study).items() for point in members
     }
     named, _ = find_baseline(study, results)
     axes = [axis for axis in ("variant", *study.axes)

@@ -2,55 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from lib.analysis.model import Analysis, Metric
-from lib.analysis.wording import markdown
-from lib.config.tasks import Comparison, Lazy, PointResult, Row
-
-DECISION = {"accept": 1, "reject": 0, "unknown": -1}
-
-
-def outcomes(
-    rows: Sequence[Row], predictions: Sequence[Row], eval_config: Any
-) -> dict[str, Sequence[Any]]:
-    """Columns of the items of one point.
-
-    label         1 for a paper that was accepted, 0 for a rejected one
-    parsed        whether the answer says a decision; one that says none is wrong and accepts not
-    accepted, correct
-    log_odds, p_accept, squared_error     of the scores; one row without scores leaves a point
-                                          without any, since which rows lack them is no accident
-    """
-    labels = [DECISION[row["decision"]] for row in rows]
-    answers = [DECISION[one["prediction"]] for one in predictions]
-    scored = not any(map(unscored, predictions))
-    odds = [one["log_odds"] if scored else None for one in predictions]
-    chances = [one["p_accept"] if scored else None for one in predictions]
-    return {
-        "set": ["test"] * len(rows),
-        "item": [row["id"] for row in rows],
-        "cluster": [row["id"] for row in rows],
-        "year": [None if row.get("year") is None else str(row["year"]) for row in rows],
-        "label": labels,
-        "parsed": [int(answer >= 0) for answer in answers],
-        "accepted": [int(answer == 1) for answer in answers],
-        "correct": [int(a == y) for a, y in zip(answers, labels, strict=True)],
-        "log_odds": odds,
-        "p_accept": chances,
-        "squared_error": [
-            None if p is None else (p - y) ** 2 for p, y in zip(chances, labels, strict=True)
-        ],
-    }
-
-
-def unscored(prediction: Row) -> bool:
-    """Whether a prediction lacks a finite score."""
-    values = (prediction.get("log_odds"), prediction.get("p_accept"))
-    return any(value is None or not math.isfinite(value) for value in values)
+from lib.config.tasks import Lazy
+from lib.tasks.decision.grading import outcomes
 
 
 def metrics(eval_config: Any) -> tuple[Metric, ...]:
@@ -77,21 +34,110 @@ def metrics(eval_config: Any) -> tuple[Metric, ...]:
     )  # fmt: skip
 
 
+_LOW_HIGH = {"_low": "lower end of its interval", "_high": "upper end of it"}
+
+
+def _bounded(name: str, text: str, unit: str = "") -> dict[str, str]:
+    """A column and those of its interval."""
+    suffix = f" ({unit})" if unit else ""
+    return {name: text + suffix} | {
+        f"{name}{end}": told + suffix for end, told in _LOW_HIGH.items()
+    }
+
+
+POINT = {"point": "name of the point"}
+TABLES: dict[str, dict[str, str]] = {
+    "theory": {
+        **POINT,
+        "delta": "shift of all scores from the baseline that theory expects (logits)",
+        **_bounded("expected_acceptance", "share that the baseline's scores so shifted accept"),
+        "acceptance": "share that the point's own scores accept",
+        **_bounded("acceptance_minus_expected", "the second minus the first"),
+        **_bounded("logit_shift", "mean shift of the scores from the baseline's", "logits"),
+    },
+    "control": {
+        **POINT,
+        "threshold": "of the baseline's scores, at which it accepts as many papers (logits)",
+        "acceptance_rate": "share that the baseline accepts at that threshold",
+        "accuracy": "of the baseline at that threshold",
+        "f1": "of the baseline at that threshold",
+        **_bounded("accuracy_difference", "accuracy of the point's scores minus that"),
+        **_bounded("f1_difference", "F1 of the point's scores minus that"),
+        "p": "exact two-sided test (McNemar's) of the difference in accuracy",
+        "p_holm": "the same, adjusted by Holm over all points but the baseline",
+    },
+    "control_curve": {
+        "acceptance_rate": "share that the baseline accepts, threshold moved",
+        "accuracy": "of the baseline there",
+        "low": "lower end of its interval",
+        "high": "upper end of it",
+    },
+    "shift_line": {
+        "seed": "seed whose points are fitted, or all",
+        "points": "points that are fitted",
+        "slope": "measured mean shift of the scores for each logit that theory expects",
+        "low": "lower end of its interval; of all points over papers and seeds",
+        "high": "upper end of it",
+        "intercept": "of the line (logits)",
+        "correlation": "Pearson's, of measured with expected shifts",
+    },
+    "trends": {
+        "line": "values of the axes that the line's points share",
+        "seed": "seed of the points",
+        "weighted_class": "class whose loss γ multiplies",
+        "levels": "levels of γ that are measured",
+        "of": "levels of γ in the grid",
+        "gammas": "the measured ones, ascending",
+        "in_order": "neighbouring levels whose acceptance rates go the expected way",
+        "equal": "neighbouring levels with equal rates",
+        "reversed": "neighbouring levels whose rates go the other way",
+        "reversed_clearly": "those of them whose paired interval excludes 0",
+        "page": "Page's statistic of the papers' scores over the levels",
+        "p": "its one-sided p-value",
+        "method": "how the p-value was made: exact or normal",
+        "why": "why there is none",
+        "p_holm": "adjusted by Holm over all lines",
+    },
+    "equal_odds": {
+        "offset": "shift of the optimal score from balanced training (logits)",
+        "odds": "γ/k, or 1/(γk), of these settings",
+        "settings": "settings that have it, and should agree",
+        "which": "their labels",
+        "acceptance_range": "largest minus smallest acceptance rate, of means over seeds",
+        "logit_range": "largest minus smallest mean score (logits)",
+    },
+    "truth": {
+        **POINT,
+        "expected_acceptance": "share that a perfect learner accepts at the point's offset",
+        "expected_accuracy": "accuracy of a perfect learner at that offset",
+        "correlation": "Pearson's, of the point's scores with the true log-odds",
+        "bayes_accuracy": "of the sign of the true log-odds on these papers",
+        "bayes_accuracy_on_average": "what that rule has on average",
+    },
+    "reliability": {
+        **POINT,
+        "low": "lower edge of the bin of P(accept)",
+        "high": "upper edge",
+        "n": "papers in the bin",
+        "mean_p": "their mean P(accept)",
+        "observed": "share of accepts among them",
+        "observed_low": "lower end of its interval",
+        "observed_high": "upper end of it",
+    },
+    "confusion": {
+        **POINT,
+        "actual": "decision on the paper",
+        "answer": "decision in the answer, or unknown",
+        "n": "papers",
+        "share": "of the papers with this actual decision",
+    },
+}
+
 ANALYSIS = Analysis(
     outcomes=outcomes,
     metrics=metrics,
     slices=("year",),
+    point_extras=Lazy("lib.tasks.decision.metrics:point_extras"),
+    tables=TABLES,
+    extras=Lazy("lib.tasks.decision.theory:extras"),
 )
-
-
-def compare(points: list[PointResult], rows: list[Row], eval_config: Any) -> Comparison:
-    """What the points say together: see `comparison.tabulate`, `criteria.judge`, `findings`."""
-    from lib.tasks.decision import comparison, criteria, findings
-    from lib.tasks.decision.flat import flat
-
-    tables = comparison.tabulate(points, rows, eval_config)
-    tables["criteria"] = criteria.judge(points, tables)
-    tables["findings"] = findings.sentences(points, tables)
-    return Comparison(
-        tables, flat(points, tables), markdown(tables, "Success criteria", "criterion")
-    )

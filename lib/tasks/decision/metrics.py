@@ -1,16 +1,24 @@
-"""Metrics of decisions that are no means of items: (columns, weights), see `Metric.fn`."""
+"""What one point's decisions are worth: metrics that are no means of items, and counts.
+
+The first functions take (columns, weights), see `lib.analysis.model.Metric.fn`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from lib.analysis import metrics
 from lib.analysis.columns import Metric
-from lib.analysis.metrics import ece_by_chance
+from lib.analysis.engine import Answers
+from lib.analysis.items import TestSet
+from lib.analysis.metrics import confusion, ece_by_chance, reliability_table
 from lib.analysis.statistics import reflected_interval
+from lib.config.tasks import Row
+from lib.tasks.decision.grading import DECISION, unscored
 
 Columns = Mapping[str, np.ndarray]
 
@@ -45,3 +53,62 @@ def ece_interval(
     chance = value <= mean + NormalDist().inv_cdf(level) * sd
     low = 0.0 if chance else max(0.0, interval.low)
     return low, min(1.0, max(value, interval.high))
+
+
+def reliability(answers: Answers, one: TestSet) -> list[dict[str, Any]]:
+    """Each point with scores: observed shares of accepts by predicted probability, in bins."""
+    eval_config, rows = answers.study.config.evaluate, []
+    for i, name in enumerate(one.points):
+        p = one.outcomes["p_accept"][i]
+        known = ~np.isnan(p)
+        if known.any():
+            table = reliability_table(
+                one.outcomes["label"][i][known], p[known], eval_config.bins, eval_config.level
+            )
+            rows += [{"point": name, **row} for row in table]
+    return rows
+
+
+def confusions(one: TestSet) -> list[dict[str, Any]]:
+    """Each point: how many papers of each actual decision got which answer."""
+    rows = []
+    for i, name in enumerate(one.points):
+        has = one.answered[i]
+        accepted, parsed = one.outcomes["accepted"][i][has], one.outcomes["parsed"][i][has]
+        counts = confusion(one.outcomes["label"][i][has], np.where(parsed == 1, accepted, -1))
+        for actual, answers in counts.items():
+            total = max(sum(answers.values()), 1)
+            rows += [{"point": name, "actual": actual, "answer": answer, "n": n,
+                      "share": n / total} for answer, n in answers.items()]  # fmt: skip
+    return rows
+
+
+def point_extras(
+    rows: Sequence[Row], predictions: Sequence[Row], eval_config: Any
+) -> dict[str, Any]:
+    """What metrics.json has beside the estimates.
+
+    unknown: answers that say no decision; unscored: rows without scores; neither_mean, neither_max:
+    probability on neither answer; score_agreement: share of known answers that the sign of the
+    log-odds gives too; confusion; reliability, null where a row has no score.
+    """
+    y = np.array([DECISION[row["decision"]] for row in rows], dtype=int)
+    pred = np.array([DECISION[one["prediction"]] for one in predictions], dtype=int)
+    neither = [one["neither"] for one in predictions if one.get("neither") is not None]
+    lacking, known = sum(map(unscored, predictions)), pred >= 0
+    agreement = table = None
+    if len(y) and not lacking:
+        z = np.array([one["log_odds"] for one in predictions])
+        p = np.array([one["p_accept"] for one in predictions])
+        table = reliability_table(y, p, eval_config.bins, eval_config.level)
+        if known.any():
+            agreement = float(np.mean((z > 0)[known] == (pred == 1)[known]))
+    return {
+        "unknown": int((~known).sum()),
+        "unscored": lacking,
+        "confusion": confusion(y, pred),
+        "neither_mean": float(np.mean(neither)) if neither else None,
+        "neither_max": float(max(neither)) if neither else None,
+        "score_agreement": agreement,
+        "reliability": table,
+    }

@@ -6,205 +6,257 @@ optimal score is the log likelihood ratio of the paper plus a constant:
     logit q*(accept | x) = log LR(x) − log k + log γ     the loss of accepts is weighted
                          = log LR(x) − log k − log γ     the loss of rejects is weighted
 
-Two points therefore differ by a known shift of all scores, and moving a threshold does the same.
+Two points therefore differ by a known shift of all scores, and moving a threshold does the same
+(`lib.tasks.decision.scores`).
 Source: Elkan 2001, theorem 1; Menon et al., arXiv 2007.07314, section 3.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from lib.analysis.metrics import decision_rates, expected_acceptance, weighted_mean
+from lib.analysis.engine import Answers
+from lib.analysis.items import TestSet
+from lib.analysis.metrics import decision_rates, expected_acceptance
 from lib.analysis.rates import difference, mean
-from lib.analysis.statistics import percentile_interval, wilson
-from lib.config.errors import BadInput
-from lib.config.points import SEED, coordinates
-from lib.config.tasks import PointResult, Row
+from lib.analysis.statistics import holm, percentile_interval, wilson
+from lib.analysis.trends import page_trend
+from lib.config.claims import lines, settings_of
+from lib.config.tasks import Row
+from lib.tasks.decision.grading import DECISION
+from lib.tasks.decision.metrics import confusions, reliability
+from lib.tasks.decision.scores import (
+    SIGN,
+    Scores,
+    against_control,
+    bounded,
+    control_curve,
+    offset_of,
+    scores_of,
+)
 
-SIGN = {"accept": 1, "reject": -1, None: 0}  # way in which a weighted class moves acceptance
-
-
-class Cell(NamedTuple):
-    """A point as the theory sees it."""
-
-    variant: str  # the axis `variant`, or the weighted class where a study has no such axis
-    weighted_class: str | None
-    gamma: float  # 1 where no class is weighted
-    ratio: str  # accepts : rejects, as in the config
-    k: float  # rejects for one accept
-    seed: int
-    rest: tuple[tuple[str, Any], ...]  # every other axis of the study
-
-    @property
-    def offset(self) -> float:
-        """Shift of the optimal score from balanced, unweighted training, in logits."""
-        return -math.log(self.k) + SIGN[self.weighted_class] * math.log(self.gamma)
-
-    @property
-    def line(self) -> tuple[Any, ...]:
-        """What points share that differ in γ alone."""
-        return (self.variant, self.weighted_class, self.ratio, self.seed, self.rest)
-
-    @property
-    def but_seed(self) -> tuple[Any, ...]:
-        """What points share that differ in the seed alone."""
-        return (self.variant, self.weighted_class, self.gamma, self.ratio, self.rest)
+GAMMA = "train.gamma"
 
 
-def cells(points: Sequence[PointResult]) -> dict[str, Cell]:
-    """The cell of every point, by name, in order. Raises BadInput for a class with no meaning."""
-    rest = coordinates(points, ("train.gamma", "data.ratio", SEED))
-    found = {}
-    for point in points:
-        weighted = point.config.train.weighted_class
-        if weighted not in SIGN:
-            raise BadInput(
-                f"{point.name}: train.weighted_class: found {weighted!r}, expected accept or reject"
-            )
-        found[point.name] = Cell(
-            variant=str(point.values.get("variant", weighted or "unweighted")),
-            weighted_class=weighted,
-            gamma=float(point.config.train.gamma) if weighted else 1.0,
-            ratio=point.config.data.ratio,
-            k=point.config.data.rejects_per_accept,
-            seed=point.config.train.seed,
-            rest=rest[point.name],
-        )
-    return found
-
-
-def lines(all_cells: Mapping[str, Cell]) -> dict[tuple[Any, ...], list[str]]:
-    """Names of the points of each line over γ, ascending; at γ = 1 the unweighted point, if any."""
-    found = defaultdict(list)
-    for name, cell in all_cells.items():
-        if cell.weighted_class:
-            found[cell.line].append(name)
-    for line, names in found.items():
-        if all(all_cells[name].gamma != 1 for name in names):
-            names += [name for name, cell in all_cells.items() if _starts(cell, line)][:1]
-        names.sort(key=lambda name: all_cells[name].gamma)
-    return dict(found)
-
-
-def _starts(cell: Cell, line: tuple[Any, ...]) -> bool:
-    """Whether an unweighted point is γ = 1 of this line: all that both have is equal."""
-    _, _, ratio, seed, rest = line
-    shared = dict(rest)
-    return (cell.weighted_class, cell.ratio, cell.seed) == (None, ratio, seed) and all(
-        shared.get(axis, value) == value for axis, value in cell.rest
-    )
-
-
-def against_theory(
-    accepted: np.ndarray,
-    z: np.ndarray | None,
-    baseline_z: np.ndarray,
-    delta: float,
-    counts: np.ndarray,
-    level: float,
-) -> dict[str, Any]:
-    """Acceptance and logit shift of a point beside what the baseline's scores lead to expect.
-
-    accepted: (n,) bools, the point's answers; z, baseline_z: (n,) log P(accept)/P(reject), z None
-    where the point has no scores; delta: offset(point) − offset(baseline), logits; counts: (R, n).
-    """
-    would = baseline_z + delta > 0
-    low, high = wilson(int(would.sum()), len(would), level) or (None, None)
-    shift = mean(np.empty(0) if z is None else z - baseline_z, counts, level)
-    return {
-        "delta": delta,
-        "expected_acceptance": {
-            "value": expected_acceptance(baseline_z, delta),
-            "low": low,
-            "high": high,
-        },
-        "acceptance_minus_expected": difference(
-            accepted.astype(float) - would, counts, len(would), level
-        ),
-        "logit_shift": {key: shift[key] for key in ("value", "low", "high")},
+def extras(answers: Answers) -> dict[str, pd.DataFrame]:
+    """The further tables of decisions, see `TABLES` of `lib.tasks.decision.analysis`."""
+    tests = answers.tests["decision"]
+    if not tests:
+        return {}
+    (one,) = tests
+    scores = scores_of(answers, one)
+    found = {
+        "theory": against_theory(scores),
+        "control": against_control(scores),
+        "control_curve": control_curve(scores),
+        "shift_line": shift_lines(scores, answers.study.config.evaluate.seed),
+        "trends": trends(answers, one, scores),
+        "equal_odds": equal_odds(answers, scores),
+        "truth": against_truth(answers, scores),
+        "reliability": reliability(answers, one),
+        "confusion": confusions(one),
     }
+    return {name: pd.DataFrame(rows) for name, rows in found.items() if rows}
 
 
-def shift_line(
-    deltas: np.ndarray, shifts: np.ndarray, resampled: np.ndarray, level: float
-) -> dict[str, Any]:
+def against_theory(scores: Scores) -> list[dict[str, Any]]:
+    """Acceptance and shift of each point beside what the baseline's scores lead to expect."""
+    rows = []
+    for i, name in enumerate(scores.points if scores.base is not None else ()):
+        z, base, delta = scores.z[i], scores.base[i], scores.delta[i]
+        would = base + delta > 0
+        low, high = wilson(int(would.sum()), len(would), scores.level)
+        gap = difference((z > 0).astype(float) - would, scores.counts, len(z), scores.level)
+        shift = mean(z - base, scores.counts, scores.level)
+        rows.append(
+            {
+                "point": name,
+                "delta": delta,
+                "expected_acceptance": expected_acceptance(base, delta),
+                "expected_acceptance_low": low,
+                "expected_acceptance_high": high,
+                "acceptance": float((z > 0).mean()),
+                **bounded("acceptance_minus_expected", gap),
+                **bounded("logit_shift", shift),
+            }
+        )
+    return rows
+
+
+def shift_lines(scores: Scores, seed: int) -> list[dict[str, Any]]:
     """Least squares of measured on expected shift over points: theory says slope 1, intercept 0.
 
-    deltas, shifts: (points,) logits; resampled: (R, points) shifts on each resample of the papers,
-    so that the interval speaks of other papers, and not of other training runs. The slope is null
-    for fewer than two different deltas, the correlation for fewer than three points.
+    One row for all points, whose interval is over papers and seeds, and one a seed, over papers.
+    The slope is unknown for fewer than two different shifts, the correlation for fewer than three
+    points.
     """
+    if scores.base is None:
+        return []
+    others = np.array([name not in scores.baselines for name in scores.points])
+    shifts = (scores.z - scores.base)[others]
+    counts = scores.counts
+    resampled = counts @ shifts.T.astype(counts.dtype) / counts.sum(axis=1, keepdims=True)
+    delta, of_point = scores.delta[others], scores.seed[others]
+    seeds = np.unique(of_point)
+    every = np.ones(len(delta), dtype=bool)
+    groups = {"all": every} | {str(s): of_point == s for s in seeds if len(seeds) > 1}
+    rows = []
+    for name, some in groups.items():
+        times = np.ones((len(counts), int(some.sum())))
+        if name == "all" and len(seeds) > 1:
+            drawn = np.random.default_rng([seed, len(seeds)])
+            drawn = drawn.multinomial(len(seeds), [1 / len(seeds)] * len(seeds), len(counts))
+            times = drawn[:, np.searchsorted(seeds, of_point)].astype(float)
+        slopes = _slopes(delta[some], resampled[:, some], times)
+        rows.append({"seed": name, **_line(delta[some], shifts[some].mean(axis=1), slopes,
+                                           scores.level)})  # fmt: skip
+    return rows
+
+
+def _slopes(delta: np.ndarray, shifts: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(R,) slopes of (R, P) shifts on (P,) deltas, points counted (R, P) times; nan: undefined."""
+    total = np.maximum(times.sum(axis=1, keepdims=True), 1)
+    centred = delta - (times * delta).sum(axis=1, keepdims=True) / total
+    squares = (times * centred**2).sum(axis=1)
+    top = (times * centred * shifts).sum(axis=1)
+    return np.divide(top, squares, out=np.full(len(top), np.nan), where=squares > 1e-12)
+
+
+def _line(
+    delta: np.ndarray, shifts: np.ndarray, slopes: np.ndarray, level: float
+) -> dict[str, Any]:
     empty = dict.fromkeys(("slope", "low", "high", "intercept", "correlation"))
-    if len(deltas) < 2 or np.ptp(deltas) < 1e-9:
-        return {"points": len(deltas), **empty}
-    centred = deltas - deltas.mean()
-    slopes = resampled @ centred / (centred @ centred)
+    if len(delta) < 2 or np.ptp(delta) < 1e-9:
+        return {"points": len(delta), **empty}
+    centred = delta - delta.mean()
     slope = float(shifts @ centred / (centred @ centred))
     low, high = percentile_interval(slopes, level) or (None, None)
-    enough = len(deltas) >= 3 and np.ptp(shifts) > 0
+    enough = len(delta) >= 3 and np.ptp(shifts) > 0
     return {
-        "points": len(deltas),
+        "points": len(delta),
         "slope": slope,
         "low": low,
         "high": high,
-        "intercept": float(shifts.mean() - slope * deltas.mean()),
-        "correlation": float(np.corrcoef(deltas, shifts)[0, 1]) if enough else None,
+        "intercept": float(shifts.mean() - slope * delta.mean()),
+        "correlation": float(np.corrcoef(delta, shifts)[0, 1]) if enough else None,
     }
 
 
-def equal_odds(
-    all_cells: Mapping[str, Cell], acceptance: Mapping[str, float], mean_z: Mapping[str, float]
-) -> list[dict[str, Any]]:
-    """Points whose offset is the same (γ/k, or 1/(γk)) and which should therefore agree.
+def trends(answers: Answers, one: TestSet, scores: Scores) -> list[dict[str, Any]]:
+    """Each line over γ and each seed: neighbouring acceptance rates, and Page's test of the scores.
 
-    acceptance, mean_z: value of each measured point. `range`: largest minus smallest.
+    in_order, equal, reversed: neighbouring γ whose acceptance rates go the expected way or not;
+    reversed_clearly: with a paired interval without 0.
     """
-    groups = defaultdict(list)
-    for name, cell in all_cells.items():
-        if name in acceptance:
-            groups[round(cell.offset, 9)].append(name)
-    return [
-        {
-            "odds": math.exp(offset),
-            "offset": offset,
-            "points": names,
-            "acceptance": [acceptance[name] for name in names],
-            "acceptance_range": _range([acceptance[name] for name in names]),
-            "mean_logit_range": _range([mean_z[name] for name in names if name in mean_z]),
-        }
-        for offset, names in sorted(groups.items(), reverse=True)
-        if len(names) > 1
-    ]
+    study, table = answers.study, answers.tables.points
+    axis = next((axis for axis, key in study.axes.items() if key == GAMMA), None)
+    if axis is None:
+        return []
+    named = {(s, int(seed)): name for s, seed, name, status in zip(
+        table["setting"], table["seed"], table["point"], table["status"], strict=True)
+        if status == "done" and name in one.points}  # fmt: skip
+    configs = {point.name: point.config for point in study.points()}
+    members = settings_of(study)
+    rows = []
+    for line in lines(study, {}, axis, start=True):
+        classes = [p.config.train.weighted_class for s in line.values() for p in members[s][1]]
+        weighted = next((one for one in classes if one), None)
+        if len(line) < 2 or weighted is None:
+            continue
+        for seed in dict.fromkeys(s for setting, s in named if setting in line.values()):
+            names = [named[s, seed] for s in line.values() if (s, seed) in named]
+            rest = [a for a in members[list(line.values())[-1]][0] if a != axis]
+            place = members[list(line.values())[-1]][0]
+            label = " ".join(str(place[a]) for a in rest)
+            rows.append({"line": label, "seed": seed, "weighted_class": weighted,
+                         "levels": len(names), "of": len(line),
+                         "gammas": " ".join(f"{configs[n].train.gamma:g}" for n in names),
+                         **_steps(one, names, SIGN[weighted], scores),
+                         **_page(names, SIGN[weighted], scores)})  # fmt: skip
+    adjusted = holm({str(i): row["p"] for i, row in enumerate(rows)})
+    return [row | {"p_holm": adjusted[str(i)]} for i, row in enumerate(rows)]
 
 
-def against_truth(
-    y: np.ndarray, truth: np.ndarray, offset: float, z: np.ndarray | None
-) -> dict[str, Any]:
-    """What a perfect learner would do at this offset, and how near the point's scores are to it.
+def _steps(one: TestSet, names: Sequence[str], sign: int, scores: Scores) -> dict[str, int]:
+    found = {"in_order": 0, "equal": 0, "reversed": 0, "reversed_clearly": 0}
+    accepted = [one.outcomes["accepted"][one.points.index(name)] for name in names]
+    for lower, higher in zip(accepted, accepted[1:], strict=False):
+        counts = one.counts(one.points.index(names[0]))
+        step = difference(sign * (higher - lower), counts, len(lower), scores.level)
+        if abs(step["value"]) < 1e-12:
+            found["equal"] += 1
+        elif step["value"] > 0:
+            found["in_order"] += 1
+        else:
+            found["reversed"] += 1
+            found["reversed_clearly"] += step["high"] is not None and step["high"] < 0
+    return found
 
-    y: (n,) labels; truth: (n,) true log LR(x), as a balanced training set would teach it; z: (n,)
-    the point's scores or None. `correlation` is Pearson's, of z with truth.
+
+def _page(names: Sequence[str], sign: int, scores: Scores) -> dict[str, Any]:
+    at = [scores.points.index(name) for name in names if name in scores.points]
+    test = page_trend(sign * scores.z[np.array(at, dtype=int)].T)
+    return {"page": test.statistic, "p": test.p_value, "method": test.method, "why": test.reason}
+
+
+def equal_odds(answers: Answers, scores: Scores) -> list[dict[str, Any]]:
+    """Settings whose offset is the same (γ/k, or 1/(γk)) and which should therefore agree.
+
+    Ranges are largest minus smallest of the means over seeds.
     """
-    decided = (truth + offset > 0).astype(int)
-    varied = z is not None and len(z) > 2 and np.ptp(z) > 0 and np.ptp(truth) > 0
-    return {
-        "expected_acceptance": expected_acceptance(truth, offset),
-        "expected_accuracy": decision_rates(y, decided)["accuracy"],
-        "correlation": float(np.corrcoef(z, truth)[0, 1]) if varied else None,
-    }
+    estimates = answers.tables.estimates
+    rates = estimates[(estimates["of"] == "setting") & (estimates["metric"] == "acceptance_rate")
+                      & (estimates["slice"] == "")].set_index("name")["value"]  # fmt: skip
+    scored = dict(zip(scores.points, scores.z.mean(axis=1), strict=True))
+    groups: dict[float, list[str]] = {}
+    members = settings_of(answers.study)
+    for label, (_, points) in members.items():
+        if label in rates:
+            groups.setdefault(round(offset_of(points[0].config), 9), []).append(label)
+    rows = []
+    for offset, labels in sorted(groups.items(), reverse=True):
+        if len(labels) > 1:
+            known = [[scored[p.name] for p in members[s][1] if p.name in scored] for s in labels]
+            rows.append({"offset": offset, "odds": math.exp(offset), "settings": len(labels),
+                         "which": " ".join(labels),
+                         "acceptance_range": _range([rates[s] for s in labels]),
+                         "logit_range": _range([np.mean(z) for z in known if z])})  # fmt: skip
+    return rows
 
 
-def bayes(y: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """Accuracy of the Bayes rule 1[log LR > 0] on these rows, and what it has on average."""
-    return {
+def _range(values: Sequence[float]) -> float | None:
+    return float(max(values) - min(values)) if len(values) > 1 else None
+
+
+def against_truth(answers: Answers, scores: Scores) -> list[dict[str, Any]]:
+    """What a perfect learner would do at a point's offset; of a synthetic corpus alone."""
+    truth = true_log_odds(answers.rows["decision"])
+    if truth is None:
+        return []
+    y = np.array([DECISION[row["decision"]] for row in answers.rows["decision"]])
+    best = {
         "bayes_accuracy": decision_rates(y, (truth > 0).astype(int))["accuracy"],
-        "bayes_accuracy_on_average": weighted_mean(1 / (1 + np.exp(-np.abs(truth)))),
+        "bayes_accuracy_on_average": float((1 / (1 + np.exp(-np.abs(truth)))).mean()),
     }
+    rows = []
+    for point in answers.study.points():
+        offset = offset_of(point.config)
+        z = scores.z[scores.points.index(point.name)] if point.name in scores.points else None
+        varied = z is not None and len(z) > 2 and np.ptp(z) > 0 and np.ptp(truth) > 0
+        decided = (truth + offset > 0).astype(int)
+        rows.append({
+            "point": point.name,
+            "expected_acceptance": expected_acceptance(truth, offset),
+            "expected_accuracy": decision_rates(y, decided)["accuracy"],
+            "correlation": float(np.corrcoef(z, truth)[0, 1]) if varied else None,
+            **best,
+        })  # fmt: skip
+    return rows
 
 
 def true_log_odds(rows: Sequence[Row]) -> np.ndarray | None:
@@ -213,7 +265,3 @@ def true_log_odds(rows: Sequence[Row]) -> np.ndarray | None:
     if not values or any(value is None for value in values):
         return None
     return np.array(values, dtype=float)
-
-
-def _range(values: Sequence[float]) -> float | None:
-    return float(max(values) - min(values)) if len(values) > 1 else None
