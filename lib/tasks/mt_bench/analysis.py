@@ -39,11 +39,15 @@ ANALYSIS = Analysis(
     slices=("category",),
     point_extras=Lazy("lib.tasks.mt_bench.outcomes:point_extras"),
     figures=(
+        {"lines": "mt_bench.score", "x": "train.beta", "color": "variant"},
+        {"heatmap": "mt_bench.score", "x": "variant", "y": "train.beta"},
+        {"forest": "mt_bench.score"},
         {
-            "bars": ["score_turn_1", "score_turn_2"],
+            "bars": ["mt_bench.score_turn_1", "mt_bench.score_turn_2"],
             "x": "category",
             "color": "metric",
             "each": "point",
+            "name": "mt_bench_categories",
         },
-    ),  # fmt: skip
+    ),
 )

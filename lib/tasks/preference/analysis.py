@@ -67,6 +67,8 @@ TABLES = {
     },
 }
 
+BETA, TAU = "train.beta", "train.tau"  # keys of axes
+
 
 def metrics(eval_config: Any) -> tuple[Metric, ...]:
     """The metrics of preference pairs, the headline first."""
@@ -81,6 +83,18 @@ ANALYSIS = Analysis(
     point_extras=Lazy("lib.tasks.preference.outcomes:point_extras"),
     tables=TABLES,
     extras=Lazy("lib.tasks.preference.extras:extras"),
+    figures=(
+        {"curves": "losses.loss", "x": "margin", "panel": "variant", "color": "parameter"},
+        {"curves": "losses.gradient", "x": "margin", "panel": "variant", "color": "parameter"},
+        {"lines": "accuracy", "x": BETA, "color": "variant", "level": 0.5},
+        {"heatmap": "accuracy", "x": "variant", "y": BETA},
+        {"forest": "accuracy"},
+        {"curves": "loss", "panel": "variant", "color": BETA, "label": TAU},
+        {"curves": "validation_accuracy", "panel": "variant", "color": BETA, "label": TAU},
+        {"curves": "loss", "each": "point", "name": "learning_curve"},
+        {"curves": "validation_accuracy", "each": "point", "name": "validation_accuracy"},
+        {"curves": "margins.share", "x": "margin", "each": "point", "name": "margins"},
+    ),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,10 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from lib.analysis.estimates import Measured, Run
+from lib.analysis.estimates import Measured
 from lib.analysis.model import Pair
+from lib.analysis.statistics import percentile_interval
 from lib.analysis.tables import TABLES
-from lib.analysis.variance import Bounded, Variance, interval, reduction, variance
+from lib.analysis.variance import Mean, reduction, stretched, variance_over
 from lib.config.grid import point_name
 from lib.losses import symbol_of
 from lib.runs.files import read_sealed
@@ -83,7 +85,8 @@ def lines_over(points: pd.DataFrame, axis: str) -> list[Line]:
         line = found.setdefault(label, Line(str(place.get("variant", "")), label, {}))
         if axis in place:
             line.settings[float(place[axis])] = setting
-    return [line._replace(settings=dict(sorted(line.settings.items()))) for line in found.values()]
+    return [line._replace(settings=dict(sorted(line.settings.items())))
+            for line in found.values() if line.settings]  # fmt: skip
 
 
 def variances(answers: Any) -> list[dict[str, Any]]:
@@ -116,40 +119,41 @@ def variances(answers: Any) -> list[dict[str, Any]]:
 
 
 def _of_line(one: Measured, line: Line, level: float) -> dict[str, Any]:
-    known = [beta for beta, setting in line.settings.items() if setting in one.settings]
-    found = _variance(one, line, known)
-    if found is None:
-        return {"levels": _listed(known)}
-    value, low, high, _ = interval(found, level)
-    return {"levels": _listed(known), "sd": value**0.5, "variance": value,
-            "variance_low": low, "variance_high": high}  # fmt: skip
+    means = _means(one, line)
+    found: dict[str, Any] = {"levels": _listed(means)}
+    if len(means) > 1:
+        value, resampled = variance_over(list(means.values()))
+        low, high = stretched(value, percentile_interval(resampled, level, flat=True))
+        found |= {"sd": value**0.5, "variance": value, "variance_low": low, "variance_high": high}
+    return found
 
 
 def _reduced(one: Measured, group: list[Line], base: Line, level: float) -> dict[str, Any]:
-    everyone = [base, *group]
-    known = [{b for b, setting in line.settings.items() if setting in one.settings}
-             for line in everyone]  # fmt: skip
-    betas = sorted(set.intersection(*known))
-    planned = sorted({beta for line in everyone for beta in line.settings})
-    found: Bounded = reduction(
-        [_variance(one, line, betas) for line in group], _variance(one, base, betas), level
-    )
-    return {"against": base.label, "reduction": found.value, "reduction_low": found.low,
-            "reduction_high": found.high, "shared": _listed(betas),
-            "left_out": _listed([b for b in planned if b not in betas]),
-            "reason": found.reason}  # fmt: skip
+    every = [_means(one, line) for line in (base, *group)]
+    shared = sorted(set.intersection(*map(set, every)))
+    planned = {beta for line in (base, *group) for beta in line.settings}
+    found: dict[str, Any] = {"reason": "fewer than two β with values of both"}
+    if len(shared) > 1:
+        theirs, *ours = [[means[beta] for beta in shared] for means in every]
+        found = reduction(ours, theirs, level)
+    return {"against": base.label, "reduction": found.get("value"),
+            "reduction_low": found.get("low"), "reduction_high": found.get("high"),
+            "shared": _listed(shared), "left_out": _listed(planned - set(shared)),
+            "reason": found["reason"]}  # fmt: skip
 
 
-def _variance(one: Measured, line: Line, betas: list[float]) -> Variance | None:
-    if len(betas) < 2:
-        return None
-    runs: list[list[Run]] = [list(one.settings[line.settings[beta]].values()) for beta in betas]
-    means = [float(np.mean([run.value for run in seeds])) for seeds in runs]
-    return variance(means, np.array([np.mean([r.resampled for r in seeds], 0) for seeds in runs]))
+def _means(one: Measured, line: Line) -> dict[float, Mean]:
+    """β → mean over seeds, and the same of every resample, where the line has a value."""
+    found = {}
+    for beta, setting in line.settings.items():
+        if runs := list(one.settings.get(setting, {}).values()):
+            resampled = np.mean([run.resampled for run in runs], axis=0)
+            found[beta] = (float(np.mean([run.value for run in runs])), resampled)
+    return found
 
 
-def _listed(betas: list[float]) -> str:
-    return " ".join(f"{beta:g}" for beta in betas)
+def _listed(betas: Iterable[float]) -> str:
+    return " ".join(f"{beta:g}" for beta in sorted(betas))
 
 
 # -- margins and losses ----------------------------------------------------------------------------
