@@ -66,7 +66,9 @@ class Analysis:
     drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
     extras: (`lib.analysis.engine.Answers`) → name of a further table → its rows, or a frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
-    figures: specs drawn where a study names none. findings: name of the Jinja2 template.
+    axes: key of a study that is an axis → its label on figures, the unit in parentheses.
+    figures: specs drawn where a study names none, as `lib.config.figures` reads them; what is drawn
+    over an axis that a study lacks is left out. findings: name of the Jinja2 template.
     """
 
     outcomes: Callable[..., dict[str, Sequence[Any]]]
@@ -80,6 +82,7 @@ class Analysis:
     point_extras: Callable[..., dict[str, Any]] | None = None
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     extras: Callable[..., dict[str, Any]] | None = None
+    axes: Mapping[str, str] = field(default_factory=dict)
     figures: tuple[dict[str, Any], ...] = ()
     findings: str = "findings.md.jinja"
 

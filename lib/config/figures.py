@@ -21,32 +21,61 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lib.config import tasks
+from lib.config.checks import check_axes
+from lib.config.claims import metric_ranges
 from lib.config.errors import BadInput, listed, nearest
+from lib.losses import OBJECTIVES
 
 if TYPE_CHECKING:
     from lib.config.study import Study
 
 # Kind → what it draws, and the keys that say how: those that it needs, and those that it may have.
 KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
-    "lines": ("a metric over an axis, one line a colour", ("x",),
-              ("panel", "color", "shared", "level")),
-    "points": ("one metric over another, one mark a setting", (),
-               ("panel", "color", "marker", "label", "identity", "curve")),
+    "lines": (
+        "a metric over an axis, one line a colour",
+        ("x",),
+        ("panel", "color", "shared", "level"),
+    ),
+    "points": (
+        "one metric over another, one mark a setting",
+        (),
+        ("panel", "color", "marker", "label", "identity", "curve"),
+    ),
     "heatmap": ("a metric by two axes, as coloured cells", ("x", "y"), ("panel", "shared")),
     "forest": ("differences of a metric, with intervals", (), ("against",)),
     "bars": ("a metric by group, one bar a colour", ("x",), ("panel", "color", "level")),
-    "curves": ("a column of the training log over steps, one line a point", (),
-               ("x", "panel", "color", "label")),
+    "curves": (
+        "a column of the training log over steps, one line a point",
+        (),
+        ("x", "panel", "color", "label"),
+    ),
     "reliability": ("observed shares over predicted probabilities", (), ("panel",)),
-}  # fmt: skip
+}
+PAIRS = {  # kinds that take two names
+    "points": "two metrics, that of x and that of y",
+    "reliability": "two outcomes of items, a probability and what it predicts",
+}
 EVERYWHERE = ("of", "set", "title", "name", "each")
 AXES = ("x", "y", "panel", "color", "marker", "label")
-PLACES = ("point", "setting", "set")  # axes that every study has
-TRAINING = ("complete", "seconds", "gpu_hours", "peak_memory_gb", "trainable_parameters",
-            "calibration_share", "validation_accuracy", "steps")  # fmt: skip
-# Columns of train.jsonl that are drawn over steps: `lib.runs.train_log` says what they are.
-LOG = ("loss", "grad_norm", "learning_rate", "margin_loss", "penalty", "orthogonality",
-       "train_accuracy", "validation_accuracy", "validation_loss")  # fmt: skip
+PLACES = ("point", "setting", "set", "metric")  # axes that every study has
+# Column of train.jsonl that can be drawn over steps → its label and unit; `lib.runs.train_log` says
+# what they are.
+LOG = {
+    "loss": ("Training loss", "nats"),
+    "margin_loss": ("Loss of the margin", "nats"),
+    "penalty": ("Penalty of importance-weighted adapters", "nats"),
+    "orthogonality": ("AdaLoRA's orthogonality term", "nats"),
+    "grad_norm": ("Norm of the gradient", ""),
+    "learning_rate": ("Learning rate", ""),
+    "train_accuracy": ("Accuracy on training rows", "share"),
+    "validation_accuracy": ("Accuracy on validation rows", "share"),
+    "validation_loss": ("Loss on validation rows", "nats"),
+    **{
+        name: (f"Part of the loss: {text}", "nats")
+        for objective in OBJECTIVES.values()
+        for name, text in objective.terms.items()
+    },
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +104,7 @@ class Figure:
 
 def analyses(study: Study) -> dict[str, Any]:
     """Task → its `lib.analysis.model.Analysis`, of the study's tasks that have one."""
-    found = {task: getattr(tasks.get(task), "analysis", None) for task in study.config.tasks}
+    found = {task: tasks.get(task).analysis for task in study.config.tasks}
     return {task: analysis for task, analysis in found.items() if analysis is not None}
 
 
@@ -85,12 +114,15 @@ def figures_of(study: Study) -> list[Figure]:
     where = f"{study.path}: figures"
     adds = isinstance(given, Mapping)
     if adds and (unknown := [key for key in given if key != "add"]):
-        raise BadInput(f"{where}: unknown key {unknown[0]!r}, expected add, or a list of figures"
-                       f"{nearest(unknown[0], ['add'])}")  # fmt: skip
+        raise BadInput(
+            f"{where}: unknown key {unknown[0]!r}, expected add, or a list of figures"
+            f"{nearest(unknown[0], ['add'])}"
+        )
     own = given["add"] if adds else given
     if own is not None and not isinstance(own, list):
-        raise BadInput(f"{where}: found {own!r}, expected a list such as "
-                       f"[{{lines: accuracy, x: seed}}]")  # fmt: skip
+        raise BadInput(
+            f"{where}: found {own!r}, expected a list such as [{{lines: accuracy, x: seed}}]"
+        )
     found = []
     if own is None or adds:
         for analysis in analyses(study).values():
@@ -102,17 +134,25 @@ def figures_of(study: Study) -> list[Figure]:
     return _named(found)
 
 
-def metrics_of(study: Study) -> dict[str, str]:
-    """Every name of a metric that figures of this study can use → what it is."""
-    known = {}
-    for task, analysis in analyses(study).items():
-        prefix = "" if task == study.config.tasks[0] else f"{task}."
-        known |= {
-            prefix + metric.name: metric.label for metric in analysis.metrics(study.config.evaluate)
-        }
-        for table, columns in analysis.tables.items():
-            known |= {f"{table}.{column}": text for column, text in columns.items()}
-    return known | {f"training.{name}": name for name in TRAINING}
+def metrics_of(study: Study) -> list[str]:
+    """Every name of a metric that figures of this study can use, those of its first task bare."""
+    first = study.config.tasks[0]
+    known = [
+        name if task == first else f"{task}.{name}"
+        for task in (*study.config.tasks, "training")
+        for name in metric_ranges(study, task)
+    ]
+    tables = [analysis.tables for analysis in analyses(study).values()]
+    return known + [f"{t}.{column}" for found in tables for t in found for column in found[t]]
+
+
+def outcomes_of(study: Study) -> list[str]:
+    """The outcomes of items that metrics of this study read."""
+    found: dict[str, None] = {}
+    for analysis in analyses(study).values():
+        for metric in analysis.metrics(study.config.evaluate):
+            found |= dict.fromkeys((*metric.needs, *filter(None, [metric.among])))
+    return list(found)
 
 
 def axes_of(study: Study) -> list[str]:
@@ -125,20 +165,25 @@ def axes_of(study: Study) -> list[str]:
 def _figure(study: Study, spec: Any, where: str) -> Figure:
     """One figure of the file. Raises BadInput that names what is wrong and what was expected."""
     if not isinstance(spec, Mapping) or not all(isinstance(key, str) for key in spec):
-        raise BadInput(f"{where}: found {spec!r}, expected keys such as "
-                       f"{{lines: accuracy, x: seed}}")  # fmt: skip
+        raise BadInput(
+            f"{where}: found {spec!r}, expected keys such as {{lines: accuracy, x: seed}}"
+        )
     kinds = [key for key in spec if key in KINDS]
     if len(kinds) != 1:
         first = next(iter(spec), "")
-        raise BadInput(f"{where}: found {listed(kinds) or first!r}, expected one of "
-                       f"{listed(KINDS)}{'' if kinds else nearest(first, KINDS)}")  # fmt: skip
+        raise BadInput(
+            f"{where}: found {listed(kinds) or first!r}, expected one of "
+            f"{listed(KINDS)}{'' if kinds else nearest(first, KINDS)}"
+        )
     (kind,) = kinds
     _, needed, optional = KINDS[kind]
     known = [*needed, *optional, *EVERYWHERE]
     for key in spec:
         if key not in (kind, *known):
-            raise BadInput(f"{where}: {kind}: unknown key {key!r}, expected one of "
-                           f"{listed(known)}{nearest(key, known)}")  # fmt: skip
+            raise BadInput(
+                f"{where}: {kind}: unknown key {key!r}, expected one of "
+                f"{listed(known)}{nearest(key, known)}"
+            )
     for key in needed:
         if key not in spec:
             raise BadInput(f"{where}: {kind}: no {key}, expected an axis as in {key}: seed")
@@ -154,71 +199,81 @@ def _figure(study: Study, spec: Any, where: str) -> Figure:
 
 def _metrics(study: Study, kind: str, given: Any, where: str) -> tuple[str, ...]:
     names = tuple(given) if isinstance(given, list) else (given,)
-    if kind == "points" and len(names) != 2:
-        raise BadInput(f"{where}: found {given!r}, expected two metrics, that of x and that of y")
+    if kind in PAIRS and len(names) != 2:
+        raise BadInput(f"{where}: found {given!r}, expected {PAIRS[kind]}")
     tables = [table for analysis in analyses(study).values() for table in analysis.tables]
     known: Iterable[str] = metrics_of(study)
     if kind == "curves":
         known = [*LOG, *(name for name in known if name.partition(".")[0] in tables)]
     elif kind == "reliability":
-        known = tables
+        known = outcomes_of(study)
     for name in names:
         if name not in known:
-            raise BadInput(f"{where}: found {name!r}, expected one of {listed(known, 20)}"
-                           f"{nearest(name, known)}")  # fmt: skip
+            raise BadInput(
+                f"{where}: found {name!r}, expected one of {listed(known, 20)}"
+                f"{nearest(name, known)}"
+            )
     return names
 
 
 def _axis(study: Study, given: Any, metrics: tuple[str, ...], where: str) -> str:
     """The study's name of an axis that is given by name, key or column."""
     known = axes_of(study)
-    columns = [name.partition(".")[2] for name in metrics_of(study)
-               if "." in name and name.partition(".")[0] == metrics[0].partition(".")[0]]  # fmt: skip
+    split = [name.partition(".") for name in metrics_of(study)]
+    columns = [column for table, dot, column in split if table == metrics[0].partition(".")[0]]
     by_key = {key: axis for axis, key in study.axes.items()}
     if given in known or given in columns:
         return str(given)
     if given in by_key:
         return by_key[given]
     known = [*known, *columns]
-    raise BadInput(f"{where}: found {given!r}, expected an axis: {listed(known, 20)}"
-                   f"{nearest(given, known)}")  # fmt: skip
+    raise BadInput(
+        f"{where}: found {given!r}, expected an axis: {listed(known, 20)}{nearest(given, known)}"
+    )
 
 
 def _selection(study: Study, key: str, given: Any, where: str) -> Any:
-    """Axis values that some point has, or `baseline`."""
+    """Axis values that some point has, a list for any of its values; or `baseline`."""
     if given == "baseline" and key != "of":
         return given
     if not isinstance(given, Mapping):
         wanted = "axis values such as {seed: 1}" + " or baseline" * (key != "of")
         raise BadInput(f"{where}: found {given!r}, expected {wanted}")
-    known = ["variant", *study.axes] if study.variants else list(study.axes)
+    check_axes(study, given, where.removeprefix(f"{study.path}: "))
     for axis, value in given.items():
-        if axis not in known:
-            raise BadInput(f"{where}: unknown axis {axis!r}, expected one of "
-                           f"{listed(known)}{nearest(axis, known)}")  # fmt: skip
-        values = list(dict.fromkeys(p.values[axis] for p in study.points() if axis in p.values))
-        if value not in values:
-            raise BadInput(f"{where}: {axis}: no point has {value!r}, expected one of "
-                           f"{listed(values)}{nearest(value, values)}")  # fmt: skip
+        known = list(dict.fromkeys(p.values[axis] for p in study.points() if axis in p.values))
+        for one in value if isinstance(value, list) else [value]:
+            if one not in known:
+                raise BadInput(f"{where}: {axis}: no point has {one!r}, expected one of "
+                               f"{listed(known)}{nearest(one, known)}")  # fmt: skip
     return dict(given)
 
 
 def _check_rest(study: Study, rest: Mapping[str, Any], where: str) -> None:
     """The keys that are neither metrics nor axes nor selections."""
-    words = {"set": str, "title": str, "name": str, "each": str, "curve": str, "identity": bool,
-             "level": (int, float)}  # fmt: skip
+    words = {
+        "set": str,
+        "title": str,
+        "name": str,
+        "each": str,
+        "curve": str,
+        "identity": bool,
+        "level": (int, float),
+    }
     for key, kinds in words.items():
         if key in rest and not isinstance(rest[key], kinds):
-            raise BadInput(f"{where}: {key}: found {rest[key]!r}, expected "
-                           f"{'true or false' if kinds is bool else 'a number' if key == 'level' else 'text'}")  # fmt: skip
+            wanted = {bool: "true or false", str: "text"}.get(kinds, "a number")
+            raise BadInput(f"{where}: {key}: found {rest[key]!r}, expected {wanted}")
     if rest.get("each", "point") != "point":
         raise BadInput(f"{where}: each: found {rest['each']!r}, expected point")
     if not str(rest.get("name", "a")).replace("_", "").replace("-", "").isalnum():
         raise BadInput(f"{where}: name: found {rest['name']!r}, expected letters, digits, '_', '-'")
     tables = [table for analysis in analyses(study).values() for table in analysis.tables]
     if "curve" in rest and rest["curve"] not in tables:
-        raise BadInput(f"{where}: curve: found {rest['curve']!r}, expected one of "
-                       f"{listed(tables)}{nearest(rest['curve'], tables)}")  # fmt: skip
+        raise BadInput(
+            f"{where}: curve: found {rest['curve']!r}, expected one of "
+            f"{listed(tables)}{nearest(rest['curve'], tables)}"
+        )
 
 
 def _defaults(study: Study, analysis: Any) -> list[Figure]:

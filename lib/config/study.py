@@ -18,6 +18,7 @@ from lib.config.claim_checks import check_claims
 from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
+from lib.config.figures import figures_of
 from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
 from lib.config.schema import RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse
@@ -39,8 +40,8 @@ from lib.config.types import check_length
 from lib.config.validation import dotted_keys, validate
 from lib.config.yaml import copy_sections, flatten, parse_override, put
 
-OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims", "trial", "search",
-            "selected")  # fmt: skip
+OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims", "figures", "trial",
+            "search", "selected")  # fmt: skip
 MODES = ("full", "trial")
 # What lies in a study's directory beside its points.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
@@ -263,6 +264,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
     check(study)
     check_claims(study)
+    figures_of(study)
     if study.search is not None:
         from lib.config.search_checks import check_search
 

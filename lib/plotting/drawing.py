@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize, to_rgb
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from lib.plotting.shapes import BARS, COLORS, MUTED, Panel, Series, Table
+from lib.plotting.shapes import BARS, COLORS, HATCHES, MARKERS, MUTED, Panel, Series, Table
 
 AROUND = ((1, 1), (-1, 1), (1, -1), (-1, -1), (0, 1), (0, -1), (1, 0), (-1, 0))  # of a point
 
@@ -46,6 +46,8 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
         ax.plot([low, high], [low, high], color=MUTED, linewidth=0.8, zorder=1.5)
         ax.set(xlim=panel.xlim or (low, high), ylim=panel.ylim or (low, high))
     box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
+    if not (panel.series or panel.bars):
+        ax.set(xticks=[], yticks=[])
     if panel.remark:
         where = {"transform": ax.transAxes, "va": "top", "zorder": 5, "bbox": box}
         ax.text(0.03, 0.97, panel.remark, fontsize=7, linespacing=1.3, **where)
@@ -53,22 +55,26 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
 
 def _draw_series(ax: Axes, series: Series) -> None:
     color = series.style.color
-    alpha, order = (0.35, 2) if series.faint else (1.0, 3)
+    alpha, order = (0.35, 2) if series.faint else (0.55, 2.5) if series.small else (1.0, 3)
     bars = {"color": color, "linewidth": 0.9, "alpha": 0.6 * alpha, "zorder": order - 0.5}
     spans = _spans(series.x, series.low, series.high)
     if series.band and spans:
         ax.fill_between(*zip(*spans, strict=True), color=color, alpha=0.18, linewidth=0)
     elif spans:
-        ax.vlines(*zip(*spans, strict=True), **bars)
-    if spans := _spans(series.y, series.x_low, series.x_high):
-        ax.hlines(*zip(*spans, strict=True), **bars)
+        dark = {"color": "black", "alpha": 0.8} if series.bar else {}
+        ax.vlines(*zip(*spans, strict=True), **bars | dark)
+    if across := _spans(series.y, series.x_low, series.x_high):
+        ax.hlines(*zip(*across, strict=True), **bars)
     y = [math.nan if value is None else value for value in series.y]
-    ax.plot(series.x, y, **look_of(series), alpha=alpha, zorder=order)
+    if series.bar:
+        ax.bar(series.x, y, series.bar, **bar_look(series), zorder=1.2)
+    else:
+        ax.plot(series.x, y, **look_of(series), alpha=alpha, zorder=order)
     if series.box:
         _draw_boxes(ax, series)
     foot = ax.get_xaxis_transform()  # on the axis: a place that cannot be read as a value
     for place, status in series.absent:
-        look = absent_look(status, color)
+        look = absent_look(status, MUTED)
         ax.plot([place], [0], **look, transform=foot, clip_on=False, zorder=4)
 
 
@@ -113,7 +119,15 @@ def look_of(series: Series) -> dict[str, Any]:
         "markerfacecolor": color if filled else "white",
         "markeredgecolor": "white" if filled else color,
         "markeredgewidth": 0.5 if filled else 1.1,
+        **({"markersize": 2.6} if series.small else {}),
     }
+
+
+def bar_look(series: Series) -> dict[str, Any]:
+    """Colour and hatch of bars, as keywords."""
+    color, marker, *_ = series.style
+    hatch = HATCHES[MARKERS.find(marker) % len(HATCHES)]
+    return {"facecolor": color, "alpha": 0.75, "edgecolor": "white", "hatch": hatch}
 
 
 def absent_look(status: str, color: Any) -> dict[str, Any]:

@@ -30,6 +30,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lib.plotting.drawing import (
     absent_look,
     as_percent,
+    bar_look,
     draw_panel,
     draw_table,
     level_dashes,
@@ -45,6 +46,7 @@ from lib.plotting.shapes import (
 )
 from lib.runs.files import replacing
 
+LEAST_SPAN = 0.08  # of an axis of rates: eight percentage points
 RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
     "font.size": 8,
@@ -98,8 +100,15 @@ def panels(
     for label in {panel.ylabel for panel in drawn}:
         free = [ax for ax, p in zip(axes, drawn, strict=True) if p.ylabel == label and not p.ylim]
         bounds = [ax.get_ylim() for ax in free]
+        low, high = (
+            min((low for low, _ in bounds), default=0),
+            max((h for _, h in bounds), default=1),
+        )
+        rates = any("y" in panel.percent for panel in drawn if panel.ylabel == label)
+        if rates and high - low < LEAST_SPAN:  # small differences look small
+            low, high = (low + high - LEAST_SPAN) / 2, (low + high + LEAST_SPAN) / 2
         for ax in free:
-            ax.set_ylim(min(low for low, _ in bounds), max(high for _, high in bounds))
+            ax.set_ylim(low, high)
     for ax, panel in zip(axes, drawn, strict=True):
         place_texts(ax, panel)
     return figure
@@ -159,6 +168,7 @@ def intervals(
     title: str,
     xlabel: str,
     note: str = "",
+    percent: bool = True,
 ) -> Figure:
     """One row a name: a difference in [−1, 1], in %, with its interval, and a line at 0.
 
@@ -177,11 +187,13 @@ def intervals(
             ax.hlines(row, a, b, color="black", linewidth=1.1)
         ax.plot(value, row, "ko", markersize=4, markerfacecolor="black" if filled else "white")
     ax.axvline(0, color=MUTED, linewidth=0.8, zorder=1)
-    bound = 1.08 * max([0.01, *(abs(v) for v in (*values, *low, *high) if v is not None)])
+    least = 0.01 if percent else 1e-9
+    bound = 1.08 * max([least, *(abs(v) for v in (*values, *low, *high) if v is not None)])
     ax.set(xlim=(-bound, bound), ylim=(len(names) - 0.4, -0.6), xlabel=xlabel)
     ax.set_yticks(range(len(names)), names)
     ax.grid(axis="y", visible=False)
-    ax.xaxis.set_major_formatter(FuncFormatter(as_percent))
+    if percent:
+        ax.xaxis.set_major_formatter(FuncFormatter(as_percent))
     return figure
 
 
@@ -264,8 +276,13 @@ def _legend_columns(handles: Sequence[Any], width: float) -> int:
 
 def _legend_handles(drawn: Sequence[Panel]) -> list[Any]:
     """One handle a label, in order of appearance; reference lines and missing points last."""
-    handles = [
-        Line2D([], [], **look_of(series), label=series.label) for p in drawn for series in p.series
+    series = [one for panel in drawn for one in panel.series]
+    series.sort(key=lambda one: one.small)  # a large mark stands for its small dots too
+    handles: list[Any] = [
+        Patch(**bar_look(one), label=one.label)
+        if one.bar
+        else Line2D([], [], **look_of(one), label=one.label)
+        for one in series
     ]
     for panel in drawn:
         for dash, name in zip(level_dashes(), panel.levels, strict=False):

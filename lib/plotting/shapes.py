@@ -15,6 +15,7 @@ CATEGORIES = ("#0072B2", "#E69F00", "#882255", "#56B4E9", "#117733", "#CC79A7")
 
 MARKERS = "os^DvPX*<>"
 DASHES = ("-", (0, (5, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1.2, 1.2)), (0, (8, 2)))
+HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 MUTED = "#6f6f6f"
 BARS = "#dcdcdc"
 
@@ -44,6 +45,8 @@ class Series:
     marked: bool = True  # a marker at each point
     band: bool = False  # the interval as a band, not as bars
     faint: bool = False
+    small: bool = False  # small pale dots, behind the others
+    bar: float = 0.0  # width of bars from 0 to each y
     box: float = 0.0  # width of a box around all points with one x: quartiles and extremes
     texts: Sequence[str] = ()  # beside each point; left out where it would only add clutter
     absent: Sequence[tuple[float, str]] = ()  # (x, status) of points without a value

@@ -1,0 +1,187 @@
+"""Title and caption of a figure: what it shows, with the number that says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.wording import signed
+from lib.config.errors import listed
+from lib.config.figures import Figure
+from lib.plotting.view import View, in_words, levels
+
+EMPTY = "No point has this number, so there is nothing to draw."
+
+
+def number(value: float, unit: str) -> str:
+    """`71.2 %` of a share, `6.31 points` of a rating, `0.412` without a unit."""
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    return f"{value:,.4g} {unit}".strip().replace("-", "−")
+
+
+def difference(value: float, unit: str) -> str:
+    """`+1.2 percentage points` of shares, `−0.31 nats` of others."""
+    if unit == "share":
+        return f"{signed(100 * value)} percentage points"
+    return f"{value:+.3g} {unit}".strip().replace("-", "−")
+
+
+def size(value: float, unit: str) -> str:
+    """A difference without its sign."""
+    return difference(abs(value), unit).lstrip("+")
+
+
+def interval(low: float, high: float, unit: str) -> str:
+    """` [68.9, 73.4]`, empty where there is none."""
+    if pd.isna(low):
+        return ""
+    scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")
+    return f" [{scale * low:{digits}}, {scale * high:{digits}}]".replace("-", "−")
+
+
+def title_of(view: View, figure: Figure) -> str:
+    """`Accuracy over γ and ratio`, or what the study calls it."""
+    if figure.title:
+        return figure.title
+    first, *others = map(view.name, figure.metrics)
+    over = " and ".join(view.axis(axis, unit=False) for axis in (figure.x, figure.y) if axis)
+    own = ", ".join(in_words(view, axis, value) for axis, value in figure.of.items())
+    if figure.kind == "points":
+        text = f"{others[0]} against {first[0].lower()}{first[1:]}"
+    elif figure.kind == "reliability":
+        text = f"Reliability of {figure.metrics[0].replace('_', ' ')}"
+    else:
+        text = ", ".join([first, *(name[0].lower() + name[1:] for name in others)])
+        text += {
+            "forest": f": difference from {against(view, figure)}",
+            "curves": " over training",
+        }.get(figure.kind, f" over {over}" if over else "")
+    return f"{text} ({own})" if own else text
+
+
+def against(view: View, figure: Figure) -> str:
+    """The setting that a forest is against, in words."""
+    if figure.against == "baseline":
+        return "the baseline"
+    return ", ".join(in_words(view, axis, value) for axis, value in dict(figure.against).items())
+
+
+def extremes(view: View, metric: str, frame: pd.DataFrame, verb: str = "runs") -> str:
+    """`Accuracy runs from 51.0 % [48, 54] (…) to 71.2 % [68, 74] (…)`; frame: name, value."""
+    label, unit = view.name(metric), view.unit(metric)
+    least, most = frame.loc[frame.value.idxmin()], frame.loc[frame.value.idxmax()]
+    if least.value == most.value:
+        return f"{label} is {number(most.value, unit)} everywhere"
+    low, high = (
+        f"{number(row.value, unit)}{interval(row.low, row.high, unit)} ({row['name']})"
+        for row in (least, most)
+    )
+    return f"{label} {verb} from {low} to {high}"
+
+
+def settings(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of settings, each once; of points where there are no settings."""
+    kept = frame[frame.of == "setting"]
+    return (kept if len(kept) else frame).drop_duplicates(["name", "line"]).reset_index()
+
+
+def of_lines(view: View, figure: Figure, frame: pd.DataFrame) -> str:
+    """Extremes, and which way the lines of each panel go from the first to the last level of x."""
+    metric, own = figure.metrics[0], frame[frame.of == "setting"]
+    said = []
+    for panel, rows in own.groupby("panel", sort=False):
+        table = rows.pivot_table(index="line", columns=figure.x, values="value")
+        table = table[levels(pd.Series(table.columns))]
+        ends = table.ffill(axis=1).iloc[:, -1] - table.bfill(axis=1).iloc[:, 0]
+        ends = ends[table.notna().sum(axis=1) > 1]
+        ways = [(ends[ends > 0], "rises"), (ends[ends < 0], "falls")]
+        parts = [
+            f"{way} in {len(some)} of {len(ends)} lines "
+            f"(by {size(some.mean(), view.unit(metric))} on average)"
+            for some, way in ways
+            if len(some)
+        ]
+        if parts:
+            said.append(f"{panel + ': ' if panel else ''}it {' and '.join(parts)}")
+    over = f"; over {view.axis(str(figure.x), unit=False)}, {'; '.join(said)}" if said else ""
+    return f"{extremes(view, metric, settings(frame))}{over}."
+
+
+def of_points(view: View, figure: Figure, frame: pd.DataFrame) -> str:
+    """With the line y = x, how far the marks lie from it; else the range of y, and the order."""
+    (x, y), frame = figure.metrics, settings(frame)
+    unit = view.unit(y)
+    x_name = view.name(x)[0].lower() + view.name(x)[1:]
+    if figure.identity:
+        gaps = frame.y - frame.x
+        worst = gaps.abs().idxmax()
+        return (
+            f"{view.name(y)} differs from {x_name} by {size(gaps.abs().mean(), unit)} on average, "
+            f"most by {difference(gaps[worst], unit)} ({frame['name'][worst]}); "
+            f"{len(frame)} settings."
+        )
+    text = extremes(view, y, frame.rename(columns={"y": "value", "y_low": "low", "y_high": "high"}))
+    if len(frame) > 3 and min(frame.x.nunique(), frame.y.nunique()) > 1:
+        rho = frame.x.rank().corr(frame.y.rank())
+        text += f"; rank correlation with {x_name} {signed(rho, 2)} over {len(frame)} settings"
+    return f"{text}."
+
+
+def of_cells(view: View, figure: Figure, frame: pd.DataFrame) -> str:
+    """Of heatmaps and bars: the extremes of each metric, and how wide the intervals are."""
+    texts = []
+    for metric in figure.metrics:
+        own = settings(frame[frame.metric == view.name(metric)])
+        if own.empty:
+            continue
+        half = ((own.high - own.low) / 2).median()
+        wide = f"; intervals of ± {size(half, view.unit(metric))} (median)" if half == half else ""
+        texts.append(f"{extremes(view, metric, own)}{wide}")
+    return "; ".join(texts) + "."
+
+
+def of_forest(view: View, figure: Figure, frame: pd.DataFrame) -> str:
+    """How many differ after Holm's adjustment, and the largest difference."""
+    unit, known = view.unit(figure.metrics[0]), frame.dropna(subset="difference")
+    clear = known[known.p_holm < 1 - view.level]
+    row = known.loc[known.difference.abs().idxmax()]
+    return (
+        f"{view.name(figure.metrics[0])} against {against(view, figure)}: "
+        f"{(clear.difference > 0).sum()} of {len(known)} settings higher and "
+        f"{(clear.difference < 0).sum()} lower after Holm's adjustment; the largest difference is "
+        f"{difference(row.difference, unit)}{interval(row.low, row.high, unit)} ({row['name']})."
+    )
+
+
+def of_curves(view: View, figure: Figure, frame: pd.DataFrame) -> str:
+    """Where the curves end, and how many broke off."""
+    known = frame.dropna(subset="y").sort_values("x", kind="stable")
+    diverged = frame[frame.y.isna()].name.nunique()
+    tail = f"; {diverged} of {frame.name.nunique()} diverged" if diverged else ""
+    if known.empty:
+        return f"No number was logged{tail}."
+    last = known.groupby("name", sort=False).tail(1)
+    last = last.assign(value=last.y, low=np.nan, high=np.nan).reset_index()
+    return f"{extremes(view, figure.metrics[0], last, 'ends')}{tail}."
+
+
+def of_bins(view: View, figure: Figure, frame: pd.DataFrame) -> str:
+    """How far observed shares are from predictions, each answer counting once."""
+    full = frame[frame.n > 0]
+    gap = (full.n * (full.y - full.x).abs()).sum() / full.n.sum()
+    return (
+        f"Observed shares are {size(gap, 'share')} from the predicted probabilities, "
+        f"on average over {int(full.n.sum()):,} answers."
+    )
+
+
+def missing(frame: Any) -> str:
+    """`No value: missing: a, b; diverged: c.`; frame: point and status of those without one."""
+    names = {
+        status: listed(part.drop_duplicates("point").point, 6)
+        for status, part in frame.groupby("status", sort=True)
+    }
+    return f"No value: {'; '.join(f'{s}: {n}' for s, n in names.items())}." if names else ""

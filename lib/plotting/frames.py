@@ -1,0 +1,254 @@
+"""The rows of the tidy tables that a figure draws: one a mark, with its value and axis values.
+
+Every function here gives the columns `panel` and `line` beside the numbers: in which panel a mark
+stands, and by which label of the legend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lib.analysis.metrics import reliability_table
+from lib.config.figures import Figure
+from lib.plotting.view import View, in_words, levels
+
+ENDS = ["value", "low", "high"]
+BINS = 10  # of a reliability diagram
+
+
+# -- which rows ------------------------------------------------------------------------------------
+
+
+def matching(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
+    """Which rows have all of these axis values, of a list any; none where the frame lacks one."""
+    kept = pd.Series(True, index=frame.index)
+    for axis, value in wanted.items():
+        values = value if isinstance(value, list) else [value]
+        kept &= frame[axis].isin(values) if axis in frame else False
+    return kept
+
+
+def selected(view: View, frame: pd.DataFrame, given: str | Mapping[str, Any] | None) -> pd.Series:
+    """Which rows `against` or `shared` means, a seed in the baseline ignored."""
+    if given is None:
+        return pd.Series(False, index=frame.index)
+    wanted = view.baseline if given == "baseline" else given
+    return matching(frame, {axis: value for axis, value in wanted.items() if axis != "seed"})
+
+
+def leftover(view: View, frame: pd.DataFrame, used: Sequence[str | None]) -> list[str]:
+    """Axes but the seed that tell settings apart which the axes in use do not."""
+    keys = [axis for axis in used if axis is not None and axis in frame]
+    free = [axis for axis in view.axes if axis not in keys and axis != "seed"]
+    free = [axis for axis in free if axis in frame]
+    if not keys or frame.empty:
+        return [axis for axis in free if frame[axis].nunique() > 1]
+    counts = frame.groupby(keys, dropna=False)[free].nunique()
+    return [axis for axis in free if counts[axis].max() > 1]
+
+
+def _placed(view: View, figure: Figure, frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows in their panels, those of `shared` settings in each, and with their lines."""
+    line = pd.Series("", index=frame.index)
+    for axis in by:
+        words = frame[axis].map(lambda value, axis=axis: in_words(view, axis, value))
+        line = line.where(words == "", line + ", " + words)
+    frame = frame.assign(line=line.str.removeprefix(", "))
+    if figure.panel is None or figure.panel not in frame:
+        return frame.assign(panel="")
+    shared = selected(view, frame, figure.shared)
+    column = frame[figure.panel]
+    names = levels(column[~shared]) or levels(column)
+    parts = [
+        frame[(column == name) | shared].assign(panel=in_words(view, figure.panel, name))
+        for name in names
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else frame.assign(panel="")
+
+
+# -- values of metrics -----------------------------------------------------------------------------
+
+
+def of_metrics(view: View, figure: Figure) -> pd.DataFrame:
+    """Settings and points with a value: of, name, status, the axes, metric, value, low, high, sd.
+
+    A setting's value is the mean over its seeds, by stage 4 or, of a further table, here.
+    """
+    parts = [_values(view, figure, m).assign(metric=view.name(m)) for m in figure.metrics]
+    frame = pd.concat(parts, ignore_index=True)
+    if any(axis not in frame for axis in (figure.x, figure.y) if axis):
+        return frame[:0]
+    frame = frame.dropna(subset=[axis for axis in (figure.x, figure.y) if axis])
+    by = [figure.color] if figure.color in frame else []
+    if figure.kind != "heatmap":
+        by += leftover(view, frame[frame.of == "setting"], [figure.x, figure.panel, *by])
+    return _placed(view, figure, frame, by)
+
+
+def of_pairs(view: View, figure: Figure) -> pd.DataFrame:
+    """Settings and points that have both metrics: as above, x, x_low, x_high and y, y_low, y_high.
+
+    The seeds' dots of a setting are in the same table.
+    """
+    x, y = (_values(view, figure, metric) for metric in figure.metrics)
+    keys = ["of", "name", *({"set"} & {figure.panel, figure.color, figure.marker})]
+    frame = y.merge(x[[*keys, *ENDS]], on=keys, suffixes=("_y", "_x"))
+    renamed = {f"{end}_{axis}": f"{axis}_{end}" for end in ENDS for axis in "xy"}
+    frame = frame.rename(columns=renamed).rename(columns={"x_value": "x", "y_value": "y"})
+    return _placed(view, figure, frame, [a for a in (figure.color, figure.marker) if a in frame])
+
+
+def _values(view: View, figure: Figure, metric: str) -> pd.DataFrame:
+    task, _, name = metric.rpartition(".")
+    of_table = task in view.tables
+    frame = _of_table(view, task, name) if of_table else _of_estimates(view, figure, metric)
+    return frame[matching(frame, figure.of)].dropna(subset="value")
+
+
+def _of_estimates(view: View, figure: Figure, metric: str) -> pd.DataFrame:
+    task, _, name = metric.rpartition(".")
+    estimates = view.tables["estimates"]
+    kept = estimates[(estimates.task == (task or view.first)) & (estimates.metric == name)]
+    used = {figure.x, figure.y, figure.panel, figure.color, figure.marker} - {None}
+    if "set" not in used:
+        kept = main_set(kept, figure.set)
+    slices = kept["slice"].astype(str).str.partition("=").reindex(columns=range(3), fill_value="")
+    by = [axis for axis in used if axis in set(slices[0])]
+    kept = kept[slices[0].isin(by or [""])]
+    numbers = pd.to_numeric(slices[2], errors="coerce")
+    whole = numbers[kept.index].notna().all()
+    return _with_axes(view, kept.assign(**dict.fromkeys(by, numbers if whole else slices[2])))
+
+
+def main_set(frame: pd.DataFrame, wanted: str | None = None) -> pd.DataFrame:
+    """The rows of one test set: the wanted one, else the mean over sets, else the first."""
+    sets = [wanted] if wanted else sorted(frame["set"].unique(), key=lambda name: name != "mean")
+    return frame[frame["set"] == sets[0]] if sets else frame
+
+
+def _of_table(view: View, table: str, column: str) -> pd.DataFrame:
+    """The points' rows of a further table, and the mean of each setting's."""
+    frame = view.tables[table]
+    if column not in frame or "point" not in frame:
+        return _with_axes(view, pd.DataFrame(columns=["of", "name", "seeds", *ENDS]))
+    ends = {end: frame.get(f"{column}_{end}", np.nan) for end in ("low", "high")}
+    others = [n for n in frame if frame[n].dtype.kind not in "fb" and n not in ("point", column)]
+    points = frame[others].assign(
+        of="point", name=frame.point, value=frame[column], seeds=1, **ends
+    )
+    setting = points.name.map(view.points.set_index("point").setting)
+    means = points.assign(of="setting", name=setting)
+    means = means.groupby(["of", "name", *others], sort=False, dropna=False)
+    means = means.agg({"seeds": "size", **dict.fromkeys(ENDS, "mean")}).reset_index()
+    means.loc[means.seeds > 1, ["low", "high"]] = np.nan
+    return _with_axes(view, pd.concat([points, means], ignore_index=True))
+
+
+def _with_axes(view: View, frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the axis values of its points and settings, and the status of points."""
+    axes = [axis for axis in view.axes if axis not in frame]
+    points = view.points[["point", "status", "setting", *axes]]
+    settings = points.drop_duplicates("setting").assign(point=None, status="done")
+    if "seed" in axes:
+        settings = settings.assign(seed=np.nan)
+    places = [
+        points.assign(of="point", name=points.point),
+        settings.assign(of="setting", name=settings.setting),
+    ]
+    return frame.merge(pd.concat(places), on=["of", "name"], how="inner")
+
+
+def absent(view: View, figure: Figure, frame: pd.DataFrame) -> pd.DataFrame:
+    """Points that the figure is of and that have no value: rows of the table of points."""
+    points = view.points[matching(view.points, figure.of)]
+    points = points[~points.point.isin(frame.point)]
+    status = points.status.replace({"done": "undefined", "partial": "undefined"})
+    return _placed(view, figure, points.assign(status=status), [])
+
+
+# -- contrasts, curves, bins -----------------------------------------------------------------------
+
+
+def of_contrasts(view: View, figure: Figure) -> pd.DataFrame:
+    """Contrasts of a metric with the setting that `against` means, as a − b; `name`: a in words.
+
+    Settings without one come last, their `status` in place of a difference.
+    """
+    task, _, name = figure.metrics[0].rpartition(".")
+    rank = view.points.status.map({"done": 0, "partial": 1}).fillna(2)
+    settings = view.points.assign(rank=rank).sort_values("rank", kind="stable")
+    settings = settings.drop_duplicates("setting").sort_index()
+    others = settings[selected(view, settings, figure.against)].setting
+    kept = view.tables["contrasts"]
+    kept = main_set(kept[(kept.metric == name) & (kept.task == (task or view.first))], figure.set)
+    turned = kept[kept.a.isin(others)].rename(columns={"a": "b", "b": "a"})
+    turned = turned.assign(difference=-turned.difference, low=-turned.high, high=-turned.low)
+    frame = pd.concat([kept[kept.b.isin(others)], turned]).dropna(subset="difference")
+    frame = frame.drop_duplicates(["a", "b"])
+    shown = settings[matching(settings, figure.of)]
+    frame = frame[frame.a.isin(shown.setting)]
+    names = frame.a + (" − " + frame.b if frame.b.nunique() > 1 else "")
+    lost = shown[~shown.setting.isin([*frame.a, *others])]
+    lost = pd.DataFrame(
+        {
+            "name": lost.setting,
+            "status": lost.status.replace({"done": "not measurable", "partial": "not measurable"}),
+        }
+    )
+    whole = frame.assign(name=names, status="done")
+    return pd.concat([whole, lost], ignore_index=True) if len(whole) else whole
+
+
+def of_curves(view: View, figure: Figure) -> pd.DataFrame:
+    """A column of the training logs over steps, or one of a further table over its column `x`.
+
+    Columns name (of the curve), x, y; y is nan where a run diverged.
+    """
+    table, _, column = figure.metrics[0].rpartition(".")
+    if table in view.tables:
+        frame = view.tables[table]
+        name = frame.get("point", frame.get(figure.color or "", "all"))
+        frame = frame.assign(x=frame.get(figure.x or "x"), y=frame.get(column), name=name)
+    else:
+        frame = view.tables["curves"]
+        frame = frame[frame.metric == column].rename(columns={"step": "x", "value": "y"})
+        frame = frame.assign(name=frame.point)
+    if "point" in frame:
+        axes = [axis for axis in ("setting", "status", *view.axes) if axis not in frame]
+        frame = frame.merge(view.points[["point", *axes]], on="point")
+    frame = frame[matching(frame, figure.of)].dropna(subset="x")
+    return _placed(view, figure, frame, [figure.color] if figure.color in frame else [])
+
+
+def of_bins(view: View, figure: Figure) -> pd.DataFrame:
+    """Bins of a predicted probability: x its mean, y the observed share, with its interval.
+
+    left, width: of the bin; n: items in it; share: of all items of the panel.
+    """
+    names, items = list(figure.metrics), view.tables["items"]
+    if not set(names) <= set(items):
+        return pd.DataFrame()
+    frame = items[["point", *names]].dropna().merge(view.points, on="point")
+    frame = _placed(view, figure, frame[matching(frame, figure.of)], [])
+    found = []
+    for panel, rows in frame.groupby("panel", sort=False):
+        p, y = (rows[name].to_numpy(float) for name in names)
+        bins = pd.DataFrame(reliability_table(y, p, BINS, view.level))
+        bins = bins.assign(panel=panel, line="observed", share=bins.n / len(rows))
+        found.append(
+            bins.rename(
+                columns={
+                    "low": "left",
+                    "high": "right",
+                    "mean_p": "x",
+                    "observed": "y",
+                    "observed_low": "y_low",
+                    "observed_high": "y_high",
+                }
+            )
+        )
+    return pd.concat(found) if found else pd.DataFrame()

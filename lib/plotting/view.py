@@ -1,0 +1,132 @@
+"""What figures, captions and findings see of a study: its tables, and how things are called."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lib.analysis.model import TRAINING
+from lib.analysis.tables import TABLES
+from lib.config.figures import LOG, analyses
+from lib.runs.train_log import diverged_at
+
+if TYPE_CHECKING:
+    from lib.analysis.tables import StudyTables
+    from lib.config.study import Study
+    from lib.config.tasks import PointResult
+
+NAMES = {"alpha": "α", "beta": "β", "gamma": "γ", "tau": "τ", "learning_rate": "learning rate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What figures, captions and findings read of a study.
+
+    tables: as stage 4 wrote them, and `curves`: point, step, metric, value. axes: names, in the
+    order of the study. metrics: name as figures spell it → (label, unit). axis_labels: axis → its
+    label, the unit in parentheses. baseline: axis values of `evaluate.baseline`.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    axes: Sequence[str]
+    metrics: Mapping[str, tuple[str, str]]
+    first: str  # the study's first task, whose metrics have no prefix
+    axis_labels: Mapping[str, str] = field(default_factory=dict)
+    baseline: Mapping[str, Any] = field(default_factory=dict)
+    level: float = 0.95
+
+    @property
+    def points(self) -> pd.DataFrame:
+        """The table of points."""
+        return self.tables["points"]
+
+    def axis(self, name: str, unit: bool = True) -> str:
+        """What an axis is called, with its unit or without."""
+        label = self.axis_labels.get(name) or NAMES.get(name) or name.replace("_", " ")
+        return label if unit else label.partition(" (")[0]
+
+    def name(self, metric: str) -> str:
+        """A metric in words, with a capital."""
+        label = self.metrics.get(metric, (metric.replace("_", " "), ""))[0]
+        return label[:1].upper() + label[1:]
+
+    def unit(self, metric: str) -> str:
+        """The unit of a metric; a `share` is shown in %."""
+        return self.metrics.get(metric, ("", ""))[1]
+
+    def label(self, metric: str) -> str:
+        """What a metric's axis says: `Accuracy (%)`."""
+        unit = self.unit(metric).replace("share", "%")
+        return f"{self.name(metric)} ({unit})" if unit else self.name(metric)
+
+
+def view_of(study: Study, tables: StudyTables, points: Iterable[PointResult]) -> View:
+    """A study as its figures see it; points: with their training logs."""
+    metrics = {f"training.{one.name}": (one.label, one.unit) for one in TRAINING} | LOG
+    axis_labels = {}
+    for task, analysis in analyses(study).items():
+        prefix = "" if task == study.config.tasks[0] else f"{task}."
+        for one in analysis.metrics(study.config.evaluate):
+            metrics[prefix + one.name] = (one.label, one.unit)
+        for table, columns in analysis.tables.items():
+            for column, text in columns.items():
+                label, _, unit = text.removesuffix(")").partition(" (")
+                metrics[f"{table}.{column}"] = (label, unit)
+        for axis, key in study.axes.items():
+            if key in analysis.axes:
+                axis_labels[axis] = analysis.axes[key]
+    own = {name: getattr(tables, name) for name in TABLES}
+    return View(
+        tables=own | tables.extras | {"curves": log_columns(points)},
+        axes=[axis for axis in ("variant", *study.axes) if axis in tables.points],
+        metrics=metrics,
+        first=study.config.tasks[0],
+        axis_labels=axis_labels,
+        baseline=study.config.evaluate.baseline,
+        level=study.config.evaluate.level,
+    )
+
+
+def log_columns(points: Iterable[PointResult]) -> pd.DataFrame:
+    """One row a point, step and column of train.jsonl that LOG names; a nan where it diverged."""
+    rows = []
+    for point in points:
+        for row in point.train_log or ():
+            rows += [
+                (point.name, row["step"], column, row[column])
+                for column in LOG
+                if "step" in row and row.get(column) is not None and math.isfinite(row[column])
+            ]
+        if (lost := diverged_at(point)) is not None:
+            rows.append((point.name, lost, "loss", math.nan))
+    return pd.DataFrame(rows, columns=["point", "step", "metric", "value"])
+
+
+def in_words(view: View, axis: str, value: Any) -> str:
+    """A value as legends and captions name it: `accept`, `γ 2`, `ratio 1:2`; "" for none."""
+    if pd.isna(value):
+        return ""
+    text = f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    named = axis in view.axes and axis != "variant"
+    return f"{NAMES.get(axis, axis.replace('_', ' '))} {text}" if named else text
+
+
+def levels(values: pd.Series) -> list[Any]:
+    """The values of an axis in order: numbers and ratios ascending, words as they come."""
+    found = list(dict.fromkeys(values.dropna()))
+    if found and ordered(found):
+        return sorted(found, key=lambda value: [float(part) for part in str(value).split(":")])
+    return found
+
+
+def ordered(values: Sequence[Any]) -> bool:
+    """Whether values are numbers, or ratios such as 1:2: they have an order to show."""
+    return all(
+        isinstance(value, (int, float)) or re.fullmatch(r"[\d.]+:[\d.]+", str(value))
+        for value in values
+    )
