@@ -11,8 +11,8 @@ BOUNDS = (1.0, 10.0)  # of a rating
 STEP = 0.05  # between ratings, at the finest; coarser ones are whole multiples of it
 RATINGS = {
     "score": ("MT-Bench score", "rating"),
-    "score_turn_1": ("MT-Bench score, turn 1", "rating_turn_1"),
-    "score_turn_2": ("MT-Bench score, turn 2", "rating_turn_2"),
+    "score_turn_1": ("MT-Bench score of turn 1", "rating_turn_1"),
+    "score_turn_2": ("MT-Bench score of turn 2", "rating_turn_2"),
 }
 # Exact: what failures leave open is a bound of this test set, no estimate.
 LEFT_OPEN = {
@@ -47,6 +47,7 @@ ANALYSIS = Analysis(
             "x": "category",
             "color": "metric",
             "each": "point",
+            "title": "MT-Bench score by category",
             "name": "mt_bench_categories",
         },
     ),
