@@ -1,7 +1,7 @@
 """Every command by the word that `make` has for it, or by the name of its module.
 
-    python -m stages train configs/weighted_loss.yaml --index 3
-    python -m stages stage2_train configs/weighted_loss.yaml --index 3
+python -m stages train configs/weighted_loss.yaml --index 3
+python -m stages stage2_train configs/weighted_loss.yaml --index 3
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Stage 4: metrics of every point, and what the points say together. Needs no GPU and no torch.
+"""Stage 4: metrics of every point, and their comparison. Needs no GPU and no torch.
 
     python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
     python -m stages.stage4_evaluate configs/td_dpo.yaml run_ids='["NAME", "NAME"]'
@@ -58,14 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
-    """Write the metrics of the points, and to `comparison` what they say together."""
+    """Write the metrics of the points, and their comparison to `comparison`."""
     names, eval_config = study.config.tasks, study.config.evaluate
     inputs = {point.name: inputs_of(study, point) for point in points}
     if comparison and not force and is_whole(comparison, inputs):
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     check_writable(study.directory)
-    # All are read, measured, and refused where they are not whole, before anything is written.
+    # Read and measure all of them, or raise BadInput, before anything is written.
     rows = {task: rows_of(study, task) for task in names}
     results = [
         [read_point(study, point, task, rows[task], metrics=False) for task in names]
@@ -119,10 +119,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
 
 
 def is_whole(directory: Path, inputs: Mapping[str, Any]) -> bool:
-    """Whether stage 4 has measured these inputs and its files are as it wrote them.
-
-    Where they are not it measures anew: nothing is lost by that but seconds.
-    """
+    """Whether stage 4 has measured these inputs and its files are unchanged; else it runs again."""
     try:
         mark = done_mark(directory, "evaluate")
         if mark is None or mark["hash"] != digest(inputs):
@@ -137,7 +134,7 @@ def is_whole(directory: Path, inputs: Mapping[str, Any]) -> bool:
 def measure(
     study: Study, point: Point, task: str, rows: list[tasks.Row], result: tasks.PointResult
 ) -> dict[str, Any]:
-    """The metrics of a point. Raises BadInput that names the file of its predictions."""
+    """The metrics of a point. Raises BadInput with the file of its predictions."""
     try:
         return tasks.get(task).evaluate(rows, result.predictions, study.config.evaluate)
     except BadInput as error:

@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     mark_done(point.directory, "visualize", key, files_of(topics))
             shown.update(count)
         tables = read_json(comparison / "aggregated_metrics.json")
-        # What training has left for figures, such as curves of the functions that trained.
+        # Tables that training wrote for figures, such as curves of the losses.
         for path in (study.directory / "tables").glob("*.json"):
             tables[path.stem] = read_sealed(path, "remove it and run a point of stage 2 again")
         names = []
@@ -91,7 +91,7 @@ def files_of(names: Sequence[str]) -> list[str]:
 
 
 def is_drawn(directory: Path, evaluated: str) -> bool:
-    """Whether the figures of what stage 4 left, whose hash is `evaluated`, are all there."""
+    """Whether all figures of stage 4's results, with the hash `evaluated`, exist."""
     try:
         mark = done_mark(directory, "visualize")
         if mark is None or mark["hash"] != evaluated:
@@ -106,13 +106,15 @@ def is_drawn(directory: Path, evaluated: str) -> bool:
 def write_report(
     study: Study, points: Sequence[Point], figures: Sequence[str], comparison: Path, page: Path
 ) -> None:
-    """Write the page over a comparison's figures and those that each point has, beside both."""
+    """Write the page with the figures of a comparison and of its points."""
     from lib.plotting.report import report
 
+    marks = {point.name: done_mark(point.directory, "visualize") for point in points}
     of_points = {
-        point.name: [f"{point.name}/{path.name}" for path in sorted(point.directory.glob("*.png"))]
-        for point in points
-    }
+        name: [f"{name}/{file}" for file in sorted(mark["files"] if mark else ())
+               if file.endswith(".png")]
+        for name, mark in marks.items()
+    }  # fmt: skip
     text = report(
         study.name,
         study.words,
@@ -127,7 +129,7 @@ def write_report(
 def check_evaluated(
     study: Study, points: Sequence[Point], evaluated: Mapping[str, Any], comparison: Path
 ) -> None:
-    """Raise BadInput where the points are others than stage 4 saw: figures would mix the two."""
+    """Raise BadInput where the points changed since stage 4."""
     before = flatten(evaluated)
     now = flatten({point.name: inputs_of(study, point) for point in points})
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from lib.config.tasks import Lazy, Task
-from lib.tasks.mt_bench import data, schema
+from lib.tasks.mt_bench import data, judging, schema
 from lib.tasks.mt_bench.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
     build=data.build,
-    prompts=data.prompts,
-    predictor=Lazy("lib.tasks.mt_bench.predict:Predictor"),
+    messages=data.messages,
+    body_length=data.body_length,
+    follow_up=data.follow_up,
+    draw=data.draw,
     judges=("rating",),
-    score=Lazy("lib.tasks.mt_bench.score:score"),
-    check_judge=Lazy("lib.tasks.mt_bench.score:check"),
+    judging=judging.judging,
     analysis=ANALYSIS,
     evaluate=Lazy("lib.tasks.mt_bench.evaluate:evaluate"),
     point_figures=Lazy("lib.tasks.mt_bench.figures:point_figures"),
