@@ -2,9 +2,9 @@
 
 Each level of the axis has a mean over seeds and its resamples over items: (value, (R,)). Drawing
 items and seeds adds to both variances, so where they are small a reduction is pulled to 0; the
-intervals, over test items, take the items' part off. Simulated coverage of a nominal 95 %, 4 levels,
-3 seeds, 100 and 750 items: 91 to 100 %; of the percentile interval of plain resamples: 0 % where a
-method does not vary, up to 96 % where it does.
+intervals, over test items, take the items' part off. Simulated coverage of a nominal 95 %, of 4
+levels, 3 seeds, 100 and 750 items: 91 to 100 %; of the percentile interval of plain resamples: 0 %
+where a method does not vary, up to 96 % where it does.
 """
 
 from __future__ import annotations
