@@ -60,7 +60,8 @@ def point_extras(
 ) -> dict[str, Any]:
     """What metrics_mt_bench.json has beside the estimates.
 
-    {"n_judged": rated turns, "parse_failures": turns whose judgment has no rating,
+    {"rows": questions, "n_judged": rated turns,
+     "parse_failures": turns whose judgment has no rating,
      "unjudged": turns for which no judgment could be had,
      "standard_error": of the mean over questions, each the mean of its rated turns,
      "questions": {id: [rating of turn 1, of turn 2]}, "judge": name | null, "prompts_hash"}
@@ -73,6 +74,7 @@ def point_extras(
     asked = any(one is not None for pair in judgments for one in pair)
     missing = int(np.isnan(ratings).sum())
     return {
+        "rows": len(rows),
         "n_judged": ratings.size - missing,
         "parse_failures": missing - silent,
         "unjudged": silent if asked else 0,

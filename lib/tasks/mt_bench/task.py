@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import Lazy, Task
+from lib.config.tasks import Task
 from lib.tasks.mt_bench import data, judging, schema
 from lib.tasks.mt_bench.analysis import ANALYSIS
 
@@ -16,7 +16,4 @@ TASK = Task(
     judges=("rating",),
     judging=judging.judging,
     analysis=ANALYSIS,
-    evaluate=Lazy("lib.tasks.mt_bench.evaluate:evaluate"),
-    point_figures=Lazy("lib.tasks.mt_bench.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.mt_bench.figures:comparison_figures"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lib.analysis.model import Analysis, Metric
-from lib.config.tasks import Comparison, Lazy, PointResult, Row
+from lib.config.tasks import Lazy
 
 # Wins of the chosen response, ties ½: name → label.
 WINS = {
@@ -26,10 +26,13 @@ NATS = {
     "kl_rejected_per_token": ("Log-ratio a token, rejected", "nats a token"),
 }
 METRICS = (
-    *(Metric(name=name, label=label, needs=(name,), step=0.5) for name, label in WINS.items()),
+    *(Metric(name=name, label=label, needs=(name,), step=0.5, sliced=name == "accuracy")
+      for name, label in WINS.items()),
     *(Metric(name=name, label=label, needs=(name,), kind="mean", unit=unit, step=None,
-             bounds=(None, None), higher_is_better=None) for name, (label, unit) in NATS.items()),
-    Metric(name="scored", label="Pairs with finite log-probabilities", needs=("scored",)),
+             bounds=(None, None), higher_is_better=None, sliced=False)
+      for name, (label, unit) in NATS.items()),
+    Metric(name="scored", label="Pairs with finite log-probabilities", needs=("scored",),
+           sliced=False),
 )  # fmt: skip
 
 # Further tables: name → column → what it means.
@@ -81,6 +84,7 @@ ANALYSIS = Analysis(
     slices=("source",),
     pairs=Lazy("lib.tasks.preference.extras:method_pairs"),
     point_extras=Lazy("lib.tasks.preference.outcomes:point_extras"),
+    files=Lazy("lib.analysis.views:significance"),
     tables=TABLES,
     extras=Lazy("lib.tasks.preference.extras:extras"),
     axes={BETA: "β", TAU: "τ"},
@@ -136,16 +140,3 @@ ANALYSIS = Analysis(
         },
     ),
 )
-
-
-def compare(points: list[PointResult], rows: list[Row], settings: Any) -> Comparison:
-    """What the points say together: see `comparison.tabulate`, `criteria`, `findings`."""
-    from lib.analysis.wording import markdown
-    from lib.tasks.preference import comparison, criteria, findings
-
-    tables = comparison.tabulate(points, rows, settings)
-    tables["criteria"] = criteria.judge(tables)
-    tables["findings"] = findings.sentences(tables)
-    files = {"significance": tables["significance"]}
-    text = markdown(tables, "What the authors expected", "expectation")
-    return Comparison(tables, comparison.flat(points, tables), text, files)

@@ -21,7 +21,7 @@ from lib.runs.files import read_sealed
 
 BETA = "train.beta"  # key of the axis that variances are over
 COMPARED = (("preference", "accuracy"), ("mt_bench", "score"))  # (task, metric) of `variance`
-SHARES = np.linspace(0, 1, 101)  # quantiles of `margins`
+SHARES = np.linspace(0, 1, 51)  # quantiles of `margins`
 
 Place = dict[str, Any]  # axis → value, of a setting
 
@@ -160,7 +160,7 @@ def _listed(betas: Iterable[float]) -> str:
 
 
 def margins(items: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of the table `margins`: 101 quantiles of ρ of each point."""
+    """Rows of the table `margins`: 51 quantiles of ρ of each point."""
     known = items[items["task"] == "preference"].dropna(subset="margin")
     rows = []
     for point, of_point in known.groupby("point", sort=False, observed=True)["margin"]:

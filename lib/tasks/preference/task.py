@@ -17,8 +17,4 @@ TASK = Task(
     predictor=Lazy("lib.tasks.preference.predict:Predictor"),
     summary=data.summary,
     analysis=ANALYSIS,
-    evaluate=Lazy("lib.tasks.preference.evaluate:evaluate"),
-    compare=Lazy("lib.tasks.preference.analysis:compare"),
-    point_figures=Lazy("lib.tasks.preference.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.preference.figures:comparison_figures"),
 )

@@ -54,6 +54,7 @@ def test_counts_and_standard_error():
     found = point_extras(ROWS, JUDGED, SETTINGS)
     assert found.pop("standard_error") == pytest.approx(np.std([7, 10, 3], ddof=1) / np.sqrt(3))
     assert found == {
+        "rows": 3,
         "n_judged": 5,
         "parse_failures": 1,
         "unjudged": 0,

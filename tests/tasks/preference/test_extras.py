@@ -10,7 +10,7 @@ from lib.config.grid import point_name
 from lib.runs.files import write_sealed
 from lib.tasks.preference.analysis import METRICS, TABLES
 from lib.tasks.preference.extras import lines_over, losses, margins, method_pairs, variances
-from tests.tasks.preference.made_new import BETAS, SEEDS, TAUS, answers_of, points_of
+from tests.tasks.preference.made import BETAS, SEEDS, TAUS, answers_of, points_of
 
 GRID = [
     *({"variant": variant, "beta": beta} for variant in ("dpo", "discopop") for beta in BETAS),
