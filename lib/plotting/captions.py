@@ -69,19 +69,19 @@ def against(view: View, figure: Figure) -> str:
     return ", ".join(in_words(view, axis, value) for axis, value in dict(figure.against).items())
 
 
-def extremes(view: View, metric: str, frame: pd.DataFrame, verb: str = "runs") -> str:
-    """`Accuracy runs from 51.0 % [48, 54] (…) to 71.2 % [68, 74] (…)`; frame: name, value."""
+def extremes(view: View, metric: str, frame: pd.DataFrame, verb: str = "runs from") -> str:
+    """`Accuracy runs from 51.0 % [48, 54] (…) to 71.2 % [68, 74] (…)`; frame: place, value."""
     label, unit = view.name(metric), view.unit(metric)
     least, most = frame.loc[frame.value.idxmin()], frame.loc[frame.value.idxmax()]
     if len(frame) == 1:
-        return f"{label} {verb} at {number(most.value, unit)}{interval(most.low, most.high, unit)}"
+        return f"{label} is {number(most.value, unit)}{interval(most.low, most.high, unit)}"
     if least.value == most.value:
         return f"{label} is {number(most.value, unit)} everywhere"
     low, high = (
         f"{number(row.value, unit)}{interval(row.low, row.high, unit)} ({row['place']})"
         for row in (least, most)
     )
-    return f"{label} {verb} from {low} to {high}"
+    return f"{label} {verb} {low} to {high}"
 
 
 def settings(frame: pd.DataFrame) -> pd.DataFrame:
@@ -128,8 +128,8 @@ def of_points(view: View, figure: Figure, frame: pd.DataFrame) -> str:
         )
     text = extremes(view, y, frame.rename(columns={"y": "value", "y_low": "low", "y_high": "high"}))
     table = view.tables.get(figure.curve or "")
-    if table is not None and {x, y} <= set(table):
-        gaps = frame.y - np.interp(frame.x, table[x], table[y])
+    if table is not None:
+        gaps = frame.y - np.interp(frame.x, *(table[name] for name in list(table)[:2]))
         worst = gaps.abs().idxmax()
         return (
             f"{text}; from the line at the same {x_name} it differs by "
@@ -183,7 +183,7 @@ def of_curves(view: View, figure: Figure, frame: pd.DataFrame) -> str:
         return f"No number was logged{tail}."
     last = known.groupby("name", sort=False).tail(1)
     last = last.assign(value=last.y, place=last.name, low=np.nan, high=np.nan).reset_index()
-    return f"{extremes(view, figure.metrics[0], last, 'ends')}{tail}."
+    return f"{extremes(view, figure.metrics[0], last, 'ends at')}{tail}."
 
 
 def of_bins(view: View, figure: Figure, frame: pd.DataFrame) -> str:

@@ -233,18 +233,17 @@ def _points(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
 
 
 def _behind(view: View, figure: Figure) -> list[Series]:
-    """The further table `curve` as a line with a band, its columns called like the metrics."""
+    """The further table `curve` as a line with a band: its first two columns, low and high."""
     table = view.tables.get(figure.curve or "")
-    x, y = (metric.rpartition(".")[2] for metric in figure.metrics)
-    if table is None or not {x, y} <= set(table):
+    if table is None:
         return []
+    x, y = list(table)[:2]
     ends = [_known(table[end]) for end in ("low", "high") if end in table]
     label, style = str(figure.curve).replace("_", " "), Style("#444444")
     return [
-        Series(
-            label, _known(table[x]), _known(table[y]), *ends, style=style, marked=False, band=True
-        )
-    ]
+        Series(label, _known(table[x]), _known(table[y]), *ends, style=style, marked=False,
+               band=True)
+    ]  # fmt: skip
 
 
 def _heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:

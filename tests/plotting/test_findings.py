@@ -21,7 +21,8 @@ def with_parsed(view, shares):
 
 
 def test_findings_lead_with_the_share_of_answers_that_could_be_parsed(view):
-    first, second, *rest = findings(with_parsed(view, {"baseline 1:2 gamma1": 0.9}), "decision").splitlines()  # fmt: skip
+    parsed = with_parsed(view, {"baseline 1:2 gamma1": 0.9})
+    first, second, *rest = findings(parsed, "decision").splitlines()
     assert first == ("- Answers that could be parsed: 90.0 % (baseline 1:2 gamma1) to 95.0 % of "
                      "500 a point.")  # fmt: skip
     assert second.startswith("- Accuracy runs from")
@@ -47,7 +48,8 @@ def test_nothing_is_said_of_answers_where_none_could_be_parsed(view):
 
 def test_a_study_without_numbers_says_so(view):
     empty = {**view.tables, "estimates": view.tables["estimates"][:0]}
-    assert findings(replace(view, tables=empty), "decision").startswith("- No point is measured yet.")  # fmt: skip
+    text = findings(replace(view, tables=empty), "decision")
+    assert text.startswith("- No point is measured yet.")
 
 
 def test_decisions_compare_scores_with_scores(view):

@@ -67,7 +67,7 @@ def test_the_report_is_one_file_without_a_network(page):
 
 def test_the_question_and_the_claims_come_first_and_what_was_given_is_text(page):
     parsed, _ = page
-    heads = [text for text in re.findall(r"^[A-Z].*$", parsed.text, re.M)]
+    heads = re.findall(r"^[A-Z].*$", parsed.text, re.M)
     order = ["Does weighting one decision", "Claims", "Findings", "Figures", "Points",
              "What is missing", "Cost and provenance", "Run it again"]  # fmt: skip
     places = [next(i for i, head in enumerate(heads) if head.startswith(one)) for one in order]

@@ -10,6 +10,7 @@ from lib.plotting.frames import of_contrasts, of_metrics
 from lib.plotting.specs import draw, limits
 from lib.plotting.view import levels
 from tests.plotting.study_tables import study_view
+from tests.plotting.test_figures import assert_laid_out
 
 LINES = Figure(kind="lines", metrics=("acceptance_rate",), x="gamma", panel="variant",
                color="ratio", shared="baseline", name="lines")  # fmt: skip
@@ -101,6 +102,7 @@ def test_the_baseline_alone_of_a_forest_is_left_out_and_the_other_side_is_turned
 )  # fmt: skip
 def test_every_kind_is_drawn_as_pdf_and_png(view, figure, tmp_path):
     one = drawn(view, figure)
+    assert_laid_out(one.figure)
     written = save(one.figure, tmp_path / one.name)
     assert [path.suffix for path in written] == [".pdf", ".png"]
     assert one.caption.endswith(".")

@@ -57,6 +57,8 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "control": {
         **POINT,
+        "own_acceptance_rate": "accepts by the point's own scores (share)",
+        "own_accuracy": "accuracy of the point's own scores (share)",
         "threshold": "of the baseline's scores, at which it accepts as many papers (logits)",
         "acceptance_rate": "share that the baseline accepts at that threshold",
         "accuracy": "of the baseline at that threshold",
@@ -145,7 +147,8 @@ FIGURES: tuple[dict[str, Any], ...] = (
      "name": "theory", "title": "Do class weights move acceptance as theory says?"},
     {"points": ["theory.delta", "theory.logit_shift"], **MARKS, "identity": True,
      "name": "theory_shift", "title": "Do class weights move scores as theory says?"},
-    {"points": ["acceptance_rate", "accuracy"], **MARKS, "curve": "control_curve",
+    {"points": ["control.own_acceptance_rate", "control.own_accuracy"], **MARKS,
+     "curve": "control_curve",
      "name": "control", "title": "Does a weight buy more than a moved threshold?"},
     {"forest": "control.accuracy_difference", "name": "control_difference",
      "title": "Accuracy minus that of the baseline with a moved threshold"},
