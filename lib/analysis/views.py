@@ -20,6 +20,7 @@ from lib.analysis.wording import markdown
 from lib.config import tasks
 from lib.config.tasks import Comparison
 
+LONG = 500  # rows above which a further table is in its own file alone
 VALUE = ("value", "low", "high", "method")
 
 
@@ -55,6 +56,7 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
         metrics = rows.setdefault((row["name"], row["set"], row["slice"]), {})
         metrics[row["metric"]] = {key: row[key] for key in VALUE}
     names = [metric.name for metric in analysis.metrics(eval_config)]
+    of_slices = [metric.name for metric in analysis.metrics(eval_config) if metric.sliced]
     for one in answers.tests[task]:
         for place, name in enumerate(one.points):
             has = one.answered[place]
@@ -66,11 +68,15 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
                     value: {
                         "rows": int((of_item[has] == value).sum()),
                         "metrics": _whole(rows.get((name, one.name, f"{column}={value}"), {}),
-                                          names),
+                                          of_slices),
                     }
                     for value in values
                 }  # fmt: skip
             found.setdefault(name, {"sets": {}})["sets"][one.name] = of_set
+    nothing = {"sets": {"": {"rows": 0, "metrics": _whole({}, names)}}}  # answers without an item
+    for result in answers.results[task]:
+        if result.predictions is not None:
+            found.setdefault(result.name, nothing)
     return {name: _of_point(of_sets["sets"]) for name, of_sets in found.items()}
 
 
@@ -170,7 +176,7 @@ def aggregated(answers: Answers) -> Json:
         if one_a_point(table):
             for row in records(table):
                 points[row.pop("point")][name] = nested(row)
-        else:
+        elif "point" not in table and len(table) <= LONG:
             found[name] = [nested(row) for row in records(table)]
     return found
 

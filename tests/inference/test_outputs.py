@@ -9,8 +9,8 @@ from lib.config.schema import Evaluate
 from lib.inference.outputs import log_probabilities, texts
 from lib.tasks.decision.grading import grade as grade_decision
 from lib.tasks.math.grading import grade as grade_number
-from lib.tasks.mt_bench.evaluate import evaluate as rate
-from lib.tasks.preference.evaluate import evaluate as compare_pairs
+from lib.tasks.mt_bench.outcomes import outcomes as rate
+from lib.tasks.preference.outcomes import outcomes as compare_pairs
 from lib.tasks.safety.analysis import outcomes as verdicts_of
 from lib.tasks.safety.judging import identify
 from lib.tasks.symbolic.grading import grade as grade_samples
@@ -69,7 +69,7 @@ def test_what_is_no_pair(key, value):
 def test_pairs_without_numbers_are_unscored_and_lengths_are_counts():
     for scores in (None, [None, -1.0], [math.nan, -1.0], [-math.inf, -1.0]):
         found = compare_pairs([ROW], [PAIR | {"scores": scores}], SETTINGS)
-        assert (found["unscored"], found["metrics"]["accuracy"]["value"]) == (1, None)
+        assert (found["scored"], math.isnan(found["accuracy"][0])) == ([0], True)
     for lengths in ([0, 4], [-1, 4], [math.nan, 4]):
         with pytest.raises(BadInput, match="row r1: lengths: found"):
             compare_pairs([ROW], [PAIR | {"lengths": lengths}], SETTINGS)
