@@ -54,7 +54,7 @@ def report(
         verdicts=VERDICTS,
         known=pd.notna,
         findings=Markup(MarkdownIt("commonmark", {"html": False}).render(findings)),
-        figures=[(one, inlined(directory / one.path)) for one in figures],
+        figures=[(one, *inlined(directory / one.path)) for one in figures],
         points=points_table(view),
         missing=view.points[view.points.status != "done"].to_dict("records"),
         cost=cost(view),
@@ -75,9 +75,11 @@ def question(path: Path) -> str:
     return " ".join(lines)
 
 
-def inlined(png: Path) -> str:
-    """A picture as a data URL."""
-    return f"data:image/png;base64,{base64.b64encode(png.read_bytes()).decode('ascii')}"
+def inlined(png: Path) -> tuple[str, int]:
+    """A picture as a data URL, and its width in pixels."""
+    content = png.read_bytes()
+    text = base64.b64encode(content).decode("ascii")
+    return f"data:image/png;base64,{text}", int.from_bytes(content[16:20], "big")
 
 
 def points_table(view: View) -> tuple[list[str], list[list[tuple[str, Any]]]]:
