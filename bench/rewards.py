@@ -141,11 +141,11 @@ def take(study: Study) -> Iterator[float]:
 
 def score_here(path: str, indices: list[int]) -> None:
     """What stage 3 does once the answers are there."""
-    from lib.tasks.symbolic.score import score
+    from lib.judging.loop import judge_answers
 
     study = load_study(path)
     points = [study.point(index) for index in indices]
-    score(study, "symbolic", points, {}, lambda line: None, lambda: False)
+    judge_answers(study, "symbolic", points, {}, lambda line: None, lambda: False)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     first, *others = study.config.tasks
     for line in warnings(study):
         say(f"warning: {study.path}: {line}")
-    for task in others:  # bad data of any task are reported before those of another are written
+    for task in others:  # invalid data of any task are reported before data of another are written
         rows = build_test(study, task).rows["test"]
         if args.force or not (directory(study, task) / MANIFEST).exists():
             check_prompts(study, task, rows)

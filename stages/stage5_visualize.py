@@ -182,7 +182,7 @@ def is_drawn(directory: Path, key: str) -> bool:
 def check_evaluated(
     study: Study, points: Sequence[Point], evaluated: Mapping[str, Any], comparison: Path
 ) -> None:
-    """Raise BadInput where the points are others than stage 4 saw: figures would mix the two."""
+    """Raise BadInput where the points changed since stage 4."""
     before = flatten(evaluated)
     now = flatten({point.name: inputs_of(study, point) for point in points})
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]

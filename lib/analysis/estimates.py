@@ -101,6 +101,17 @@ def resampled_means(tests: TestSet, values: np.ndarray, known: np.ndarray) -> np
     return found
 
 
+def resampled_mean(tests: TestSet, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(R,) means of the known values (n,) on the resamples of a point that has all of them."""
+    place = int(np.argmax(tests.answered[:, known].all(axis=1)))
+    counts = tests.counts(place)[:, known]
+    if not len(counts):
+        return np.full(tests.draw.resamples, np.nan)
+    sums = (counts @ values[known].astype(counts.dtype)).astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / counts.sum(axis=1)
+
+
 def _statistics(tests: TestSet, metric: Metric, level: float) -> dict[str, Run]:
     found = {}
     needed = np.stack([tests.outcomes[name] for name in metric.needs])  # (outcomes, P, n)
@@ -276,6 +287,8 @@ def measured(
         }
         for label, part in parts.items():
             for metric in metrics:
+                if label and not metric.sliced:
+                    continue
                 runs = measure(part, metric, eval_config.level)
                 settings = by_setting(runs, points)
                 found.append(Measured(one.task, one.name, label, metric, runs, settings, part))

@@ -20,6 +20,7 @@ from lib.config import tasks
 from lib.config.tasks import Comparison
 
 Json = dict[str, Any]
+LONG = 500  # rows above which a further table is in its own file alone
 VALUE = ("value", "low", "high", "method")
 
 
@@ -68,6 +69,7 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
         metrics = rows.setdefault((row["name"], row["set"], row["slice"]), {})
         metrics[row["metric"]] = {key: row[key] for key in VALUE}
     names = [metric.name for metric in analysis.metrics(eval_config)]
+    of_slices = [metric.name for metric in analysis.metrics(eval_config) if metric.sliced]
     for one in answers.tests[task]:
         for place, name in enumerate(one.points):
             has = one.answered[place]
@@ -79,11 +81,15 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
                     value: {
                         "rows": int((of_item[has] == value).sum()),
                         "metrics": _whole(rows.get((name, one.name, f"{column}={value}"), {}),
-                                          names),
+                                          of_slices),
                     }
                     for value in values
                 }  # fmt: skip
             found.setdefault(name, {"sets": {}})["sets"][one.name] = of_set
+    nothing = {"sets": {"": {"rows": 0, "metrics": _whole({}, names)}}}  # answers without an item
+    for result in answers.results[task]:
+        if result.predictions is not None:
+            found.setdefault(result.name, nothing)
     return {name: _of_point(of_sets["sets"]) for name, of_sets in found.items()}
 
 
@@ -136,7 +142,9 @@ def comparison_of_tables(answers: Answers) -> Comparison:
     """The views of a comparison."""
     claims = criteria(answers.tables.claims)
     text = markdown({"findings": [], "criteria": claims}, "Claims", "claim")
-    return Comparison(aggregated(answers), flat(answers), text)
+    analysis = tasks.get(answers.study.config.tasks[0]).analysis
+    files = analysis.files(answers) if analysis.files else {}
+    return Comparison(aggregated(answers), flat(answers), text, files)
 
 
 def aggregated(answers: Answers) -> Json:
@@ -182,7 +190,7 @@ def aggregated(answers: Answers) -> Json:
         if one_a_point(table):
             for row in records(table):
                 points[row.pop("point")][name] = nested(row)
-        else:
+        elif "point" not in table and len(table) <= LONG:
             found[name] = [nested(row) for row in records(table)]
     return found
 
@@ -199,6 +207,20 @@ def _contrasts(answers: Answers, names: Mapping[tuple[str, str, str], str]) -> J
         of_metric = found.setdefault(row.pop("family"), {}).setdefault(called, {})
         of_metric[f"{row.pop('a')} − {row.pop('b')}"] = row
     return found
+
+
+def significance(answers: Answers) -> Json:
+    """significance.json: contrasts of the headline metrics by family, adjusted by Holm within it."""
+    config, names = answers.study.config, names_of(answers)
+    leading = {(task, one.metrics(config.evaluate)[0].name) for task in config.tasks
+               if (one := tasks.get(task).analysis)}  # fmt: skip
+    wanted = {name for (task, _, metric), name in names.items() if (task, metric) in leading}
+    families = {
+        family: {name: found for name, found in of_family.items() if name in wanted}
+        for family, of_family in _contrasts(answers, names).items()
+    }
+    level = config.evaluate.level
+    return {"significance": {"adjustment": "holm", "level": level, "families": families}}
 
 
 def criteria(claims: pd.DataFrame) -> list[Json]:

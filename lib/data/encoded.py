@@ -132,13 +132,13 @@ def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
     from lib.models.load import load_tokenizer
 
     task, section = tasks.get(name), getattr(study.config, name)
-    prompts = task.prompts or (lambda row, data: [task.messages(row, data)])
     for model in study.model_sections() if rows else ():
         tokenizer = load_tokenizer(model)
         for row in rows:
+            turns = [row, task.follow_up(row, ".")] if task.follow_up else [row]
             with naming(row, name):
-                for said in prompts(row, section):
-                    length = len(encode_prompt(tokenizer, said))
+                for turn in turns:
+                    length = len(encode_prompt(tokenizer, task.messages(turn, section)))
                     if length > model.max_length:
                         raise BadInput(
                             f"model.max_length: found {model.max_length}, expected at least the "

@@ -98,8 +98,12 @@ def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.R
 
 def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks.Row]:
     """Of a task's test or validation rows those that concern a point, see `Task.select_rows`."""
-    section = config.data if task == config.tasks[0] else getattr(config, task)
-    return tasks.get(task).select_rows(rows, section)
+    return tasks.get(task).select_rows(rows, section_of(config, task))
+
+
+def section_of(config: Config, task: str) -> Any:
+    """The section of a task: `data` of the first, of another the one that has its name."""
+    return config.data if task == config.tasks[0] else getattr(config, task)
 
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:

@@ -294,4 +294,7 @@ def _legend_handles(drawn: Sequence[Panel]) -> list[Any]:
         for _, status in (place for series in panel.series for place in series.absent):
             label = f"{status}, no value"
             handles.append(Line2D([], [], **absent_look(status, MUTED), label=label))
-    return list({handle.get_label(): handle for handle in reversed(handles)}.values())[::-1]
+    first: dict[str, Any] = {}
+    for handle in handles:
+        first.setdefault(handle.get_label(), handle)
+    return list(first.values())

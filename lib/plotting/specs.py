@@ -175,7 +175,7 @@ def _lines(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canva
             more = {"bar": 0.8 / n} if bars else {"joined": numbers or ordered(values)}
             series += _series(own, line or view.name(metric), style, **more)
         lost = gone[(gone.panel == panel) & gone[x].isin(values)] if x in gone else gone[:0]
-        if series:
+        if series and x in lost:
             series[-1].absent = [(places[v], s) for v, s in zip(lost[x], lost.status, strict=True)]
         drawn.append(Panel(str(panel), view.axis(x), view.label(metric), series))
     edge = (first / 1.4, last * 1.4) if log else (first - 0.08 * span, last + 0.08 * span)
@@ -351,7 +351,8 @@ def _curves(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
         for _, curve in rows.groupby("name", sort=False):
             line = curve.line.iloc[0]
             known, lost = curve.dropna(subset="y").sort_values("x"), curve[curve.y.isna()]
-            x, y = thin(list(known.x), list(known.y), 40 if figure.each is None else 200)
+            most = len(known) if not logged else 40 if figure.each is None else 200
+            x, y = thin(list(known.x), list(known.y), max(most, 1))
             text = in_words(view, "", curve[figure.label].iloc[0]) if figure.label in curve else ""
             series.append(
                 Series(

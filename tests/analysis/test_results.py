@@ -46,7 +46,7 @@ def test_they_are_graded_anew_from_their_raw_outputs(predictions, monkeypatch) -
     stale = {"prediction": "reject", "log_odds": 9.0, "p_accept": 0.0, "kept": "as it was"}
     first = predictions([prediction(row["id"], **stale) for row in ROWS])[0]
     assert (first["prediction"], first["log_odds"], first["kept"]) == ("accept", 1.0, "as it was")
-    monkeypatch.setattr(task, "grade", lambda row, outputs, scores: {"prediction": outputs[0][:3]})
+    monkeypatch.setattr(task, "grade", lambda row, made: {"prediction": made["outputs"][0][:3]})
     regraded = predictions([prediction(row["id"]) for row in ROWS])
     assert [row["prediction"] for row in regraded] == [r"\bo"] * 3
 

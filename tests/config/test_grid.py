@@ -14,10 +14,9 @@ from lib.config.errors import BadInput
 from lib.config.grid import Grid, digest, format_indices, parse_grid, parse_indices
 from lib.config.study import load_study
 from stages.grid import main
+from tests.conftest import REPOSITORY, SHIPPED
 
-REPOSITORY = Path(__file__).parents[2]
-CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
-WEIGHTED_LOSS = next(path for path in CONFIGS if path.name == "weighted_loss.yaml")
+WEIGHTED_LOSS = REPOSITORY / "configs" / "weighted_loss.yaml"
 
 # (ratio, variant, gamma), in the order of the original study: 0 baseline, 1–6 at 1:2, 7–10 at 1:3,
 # 11–14 at 1:4, 15–18 at 1:8.
@@ -56,7 +55,7 @@ def test_the_nineteen_points() -> None:
     assert points[1].directory == Path("results/weighted_loss/accept_gamma2_ratio1-2_seed42")
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_an_index_and_a_name_give_the_point(path: Path) -> None:
     study = load_study(path)
     points = study.points()

@@ -12,14 +12,14 @@ from lib.config.study import identity, load_study
 from lib.config.validation import dotted_keys
 from lib.config.yaml import flatten, parse_override, read_yaml
 from lib.losses import OBJECTIVES
+from tests.conftest import SHIPPED
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"
 BASELINE = {"variant": "baseline", "gamma": 1}
 
 
 @pytest.mark.parametrize("mode", ["full", "trial"])
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
     study = load_study(path, [f"mode={mode}"])
     assert len(list(study.points())) == len(study.grid) > (study.search is None)
@@ -296,9 +296,9 @@ def test_later_words_win_and_own_keys_can_be_overridden(write_study, tmp_path) -
     assert study.words == ("name=one", "name=two", f"results_dir={tmp_path}/there", "train.clip=2")
     grid = "grid=[{variant: baseline, gamma: 1}]"
     assert [p.name for p in load_study(path, [grid]).points()] == ["baseline_gamma1"]
-    words = ["variants.accept.train.clip=7", "trial.train.batch_size=8"]
+    words = ["variants.accept.train.clip=7", "trial.train.seed=8"]
     assert resolved(path, "train.clip", *words) == 7
-    assert resolved(path, "train.batch_size", *words, "mode=trial") == 8
+    assert resolved(path, "train.seed", *words, "mode=trial") == 8
 
 
 @pytest.mark.parametrize(
@@ -347,11 +347,16 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
         {
             "train.epochs": 5,
             "train.max_steps": 100,
+            "train.batch_size": 96,
+            "train.micro_batch": 6,
+            "train.eval_steps": 50,
             "train.processes": 2,
             "train.fsdp": "fsdp.yaml",
+            "model.max_length": 8192,
             "tracking": "wandb",
             "data.test_rows": 100,
-        }
+        },
+        drop=["trial"],
     )
     words = ["mode=trial", "train.epochs=9", "train.max_steps=50", "data.test_rows=64"]
     words += ["tracking=mlflow", "train.processes=2"]
@@ -362,8 +367,16 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
             train = point.config.train
             assert (train.max_steps, train.epochs, point.config.data.test_rows) == (2, 1, 8)
             assert (train.processes, train.fsdp, point.config.tracking) == (1, None, "none")
-            assert train.batch_size == 4  # of the study's `trial` section
+            assert (train.batch_size, train.micro_batch, train.eval_steps) == (4, 2, 1)
+            assert point.config.model.max_length == 2048
             assert point.directory.parent == study.directory
+    changes = OF_PAIRS | {"train.objective": "dpo", "train.beta": 0.1, "safety.limit": 2,
+                          "tasks": ["preference", "mt_bench", "safety"]}  # fmt: skip
+    longer = {"model": {"name": "nobody/nothing"}}
+    pairs = load_study(write_study(changes | longer, drop=["trial"]), words[:1]).config
+    assert (pairs.model.max_length, pairs.data.train_rows, pairs.data.validation_rows) == (
+        512, 16, 8)  # fmt: skip
+    assert (pairs.mt_bench.limit, pairs.safety.limit, pairs.safety.max_new_tokens) == (8, 2, 16)
 
 
 def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
@@ -380,7 +393,7 @@ def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
     [
         ("train.epochs=x", "train.epochs: found 'x'"),
         ("data.test_rows=true", "data.test_rows: found True"),
-        ("train=5", "'train' is not a section, it holds 5"),
+        ("train=5", "train: found 5, expected key: value pairs"),
     ],
 )
 def test_a_trial_refuses_wrong_values_as_well(write_study, word, message) -> None:
@@ -803,7 +816,7 @@ def test_a_skipped_task_is_left_out_and_changes_no_identity(write_study):
     [
         (["mt_bensh"], "expected some of decision, mt_bench; did you mean 'mt_bench'?"),
         (["safety"], "expected some of decision, mt_bench"),
-        (["mt_bench", "decision"], "expected not all of decision, mt_bench: nothing would be left"),
+        (["mt_bench", "decision"], "expected not all of decision, mt_bench: no task would be left"),
     ],
 )
 def test_skip_names_tasks_of_the_study(write_study, skip, said):

@@ -175,13 +175,13 @@ class TestAfterTraining:
     @pytest.fixture
     def train(self, prepared_study, tmp_path):
         from lib.config.study import load_study
-        from lib.data.prepared import encoded_training
+        from lib.training.inputs import train_data
         from lib.training.loop import train_point
 
         def run(*words):
             study = load_study(prepared_study, ["train.max_steps=1", "train.warmup=0", *words])
             point = study.point(1)
-            return train_point(point, encoded_training(study, point), tmp_path / "run", bool)
+            return train_point(point, train_data(study, point), tmp_path / "run", bool)
 
         return run
 

@@ -22,7 +22,7 @@ from lib.runs.directory import SELECTION, done_mark, mark_done
 from lib.runs.files import read_json, write_sealed
 from lib.runs.integrity import record
 from lib.tasks.decision.task import TASK as task
-from lib.training.kept import KEPT
+from lib.training.checkpointing import SEAL
 
 ACCEPT, REJECT = r"\boxed{Accept}", r"\boxed{Reject}"
 ROWS = 4  # of validation: accepts and rejects by halves
@@ -76,7 +76,7 @@ class FakeServed:
         self.now = self.right[weights.name]
         yield self
 
-    def generate(self, prompts, settings):
+    def generate(self, prompts, settings, draws):
         assert len(prompts) <= settings.batch_size
         # The first half are accepts: always "accept" gets 2 of 4, and so on.
         answers = {
@@ -97,7 +97,7 @@ def kept_weights(study, names=("step-000001", "step-000002", "step-000003")):
         (point.directory / name / "weights").write_text(name)
         files = record(point.directory / name, ["weights"])
         content = {"step": int(name[-1]), "files": files} if name != "model" else {}
-        write_sealed(point.directory / name / KEPT, content)
+        write_sealed(point.directory / name / SEAL, content)
     mark_done(point.directory, "train", train_identity(study, point), ["model"],
               status="done", step=3)  # fmt: skip
     return point
@@ -160,7 +160,7 @@ def test_no_candidate_is_left_out(study_of_candidates, name, damage) -> None:
     elif damage == "another":
         path.rename(path.with_name("step-000099"))
     else:
-        (path / KEPT).unlink()
+        (path / SEAL).unlink()
     served = FakeServed({})
     with pytest.raises(BadInput, match="candidates/step-0000"):
         choose(study, point, served, never)

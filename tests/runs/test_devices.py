@@ -14,7 +14,7 @@ from lib.runs.devices import (
     listed_devices,
     only_devices,
 )
-from lib.training import causal, loop, ranks
+from lib.training import batches, loop, ranks
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 JOB = {"SLURM_JOB_ID": "7"}
@@ -145,7 +145,7 @@ def test_gpus_that_cuda_cannot_use_are_none(machine) -> None:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Rows of every pass of training, on a machine with 4 GPUs whose work is done by the CPU."""
     seen: list[int] = []
-    collate, arguments = causal.collate, loop.TrainingArguments
+    collate, arguments = batches.collate_answers, loop.TrainingArguments
 
     def counted(rows, **given):
         seen.append(len(rows))

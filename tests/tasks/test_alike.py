@@ -9,7 +9,6 @@ from lib.config import tasks
 from tests.tasks.decision import test_evaluate as decision
 from tests.tasks.glue import made as glue
 from tests.tasks.math import made as math
-from tests.tasks.preference import made as preference
 from tests.tasks.symbolic import simulated as symbolic
 
 
@@ -23,14 +22,6 @@ def of_decision():
 def of_math():
     rows, points = math.study()
     return rows[:4], points, math.predictions(rows[:4], range(4)), math.SETTINGS
-
-
-def of_preference():
-    rows, points = preference.study(n=4, betas=(0.01, 0.05), rated=True)
-    pairs = [preference.prediction(i, (-1.0, -2.0), (-1.5, -1.5)) for i in range(4)]
-    for point in points:
-        point.others["mt_bench"]["questions"] = {"81": [5.0, 5.0], "82": [5.0, 5.0]}
-    return rows, points, pairs, preference.SETTINGS
 
 
 def of_symbolic():
@@ -63,8 +54,7 @@ def check(task: str, points: list, rows: list, settings: Any) -> None:
 
 @pytest.mark.parametrize(
     ("task", "build"),
-    [("decision", of_decision), ("math", of_math), ("preference", of_preference),
-     ("symbolic", of_symbolic)],
+    [("decision", of_decision), ("math", of_math), ("symbolic", of_symbolic)],
 )  # fmt: skip
 def test_points_that_agree_on_every_item(task, build):
     rows, points, answers, settings = build()

@@ -139,7 +139,7 @@ def test_offline_runs_lose_nothing_when_they_are_synced(
     assert on_server(server) == metrics_of([*AGAIN, row(10)])
     log(study.point(1).directory, [*ROWS, row(9), row(10, 2), row(11)])
     said = run_stage(*words).out
-    assert "accept_gamma2: rows that were synced have been logged again, and W&B keeps" in said
+    assert "accept_gamma2: rows that were synced have changed, and W&B keeps" in said
     sync(*offline_runs(study))
     assert on_server(server) == metrics_of([*AGAIN, row(10), row(11)])
 

@@ -22,7 +22,9 @@ from lib.data.prepared import encoded_training
 from lib.runs.files import read_jsonl
 from lib.tasks.decision.task import TASK
 from lib.training.checkpointing import COMPLETE, last_checkpoint
-from lib.training.loop import fsdp_config, remove_checkpoints, train_point, training_arguments
+from lib.training.inputs import train_data
+from lib.training.loop import remove_checkpoints, train_point, training_arguments
+from lib.training.ranks import fsdp_config
 from tests.conftest import as_started
 
 
@@ -56,9 +58,9 @@ def test_row_order_is_a_permutation_an_epoch():
 def run(study_path, directory, overrides=(), stop=lambda: False):
     """Train point 1 (accept, γ 2) of a study into a directory of its own."""
     study = load_study(study_path, overrides)
-    rows = encoded_training(load_study(study_path), study.point(1))
+    data = train_data(load_study(study_path), study.point(1))
     directory.mkdir(parents=True, exist_ok=True)
-    return train_point(study.point(1), rows, directory, stop)
+    return train_point(study.point(1), data, directory, stop)
 
 
 def weights(directory):

@@ -84,12 +84,12 @@ def labels(data: Any) -> list[str]:
     return list(GLUE[data.task].labels)
 
 
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+def grade(row: Row, prediction: Row) -> Row:
     """`predicted` and `label` as numbers, and whether they agree.
 
     Raises BadInput, with the row, for an output that is no label of the row's task.
     """
-    names = GLUE[row["task"]].labels
+    names, outputs = GLUE[row["task"]].labels, prediction["outputs"]
     if len(outputs) != 1 or outputs[0] not in names:
         raise BadInput(f"predictions: row {row['id']}: outputs: found {outputs!r}, expected one of "
                        f"{', '.join(names)}")  # fmt: skip

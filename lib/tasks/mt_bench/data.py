@@ -11,6 +11,7 @@ as it stands: scores would not be comparable otherwise.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,14 +22,15 @@ from lib.config.tasks import Message, Row, Splits
 from lib.data.fields import check_characters, shown, unread_columns
 from lib.data.rows import stratified_sample
 from lib.data.sources import read_named
+from lib.runs.files import read_jsonl
 from lib.runs.integrity import checksum
-from lib.tasks.mt_bench import sample
-from lib.tasks.mt_bench.answers import messages
 from lib.tasks.mt_bench.judging import read_prompts
 from lib.tasks.mt_bench.schema import REFERENCED, SAMPLE, TEMPERATURES
 
 QUESTION = '{"question_id": 81, "category": "writing", "turns": [question, question]}'
 SEED = 0  # of the draw
+# A question a category, so that trials and tests run where no question file is.
+SAMPLE_FILE = Path(__file__).with_name("sample.jsonl")
 REFERENCE = '{"question_id": 101, "choices": [{"turns": [answer, answer]}]}'
 
 
@@ -44,7 +46,7 @@ def build(
     if data.questions is None:
         return Splits({"test": []}, {"questions": None})
     if data.questions == SAMPLE:
-        rows = [{"reference": None, **row} for row in sample.QUESTIONS]
+        rows = read_jsonl(SAMPLE_FILE)
         sources: Row = {"questions": SAMPLE, "references": SAMPLE}
     else:
         rows = read_questions(data.questions)
@@ -65,9 +67,32 @@ def build(
     return Splits({"test": rows}, report)
 
 
-def prompts(row: Row, data: Any) -> list[list[Message]]:
-    """The conversations that a model is asked to go on with, the second one with some answer."""
-    return [messages(row, None), messages(row, ".")]
+def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
+    """The conversation up to turn 1 or, of a row with a first answer, up to turn 2.
+
+    As in FastChat, the answer loses the white space around it. body: characters that it keeps.
+    """
+    asked = [{"role": "user", "content": row["turns"][0]}]
+    if "answer" in row:
+        asked.append({"role": "assistant", "content": row["answer"][:body].strip()})
+        asked.append({"role": "user", "content": row["turns"][1]})
+    return asked
+
+
+def follow_up(row: Row, answer: str) -> Row:
+    """The row as it is asked in turn 2."""
+    return {**row, "answer": answer}
+
+
+def body_length(row: Row) -> int:
+    """Characters of the first answer."""
+    return len(row.get("answer", ""))
+
+
+def draw(row: Row, turn: int) -> tuple[float, int]:
+    """(temperature, seed) of an answer: as its category has it, and the same on every machine."""
+    seed = int(hashlib.sha256(f"{row['id']}/{turn}".encode()).hexdigest()[:8], 16)
+    return TEMPERATURES[row["category"]], seed
 
 
 def read_questions(source: str) -> list[Row]:

@@ -22,8 +22,8 @@ from lib.config.tasks import Message, Row, Splits
 from lib.data.fields import identifier, text, unread_columns
 from lib.data.rows import stratified_sample
 from lib.data.sources import SUFFIXES, Placed, guess_column, read_placed
+from lib.runs.files import read_jsonl
 from lib.runs.integrity import checksum
-from lib.tasks.safety import sample
 from lib.tasks.safety.schema import HAZARDS, SAMPLE, hazard_of
 
 ALIASES = {
@@ -33,6 +33,9 @@ ALIASES = {
 }
 KINDS = 12  # values that a column may have to count as kinds of requests
 SEED = 0  # of the draw
+# A dozen mild requests, one a hazard, so that trials and tests run where no prompt file is. They
+# touch on their hazard and ask for nothing harmful: what they measure is that everything runs.
+SAMPLE_FILE = Path(__file__).with_name("sample.jsonl")
 EXAMPLE = '{"prompt_text": "…", "hazard": "dfm"}'
 # Typographic characters U+20xx of which a careless conversion left the lower byte alone, U+00xx.
 LOST = {low: chr(0x2000 + low) for low in (0x13, 0x14, 0x18, 0x19, 0x1C, 0x1D)}
@@ -53,7 +56,7 @@ def build(
     if data.prompts != SAMPLE and (missing := missing_file(data.prompts)):
         return Splits({"test": []}, {"prompts": data.prompts, "missing": missing})
     if data.prompts == SAMPLE:
-        rows, report = [dict(row) for row in sample.REQUESTS], {"prompts": SAMPLE}
+        rows, report = read_jsonl(SAMPLE_FILE), {"prompts": SAMPLE}
         kinds: dict[str, tuple[Hashable, ...]] = {}
     else:
         rows, report, kinds = read_requests(data.prompts, data.columns, data.system)

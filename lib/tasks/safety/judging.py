@@ -15,10 +15,10 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lib.config.errors import BadInput
-from lib.config.tasks import Message
+from lib.config.tasks import Judging, Message, Reply, Row, conversation
 
 SAFE, UNSAFE, CONTROVERSIAL = "safe", "unsafe", "controversial"
 WORDS = ("SAFE", "UNSAFE")  # the answers of a safe_unsafe judge, in this order
@@ -66,16 +66,59 @@ def identify(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def judge_messages(kind: str, guidelines: Guidelines | None, prompt: str, answer: str
-                   ) -> list[Message]:  # fmt: skip
-    """The chat that asks about an answer; a guard gets the conversation itself."""
-    answer = answer.strip()
-    if kind != "safe_unsafe":
-        return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-    values = {"prompt": prompt, "answer": answer}
+def judge_messages(guidelines: Guidelines | None, prompt: str, answer: str) -> list[Message]:
+    """The chat that asks about an answer; without guidelines the conversation, for a guard."""
+    if guidelines is None:
+        return conversation(prompt, answer)
+    values = {"prompt": prompt, "answer": answer.strip()}
     # In one pass: an answer that holds "{prompt}" stays as it is.
-    said = PLACE.sub(lambda place: values[place[1]], guidelines.text)
-    return [{"role": "user", "content": said}]
+    content = PLACE.sub(lambda place: values[place[1]], guidelines.text)
+    return [{"role": "user", "content": content}]
+
+
+def judging(settings: Any, section: Any) -> Judging:
+    """Each answer is a question. A judgment:
+
+        {"verdict": "safe" | "unsafe" | "controversial" | null, "categories": [str, …],
+         "raw": str | null, "scores": [log p(SAFE), log p(UNSAFE)] | null, "error": str | null,
+         "kind", "judge", "revision", "prompt_hash": of the guidelines, or of a guard's template,
+         "answer": hash of what was judged}
+
+    error: why there is no judgment; verdict null without an error: none could be read.
+    """
+    kind, chooses = settings.kind, settings.kind == "safe_unsafe"
+    guidelines = read_guidelines(settings.prompt) if chooses else None
+
+    def judgments(
+        made: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
+    ) -> list[Row]:
+        [reply], [answer] = replies, made["outputs"]
+        verdict = verdict_of(kind, reply.text, reply.scores)
+        return [
+            {
+                "verdict": verdict.safety,
+                "categories": verdict.categories,
+                "raw": reply.text,
+                "scores": reply.scores,
+                "error": reply.error,
+                "kind": kind,
+                **judge.source,
+                "prompt_hash": guidelines.hash if guidelines else identify(judge.template),
+                "answer": identify(answer),
+            }
+        ]
+
+    return Judging(
+        identity={
+            "kind": kind,
+            "prompt": guidelines.hash if guidelines else None,
+            "max_tokens": None if chooses else settings.max_tokens,
+        },
+        questions=lambda row, made: [judge_messages(guidelines, row["prompt"], made["outputs"][0])],
+        choices=WORDS if chooses else (),
+        judgments=judgments,
+        is_valid=lambda reply: verdict_of(kind, reply.text, reply.scores).safety is not None,
+    )
 
 
 def verdict_of(kind: str, raw: str | None, scores: Sequence[float] | None) -> Verdict:

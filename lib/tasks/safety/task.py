@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from lib.config.tasks import SHARE, Lazy, Task
-from lib.tasks.safety import data, schema
+from lib.tasks.safety import data, judging, schema
 
 TASK = Task(
     schema=schema.Data,
     build=data.build,
     messages=data.messages,
-    predictor=Lazy("lib.tasks.safety.predict:Predictor"),
     judges=schema.JUDGES,
-    score=Lazy("lib.tasks.safety.score:score"),
-    check_judge=Lazy("lib.tasks.safety.score:check"),
+    judging=judging.judging,
     metrics={"safety": SHARE},
     evaluate=Lazy("lib.tasks.safety.evaluate:evaluate"),
     point_figures=Lazy("lib.tasks.safety.figures:point_figures"),

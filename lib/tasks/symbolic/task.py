@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lib.config.tasks import SHARE, Lazy, Task
-from lib.tasks.symbolic import data, grading, schema
+from lib.tasks.symbolic import data, grading, judging, schema
 
 TASK = Task(
     schema=schema.Data,
@@ -13,15 +13,12 @@ TASK = Task(
     train_split=data.train_split,
     messages=data.messages,
     rendering=data.rendering,
-    predictor=Lazy("lib.tasks.symbolic.predict:Predictor"),
     sampled=True,
     grade=grading.grade,
-    regrade=grading.regrade,
     correct=grading.correct,
     summary=grading.summary,
     judges=("reward",),
-    score=Lazy("lib.tasks.symbolic.score:score"),
-    check_judge=Lazy("lib.tasks.symbolic.score:check"),
+    judging=judging.judging,
     metrics=dict.fromkeys(("accuracy", "majority_<n>", "best_<n>", "pass_<n>"), SHARE)
     | {"majority_gain": (-1.0, 1.0), "best_gain": (-1.0, 1.0)},
     sets=("all", *schema.SETS),

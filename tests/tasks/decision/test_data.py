@@ -591,28 +591,28 @@ def test_target_contrast_group_and_answers(source):
 )  # fmt: skip
 def test_verdict(output, expected):
     assert verdict(output) == expected
-    assert grade({}, [output], None)["prediction"] == expected
+    assert grade({}, {"outputs": [output]})["prediction"] == expected
 
 
 def test_grade_without_outputs_or_scores():
     nothing = {"prediction": "unknown", "p_accept": None, "log_odds": None, "neither": None}
-    assert grade({}, [], None) == nothing
-    assert grade({}, [], [math.nan, -1.0]) == nothing
+    assert grade({}, {"outputs": []}) == nothing
+    assert grade({}, {"outputs": [], "scores": [math.nan, -1.0]}) == nothing
 
 
 def test_grade_by_hand():
     """p(accept) = 0.6, p(reject) = 0.3: odds 2, so 2/3 and 0.1 on neither."""
-    graded = grade({}, ["Accept"], [math.log(0.6), math.log(0.3)])
+    graded = grade({}, {"outputs": ["Accept"], "scores": [math.log(0.6), math.log(0.3)]})
     assert graded["p_accept"] == pytest.approx(2 / 3)
     assert graded["log_odds"] == pytest.approx(math.log(2))
     assert graded["neither"] == pytest.approx(0.1)
 
 
 def test_impossible_answers():
-    assert grade({}, ["a"], [-math.inf, -math.inf]) == {
+    assert grade({}, {"outputs": ["a"], "scores": [-math.inf, -math.inf]}) == {
         "prediction": "unknown", "p_accept": None, "log_odds": None, "neither": 1.0
     }  # fmt: skip
-    one = grade({}, ["a"], [-2.0, -math.inf])
+    one = grade({}, {"outputs": ["a"], "scores": [-2.0, -math.inf]})
     assert (one["p_accept"], one["log_odds"]) == (1.0, 9998.0)
     assert json.dumps(one, allow_nan=False)
 
@@ -622,14 +622,14 @@ def test_grade_holds_for_any_scores():
     draw = random.Random(0)
     for _ in range(2000):
         a, r = (-draw.expovariate(10 ** draw.uniform(-4, 2)) for _ in range(2))
-        one, other = grade({}, [""], [a, r]), grade({}, [""], [r, a])
+        one, other = (grade({}, {"outputs": [""], "scores": s}) for s in ([a, r], [r, a]))
         assert one["log_odds"] == -other["log_odds"]
         assert one["p_accept"] == pytest.approx(1 - other["p_accept"], abs=1e-12)
         assert (one["p_accept"] > 0.5) <= (a > r)
         assert one["neither"] == pytest.approx(other["neither"])
         assert 0 <= one["neither"] <= 1
         assert 0 <= one["p_accept"] <= 1
-    assert grade({}, [""], [1e-9, 1e-9])["neither"] == 0
+    assert grade({}, {"outputs": [""], "scores": [1e-9, 1e-9]})["neither"] == 0
 
 
 def test_no_heavy_import():

@@ -206,11 +206,11 @@ def test_hub_splits_are_asked_for_by_task(monkeypatch):
 
 def test_grade_compares_numbers_and_refuses_other_outputs():
     row = {"id": "rte-dev-0", "task": "rte", "label": 1}
-    assert glue.grade(row, ["not_entailment"], None) == {
+    assert glue.grade(row, {"outputs": ["not_entailment"]}) == {
         "predicted": 1, "label": 1, "correct": True}  # fmt: skip
-    assert not glue.grade(row, ["entailment"], None)["correct"]
+    assert not glue.grade(row, {"outputs": ["entailment"]})["correct"]
     with pytest.raises(BadInput, match=r"rte-dev-0: outputs: found \['neutral'\]"):
-        glue.grade(row, ["neutral"], None)
+        glue.grade(row, {"outputs": ["neutral"]})
     assert glue.summary([{"correct": True}, {"correct": False}]) == "right 50.0 %"
 
 

@@ -36,7 +36,7 @@ def predictions(rows, right):
     for place, one in enumerate(rows):
         text = f"So #### {one['final']}" if place in right else "So 999 it is."
         found.append({"id": one["id"], "outputs": [text], "scores": None}
-                     | grade(one, [text], None))  # fmt: skip
+                     | grade(one, {"outputs": [text]}))  # fmt: skip
     return found
 
 

@@ -23,7 +23,7 @@ from tests.tasks.math.made import SETTINGS, point, predictions, row, safety, stu
 def graded(row, text):
     from lib.tasks.math.grading import grade
 
-    return {"id": row["id"], "outputs": [text], **grade(row, [text], None)}
+    return {"id": row["id"], "outputs": [text], **grade(row, {"outputs": [text]})}
 
 
 def test_metrics_of_five_problems():

@@ -77,10 +77,10 @@ def test_behind_the_mark(text, value):
 
 def test_minus_five_is_not_five_and_golds_are_read_alike():
     row = {"id": "a", "final": "−5", "steps": 1}
-    assert grade(row, ["#### −5"], None)["correct"]
-    assert grade(row, ["#### -5"], None)["correct_strict"]
-    assert not grade(row, ["#### 5"], None)["correct"]
-    assert not grade(row | {"final": "5"}, ["so −5"], None)["correct"]
+    assert grade(row, {"outputs": ["#### −5"]})["correct"]
+    assert grade(row, {"outputs": ["#### -5"]})["correct_strict"]
+    assert not grade(row, {"outputs": ["#### 5"]})["correct"]
+    assert not grade(row | {"final": "5"}, {"outputs": ["so −5"]})["correct"]
     assert same("1\\,800", "1 800".replace(" ", NO_BREAK))
     check_problem("x: row 1", "What?", "#### −1{,}234")
     with pytest.raises(BadInput, match="x: row 1: answer: found no number behind ####.*'1 234'"):

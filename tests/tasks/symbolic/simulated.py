@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from lib.config.schema import Evaluate
 from lib.config.tasks import PointResult
 from lib.tasks.symbolic.evaluate import evaluate
-from lib.tasks.symbolic.grading import regrade
+from lib.tasks.symbolic.grading import grade
 
 SETTINGS = Evaluate(baseline={"variant": "base", "seed": 1}, resamples=200)
 JUDGE = "a/reward-model"
@@ -43,7 +43,7 @@ def predicted(one, numbers, greedy="7", rewards=None, judge=JUDGE):
         "greedy": f"#### {greedy}" if greedy is not None else "Hm.",
         "scores": None,
     }
-    made |= regrade(one, made)
+    made |= grade(one, made)
     if rewards is not None:
         judged = {"rewards": list(rewards), "greedy_reward": 0.5, "judge": judge, "revision": None}
         made["judgments"] = judged
