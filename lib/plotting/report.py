@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,7 +169,7 @@ def provenance(
         "evaluated": date,
         "commit of training": ", ".join(commits) or "unknown",
         "device": ", ".join(devices) or "unknown",
-        "overrides": " ".join(study.words),
+        "overrides": shlex.join(study.words),
         "study file": study.path,
     }
     return [(name, text) for name, text in rows.items() if text]
@@ -176,7 +177,7 @@ def provenance(
 
 def commands(study: Study) -> list[str]:
     """How to run the study again, from its file."""
-    words = " ".join([study.path, *study.words])
+    words = shlex.join([study.path, *study.words])
     stages = ("stage1_generate_datasets", "submit train", "submit infer", "stage4_evaluate",
               "stage5_visualize")  # fmt: skip
     return [f"python -m stages.{stage} {words}" for stage in stages]

@@ -110,6 +110,8 @@ def log_columns(points: Iterable[PointResult]) -> pd.DataFrame:
 
 def in_words(view: View, axis: str, value: Any) -> str:
     """A value as legends and captions name it: `accept`, `γ 2`, `ratio 1:2`; "" for none."""
+    if isinstance(value, list):
+        return " or ".join(in_words(view, axis, one) for one in value)
     if pd.isna(value):
         return ""
     text = f"{value:g}" if isinstance(value, (int, float)) else str(value)
