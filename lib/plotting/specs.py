@@ -250,7 +250,7 @@ def _heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Can
     """The mean over seeds in each cell; beneath it their deviation, or the interval of one seed."""
     metric, x, y = figure.metrics[0], str(figure.x), str(figure.y)
     unit, gone = view.unit(metric), frames.absent(view, figure, frame)
-    cells = frame[frame.of == "setting"]
+    cells = frame[frame.of == "setting"] if "setting" in set(frame.of) else frame
     names = {
         axis: levels(pd.concat([cells[axis], gone.get(axis, cells[axis][:0])])) for axis in (x, y)
     }
