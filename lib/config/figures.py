@@ -272,18 +272,19 @@ def _check_rest(study: Study, rest: Mapping[str, Any], where: str) -> None:
 
 
 def _defaults(study: Study, analysis: Any) -> list[Figure]:
-    """The figures of a task, but those over an axis that the study does not have."""
-    known = [*axes_of(study), *study.axes.values()]
+    """The figures of a task, but those of a metric or over an axis that the study does not have."""
+    axes, measured = [*axes_of(study), *study.axes.values()], metrics_of(study)
     found = []
     for spec in analysis.figures:
         kind = next(key for key in spec if key in KINDS)
-        table = str(spec[kind]).partition(".")[0]
-        columns = analysis.tables.get(table, ())
-        absent = [k for k in AXES if k in spec and spec[k] not in known and spec[k] not in columns]
-        if set(absent) & {"x", "y"}:
+        names = spec[kind] if isinstance(spec[kind], list) else [spec[kind]]
+        if kind not in ("curves", "reliability") and not set(names) <= set(measured):
             continue
-        kept = {key: value for key, value in spec.items() if key not in absent}
-        found += _figures(study, kept, "figures of the task")
+        columns = analysis.tables.get(names[0].partition(".")[0], ())
+        absent = [k for k in AXES if k in spec and spec[k] not in axes and spec[k] not in columns]
+        if not set(absent) & {"x", "y"}:
+            kept = {key: value for key, value in spec.items() if key not in absent}
+            found += _figures(study, kept, "figures of the task")
     return found
 
 

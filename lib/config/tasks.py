@@ -176,9 +176,10 @@ class Task:
     evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]
     # (points, rows, eval_config) → Comparison; points without metrics are shown as such
     compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
+    # Of a task without `analysis`, whose figures are no specs:
     # (point, eval_config) and (points, tables, eval_config) → (topic, Figure) each
-    point_figures: Callable[..., Iterator[tuple[str, Any]]]
-    comparison_figures: Callable[..., Iterator[tuple[str, Any]]]
+    point_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
+    comparison_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
 
 
 @cache

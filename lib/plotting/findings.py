@@ -29,10 +29,11 @@ class Numbers:
     view: View
     task: str
 
-    def of_settings(self, metric: str) -> pd.DataFrame:
+    def of_settings(self, metric: str, every: bool = False) -> pd.DataFrame:
         """One row a setting that has the metric: name, value, low, high, n, seeds, sd.
 
-        Of its main test set; settings that are not interpretable are left out but for `parsed`.
+        Of its main test set. every: also of settings whose answers are not interpretable, for what
+        rests on no answers.
         """
         estimates = self.view.tables["estimates"]
         kept = estimates[
@@ -42,12 +43,12 @@ class Numbers:
             & (estimates.slice.fillna("") == "")
         ].dropna(subset="value")
         kept = main_set(kept)
-        return kept if metric == "parsed" else kept[~kept.name.isin(self.unreadable)]
+        return kept if every else kept[~kept.name.isin(self.unreadable)]
 
     @cached_property
     def unreadable(self) -> list[str]:
         """Settings of whose answers more than UNPARSED could not be parsed."""
-        parsed = self.of_settings("parsed")
+        parsed = self.of_settings("parsed", every=True)
         return list(parsed[parsed.value < 1 - UNPARSED].name)
 
     @cached_property
@@ -66,13 +67,13 @@ class Numbers:
         readable = ~(kept.a.isin(self.unreadable) | kept.b.isin(self.unreadable))
         return kept[readable].dropna(subset="difference")
 
-    def of_points(self, table: str) -> pd.DataFrame:
-        """Rows of a further table; empty where the task has no such table."""
-        frame = self.view.tables.get(table, pd.DataFrame())
+    def table(self, name: str) -> pd.DataFrame:
+        """A further table, of points all but the baseline's; empty where there is no such table."""
+        frame = self.view.tables.get(name, pd.DataFrame())
         if "point" not in frame:
             return frame
-        settings = self.view.points.set_index("point").setting
-        return frame[~frame.point.map(settings).isin(self.unreadable)]
+        points = self.view.points
+        return frame[~frame.point.isin(points[points.baseline == "yes"].point)]
 
     def clear(self, contrasts: pd.DataFrame, sign: int) -> list[str]:
         """Settings that differ one way after Holm's adjustment."""
@@ -82,7 +83,8 @@ class Numbers:
     def ends(self, metric: str) -> str:
         """`Accuracy runs from …  to …` over settings, with intervals."""
         name = metric if self.task == self.view.first else f"{self.task}.{metric}"
-        return captions.extremes(self.view, name, self.of_settings(metric).reset_index())
+        frame = self.of_settings(metric).reset_index()
+        return captions.extremes(self.view, name, frame.assign(place=frame["name"]))
 
     @property
     def verdicts(self) -> dict[str, int]:

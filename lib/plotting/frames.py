@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.config.figures import Figure
+from lib.config.figures import PLACES, Figure
 from lib.plotting.view import View, in_words, levels, main_set
 
 ENDS = ["value", "low", "high"]
@@ -56,6 +56,13 @@ def _placed(view: View, figure: Figure, frame: pd.DataFrame, by: Sequence[str]) 
         words = frame[axis].map(lambda value, axis=axis: in_words(view, axis, value))
         line = line.where(words == "", line + ", " + words)
     frame = frame.assign(line=line.str.removeprefix(", "))
+    if "name" in frame:
+        frame = frame.assign(place=frame["name"].astype(str))
+    known = (*view.axes, *PLACES)
+    for axis in (figure.x, figure.y, figure.panel, figure.color):
+        if axis in frame and axis not in known and "place" in frame:  # a slice, or a column
+            words = frame[axis].map(lambda value: in_words(view, "", value))
+            frame = frame.assign(place=frame.place + ", " + words)
     if figure.panel is None or figure.panel not in frame:
         return frame.assign(panel="")
     shared = selected(view, frame, figure.shared)
@@ -161,7 +168,7 @@ def absent(view: View, figure: Figure, frame: pd.DataFrame) -> pd.DataFrame:
     """Points that the figure is of and that have no value: rows of the table of points."""
     points = view.points[matching(view.points, figure.of)]
     points = points[~points.point.isin(frame.point)]
-    status = points.status.replace({"done": "undefined", "partial": "undefined"})
+    status = points.status.replace({"done": "undefined"})
     return _placed(view, figure, points.assign(status=status), [])
 
 

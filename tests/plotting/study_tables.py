@@ -58,7 +58,7 @@ def study_view(seeds: tuple[int, ...] = (1, 2), broken: bool = True) -> View:
         if status not in ("done", "partial"):
             continue
         rate = _value(variant, ratio, gamma) + 0.02 * generator.standard_normal()
-        values = {"acceptance_rate": rate, "accuracy": 0.7 - (rate - 0.5) ** 2,
+        values = {"accuracy": 0.7 - (rate - 0.5) ** 2, "acceptance_rate": rate,
                   "recall": min(1, 1.2 * rate), "precision": 1 - 0.5 * rate}  # fmt: skip
         theory.append({"point": name, "expected_acceptance": _value(variant, ratio, gamma),
                        "delta": np.log(gamma)})  # fmt: skip

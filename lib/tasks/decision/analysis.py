@@ -49,14 +49,16 @@ POINT = {"point": "name of the point"}
 TABLES: dict[str, dict[str, str]] = {
     "theory": {
         **POINT,
-        "delta": "shift of all scores from the baseline that theory expects (logits)",
+        "delta": "expected shift of the scores (logits)",
         **_bounded("expected_acceptance", "accepts that theory expects", "share"),
         "acceptance": "accepts by the point's own scores (share)",
         **_bounded("acceptance_minus_expected", "the second minus the first", "share"),
-        **_bounded("logit_shift", "mean shift of the scores from the baseline's", "logits"),
+        **_bounded("logit_shift", "mean shift of the scores", "logits"),
     },
     "control": {
         **POINT,
+        "own_acceptance_rate": "accepts by the point's own scores (share)",
+        "own_accuracy": "accuracy of the point's own scores (share)",
         "threshold": "of the baseline's scores, at which it accepts as many papers (logits)",
         "acceptance_rate": "share that the baseline accepts at that threshold",
         "accuracy": "of the baseline at that threshold",
@@ -129,7 +131,7 @@ TABLES: dict[str, dict[str, str]] = {
         "actual": "decision on the paper",
         "answer": "decision in the answer, or unknown",
         "n": "papers",
-        "share": "share of the papers with this actual decision (share)",
+        "share": "share of the row (share)",
     },
 }
 
@@ -145,7 +147,8 @@ FIGURES: tuple[dict[str, Any], ...] = (
      "name": "theory", "title": "Do class weights move acceptance as theory says?"},
     {"points": ["theory.delta", "theory.logit_shift"], **MARKS, "identity": True,
      "name": "theory_shift", "title": "Do class weights move scores as theory says?"},
-    {"points": ["acceptance_rate", "accuracy"], **MARKS, "curve": "control_curve",
+    {"points": ["control.own_acceptance_rate", "control.own_accuracy"], **MARKS,
+     "curve": "control_curve",
      "name": "control", "title": "Does a weight buy more than a moved threshold?"},
     {"forest": "control.accuracy_difference", "name": "control_difference",
      "title": "Accuracy minus that of the baseline with a moved threshold"},
@@ -156,7 +159,7 @@ FIGURES: tuple[dict[str, Any], ...] = (
      "name": "learning_curves"},
     {"curves": "loss", "each": "point", "name": "learning_curve"},
     {"heatmap": "confusion.share", "x": "answer", "y": "actual", "each": "point",
-     "name": "confusion"},
+     "name": "confusion", "title": "Decisions, as shares of each actual decision"},
     {"reliability": "reliability", "each": "point", "name": "reliability"},
 )  # fmt: skip
 
