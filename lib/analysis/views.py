@@ -182,7 +182,7 @@ def aggregated(answers: Answers) -> Json:
         if one_a_point(table):
             for row in records(table):
                 points[row.pop("point")][name] = nested(row)
-        else:
+        elif "point" not in table:  # metrics.json of a point has what has several rows a point
             found[name] = [nested(row) for row in records(table)]
     return found
 
