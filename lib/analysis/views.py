@@ -210,7 +210,7 @@ def _contrasts(answers: Answers, names: Mapping[tuple[str, str, str], str]) -> J
 
 
 def significance(answers: Answers) -> Json:
-    """significance.json: contrasts of the headline metrics by family, adjusted by Holm within it."""
+    """significance.json: contrasts of the headline metrics by family, each adjusted by Holm."""
     config, names = answers.study.config, names_of(answers)
     leading = {(task, one.metrics(config.evaluate)[0].name) for task in config.tasks
                if (one := tasks.get(task).analysis)}  # fmt: skip

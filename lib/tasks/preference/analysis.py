@@ -139,4 +139,5 @@ ANALYSIS = Analysis(
             "name": "margins",
         },
     ),
+    findings="preference.md.jinja",
 )
