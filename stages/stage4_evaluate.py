@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate a study, or one point of it; returns the exit code."""
     arguments = parser("stages.stage4_evaluate", __doc__)
-    arguments.add_argument("--point", metavar="NAME", help="metrics of this point alone")
-    take_run_ids(arguments, "compare these points alone, given as a JSON list")
+    arguments.add_argument("--point", metavar="NAME", help="metrics of this point only")
+    take_run_ids(arguments, "compare only these points, given as a JSON list")
     arguments.add_argument("--allow-missing", action="store_true",
-                           help="compare the points there are")  # fmt: skip
+                           help="compare the existing points")  # fmt: skip
     arguments.add_argument("--from", metavar="SOURCE", dest="source",
-                           help="fetch train.jsonl of points that have none: "
+                           help="fetch missing train.jsonl files: "
                            "wandb:ENTITY/PROJECT")  # fmt: skip
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
-    """Write the metrics of the points, and their comparison to `comparison`."""
+    """Write the metrics of the points, and to `comparison` what they say together."""
     from lib.analysis.engine import analyse
 
     names = study.config.tasks

@@ -39,7 +39,7 @@ Results = Mapping[str, list[PointResult]]  # task → its results, in the order 
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw every figure of a study; returns the exit code."""
     arguments = parser("stages.stage5_visualize", __doc__)
-    take_run_ids(arguments, "draw these points alone, as stage 4 compared them")
+    take_run_ids(arguments, "draw only these points, as stage 4 compared them")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     comparison = comparison_of(study, args.run_ids)

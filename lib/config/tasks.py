@@ -180,8 +180,7 @@ class Task:
     draw: Callable[[Row, int], tuple[float, int]] | None = None
     # (row, prediction) → the fields that a prediction gets by what was generated. Raises BadInput.
     grade: Callable[[Row, Row], Row] = lambda row, prediction: {}
-    # (graded prediction) → whether it is right: the score of checkpoint selection
-    correct: Callable[[Row], bool] | None = None
+    selects: bool = False  # `grade` gives `correct`, by which checkpoints can be selected
     # (predictions) → what those of a point come to, in two words, for a table of points
     summary: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
 

@@ -141,7 +141,8 @@ def heatmap(
     left = 0.45 + 0.065 * max(len(name) for table in tables for name in table.rows)
     size = (max(2.0, 0.62 * widest), max(0.9, 0.42 * tallest))
     titles = [table.title for table in tables]
-    right = 0.85 if unit else 0.15
+    unit = textwrap.fill(unit, max(10, int(14 * size[1])))  # no taller than the bar
+    right = 0.85 + 0.13 * unit.count("\n") if unit else 0.15
     lines = max(name.count("\n") for table in tables for name in table.columns)
     figure, axes = _canvas(titles, size, title, note, [], columns, left, right, lines)
     for ax, table in zip(axes, tables, strict=True):

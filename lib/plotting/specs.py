@@ -365,7 +365,8 @@ def _curves(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
                     absent=[(float(at), "diverged") for at in lost.x[:1]],
                 )
             )
-        axis = "optimizer step" if logged else view.axis(figure.x or "x")
+        column = f"{metric.partition('.')[0]}.{figure.x or 'x'}"
+        axis = "optimizer step" if logged else view.label(column)
         drawn.append(
             Panel(
                 str(panel),

@@ -101,9 +101,9 @@ def recorded_array(study: Study, job: str) -> Array:
 
 
 def record(study: Study, array: Array, still_queued: Iterable[str]) -> None:
-    """Record a submitted array beside those of its stage that are still queued.
+    """Record a submitted array, beside those of its stage that are still queued.
 
-    Each array keeps the claims of the first, so that one changed later is told.
+    Each array keeps the claims of the first, so that one changed later is shown as such.
     """
     submitted = (study.directory / ARRAYS).exists()
     claims = first_claims(study) if submitted else [c.hash for c in study.claims.values()]
