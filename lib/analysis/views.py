@@ -69,7 +69,7 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
         metrics = rows.setdefault((row["name"], row["set"], row["slice"]), {})
         metrics[row["metric"]] = {key: row[key] for key in VALUE}
     names = [metric.name for metric in analysis.metrics(eval_config)]
-    of_slices = [metric.name for metric in analysis.metrics(eval_config) if metric.sliced]
+    of_slices = [metric.name for metric in analysis.metrics(eval_config) if not metric.secondary]
     for one in answers.tests[task]:
         for place, name in enumerate(one.points):
             has = one.answered[place]
@@ -210,16 +210,8 @@ def _contrasts(answers: Answers, names: Mapping[tuple[str, str, str], str]) -> J
 
 
 def significance(answers: Answers) -> Json:
-    """significance.json: contrasts of the headline metrics by family, each adjusted by Holm."""
-    config, names = answers.study.config, names_of(answers)
-    leading = {(task, one.metrics(config.evaluate)[0].name) for task in config.tasks
-               if (one := tasks.get(task).analysis)}  # fmt: skip
-    wanted = {name for (task, _, metric), name in names.items() if (task, metric) in leading}
-    families = {
-        family: {name: found for name, found in of_family.items() if name in wanted}
-        for family, of_family in _contrasts(answers, names).items()
-    }
-    level = config.evaluate.level
+    """significance.json: the contrasts by family and metric, adjusted by Holm within both."""
+    level, families = answers.study.config.evaluate.level, _contrasts(answers, names_of(answers))
     return {"significance": {"adjustment": "holm", "level": level, "families": families}}
 
 
