@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.estimates import Measured, Run, resampled_mean, student, two_way
+from lib.analysis.estimates import Measured, Run, means, student, two_way
 from lib.analysis.evidence import FAMILY
 from lib.analysis.model import Metric, Pair
 from lib.analysis.rates import difference_interval
@@ -128,7 +128,13 @@ def difference(one: Measured, a: Run, b: Run) -> tuple[float, np.ndarray, np.nda
     known = ~np.isnan(apart)
     if one.tests is None or (known.sum() == a.n == b.n):
         return a.value - b.value, a.resampled - b.resampled, apart
-    return float(apart[known].mean()), resampled_mean(one.tests, apart, known), apart
+    if not known.any():
+        return math.nan, np.full_like(a.resampled, math.nan), apart
+    counts = one.tests.counts(a.place)
+    resampled = np.full_like(a.resampled, math.nan)
+    if len(counts):
+        resampled = means(counts, apart[None], known[None])[0]
+    return float(apart[known].mean()), resampled, apart
 
 
 def _over_seeds(one: Measured, runs: Sequence[Run]) -> Run:

@@ -190,7 +190,7 @@ def aggregated(answers: Answers) -> Json:
         if one_a_point(table):
             for row in records(table):
                 points[row.pop("point")][name] = nested(row)
-        elif "point" not in table and len(table) <= LONG:
+        elif "point" not in table and len(table) <= LONG:  # else in a file of its own alone
             found[name] = [nested(row) for row in records(table)]
     return found
 

@@ -6,17 +6,9 @@ from typing import Any
 import pytest
 
 from lib.config import tasks
-from tests.tasks.decision import test_evaluate as decision
 from tests.tasks.glue import made as glue
 from tests.tasks.math import made as math
 from tests.tasks.symbolic import simulated as symbolic
-
-
-def of_decision():
-    rows = [decision.paper(i, "accept" if i % 2 else "reject") for i in range(6)]
-    answers = [decision.answer(i, 2.0 if i % 2 else -2.0) for i in range(6)]
-    _, points = decision.study_points()
-    return rows, points, answers, decision.SETTINGS
 
 
 def of_math():
@@ -54,8 +46,8 @@ def check(task: str, points: list, rows: list, settings: Any) -> None:
 
 @pytest.mark.parametrize(
     ("task", "build"),
-    [("decision", of_decision), ("math", of_math), ("symbolic", of_symbolic)],
-)  # fmt: skip
+    [("math", of_math), ("symbolic", of_symbolic)],
+)
 def test_points_that_agree_on_every_item(task, build):
     rows, points, answers, settings = build()
     for point in points:
