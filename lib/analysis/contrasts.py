@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.estimates import Measured, Run, means, student, two_way
+from lib.analysis.evidence import FAMILY
 from lib.analysis.model import Metric, Pair
 from lib.analysis.rates import difference_interval
 from lib.analysis.statistics import Interval, holm, percentile_interval, sign_flip
@@ -44,6 +45,8 @@ def contrasts(every: Iterable[Measured], pairs: Sequence[Pair], eval_config: Any
         if one.slice or one.metric.kind == "exact":
             continue
         for pair in dict.fromkeys(pairs):
+            if one.metric.secondary and pair.family != FAMILY:
+                continue
             a, b = (one.settings.get(label) for label in pair[1:])
             if a and b:
                 key = {"family": pair.family, "task": one.task, "set": one.set,

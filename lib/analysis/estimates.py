@@ -280,7 +280,7 @@ def measured(
         }
         for label, part in parts.items():
             for metric in metrics:
-                if label and not metric.sliced:
+                if label and metric.secondary:
                     continue
                 runs = measure(part, metric, eval_config.level)
                 settings = by_setting(runs, points)

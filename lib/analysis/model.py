@@ -35,7 +35,7 @@ class Metric:
     higher_is_better: bool | None = True
     bounds: tuple[float | None, float | None] = (0.0, 1.0)  # of its values; None: there is none
     step: float | None = 1.0  # values of an item are whole multiples of it; None: of nothing
-    sliced: bool = True  # whether slices have it too
+    secondary: bool = False  # in no slice, and in no contrast but those that claims ask for
 
     @property
     def span(self) -> float | None:

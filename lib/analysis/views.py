@@ -56,7 +56,7 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
         metrics = rows.setdefault((row["name"], row["set"], row["slice"]), {})
         metrics[row["metric"]] = {key: row[key] for key in VALUE}
     names = [metric.name for metric in analysis.metrics(eval_config)]
-    of_slices = [metric.name for metric in analysis.metrics(eval_config) if metric.sliced]
+    of_slices = [metric.name for metric in analysis.metrics(eval_config) if not metric.secondary]
     for one in answers.tests[task]:
         for place, name in enumerate(one.points):
             has = one.answered[place]
