@@ -280,6 +280,8 @@ def measured(
         }
         for label, part in parts.items():
             for metric in metrics:
+                if label and metric.secondary:
+                    continue
                 runs = measure(part, metric, eval_config.level)
                 settings = by_setting(runs, points)
                 found.append(Measured(one.task, one.name, label, metric, runs, settings, part))

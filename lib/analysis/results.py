@@ -57,9 +57,7 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Task) -> list[Row]:
 
 def _graded(task: Task, row: Row, prediction: Row, path: Path) -> Row:
     try:
-        if task.regrade:
-            return task.regrade(row, prediction)
-        return task.grade(row, prediction["outputs"], prediction.get("scores"))
+        return task.grade(row, prediction)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
     except KeyError as error:

@@ -1,7 +1,7 @@
-"""Where points stand on the axes that a study declares: settings, and the baseline among them.
+"""Points by their coordinates in the grid: settings, and the baseline.
 
-A *setting* is what points share that differ in the seed alone. Which axis is the seed follows from
-the key that the study declares for it, never from values: two axes may rise together.
+A *setting* is what points share that differ only in the seed. The axis of the seed is the one that
+the study declares for `train.seed`, never guessed from values.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from lib.config.yaml import get_attribute
 if TYPE_CHECKING:
     from lib.config.tasks import PointResult
 
-SEED = "train.seed"  # the key of the axis that a setting leaves out
+SEED = "train.seed"  # key of the axis that is not part of a setting
 
-Coordinates = tuple[tuple[str, Any], ...]  # (axis, value) of each axis, in the order of the study
+Coordinates = tuple[tuple[str, Any], ...]  # (axis, value) in the order of the study's axes
 Setting = TypeVar("Setting", bound=Hashable)
 
 
 def coordinates(points: Sequence[PointResult], without: Sequence[str]) -> dict[str, Coordinates]:
-    """Name of a point → its values of all axes but the variant and those of the keys `without`.
+    """Name of a point → its coordinates, without the variant and the axes of the keys `without`.
 
-    Axes that no point of the variant lists are left out too. A point that leaves out an axis which
-    others of its variant list has the value of its config.
+    Axes that no point of its variant lists are left out. Where only others of its variant list an
+    axis, the value is that of its config.
     """
     listed = defaultdict(set)
     for point in points:
@@ -41,7 +41,7 @@ def coordinates(points: Sequence[PointResult], without: Sequence[str]) -> dict[s
 
 
 def grouped(settings: Mapping[str, Setting]) -> dict[Setting, list[str]]:
-    """Point → its setting, turned round: names of the points of each, both in grid order."""
+    """Setting → names of its points, from point → setting; both in grid order."""
     members = defaultdict(list)
     for name, setting in settings.items():
         members[setting].append(name)
@@ -58,13 +58,13 @@ def find_baseline(
     eval_config: Any,
     fault: Callable[[PointResult], str | None],
 ) -> tuple[str | None, str | None]:
-    """Name of the point that `evaluate.baseline` singles out, and why it cannot serve, if so.
+    """Name of the point that `evaluate.baseline` selects, and why it is unusable, if it is.
 
-    fault: why a point cannot serve, such as "is missing"; None where it can.
+    fault: why a point is unusable, such as "is missing", or None.
     """
     fits = [point for point in points if matches(point.values, eval_config.baseline)]
     if len(fits) != 1:
-        return None, f"evaluate.baseline fits {len(fits)} of these points, expected one"
+        return None, f"evaluate.baseline matches {len(fits)} of these points, expected one"
     (one,) = fits
     why = fault(one)
     return one.name, why and f"the baseline {one.name} {why}"

@@ -6,7 +6,6 @@ from lib.config.points import SEED, coordinates, find_baseline, grouped, matches
 from lib.config.study import load_study
 from lib.config.tasks import PointResult
 from lib.tasks.glue import cells as glue
-from lib.tasks.preference import cells as preference
 
 
 def results(path: str) -> list[PointResult]:
@@ -42,17 +41,15 @@ def test_a_point_that_leaves_an_axis_out_has_the_value_of_its_config(write_study
 
 OTHER = {"axes": {"seed": "train.seed", "draw": "data.seed"}, "evaluate.baseline": {"seed": 1},
          "variants": {}}  # fmt: skip
-PAIRS = {"tasks": ["preference"], "data": {"source": "synthetic"}, "train.objective": "dpo"}
 CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective": "classification"}
 
 
 @pytest.mark.parametrize(
     ("changes", "settings"),
     [
-        (PAIRS, lambda points: {c.setting for c in preference.cells(points).values()}),
         (CLASSES, lambda points: {c.setting for c in glue.cells(points).values()}),
     ],
-    ids=["preference", "glue"],
+    ids=["glue"],
 )
 @pytest.mark.parametrize(("draws", "count"), [((1, 2, 3), 3), ((7, 7, 7), 1)])
 def test_what_differs_in_more_than_the_seed_is_another_setting(
@@ -82,8 +79,8 @@ POINTS = [
     [
         ({"variant": "base", "shots": 1}, "base_1", None),
         ({"shots": 2}, "base_2", "the baseline base_2 is missing"),
-        ({"variant": "base"}, None, "evaluate.baseline fits 2 of these points, expected one"),
-        ({"seed": 1}, None, "evaluate.baseline fits 0 of these points, expected one"),
+        ({"variant": "base"}, None, "evaluate.baseline matches 2 of these points, expected one"),
+        ({"seed": 1}, None, "evaluate.baseline matches 0 of these points, expected one"),
     ],
 )
 def test_the_one_point_that_matches_is_the_baseline(wanted, name, reason) -> None:
