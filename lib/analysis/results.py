@@ -107,6 +107,8 @@ def read_point(
     for name in RECORDS:
         path = point.directory / f"{name}.json"
         result.records[name] = read_json(path) if path.exists() else None
+    run = point.directory / "config.json"
+    result.records["run"] = read_json(run) if run.exists() else None
     if result.status == "done" and not counts(study, point, task):
         result.status = "skipped"
     if result.status == "done":

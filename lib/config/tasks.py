@@ -66,7 +66,8 @@ class PointResult:
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
     others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
-    # What training left beside its log: `usage`, `importance`; None where a run leaves none.
+    # What training left beside its log: `usage`, `importance`, and `run`, which is config.json;
+    # None where a run leaves none.
     records: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, str] = field(kw_only=True)  # axis → its key, as the study declares them
 
