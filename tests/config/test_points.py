@@ -6,7 +6,6 @@ from lib.config.points import SEED, coordinates, find_baseline, grouped, matches
 from lib.config.study import load_study
 from lib.config.tasks import PointResult
 from lib.tasks.decision import theory
-from lib.tasks.glue import cells as glue
 from lib.tasks.preference import cells as preference
 
 
@@ -44,7 +43,6 @@ def test_a_point_that_leaves_an_axis_out_has_the_value_of_its_config(write_study
 OTHER = {"axes": {"seed": "train.seed", "draw": "data.seed"}, "evaluate.baseline": {"seed": 1},
          "variants": {}}  # fmt: skip
 PAIRS = {"tasks": ["preference"], "data": {"source": "synthetic"}, "train.objective": "dpo"}
-CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective": "classification"}
 
 
 @pytest.mark.parametrize(
@@ -52,9 +50,8 @@ CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective"
     [
         ({}, lambda points: {c.but_seed for c in theory.cells(points).values()}),
         (PAIRS, lambda points: {c.setting for c in preference.cells(points).values()}),
-        (CLASSES, lambda points: {c.setting for c in glue.cells(points).values()}),
     ],
-    ids=["decision", "preference", "glue"],
+    ids=["decision", "preference"],
 )
 @pytest.mark.parametrize(("draws", "count"), [((1, 2, 3), 3), ((7, 7, 7), 1)])
 def test_what_differs_in_more_than_the_seed_is_another_setting(

@@ -7,7 +7,6 @@ import pytest
 
 from lib.config import tasks
 from tests.tasks.decision import test_evaluate as decision
-from tests.tasks.glue import made as glue
 from tests.tasks.math import made as math
 from tests.tasks.preference import made as preference
 from tests.tasks.symbolic import simulated as symbolic
@@ -73,8 +72,3 @@ def test_points_that_agree_on_every_item(task, build):
             point.predictions = [dict(one) for one in answers]
             point.metrics = tasks.get(task).evaluate(rows, point.predictions, settings)
     check(task, points, rows, settings)
-
-
-def test_classifiers_that_are_always_right():
-    rows, points = glue.study(n=6, skill=dict.fromkeys(glue.SKILL, 1.0))
-    check("glue", points, rows, glue.SETTINGS)
