@@ -69,7 +69,7 @@ def items_needed(half: float, apart: float, units: int, noun: str = "items") -> 
         return ""
     factor = math.inf if apart == 0 else (half / apart) ** 2
     if factor > MOST:
-        return f"more than {MOST} times the {noun} ({units:,} now): the value is too near the bound"
+        return f"over {MOST} times the {noun} ({units:,} now)"
     return f"some {math.ceil(units * factor):,} {noun} ({units:,} now)"
 
 
@@ -81,7 +81,7 @@ def seeds_needed(half: float, apart: float, seeds: int, level: float) -> str:
     for more in range(seeds + 1, MOST * seeds):
         if student_half(sd, more, level) <= apart:
             return f"some {more} seeds ({seeds} now)"
-    return f"more than {MOST} times the seeds ({seeds} now): the value is too near the bound"
+    return f"over {MOST} times the seeds ({seeds} now)"
 
 
 def student_half(sd: float, seeds: int, level: float) -> float:

@@ -1,28 +1,28 @@
 """How well labels are told on one dev set: pure functions on numpy arrays of its n rows.
 
-label, predicted   (n,) ints in 0 … k − 1, k labels
+label, predicted   (n,) whole numbers in 0 … k − 1, k labels
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from lib.analysis.metrics import decision_rates
-from lib.analysis.rates import rate
-from lib.analysis.statistics import percentile_interval
 
 
 def f1(
-    label: np.ndarray, predicted: np.ndarray, k: int, weights: np.ndarray | None = None
+    columns: Mapping[str, np.ndarray], weights: np.ndarray | None = None
 ) -> float | np.ndarray | None:
     """F1 of label 1 where there are two labels, else the mean of every label's F1.
 
-    A float, None where undefined; with `weights` (R, n) shape (R,), nan where undefined. A label
-    that is neither given nor predicted is in no mean. Source: sklearn.metrics.f1_score, "binary"
-    and "macro".
+    columns: label, predicted, and labels (k in every row). A float, None where undefined; with
+    `weights` (R, n) shape (R,), nan where undefined. A label that is neither given nor predicted is
+    in no mean. Source: sklearn.metrics.f1_score, "binary" and "macro".
     """
+    label, predicted = columns["label"], columns["predicted"]
+    k = int(columns["labels"][0])
     kinds = [1] if k == 2 else range(k)
     found = [
         decision_rates((label == kind).astype(int), (predicted == kind).astype(int), weights)["f1"]
@@ -40,38 +40,5 @@ def f1(
 
 def confusion(label: np.ndarray, predicted: np.ndarray, k: int) -> np.ndarray:
     """(k, k) counts: a row a true label, a column a predicted one."""
-    return np.bincount(k * label + predicted, minlength=k * k).reshape(k, k)
-
-
-def set_metrics(
-    label: np.ndarray,
-    predicted: np.ndarray,
-    k: int,
-    counts: np.ndarray,
-    clusters: int,
-    level: float,
-) -> dict[str, Any]:
-    """What metrics.json says of one dev set.
-
-        {"rows": n, "clusters": rows that are independent, "confusion": k lists of k counts,
-         "majority": share of the commonest label,
-         "metrics": {"accuracy", "f1": {"value", "low", "high", "method"}}}
-
-    counts: (R, n) multiplicities drawn by cluster.
-    """
-    right = (label == predicted).astype(float)
-    value = f1(label, predicted, k)
-    interval = (
-        None if value is None else percentile_interval(f1(label, predicted, k, counts), level)
-    )
-    low, high = interval or (None, None)
-    return {
-        "rows": len(label),
-        "clusters": clusters,
-        "confusion": confusion(label, predicted, k).tolist(),
-        "majority": float(np.bincount(label).max() / len(label)),
-        "metrics": {
-            "accuracy": rate(right, counts, clusters, level),
-            "f1": {"value": value, "low": low, "high": high, "method": "bootstrap"},
-        },
-    }
+    counted = k * np.asarray(label, dtype=int) + np.asarray(predicted, dtype=int)
+    return np.bincount(counted, minlength=k * k).reshape(k, k)
