@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.estimates import Measured, Run, resampled_mean, student, two_way
+from lib.analysis.estimates import Measured, Run, means, student, two_way
+from lib.analysis.evidence import FAMILY
 from lib.analysis.model import Metric, Pair
 from lib.analysis.rates import difference_interval
 from lib.analysis.statistics import Interval, holm, percentile_interval, sign_flip
@@ -44,6 +45,8 @@ def contrasts(every: Iterable[Measured], pairs: Sequence[Pair], eval_config: Any
         if one.slice or one.metric.kind == "exact":
             continue
         for pair in dict.fromkeys(pairs):
+            if one.metric.secondary and pair.family != FAMILY:
+                continue
             a, b = (one.settings.get(label) for label in pair[1:])
             if a and b:
                 key = {"family": pair.family, "task": one.task, "set": one.set,
@@ -125,7 +128,13 @@ def difference(one: Measured, a: Run, b: Run) -> tuple[float, np.ndarray, np.nda
     known = ~np.isnan(apart)
     if one.tests is None or (known.sum() == a.n == b.n):
         return a.value - b.value, a.resampled - b.resampled, apart
-    return float(apart[known].mean()), resampled_mean(one.tests, apart, known), apart
+    if not known.any():
+        return math.nan, np.full_like(a.resampled, math.nan), apart
+    counts = one.tests.counts(a.place)
+    resampled = np.full_like(a.resampled, math.nan)
+    if len(counts):
+        resampled = means(counts, apart[None], known[None])[0]
+    return float(apart[known].mean()), resampled, apart
 
 
 def _over_seeds(one: Measured, runs: Sequence[Run]) -> Run:

@@ -57,7 +57,7 @@ def analyse(
     ]
     pairs = [*contrasts.baseline_pairs(table), *claims.pairs(study, table)]
     for one in analyses.values():
-        pairs += one.pairs(table, eval_config) if one.pairs else []
+        pairs += one.pairs(study, table) if one.pairs else []
     tables = StudyTables(
         points=table,
         items=items,

@@ -35,7 +35,7 @@ class Metric:
     higher_is_better: bool | None = True
     bounds: tuple[float | None, float | None] = (0.0, 1.0)  # of its values; None: there is none
     step: float | None = 1.0  # values of an item are whole multiples of it; None: of nothing
-    sliced: bool = True  # whether slices have it too
+    secondary: bool = False  # in no slice, and in no contrast but those that claims ask for
 
     @property
     def span(self) -> float | None:
@@ -60,7 +60,7 @@ class Analysis:
     outcomes: (rows of the test set, graded predictions of one point, eval_config) → columns `set`,
     `item`, `cluster`, and one an outcome (floats; nan or None where unknown) or a slice (texts;
     None where the item is in none), each one value an item.
-    pairs: (points table, eval_config) → comparisons beside those with the baseline, which every
+    pairs: (study, points table) → comparisons beside those with the baseline, which every
     setting is compared with.
     tables: what only this task has: name of a further table → column → what it means, the unit in
     parentheses at the end. A table with a column `point` has one row a point, and its columns are

@@ -6,35 +6,22 @@ test set before it where a task has several: `mnli/matched.accuracy`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from lib.analysis import final
 from lib.analysis.engine import Answers
 from lib.analysis.model import Analysis
 from lib.analysis.points import find_baseline
+from lib.analysis.records import Json, records
 from lib.analysis.wording import markdown
 from lib.config import tasks
 from lib.config.tasks import Comparison
 
-Json = dict[str, Any]
 LONG = 500  # rows above which a further table is in its own file alone
 VALUE = ("value", "low", "high", "method")
-
-
-def plain(value: Any) -> Any:
-    """A cell as JSON has it: None where it is empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
-
-
-def records(table: pd.DataFrame) -> list[Json]:
-    """Rows of a table, an empty cell as None."""
-    columns = [[plain(value) for value in table[name].tolist()] for name in table]
-    return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def nested(row: Mapping[str, Any]) -> Json:
@@ -69,7 +56,7 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
         metrics = rows.setdefault((row["name"], row["set"], row["slice"]), {})
         metrics[row["metric"]] = {key: row[key] for key in VALUE}
     names = [metric.name for metric in analysis.metrics(eval_config)]
-    of_slices = [metric.name for metric in analysis.metrics(eval_config) if metric.sliced]
+    of_slices = [metric.name for metric in analysis.metrics(eval_config) if not metric.secondary]
     for one in answers.tests[task]:
         for place, name in enumerate(one.points):
             has = one.answered[place]
@@ -142,9 +129,8 @@ def comparison_of_tables(answers: Answers) -> Comparison:
     """The views of a comparison."""
     claims = criteria(answers.tables.claims)
     text = markdown({"findings": [], "criteria": claims}, "Claims", "claim")
-    analysis = tasks.get(answers.study.config.tasks[0]).analysis
-    files = analysis.files(answers) if analysis.files else {}
-    return Comparison(aggregated(answers), flat(answers), text, files)
+    rows = flat(answers)
+    return Comparison(aggregated(answers), rows, text, final.files(answers, rows))
 
 
 def aggregated(answers: Answers) -> Json:
@@ -207,20 +193,6 @@ def _contrasts(answers: Answers, names: Mapping[tuple[str, str, str], str]) -> J
         of_metric = found.setdefault(row.pop("family"), {}).setdefault(called, {})
         of_metric[f"{row.pop('a')} − {row.pop('b')}"] = row
     return found
-
-
-def significance(answers: Answers) -> Json:
-    """significance.json: contrasts of the headline metrics by family, adjusted by Holm within it."""
-    config, names = answers.study.config, names_of(answers)
-    leading = {(task, one.metrics(config.evaluate)[0].name) for task in config.tasks
-               if (one := tasks.get(task).analysis)}  # fmt: skip
-    wanted = {name for (task, _, metric), name in names.items() if (task, metric) in leading}
-    families = {
-        family: {name: found for name, found in of_family.items() if name in wanted}
-        for family, of_family in _contrasts(answers, names).items()
-    }
-    level = config.evaluate.level
-    return {"significance": {"adjustment": "holm", "level": level, "families": families}}
 
 
 def criteria(claims: pd.DataFrame) -> list[Json]:

@@ -5,7 +5,6 @@ import pytest
 from lib.config.points import SEED, coordinates, find_baseline, grouped, matches
 from lib.config.study import load_study
 from lib.config.tasks import PointResult
-from lib.tasks.decision import theory
 from lib.tasks.glue import cells as glue
 
 
@@ -48,10 +47,9 @@ CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective"
 @pytest.mark.parametrize(
     ("changes", "settings"),
     [
-        ({}, lambda points: {c.but_seed for c in theory.cells(points).values()}),
         (CLASSES, lambda points: {c.setting for c in glue.cells(points).values()}),
     ],
-    ids=["decision", "glue"],
+    ids=["glue"],
 )
 @pytest.mark.parametrize(("draws", "count"), [((1, 2, 3), 3), ((7, 7, 7), 1)])
 def test_what_differs_in_more_than_the_seed_is_another_setting(

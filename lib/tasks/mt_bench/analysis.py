@@ -22,9 +22,9 @@ LEFT_OPEN = {
 METRICS = (
     *(Metric(name=name, label=label, needs=(outcome,), kind="mean", unit="points", bounds=BOUNDS,
              step=STEP) for name, (label, outcome) in RATINGS.items()),
-    Metric(name="rated", label="Turns with a rating", needs=("rated",), sliced=False),
+    Metric(name="parsed", label="Turns with a rating", needs=("rated",), secondary=True),
     *(Metric(name=name, label=label, needs=(outcome,), kind="exact", unit="points", bounds=BOUNDS,
-             step=None, sliced=False) for name, (label, outcome) in LEFT_OPEN.items()),
+             step=None, secondary=True) for name, (label, outcome) in LEFT_OPEN.items()),
 )  # fmt: skip
 
 
@@ -51,4 +51,5 @@ ANALYSIS = Analysis(
             "name": "mt_bench_categories",
         },
     ),
+    findings="mt_bench.md.jinja",
 )

@@ -26,13 +26,13 @@ NATS = {
     "kl_rejected_per_token": ("Log-ratio a token, rejected", "nats a token"),
 }
 METRICS = (
-    *(Metric(name=name, label=label, needs=(name,), step=0.5, sliced=name == "accuracy")
+    *(Metric(name=name, label=label, needs=(name,), step=0.5, secondary=name != "accuracy")
       for name, label in WINS.items()),
     *(Metric(name=name, label=label, needs=(name,), kind="mean", unit=unit, step=None,
-             bounds=(None, None), higher_is_better=None, sliced=False)
+             bounds=(None, None), higher_is_better=None, secondary=True)
       for name, (label, unit) in NATS.items()),
     Metric(name="scored", label="Pairs with finite log-probabilities", needs=("scored",),
-           sliced=False),
+           secondary=True),
 )  # fmt: skip
 
 # Further tables: name → column → what it means.
@@ -84,7 +84,6 @@ ANALYSIS = Analysis(
     slices=("source",),
     pairs=Lazy("lib.tasks.preference.extras:method_pairs"),
     point_extras=Lazy("lib.tasks.preference.outcomes:point_extras"),
-    files=Lazy("lib.analysis.views:significance"),
     tables=TABLES,
     extras=Lazy("lib.tasks.preference.extras:extras"),
     axes={BETA: "β", TAU: "τ"},
@@ -139,4 +138,5 @@ ANALYSIS = Analysis(
             "name": "margins",
         },
     ),
+    findings="preference.md.jinja",
 )

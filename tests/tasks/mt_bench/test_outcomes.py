@@ -39,7 +39,7 @@ def test_worked_by_hand():
     assert values["", "score_turn_2"] == pytest.approx(5)
     assert values["", "score_if_failures_were_1"] == pytest.approx(31 / 6)
     assert values["", "score_if_failures_were_10"] == pytest.approx(40 / 6)
-    assert values["", "rated"] == pytest.approx(5 / 6)
+    assert values["", "parsed"] == pytest.approx(5 / 6)
     writing = [found["category=writing", name] for name in ("score", "score_turn_1")]
     assert [(one.value, one.n, one.units) for one in writing] == [(8, 3, 2), (9, 2, 2)]
     low, high, method = found["", "score"].interval
