@@ -23,14 +23,18 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
     metric, x, y = figure.metrics[0], str(figure.x), str(figure.y)
     unit, gone = view.unit(metric), frames.absent(view, figure, frame)
     cells = frame[frame.of == "setting"] if "setting" in set(frame.of) else frame
+    partial = frame[(frame.of == "point") & (frame.status == "partial")]
+    lost = pd.concat([gone, partial]) if len(cells) < len(frame) else gone
     names = {
-        axis: levels(pd.concat([cells[axis], gone.get(axis, cells[axis][:0])])) for axis in (x, y)
+        axis: levels(pd.concat([cells[axis], lost.get(axis, cells[axis][:0])])) for axis in (x, y)
     }
     tables = []
     for panel, rows in cells.groupby("panel", sort=False):
-        lost = gone[gone.panel == panel]
         found = [
-            [_cell(rows, lost, {x: column, y: row}, unit) for column in names[x]]
+            [
+                _cell(rows, lost[lost.panel == panel], {x: column, y: row}, unit)
+                for column in names[x]
+            ]
             for row in names[y]
         ]
         words = {axis: [in_words(view, "", value) for value in names[axis]] for axis in names}
@@ -91,7 +95,7 @@ def _cell(
     elif pd.notna(row.get("sd")):
         text += f"\n± {scale * row.sd:{digits}}"
     elif pd.notna(row.low):
-        digits = ".0f" if unit == "share" and row.high - row.low > 0.02 else digits
+        digits = ".2g" if unit != "share" else ".0f" if row.high - row.low > 0.02 else digits
         text += f"\n[{scale * row.low:{digits}}, {scale * row.high:{digits}}]"
     elif "n" in here and pd.notna(row.n):
         text += f"\n(n {row.n:,.0f})"
