@@ -15,7 +15,7 @@ from lib.plotting.figures import heatmap as heatmaps
 from lib.plotting.figures import intervals
 from lib.plotting.marks import known
 from lib.plotting.shapes import Table
-from lib.plotting.view import View, in_words, levels
+from lib.plotting.view import View, in_words, levels, ordered
 
 
 def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:
@@ -23,6 +23,11 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
     metric, x, y = figure.metrics[0], str(figure.x), str(figure.y)
     unit, gone = view.unit(metric), frames.absent(view, figure, frame)
     cells = frame[frame.of == "setting"] if "setting" in set(frame.of) else frame
+    columns = [x, *frames.leftover(view, cells, [x, y, figure.panel])]
+    if len(columns) > 1 and not ordered(levels(cells[x])):
+        cells, gone, frame = (
+            one.assign(**{x: _joined(view, one, columns)}) for one in (cells, gone, frame)
+        )
     partial = frame[(frame.of == "point") & (frame.status == "partial")]
     lost = pd.concat([gone, partial]) if len(cells) < len(frame) else gone
     names = {
@@ -61,6 +66,12 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
         limits=limits(cells.value, unit),
         percent=unit == "share",
     )
+
+
+def _joined(view: View, frame: pd.DataFrame, axes: Sequence[str]) -> list[str]:
+    """What tells the columns of a heatmap apart, in words: `TD-DPO τ 0.5`."""
+    rows = frame[list(axes)].to_dict("records")
+    return [" ".join(filter(None, (in_words(view, a, row[a]) for a in axes))) for row in rows]
 
 
 def limits(numbers: Sequence[float] | pd.Series, unit: str) -> tuple[float, float]:
