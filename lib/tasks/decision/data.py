@@ -56,7 +56,8 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
             raise BadInput(f"{source}: data.test_rows={test_rows} needs {half} {decision}s, "
                            f"{len(drawn)} are there: {missing} missing")  # fmt: skip
         test += drawn
-    left = {title: row for title, row in papers.items() if title not in set(test)}
+    tested = set(test)
+    left = {title: row for title, row in papers.items() if title not in tested}
     # Papers that became the source's own test set are not lost; those in another one are.
     report["dropped_as_in_test"] = 0 if held_out is papers else len(papers) - len(left)
 

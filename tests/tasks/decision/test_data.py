@@ -389,37 +389,6 @@ def test_columns_are_mapped(tmp_path):
     }  # fmt: skip
 
 
-def test_missing_column(tmp_path):
-    rows = [{"paper_title": "a", "abstract": "b", "accepted": True, "venue": "x"}]
-    path = jsonl(tmp_path / "p.jsonl", rows)
-    assert refused(path) == (
-        f"{path}: no column 'title', found paper_title, abstract, accepted, venue; expected title, "
-        f"decision, abstract; did you mean 'paper_title'? Set data.columns.title=paper_title"
-    )
-    message = refused(path, columns={"title": "paper_title"})
-    assert message.endswith("did you mean 'accepted'? Set data.columns.decision=accepted")
-    names = {"title": "paper_title", "decision": "acepted"}
-    assert "no column 'acepted' (data.columns.decision)" in refused(path, columns=names)
-    assert "did you mean 'accepted'?" in refused(path, columns=names)
-
-
-@pytest.mark.parametrize(
-    ("column", "expected"),
-    [("Abstract", "Set data.columns.abstract=Abstract"),
-     ("summary", "Set data.columns.abstract=summary"),
-     ("zzz", "abstract; Set data.columns.abstract=COLUMN")],
-)  # fmt: skip
-def test_missing_text_column(tmp_path, column, expected):
-    path = jsonl(tmp_path / "p.jsonl", [{"title": "a", column: "b", "decision": "accept"}])
-    message = refused(path)
-    assert "no column 'abstract'" in message
-    assert message.endswith(expected)
-
-
-def test_a_column_that_is_named_must_be_there(source):
-    assert "no column 'jahr' (data.columns.year)" in refused(source, columns={"year": "jahr"})
-
-
 def test_hub(monkeypatch):
     """A class label is stored as a number: its name counts, even where 0 is accept."""
     import datasets
