@@ -24,7 +24,7 @@ DEFAULT_STUDY = "configs/weighted_loss.yaml"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 EXIT_CODES = {
     DONE: "done, or nothing to do",
-    FAILED: "failed; also when another task is at work on the same point",
+    FAILED: "failed; also when another task works on the same point",
     BAD_INPUT: "bad input (config, data, index): one line on stderr",
     STOPPED: "stopped early on request, resumable; the templates requeue it",
 }
@@ -187,7 +187,7 @@ def names_of(text: str) -> list[str]:
         raise BadInput(f"--run-ids: found {text!r}, expected a JSON list such as "
                        f"'[\"NAME\", \"NAME\"]'")  # fmt: skip
     if repeated := [name for name in found if found.count(name) > 1]:
-        raise BadInput(f"--run-ids: {repeated[0]} is there twice")
+        raise BadInput(f"--run-ids: found {repeated[0]} twice")
     return found
 
 

@@ -34,7 +34,7 @@ ADVICE = {
     "train": "no newer checkpoint: raise the time limit (slurm.train.time, now {time}) until "
     "start-up, {steps} steps and a checkpoint fit in it, set a lower train.checkpoint_steps (now "
     "{steps}), or change when the warning comes (slurm.train.warning)",
-    "infer": "no further predictions: raise the time limit (slurm.infer.time, now {time}) until "
+    "infer": "no more predictions: raise the time limit (slurm.infer.time, now {time}) until "
     "start-up and one batch fit in it, set a lower infer.batch_size (now {batch}), or change when "
     "the warning comes (slurm.infer.warning)",
 }

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="HASH",
         help="refuse to run if the grid is not the one with this hash",
     )
-    arguments.add_argument("--dry-run", action="store_true", help="print the command alone")
+    arguments.add_argument("--dry-run", action="store_true", help="only print the command")
     arguments.add_argument("--here", action="store_true", help="on this machine, without SLURM")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -170,7 +170,7 @@ def choose(study: Study, journal: Any, current: dict[int, Any]) -> int:
     rows = history(current, metric)
     write_text(directory / "trials.csv", as_csv(rows))
     if (best := best_of(current, metric)) is None:
-        say("no trial is complete: there is nothing to choose")
+        say("no trial is complete, so none can be selected")
         return FAILED
     around, shares = neighbours(current, best, study.space), importances(journal)
     say(f"best: trial {best}, {metric} {current[best].value:.4f}")

@@ -46,7 +46,7 @@ MODULES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Submit or run a stage; returns the exit code."""
     arguments = parser("stages.submit", __doc__, stage=list(MODULES))
-    arguments.add_argument("--dry-run", action="store_true", help="print the commands alone")
+    arguments.add_argument("--dry-run", action="store_true", help="only print the commands")
     arguments.add_argument("--here", action="store_true", help="on this machine, without SLURM")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -251,7 +251,7 @@ def submit_groups(
             so_far = f"submitted before it: job {listed(submitted)}; " if submitted else ""
             raise BadInput(
                 f"{error}; {so_far}points {format_indices(group_points(rest, points, size))} of "
-                f"{stage} are not submitted: the same command, run again, submits these alone"
+                f"{stage} are not submitted: run the same command again to submit these"
             ) from None
         array = Array(job, stage, format_indices(indices), offset, points, study.grid_hash,
                       overrides_of(study))  # fmt: skip
@@ -287,11 +287,11 @@ def arrays(
     groups: Iterable[int], largest: int, after: Mapping[int, str | None] | None = None
 ) -> list[tuple[int, str | None, list[int]]]:
     """Arrays for these groups: (offset, dependency, task indices below `largest`)."""
-    found: dict[tuple[int, str | None], list[int]] = {}
+    tasks_of: dict[tuple[int, str | None], list[int]] = {}
     for group in groups:
         offset = group // largest * largest
-        found.setdefault((offset, (after or {}).get(group)), []).append(group - offset)
-    return [(offset, condition, indices) for (offset, condition), indices in found.items()]
+        tasks_of.setdefault((offset, (after or {}).get(group)), []).append(group - offset)
+    return [(offset, condition, indices) for (offset, condition), indices in tasks_of.items()]
 
 
 if __name__ == "__main__":

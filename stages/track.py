@@ -54,13 +54,13 @@ def export(study: Study, name: str, target: Tracker, place: Place) -> None:
     if study.config.tracking == name:  # a point in training has its run open
         in_progress = [p for p in points if done_mark(p.directory, "train") is None]
     runs = [point_run(study, point) for point in points if point not in in_progress]
-    runs = [found for found in (*runs, study_run(study)) if found is not None]
+    runs = [run for run in (*runs, study_run(study)) if run is not None]
     if not runs:
         raise BadInput(f"{study.directory}: nothing to export yet, expected a train.jsonl of a "
                        f"point (one that is tracked while it trains counts once it has "
                        f"ended)")  # fmt: skip
     check_writable(study.directory)
-    rows = [target.write(found, place) for found in tracked(runs, len(runs), name, "run")]
+    rows = [target.write(run, place) for run in tracked(runs, len(runs), name, "run")]
     new = sum(count > 0 for count in rows)
     say(f"{name}: {len(runs)} runs in project {place.project}, {new} with new rows "
         f"({sum(rows):,} rows)")  # fmt: skip

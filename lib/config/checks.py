@@ -60,7 +60,7 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
     if objective.batch != kind:
         usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
         yield (f"train.objective: found {train.objective!r}, expected one of {listed(usable)}: "
-               f"those that train on what the task {task} has ({kind})")  # fmt: skip
+               f"those for {kind}, on which the task {task} trains")  # fmt: skip
     if train.batch_size % (train.micro_batch * train.processes):
         yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
                f"train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
@@ -76,7 +76,7 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
             if value is not None:
                 yield (f"{key}: found {value!r}, expected null: it is for tasks whose answers are "
                        f"generated, and {task} trains on {kind}")  # fmt: skip
-    if candidates and not tasks.get(task).correct:
+    if candidates and not tasks.get(task).selects:
         yield (f"train.checkpoint_candidates: found {candidates}, expected null: the task {task} "
                f"has no score to select a checkpoint by")  # fmt: skip
     if candidates and train.keep == "best":
@@ -140,7 +140,7 @@ def _shared(study: Config, config: Config) -> Iterator[str]:
         ours, theirs = (flatten(c.model_dump(include={name})) for c in (config, study))
         key = next(k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k))
         yield (f"{key}: found {ours.get(key)!r} at some points and {theirs.get(key)!r} at others, "
-               f"expected one value for the study, none of a variant or an axis")  # fmt: skip
+               f"expected one value for the study, not set by a variant or an axis")  # fmt: skip
 
 
 def check_axes(study: Study, axes: Iterable[str], where: str) -> None:
@@ -238,9 +238,9 @@ def _check_models(study: Study) -> None:
             for key in type(models[0]).model_fields
             if len({str(getattr(model, key)) for model in models}) > 1
         ]
-        found = listed(repr(getattr(model, keys[0])) for model in models)
+        values = listed(repr(getattr(model, keys[0])) for model in models)
         raise BadInput(
-            f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
+            f"{study.path}: model.{keys[0]}: found {values} among the points, expected one value: "
             f"which rows the task {task} keeps depends on it"
         )
 

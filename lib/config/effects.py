@@ -154,13 +154,13 @@ def _check(study: Study, given: Mapping[str, Any], where: str, variant: Any) -> 
 
 
 def _defaults() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for name, section in SECTIONS.items():
         for key, field in section.model_fields.items():
             value = field.get_default(call_default_factory=True)
-            found |= flatten({name: {key: value.model_dump() if hasattr(value, "model_dump")
+            defaults |= flatten({name: {key: value.model_dump() if hasattr(value, "model_dump")
                                      else value}})  # fmt: skip
-    return found
+    return defaults
 
 
 def _by_tasks(key: str, config: Config) -> str | None:

@@ -55,8 +55,8 @@ class Grid:
 
     def axis_values(self, axis: str) -> list[Value]:
         """The distinct values of `axis` in all blocks, in the order of the file."""
-        found = (value for block in self.blocks for value in block.get(axis, ()))
-        return list(dict.fromkeys(found))
+        values = (value for block in self.blocks for value in block.get(axis, ()))
+        return list(dict.fromkeys(values))
 
 
 def _size(block: Block) -> int:

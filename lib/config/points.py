@@ -64,7 +64,7 @@ def find_baseline(
     """
     fits = [point for point in points if matches(point.values, eval_config.baseline)]
     if len(fits) != 1:
-        return None, f"evaluate.baseline fits {len(fits)} of these points, expected one"
+        return None, f"evaluate.baseline matches {len(fits)} of these points, expected one"
     (one,) = fits
     why = fault(one)
     return one.name, why and f"the baseline {one.name} {why}"

@@ -83,7 +83,7 @@ class Adalora(Strict):
     @model_validator(mode="after")
     def _has_cuts(self) -> Adalora:
         if self.init_r <= self.target_r:
-            raise ValueError("init_r above target_r: there would be no rank to cut")
+            raise ValueError("init_r above target_r, so that ranks can be cut")
         return self
 
 

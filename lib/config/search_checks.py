@@ -42,8 +42,8 @@ def check_search(study: Study) -> None:
         raise BadInput(f"{where}.direction: found {given!r}, expected {right!r}: a good "
                        f"{search.metric} is {good}")  # fmt: skip
     if search.pruner != "none" and not (config.train.eval_steps or config.train.validations):
-        raise BadInput(f"{where}.pruner: found {search.pruner!r}, but trials validate at their end "
-                       f"alone; set train.validations, or pruner: none")  # fmt: skip
+        raise BadInput(f"{where}.pruner: found {search.pruner!r}, but trials validate only at "
+                       f"their end; set train.validations, or pruner: none")  # fmt: skip
     if study.mode == "full":  # trial mode searches nothing
         check_values(study, values)
 

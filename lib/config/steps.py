@@ -50,7 +50,7 @@ def check_eval_steps(train: Train, steps: int) -> None:
     if train.eval_steps is not None and train.eval_steps > steps:
         raise BadInput(
             f"train.eval_steps: found {train.eval_steps}, but the run has {steps} steps; give "
-            f"{steps} or fewer, or null to validate at the end alone"
+            f"{steps} or fewer, or null to validate at the end only"
         )
 
 
@@ -113,13 +113,13 @@ def grouped_steps(
     # A step across two epochs is a span of its own: it may have a row twice.
     first = np.arange(steps) * batch_size // rows
     last = (np.arange(1, steps + 1) * batch_size - 1) // rows
-    found, start = [], 0
+    spans, start = [], 0
     while start < steps:
         end = start + 1
         while end < min(steps, start + SPAN) and first[start] == last[end]:
             end += 1
         span = order[start * batch_size : end * batch_size]
         span = span[np.argsort(-lengths[span], kind="stable")].reshape(-1, batch_size)
-        found.append(np.random.default_rng([seed, 1, start]).permutation(span))
+        spans.append(np.random.default_rng([seed, 1, start]).permutation(span))
         start = end
-    return np.concatenate(found).ravel()
+    return np.concatenate(spans).ravel()

@@ -23,9 +23,9 @@ def read_file(path: str) -> dict[str, Any]:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        found = sorted(str(p) for p in Path("configs").glob("*.yaml"))
+        studies = sorted(str(p) for p in Path("configs").glob("*.yaml"))
         raise BadInput(
-            f"{path}: no such study file; there are {listed(found)}{nearest(path, found)}"
+            f"{path}: no such study file, expected one of {listed(studies)}{nearest(path, studies)}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
@@ -57,8 +57,8 @@ def name_keys(raw: dict[str, Any], path: str) -> None:
         for key in (key for key in block if isinstance(key, str) and "." in key):
             axis = key.rpartition(".")[2]
             if key not in named and axis in axes:
-                raise BadInput(f"{path}: grid: {key}: the axis {axis!r} is {axes[axis]} already; "
-                               f"give {key} a name of its own under axes")  # fmt: skip
+                raise BadInput(f"{path}: grid: {key}: the axis {axis!r} already is {axes[axis]}; "
+                               f"name {key} under axes")  # fmt: skip
             axes.setdefault(named.setdefault(key, axis), key)
             if named[key] in block:
                 raise BadInput(f"{path}: grid: {key} and {named[key]} are one axis, found both")
@@ -77,7 +77,7 @@ def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], d
         if not isinstance(key, str) or key.split(".")[0] not in SECTIONS:
             raise BadInput(f"{path}: axes.{axis}: found {key!r}, expected a key such as train.seed")
         if (first := next(other for other in axes if axes[other] == key)) != axis:
-            raise BadInput(f"{path}: axes.{axis}: {key} is what axis {first!r} sweeps already")
+            raise BadInput(f"{path}: axes.{axis}: {key} is already swept by the axis {first!r}")
     variants = expect(raw, "variants", dict, path) if raw.get("variants") else {}
     for variant in variants:
         if not isinstance(variant, str) or not variant.isprintable() or not variant.strip():
@@ -85,11 +85,11 @@ def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], d
     return axes, {v: bundle(given, f"{path}: variants.{v}") for v, given in variants.items()}
 
 
-def bundle(found: Any, where: str) -> dict[str, Any]:
+def bundle(given: Any, where: str) -> dict[str, Any]:
     """A variant's overrides, or the trial's, under dotted keys."""
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise BadInput(f"{where}: found {found!r}, expected key: value pairs as in train.gamma: 2")
-    return dotted_keys(found)
+    if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+        raise BadInput(f"{where}: found {given!r}, expected key: value pairs as in train.gamma: 2")
+    return dotted_keys(given)
 
 
 def refuse_swept(
@@ -180,8 +180,8 @@ LIMITS = {  # null asks for all there is: then the limit stands as well
     "data.test_rows": 8,
     "infer.max_new_tokens": 16,
 }
-# By what training is fed (`Task.batch`): whose rows lose their ends where they are too long, and
-# are as many as there are; a reference is scored of every pair.
+# By what training is fed (`Task.batch`): rows that are truncated and as many as there are. Of every
+# pair a reference is scored.
 LIMITS_OF = {
     "pairs": {"model.max_length": 512, "data.train_rows": 16},
     "classes": {"model.max_length": 256, "data.train_rows": 64, "train.batch_size": 8},

@@ -88,18 +88,18 @@ def first_error(
         hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
     if first["type"] == "string_type" and isinstance(first["input"], (int, float)):
         hint = _quoted(key, first["input"], where.startswith("command line"))
-    found = repr(first["input"])
-    found = found if len(found) <= MOST_SHOWN else f"{found[:MOST_SHOWN]}…"
-    return BadInput(f"{where}{key}: found {found}, expected {expected}{hint}{more}")
+    value = repr(first["input"])
+    value = value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+    return BadInput(f"{where}{key}: found {value}, expected {expected}{hint}{more}")
 
 
-def _quoted(key: str, found: float | bool, in_shell: bool) -> str:
+def _quoted(key: str, value: float | bool, in_shell: bool) -> str:
     """A hint to quote a text that YAML reads as a number or a bool.
 
     The spelling of a float is unknown: 58899e0 is 58899.0.
     """
-    text = str(found).lower() if isinstance(found, bool) else str(found)
-    text = "…" if isinstance(found, float) else text
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = "…" if isinstance(value, float) else text
     if key.rpartition(".")[2].isdecimal():  # an item of a list
         return f'; quote it: "{text}"'
     return f"; quote it: {key}='\"{text}\"'" if in_shell else f'; quote it: {key}: "{text}"'

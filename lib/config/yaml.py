@@ -30,12 +30,12 @@ class _Loader(yaml.CSafeLoader):
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if len(node.value) > MOST_DIGITS:
             raise _fault(node, f"a whole number of {len(node.value)} digits, expected at most "
-                               f"{MOST_DIGITS} (or quotes, where it is text)")  # fmt: skip
+                               f"{MOST_DIGITS} (or quote it, if it is a text)")  # fmt: skip
         return int(self.construct_scalar(node))  # PyYAML would read 010 as 8, and fail at 08
 
     def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
         if bad := _UNWRITABLE.search(text := self.construct_scalar(node)):
-            raise _fault(node, f"the character {bad[0]!r}, which no text file can hold")
+            raise _fault(node, f"the character {bad[0]!r}, which no text file can contain")
         return text
 
 
@@ -107,7 +107,7 @@ def put(nested: dict[str, Any], dotted: str, value: Any, where: str) -> None:
             nested[section] = {}
         nested = nested[section]
         if not isinstance(nested, dict):
-            raise BadInput(f"{where}: {section!r} is not a section, it holds {nested!r}")
+            raise BadInput(f"{where}: {section!r} is not a section but {nested!r}")
     nested[last] = value
 
 

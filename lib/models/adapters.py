@@ -44,11 +44,11 @@ def check_adapter_config(directory: Path, model: Model, train: Train) -> None:
                 "target_r": train.adalora.target_r}  # fmt: skip
     else:
         own |= {"peft_type": "LORA", "r": train.lora.r, "rank_pattern": {}}
-    found = read_json(path)
+    config = read_json(path)
     for key, expected in own.items():
-        if (found.get(key) or type(expected)()) != expected:
+        if (config.get(key) or type(expected)()) != expected:
             raise BadInput(
-                f"{path}: {key}: found {found.get(key)!r}, expected {expected!r}, as the study's "
+                f"{path}: {key}: found {config.get(key)!r}, expected {expected!r}, as the study's "
                 f"train section has it"
             )
 
@@ -179,13 +179,13 @@ def sequence_logps(model: Any, sequences: Sequence[Sequence[int]]) -> torch.Tens
     return torch.stack(sums).cpu()
 
 
-def check_logps(found: torch.Tensor, expected: torch.Tensor, tolerance: float, what: str) -> None:
+def check_logps(actual: torch.Tensor, expected: torch.Tensor, tolerance: float, what: str) -> None:
     """Raise BadInput where log-probabilities differ by more than a share of 1 + |expected|."""
     allowed = tolerance * (1 + expected.abs())
-    worst = ((found - expected).abs() / allowed).nan_to_num(torch.inf).argmax()
-    if not (found - expected).abs()[worst] <= allowed[worst]:
+    worst = ((actual - expected).abs() / allowed).nan_to_num(torch.inf).argmax()
+    if not (actual - expected).abs()[worst] <= allowed[worst]:
         raise BadInput(
             f"{what} it is another model than was trained: log-probability of a row "
-            f"{found[worst].item():.6g}, expected {expected[worst].item():.6g} ± "
+            f"{actual[worst].item():.6g}, expected {expected[worst].item():.6g} ± "
             f"{allowed[worst].item():.2g}"
         )

@@ -44,9 +44,9 @@ def check_directory(name: str | Path, what: str = "model.name") -> None:
         if kind == "weights" and what == "model.name" and pickles(path):
             continue  # which stage 1 converts
         if not any(path.glob(pattern)) and not (path / adapter).exists():
-            found = listed(sorted(p.name for p in path.iterdir())) or "nothing"
+            content = listed(sorted(p.name for p in path.iterdir())) or "nothing"
             raise BadInput(
-                f"{what}: model directory {name} has no {kind} ({pattern}), it holds {found}"
+                f"{what}: model directory {name} has no {kind} ({pattern}), it holds {content}"
             )
 
 
@@ -66,8 +66,8 @@ def check_adapter(model: Model) -> Path:
         raise BadInput(f"{where}: no such directory{nearest(directory, beside)}")
     for name in ADAPTER:
         if not (directory / name).is_file():
-            found = listed(sorted(p.name for p in directory.iterdir())) or "nothing"
-            raise BadInput(f"{where}: no adapter: it has no {name}, it holds {found}")
+            content = listed(sorted(p.name for p in directory.iterdir())) or "nothing"
+            raise BadInput(f"{where}: no adapter: it has no {name}, it holds {content}")
     check_base(directory, model, where)
     return directory
 
@@ -118,7 +118,7 @@ def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
     A missing model is not an error here, but when it is loaded.
     """
     if recorded is None:
-        raise BadInput(f"model.name: the study's data know nothing of {model.name}; run stage 1 "
+        raise BadInput(f"model.name: the study's data were built without {model.name}; run stage 1 "
                        f"again with --force")  # fmt: skip
     directory = Path(model.name)
     verify_converted(model, recorded.get("converted"), CHANGED)

@@ -190,6 +190,6 @@ def _not_loaded(name: str, error: Exception) -> BadInput:
     if Path(name).is_dir():
         return BadInput(f"model.name: {name} cannot be loaded: {first}")
     return BadInput(
-        f"model.name: {name} is neither a directory here nor to be had from the hub "
+        f"model.name: {name} is neither a local directory nor available from the hub "
         f"(offline, misspelt, or gated without a token): {first[:200]}"
     )

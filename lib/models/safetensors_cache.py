@@ -58,7 +58,7 @@ def weights_of(model: Model) -> str:
     if target is None:
         return model.name
     if not (target / RECORD).is_file():
-        raise BadInput(f"model.name: {model.name} has its weights as {PICKLE} alone, and {target} "
+        raise BadInput(f"model.name: {model.name} has its weights only as {PICKLE}, and {target} "
                        f"does not hold them as safetensors; {REMEDY}")  # fmt: skip
     return str(target)
 
@@ -89,7 +89,7 @@ def convert(model: Model, say: Callable[[str], None] | None = None) -> Path | No
         verify(source, made["source"], REMEDY, pickles(source))
         verify(target, made["files"], REMEDY)
     except BadInput:  # missing, or of another conversion
-        said = (f"model.name: {model.name} has its weights as {PICKLE} alone; "
+        said = (f"model.name: {model.name} has its weights only as {PICKLE}; "
                 f"converting them to safetensors, once, in {target}")  # fmt: skip
         say(said) if say else print(said, file=sys.stderr, flush=True)
         _convert(source, target)
@@ -159,8 +159,8 @@ def _fetch_pickles(model: Model) -> None:
 def _shards(index: Path) -> list[str]:
     """Files that an index names, in order."""
     content = read_json(index)
-    found = content.get("weight_map") if isinstance(content, dict) else None
-    names = sorted(set(found.values())) if _is_names(found) else []
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    names = sorted(set(weight_map.values())) if _is_names(weight_map) else []
     if not names or any(Path(name).name != name for name in names):
         raise BadInput(f"{index}: no index of weights, expected weight_map: parameter → file name")
     for name in names:
@@ -169,8 +169,8 @@ def _shards(index: Path) -> list[str]:
     return names
 
 
-def _is_names(found: Any) -> bool:
-    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+def _is_names(weight_map: Any) -> bool:
+    return isinstance(weight_map, dict) and all(isinstance(n, str) for n in weight_map.values())
 
 
 def _convert(source: Path, target: Path) -> None:
@@ -219,22 +219,22 @@ def read_pickle(path: Path) -> dict[str, Any]:
 
     try:
         # Memory-mapped if possible: files of torch before 1.6 are not.
-        found = torch.load(path, map_location="cpu", weights_only=True,
+        tensors = torch.load(path, map_location="cpu", weights_only=True,
                            mmap=zipfile.is_zipfile(path))  # fmt: skip
     except Exception as error:  # unpickling a damaged file may raise anything
         raise BadInput(f"{path}: {_reason(error)}") from None
-    if not isinstance(found, dict):
-        raise _more_than_tensors(path, f"a {type(found).__name__}")
-    for name, value in found.items():
+    if not isinstance(tensors, dict):
+        raise _more_than_tensors(path, f"a {type(tensors).__name__}")
+    for name, value in tensors.items():
         if not isinstance(name, str):
             raise _more_than_tensors(path, f"the key {name!r}")
         if not isinstance(value, torch.Tensor):
             raise _more_than_tensors(path, f"{name}: a {type(value).__name__}")
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
             raise BadInput(f"{path}: {name} is no dense tensor, expected dense tensors by name")
-    if not found:
-        raise BadInput(f"{path}: holds no weights")
-    return _apart(found)
+    if not tensors:
+        raise BadInput(f"{path}: has no weights")
+    return _apart(tensors)
 
 
 def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +257,7 @@ def _more_than_tensors(path: Path, what: str) -> BadInput:
 def _reason(error: Exception) -> str:
     """Why a pickle could not be read, in one line."""
     text = " ".join(str(error).split())
-    if found := re.search(r"GLOBAL (\S+)", text):
-        return (f"holds more than tensors ({found[1]}), which may run code when it is read, "
-                f"expected tensors by name alone; save the model again as safetensors")  # fmt: skip
+    if name := re.search(r"GLOBAL (\S+)", text):
+        return (f"holds more than tensors ({name[1]}), which may run code when it is read, "
+                f"expected a dict of tensors; save the model again as safetensors")  # fmt: skip
     return f"cannot be read as weights: {text[:200] or type(error).__name__}"

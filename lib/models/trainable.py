@@ -85,12 +85,12 @@ def nf4_fault() -> str | None:
         generator = torch.Generator().manual_seed(0)
         weight, x = (torch.randn(64, 64, generator=generator).to(device) for _ in range(2))
         packed, state = quantize_4bit(weight.bfloat16(), quant_type="nf4", compress_statistics=True)
-        found = matmul_4bit(x.bfloat16(), packed.t(), quant_state=state).float()
+        product = matmul_4bit(x.bfloat16(), packed.t(), quant_state=state).float()
     except Exception as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         return f"bitsandbytes on {device}: {first[0][:200]}"
     exact = x @ weight.t()
-    off = ((found - exact).norm() / exact.norm()).item()
+    off = ((product - exact).norm() / exact.norm()).item()
     # Rounding to NF4 changes Gaussian weights by some 10 %, a wrong kernel by 100 %.
     return None if off < 0.3 else f"bitsandbytes on {device}: products are off by {100 * off:.0f} %"
 

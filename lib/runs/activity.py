@@ -62,8 +62,8 @@ def is_held_here(directory: Path) -> bool:
     except OSError:
         return False
     # 1: FLOCK  ADVISORY  WRITE 1234 08:01:131 0 EOF. Waiting locks start with "1: -> ".
-    found = (re.match(r"\d+: FLOCK\s+\S+\s+WRITE\s+(\d+)\s+\S+:(\d+)\s", line) for line in lines)
-    pids = [int(match[1]) for match in found if match and int(match[2]) == inode]
+    matches = (re.match(r"\d+: FLOCK\s+\S+\s+WRITE\s+(\d+)\s+\S+:(\d+)\s", line) for line in lines)
+    pids = [int(match[1]) for match in matches if match and int(match[2]) == inode]
     if not pids:
         return False
     # An inode number is unique per file system only, and stat's device may differ from the

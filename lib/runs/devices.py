@@ -87,7 +87,7 @@ def devices_line(
                     f"CPU; compare the driver (nvidia-smi) and torch's CUDA "
                     f"(python -m torch.utils.collect_env)")  # fmt: skip
         if in_job(environ) and asked:
-            return (f"warning: no GPU in this job: this runs on the CPU; make {stage} asks for "
+            return (f"warning: no GPU in this job: this runs on the CPU; make {stage} requests "
                     f"{asked} ({key}), or give sbatch --gres=gpu:{asked}")  # fmt: skip
         return None
     if visible <= used:
@@ -98,8 +98,8 @@ def devices_line(
     line = f"{counted(visible)} visible, {used} used ({why}): {idle}"
     if not in_job(environ):
         return line
-    mend = f"make {stage} asks for {asked}" if asked == used else f"set {key} to {used}"
-    return f"{line}; {mend}, or give sbatch --gres=gpu:{used}"
+    fix = f"make {stage} requests {asked}" if asked == used else f"set {key} to {used}"
+    return f"{line}; {fix}, or give sbatch --gres=gpu:{used}"
 
 
 def counted(devices: int) -> str:

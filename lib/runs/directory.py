@@ -117,7 +117,7 @@ def refuse_change(
     ]
     more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
     raise BadInput(
-        f"{directory}: {stage} holds results of another config: "
+        f"{directory}: {stage} has results of another config: "
         f"{'; '.join(changed[:4])}{more}; give the study another name=…, or use --force "
         f"to archive the old results"
     )

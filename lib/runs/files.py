@@ -69,7 +69,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except Exception as error:
         if (reason := refusal(error)) is None:
             raise
-        kept = "; what was there is untouched" if path.exists() or old.exists() else ""
+        kept = "; existing files are unchanged" if path.exists() or old.exists() else ""
         raise BadInput(f"{path}: cannot be written: {reason}{kept}") from None
     finally:
         if old.exists() and not path.exists():

@@ -94,16 +94,16 @@ def _verify_file(path: Path, expected: Mapping[str, Any], remedy: str) -> None:
         known = (stat.st_mtime_ns, stat.st_ctime_ns, expected["sha256"])
         if _verified.get(path) == known:
             return
-        found = checksum(path)
+        actual = checksum(path)
     except FileNotFoundError:
         raise BadInput(f"{path}: missing, though it was finished; {remedy}") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except KeyError as error:
         raise BadInput(f"{path}: its record has no {error}; {remedy}") from None
-    if found != expected["sha256"]:
+    if actual != expected["sha256"]:
         raise BadInput(
-            f"{path}: changed since it was written: found sha256 {found[:12]}, expected "
+            f"{path}: changed since it was written: found sha256 {actual[:12]}, expected "
             f"{expected['sha256'][:12]}; {remedy}"
         )
     _verified[path] = known

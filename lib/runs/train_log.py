@@ -47,8 +47,8 @@ def diverged_at(point: PointResult) -> float | None:
 
 def validation_accuracy(point: PointResult) -> float | None:
     """Validation accuracy of the weights in model/, from train.jsonl."""
-    found = [row.get("validation_accuracy") for row in point.train_log or ()]
-    known = [value for value in found if value is not None]
+    column = [row.get("validation_accuracy") for row in point.train_log or ()]
+    known = [value for value in column if value is not None]
     if not known or point.status == "diverged":
         return None
     return max(known) if getattr(point.config.train, "keep", "last") == "best" else known[-1]

@@ -40,14 +40,14 @@ def neighbours(
 
     By root mean square over the keys, each from 0 (the same) to 1 (from low to high).
     """
-    found = []
+    distances = []
     for number, attempt in current.items():
         if number != best and attempt.state.name == "COMPLETE":
             apart = [
                 d.distance(attempt.params[k], current[best].params[k]) for k, d in space.items()
             ]
-            found.append((sqrt(sum(a * a for a in apart) / len(apart)), number))
-    return [(number, distance) for distance, number in sorted(found)[:most]]
+            distances.append((sqrt(sum(a * a for a in apart) / len(apart)), number))
+    return [(number, distance) for distance, number in sorted(distances)[:most]]
 
 
 def importances(journal: Journal) -> dict[str, float]:
@@ -141,11 +141,11 @@ def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str,
 def _seed_axis(raw: dict[str, Any]) -> str:
     """The axis of `train.seed`; added if the study has none."""
     axes = raw["axes"] = dict(raw.get("axes") or {})
-    found = next((axis for axis, key in axes.items() if key == SEED), None)
-    if found is None:
-        found = "seed" if "seed" not in axes else "train_seed"
-        axes[found] = SEED
-    return found
+    seed_axis = next((axis for axis, key in axes.items() if key == SEED), None)
+    if seed_axis is None:
+        seed_axis = "seed" if "seed" not in axes else "train_seed"
+        axes[seed_axis] = SEED
+    return seed_axis
 
 
 def write_best_study(study: Study, current: Mapping[int, Any], best: int) -> Path:

@@ -31,7 +31,7 @@ def draw(
         "history": panels([_history(rows, metric)], f"{name}: history of the search", note),
         "slices": panels(
             [_slice(key, d, rows, metric) for key, d in space.items()],
-            f"{name}: what each key did", f"{note}; each key over all values of the others",
+            f"{name}: effect of each key", f"{note}; each key over all values of the others",
         ),
     }  # fmt: skip
     if importance:

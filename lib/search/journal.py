@@ -110,7 +110,7 @@ class Journal:
             raise BadInput(f"{self.path}: cannot be used: {error.strerror}") from None
         except (ValueError, KeyError, AssertionError) as error:
             raise BadInput(f"{self.path}: {_damage(self.path)} ({error}): restore it, or move "
-                           f"{self.path.parent} away to search anew") from None  # fmt: skip
+                           f"{self.path.parent} away to start a new search") from None  # fmt: skip
         self.id = self.storage.get_study_id_from_name(study.name)
         now = search_identity(study)
         before = self.optuna.user_attrs.get("search")
@@ -125,14 +125,14 @@ class Journal:
 
     def current(self) -> dict[int, FrozenTrial]:
         """Trial → the attempt that represents it: its result, the running one, or the last."""
-        found: dict[int, FrozenTrial] = {}
+        current: dict[int, FrozenTrial] = {}
         for attempt in self.attempts():
             number = attempt.user_attrs.get("trial")
             if number is not None and (
-                number not in found or _rank(attempt) > _rank(found[number])
+                number not in current or _rank(attempt) > _rank(current[number])
             ):
-                found[number] = attempt
-        return found
+                current[number] = attempt
+        return current
 
     def take(self, number: int, by: Mapping[str, Any], again: bool = False) -> FrozenTrial:
         """The attempt to resume: a trial's running one, a new one, or its result, if it has one.
@@ -167,7 +167,7 @@ class Journal:
         first = self.current()[number]
         if first._trial_id != mine:
             self.fail(self.storage.get_trial(mine), "begun twice")
-            raise Busy(f"{self.path.parent}: trial {number} was begun by another task just now")
+            raise Busy(f"{self.path.parent}: trial {number} was just started by another task")
         return first
 
     def _suggest(self, number: int) -> dict[str, Any]:

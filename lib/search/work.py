@@ -90,13 +90,13 @@ def watched(journal: Journal, attempt: Any, point: Point, last: int) -> bool:
 
     Not after the last step: a completed training has a result.
     """
-    found = validations(point, journal.search.metric)
-    if not found:
+    measured = validations(point, journal.search.metric)
+    if not measured:
         return False
-    poor = journal.report(attempt, found)
+    poor = journal.report(attempt, measured)
     if not poor or last_step(point) == last or done_mark(point.directory, "train"):
         return False
-    journal.prune(attempt, f"pruned at validation {max(found)}")
+    journal.prune(attempt, f"pruned at validation {max(measured)}")
     return True
 
 

@@ -115,14 +115,14 @@ def queued(jobs: Iterable[str], attempts: int = ATTEMPTS) -> dict[str, Tasks]:
             for name, tasks in queued([job], attempts).items():
                 merged.setdefault(name, {}).update(tasks)
         return merged
-    found: dict[str, Tasks] = {}
+    tasks: dict[str, Tasks] = {}
     for line in shown.splitlines():
         if match := re.match(r"\s*(\d+)(?:_(\d+))?(?:\S*\s+(\S+))?", line):
             job, task, state = match.groups()
-            found.setdefault(job, {})[None if task is None else int(task)] = state or "QUEUED"
+            tasks.setdefault(job, {})[None if task is None else int(task)] = state or "QUEUED"
         elif line.strip():
             raise NoAnswer(f"squeue: found {line.strip()!r}, expected a job id and its state")
-    return found
+    return tasks
 
 
 def how_ended(jobs: Sequence[str]) -> dict[str, str]:

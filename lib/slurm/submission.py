@@ -73,9 +73,9 @@ def make_log_directories(study: Study, stage: str) -> None:
 
 def option(words: Sequence[str], *names: str) -> str | None:
     """The last value of an option in `--name=value` or `--name value` arguments, or None."""
-    found = None
+    last = None
     for word, following in pairwise([*words, ""]):
         name, equals, value = word.partition("=")
         if name in names:
-            found = value if equals else following
-    return found
+            last = value if equals else following
+    return last

@@ -130,12 +130,12 @@ def of_metrics(study: Study, point: Point) -> dict[str, float]:
 
     Names of additional tasks start with the task: `mt_bench.score`.
     """
-    found: dict[str, float] = {}
+    values_by_name: dict[str, float] = {}
     for task in study.config.tasks:
         metrics = read_metrics(study, point, task) or {}
         prefix = "" if task == study.config.tasks[0] else f"{task}."
-        found |= dict(metric_values(metrics.get("metrics") or {}, prefix))
-    return found
+        values_by_name |= dict(metric_values(metrics.get("metrics") or {}, prefix))
+    return values_by_name
 
 
 def metric_values(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

@@ -18,11 +18,8 @@ from lib.tracking.runs import Row, Run, values
 from lib.tracking.trackers import LiveRun, Place, broken, last_hash, of_another_study
 
 FLUSH_SECONDS = 15.0  # seconds for which rows of a run in progress are buffered
-MOST_METRICS, MOST_PARAMS, MOST_TEXT = (
-    1000,
-    100,
-    5000,
-)  # MLflow's limits: a request's values, a value's length
+MOST_METRICS, MOST_PARAMS = 1000, 100  # MLflow's limits of a request
+MOST_TEXT = 5000  # characters of a value
 ID, GROUP, ROWS, LAST = (f"lossgrid.{name}" for name in ("id", "group", "rows", "last"))
 
 

@@ -110,10 +110,10 @@ def server_run(path: str, id: str) -> Any:
         raise BadInput(f"wandb: {error}") from None
 
 
-def history(found: Any) -> list[Row]:
+def history(run: Any) -> list[Row]:
     """All rows of a run on the server in the form of train.jsonl, without W&B's own keys."""
     with refusals():
-        rows = list(found.scan_history(use_cache=False))
+        rows = list(run.scan_history(use_cache=False))
     return last_attempt(
         {"step": int(row["_step"]), **{k: v for k, v in row.items() if not k.startswith("_")}}
         for row in rows
@@ -130,10 +130,10 @@ def id_of(run: Run, place: Place) -> str:
     if is_offline(place) or there.rows:
         of_others = there.of_another
     else:
-        found = server_run(_path(place), id)
-        if found is not None and found.group != run.group:
-            raise of_another_study("wandb", run, _path(place), found.group)
-        of_others = found is not None and found.config.get("hash") != run.config.get("hash")
+        existing = server_run(_path(place), id)
+        if existing is not None and existing.group != run.group:
+            raise of_another_study("wandb", run, _path(place), existing.group)
+        of_others = existing is not None and existing.config.get("hash") != run.config.get("hash")
     return hashed if of_others else id
 
 
@@ -212,14 +212,14 @@ class _Live:
 
     def _resumed(self, id: str, run: Run, place: Place) -> tuple[dict[str, Any], int]:
         """Arguments to open a run on the server, and the number of the first row to log."""
-        found = server_run(_path(place), id)
-        if found is None:
+        old_run = server_run(_path(place), id)
+        if old_run is None:
             return {"resume": "allow"}, 0
-        there = [(row["step"], values(row)) for row in history(found)]
+        old_rows = [(row["step"], values(row)) for row in history(old_run)]
         wanted = [(row["step"], values(row)) for row in run.rows]
-        pairs = enumerate(zip(there, wanted, strict=False))
-        same = next((i for i, (old, new) in pairs if old != new), min(len(there), len(wanted)))
-        if len(there) == same:
+        pairs = enumerate(zip(old_rows, wanted, strict=False))
+        same = next((i for i, (old, new) in pairs if old != new), min(len(old_rows), len(wanted)))
+        if len(old_rows) == same:
             return {"resume": "must"}, same
-        step = there[same - 1][0] if same else 0
+        step = old_rows[same - 1][0] if same else 0
         return {"resume_from": f"{id}?_step={step}"}, same

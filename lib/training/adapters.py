@@ -52,7 +52,7 @@ def adapted_matrices(model: Any) -> list[Matrix]:
 
     A module that a model applies several times, as DeBERTa does its projections, is one matrix.
     """
-    found = []
+    matrices = []
     for path, module in model.named_modules():
         if not isinstance(module, LoraLayer):
             continue
@@ -60,12 +60,12 @@ def adapted_matrices(model: Any) -> list[Matrix]:
         if not isinstance(module.get_base_layer(), nn.Linear):
             raise BadInput(
                 f"train.lora.target_modules: {name} is a {type(module.get_base_layer()).__name__}, "
-                f"expected linear layers alone"
+                f"expected linear layers only"
             )
         place = re.search(r"\.(\d+)\.(.+)", name)
         layer, inner = (int(place[1]), place[2]) if place else (None, name)
-        found.append(Matrix(name, layer, inner, module))
-    return found
+        matrices.append(Matrix(name, layer, inner, module))
+    return matrices
 
 
 @torch.no_grad()

@@ -188,7 +188,7 @@ def last_checkpoint(
     if whole and damaged:
         say(f"{whole}: resumed from this older checkpoint")
     elif damaged:
-        say(f"{directory / 'checkpoints'}: no checkpoint is whole, training starts from step 0")
+        say(f"{directory / 'checkpoints'}: no intact checkpoint, training starts from step 0")
     return whole
 
 

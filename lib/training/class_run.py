@@ -173,8 +173,8 @@ def peak_memory() -> tuple[int | None, str]:
         return torch.cuda.max_memory_allocated(), "cuda"
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    found = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
-    return (int(found) * 1024 if found else None), "rss"
+    kib = next((line.split()[1] for line in lines if line.startswith("VmHWM:")), None)
+    return (int(kib) * 1024 if kib else None), "rss"
 
 
 def usage_record(

@@ -192,7 +192,7 @@ def importance_record(
 ) -> dict[str, Any]:
     """importance.json; norms: s of each matrix. `uniform`: see UNIFORM."""
     weights = weights_of(norms, importance.normalise)
-    found = spread([(1 - w) ** importance.beta for w in weights])
+    factors = spread([(1 - w) ** importance.beta for w in weights])
     return {
         "matrices": [
             {
@@ -209,8 +209,8 @@ def importance_record(
         "normalise": importance.normalise,
         "alpha": importance.alpha,
         "beta": importance.beta,
-        "spread": found,
-        "uniform": found["max"] - found["min"] <= UNIFORM * found["max"],
+        "spread": factors,
+        "uniform": factors["max"] - factors["min"] <= UNIFORM * factors["max"],
         "seconds": seconds,
     }
 

@@ -46,12 +46,12 @@ def orthogonality(factors: Iterable[Sequence[Tensor]]) -> Tensor:
     factors: groups of one shape (r, d) each, right factors and transposed left ones alike
     (arXiv 2303.10512, eq. 4, which squares the norms and adds them up).
     """
-    found = []
+    norms = []
     for group in factors:
         products = grams(group)
         unit = torch.eye(products.shape[-1], device=products.device, dtype=products.dtype)
-        found.append(torch.linalg.matrix_norm(products - unit))
-    return torch.cat(found).mean()
+        norms.append(torch.linalg.matrix_norm(products - unit))
+    return torch.cat(norms).mean()
 
 
 class ImportancePenalty:

@@ -79,8 +79,8 @@ class Responses:
         device = batch["input_ids"].device
         forked = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(forked), torch.no_grad(), replaced_forward(self.head, score):
-            found = _forward(model, one)
-        return bool(outputs) and torch.equal(found, outputs[0])
+            returned = _forward(model, one)
+        return bool(outputs) and torch.equal(returned, outputs[0])
 
 
 def _forward(model: Any, batch: dict[str, Tensor]) -> Tensor:

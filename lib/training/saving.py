@@ -174,9 +174,9 @@ class ServedCheck:
             model = self._served(directory)
             if expected is not None and not getattr(trainer.model, "is_loaded_in_4bit", False):
                 device = next(model.parameters()).device
-                found = self._score(model.eval(), device, trainer.processing_class)
+                actual = self._score(model.eval(), device, trainer.processing_class)
                 tolerance = TOLERANCE[self.train.precision]
-                check_logps(found, expected, tolerance, f"{directory}: loaded again")
+                check_logps(actual, expected, tolerance, f"{directory}: loaded again")
         trainer.accelerator.wait_for_everyone()
 
     def _served(self, directory: Path) -> Any:

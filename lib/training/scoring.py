@@ -63,10 +63,10 @@ def answer_nll(
     device = next(model.parameters()).device
     total = torch.zeros(2, device=device)
     with evaluating(model), autocast(device, precision):
-        for _, inputs, counts in _rank_batches(rows, lengths_of(rows), collate, batch, ranks):
+        for _, inputs, mine in _rank_batches(rows, lengths_of(rows), collate, batch, ranks):
             inputs = {key: value.to(device) for key, value in inputs.items()}
             nll = -score(model, inputs).sum()
-            if counts:
+            if mine:
                 total += torch.stack([nll, nll.new_tensor(len(inputs["labels"]))])
     return total
 
@@ -96,15 +96,15 @@ def pair_logps(
     device, done = next(model.parameters()).device, 0
     try:
         with evaluating(model), autocast(device, precision):
-            for places, inputs, counts in _rank_batches(
+            for places, inputs, mine in _rank_batches(
                 rows, pair_lengths(rows), collate, batch, ranks
             ):
                 if stop():
                     raise Stopped
                 inputs = {key: value.to(device) for key, value in inputs.items()}
-                found = pair_scores(score, model, inputs)
-                if counts:
-                    logps[places] = found.double().cpu().numpy()
+                scores = pair_scores(score, model, inputs)
+                if mine:
+                    logps[places] = scores.double().cpu().numpy()
                 done = min(len(rows), done + batch * ranks[1])
                 if progress:
                     progress.update(done)
@@ -137,14 +137,14 @@ def class_logps(
     lengths = [len(row["input_ids"]) for row in rows]
     device = next(model.parameters()).device
     with evaluating(model), autocast(device, precision):
-        for places, inputs, counts in _rank_batches(
+        for places, inputs, mine in _rank_batches(
             rows, lengths, partial(collate_classes, pad=pad), batch, ranks
         ):
             del inputs["labels"]
             logits = model(**{key: value.to(device) for key, value in inputs.items()}).logits
-            if counts:
-                found = logits.float().log_softmax(dim=1)
-                logps[places] = found.double().cpu().numpy()
+            if mine:
+                scores = logits.float().log_softmax(dim=1)
+                logps[places] = scores.double().cpu().numpy()
     return logps
 
 

@@ -47,7 +47,7 @@ class Validation:
         """
         self.trainer, self.saving = trainer, saving
         if resumed and self.best.exists():
-            read_weights(self.best, "train the point anew with --force")
+            read_weights(self.best, "retrain the point with --force")
             self.record = read_json(self.best / MEASURED)
         elif trainer.is_world_process_zero():
             shutil.rmtree(self.best, ignore_errors=True)

@@ -190,7 +190,7 @@ def test_results_of_a_skipped_task_count_where_they_fit(two_tasks, prepared_stud
     assert read_point(study, point, "decision", rows).status == "done"
     write_json(point.directory / "metrics.json", {"rows": 8})
     other = two_tasks("skip=[decision]", "infer.max_new_tokens=5")
-    with pytest.raises(BadInput, match="infer_mt_bench holds results of another config"):
+    with pytest.raises(BadInput, match="infer_mt_bench has results of another config"):
         read_point(other, other.point(1), "mt_bench", rows_of(other, "mt_bench"))
     # Of the skipped task alone, predictions that do not fit are as none.
     other_point = other.point(1)

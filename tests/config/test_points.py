@@ -84,8 +84,8 @@ POINTS = [
     [
         ({"variant": "base", "shots": 1}, "base_1", None),
         ({"shots": 2}, "base_2", "the baseline base_2 is missing"),
-        ({"variant": "base"}, None, "evaluate.baseline fits 2 of these points, expected one"),
-        ({"seed": 1}, None, "evaluate.baseline fits 0 of these points, expected one"),
+        ({"variant": "base"}, None, "evaluate.baseline matches 2 of these points, expected one"),
+        ({"seed": 1}, None, "evaluate.baseline matches 0 of these points, expected one"),
     ],
 )
 def test_the_one_point_that_matches_is_the_baseline(wanted, name, reason) -> None:

@@ -302,7 +302,7 @@ class TestRefusals:
 
     def test_a_hub_id_out_of_reach(self):
         said = self.refused("nobody/nothing-of-the-kind")
-        assert "is neither a directory here nor to be had from the hub" in said
+        assert "is neither a local directory nor available from the hub" in said
 
     def test_a_tokenizer_that_is_not_there(self, tiny_model, tmp_path):
         for name in ("config.json", "model.safetensors"):

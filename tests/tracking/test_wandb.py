@@ -225,8 +225,8 @@ def test_a_run_of_another_config_is_not_read_back(study, server, run_stage, monk
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ("wandb:team/hidden", "--from: wandb: team/hidden: no project of this name that the key "
-                              "can see"),
+        ("wandb:team/hidden", "--from: wandb: team/hidden: no accessible project of this "
+                              "name"),
         ("wanbd:team/small", "--from: found 'wanbd:team/small', expected wandb:ENTITY/PROJECT; did "
                              "you mean 'wandb'?"),
         ("wandb:small", "--from: found 'wandb:small', expected wandb:ENTITY/PROJECT"),

@@ -347,7 +347,7 @@ class TestBadInput:
         said = self.refused(train_pairs, tmp_path, eval_steps=250)
         assert said == (
             "train.eval_steps: found 250, but the run has 3 steps; give 3 or fewer, or null to "
-            "validate at the end alone"
+            "validate at the end only"
         )
 
     @pytest.mark.parametrize("words", [{"keep": "best"}, {"eval_steps": 1}], ids=str)

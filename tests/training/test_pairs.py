@@ -132,11 +132,11 @@ def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, cha
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
 def test_the_head_chunked_changes_nothing(tiny_model, pair_rows, monkeypatch, tuning):
-    """Pieces of three positions, all at once, and logits that the model hands out."""
+    """Chunks of three positions, all at once, and logits that the model hands out."""
     rows = pair_rows(5)
 
     def whole(model):
-        monkeypatch.setattr(Responses, "_returns_what_the_head_made", lambda *_: False)
+        monkeypatch.setattr(Responses, "_returns_head_output", lambda *_: False)
 
     runs = [
         step_gradients(tiny_model, rows, piece, tuning, monkeypatch, change)

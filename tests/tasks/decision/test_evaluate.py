@@ -494,7 +494,7 @@ def test_a_baseline_that_fits_several_points_is_named_as_such():
     made = compare(points, rows, settings)
     assert (
         made.tables["baseline"]["reason"]
-        == "evaluate.baseline fits 7 of these points, expected one"
+        == "evaluate.baseline matches 7 of these points, expected one"
     )
 
 
