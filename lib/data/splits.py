@@ -14,7 +14,7 @@ T = TypeVar("T")
 DEBUG_ROWS = 100  # at most, of each split
 
 
-def shared_section(data: Any, wanted: Sequence[Any], swept: Sequence[str] = ()) -> list[Any]:
+def shared_sections(data: Any, wanted: Sequence[Any], swept: Sequence[str] = ()) -> list[Any]:
     """The `data` sections that points need, `data` itself where there are none.
 
     Raises BadInput where they differ in another key than those in `swept`.

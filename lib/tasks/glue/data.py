@@ -31,7 +31,7 @@ from lib.data.splits import (
     cut_by,
     least,
     leave_out,
-    shared_section,
+    shared_sections,
     shuffled,
     stratified_sample,
     unique,
@@ -47,7 +47,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     `debug`: at most 100 rows of each task; `evaluate` changes nothing. Raises BadInput that names
     file and row of what cannot be used, and for a swept key of `data` other than `task`.
     """
-    wanted = shared_section(data, wanted, ("task",))
+    wanted = shared_sections(data, wanted, ("task",))
     data = wanted[0]
     if data.source != SYNTHETIC and is_file(data.source):
         raise BadInput(

@@ -25,7 +25,7 @@ from lib.config.errors import BadInput
 from lib.config.tasks import Message, Row, Splits
 from lib.data.conversations import dialogue
 from lib.data.sources import SYNTHETIC, is_file
-from lib.data.splits import DEBUG_ROWS, leave_out, shared_section, shuffled, unique
+from lib.data.splits import DEBUG_ROWS, leave_out, shared_sections, shuffled, unique
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.problems import Problem, read_problems, wording
 from lib.tasks.math.thresholds import check_thresholds
@@ -43,7 +43,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     problems and for a key of `data` that points may not differ in.
     """
     check_thresholds(evaluate.thresholds)
-    wanted = shared_section(data, wanted, SWEPT)
+    wanted = shared_sections(data, wanted, SWEPT)
     data, limit = wanted[0], DEBUG_ROWS if debug else None
     if (most := max(one.shots for one in wanted)) > data.shot_pool:
         raise BadInput(

@@ -22,7 +22,7 @@ from typing import Any
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.tasks import Message, Row, Splits
 from lib.data.sources import SYNTHETIC, Placed, is_file, origin, read_placed
-from lib.data.splits import DEBUG_ROWS, cut_by, least, leave_out, shared_section, shuffled
+from lib.data.splits import DEBUG_ROWS, cut_by, least, leave_out, shared_sections, shuffled
 from lib.tasks.preference import synthetic
 from lib.tasks.preference.pairs import Pair, described, read_pairs
 
@@ -37,7 +37,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     `debug`: at most 100 rows of each; `evaluate` changes nothing. Raises BadInput that names file
     and row of what cannot be used, and for a swept key of `data`.
     """
-    data = shared_section(data, wanted)[0]
+    data = shared_sections(data, wanted)[0]
     asked = {name: getattr(data, f"{name}_rows") for name in ("train", "validation", "test")}
     limits = {name: least(rows, DEBUG_ROWS if debug else None) for name, rows in asked.items()}
     train, test, report = _read(data, limits)

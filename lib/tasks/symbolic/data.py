@@ -35,7 +35,7 @@ from lib.data.splits import (
     DEBUG_ROWS,
     least,
     leave_out,
-    shared_section,
+    shared_sections,
     shuffled,
     stratified_sample,
     unique,
@@ -58,7 +58,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     used, for too few rows, and for a key of `data` that points may not differ in. `evaluate`
     changes nothing.
     """
-    wanted = shared_section(data, wanted, SWEPT)
+    wanted = shared_sections(data, wanted, SWEPT)
     data, limit = wanted[0], DEBUG_ROWS if debug else None
     if data.test_ids is not None and data.test_source is None:
         raise BadInput("data.test_source: found null, expected the problems that data.test_ids "
