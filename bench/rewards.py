@@ -119,7 +119,7 @@ def write_predictions(study: Study) -> None:
 
     rows = read_jsonl(study.directory / "data" / "test.jsonl")
     needed = len(study.grid) * len(rows) * (SAMPLES + 1)
-    worked = [one["answer"] for one in generate(1 + needed // 30, 1)]
+    worked = [one["answer"] for one in generate(1 + needed // 30, 1)[0]]
     texts = (f"Answer {number}: {text}" for number, text in enumerate(worked))
     for point in study.points():
         made = [

@@ -101,7 +101,7 @@ def read_prompts(args: argparse.Namespace, tokenizer: Any) -> tuple[list[list[in
     from lib.tasks.math.problems import read_problems
     from lib.tasks.math.schema import INSTRUCTION, Data
 
-    problems = read_problems(Data(source=args.source), args.source, "train", "b", args.questions)
+    problems, _ = read_problems(Data(source=args.source), args.source, "train", "b", args.questions)
     some = problems[: args.questions]
     asked = [{"role": "user", "content": f"{INSTRUCTION}\n\n{one.question}"} for one in some]
     prompts = [encode_prompt(tokenizer, [message]) for message in asked]

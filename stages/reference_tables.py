@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lib.config.figures import KINDS
 from lib.runs.train_log import ALWAYS, SOMETIMES
 from lib.tracking.runs import BEST
 from stages.command import EXIT_CODES
@@ -34,6 +35,15 @@ def markdown(head: tuple[str, str], rows: Mapping[object, str]) -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "exit codes": lambda: markdown(("exit code", "meaning"), EXIT_CODES),
+    "figures": lambda: markdown(
+        ("kind of figure", "what it draws"),
+        {
+            kind: f"{text}; {', '.join(f'`{key}`' for key in (*needed, *optional))}".removesuffix(
+                "; "
+            )
+            for kind, (text, needed, optional) in KINDS.items()
+        },
+    ),
     "logged columns": lambda: markdown(("name", "what it is"), {**ALWAYS, **SOMETIMES, **SUMMARY}),
 }
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib.config.effects import warnings
-from lib.data.drops import drop_lines
 from lib.data.encoded import check_prompts
 from lib.data.preparation import prepare
 from lib.data.prepared import MANIFEST
+from lib.data.report import drop_lines
 from lib.data.testsets import build_test, directory, prepare_test
 from lib.runs.files import as_csv, write_json, write_text
 from stages.command import DONE, load, parser, run, say, who

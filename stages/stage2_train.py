@@ -170,6 +170,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
+            if first:
+                say(f"{point.name}: loading {point.config.model.name}")
             data = train_data(study, point)
             outcome = train_point(point, data, directory, lambda: bool(request), say, track)
         else:

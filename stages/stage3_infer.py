@@ -135,8 +135,10 @@ def predict_task(
         check_directory(point.directory / "model", f"{point.name}: model")
         verify_model(point.directory)
     verify_models(study, ready)
-    # Without rows no model is needed.
-    model = predictor(study, task, served) if ready and rows_of(study, task) else None
+    model = None  # without rows none is needed
+    if ready and rows_of(study, task):
+        say(f"{label(study, task)}loading the model of {listed((p.name for p in ready), 4)}")
+        model = predictor(study, task, served)
     mark = study.named("infer", task)
     for point in ready:
         with locked(point.directory, who()):

@@ -3,9 +3,10 @@
     python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
     python -m stages.stage4_evaluate configs/td_dpo.yaml run_ids='["NAME", "NAME"]'
 
-Writes results/<study>/<point>/metrics.json and results/<study>/comparison/: aggregated_metrics.json
-and .csv, criteria.md; of the points that run_ids names, in comparison-<hash>/. A point without
-predictions is refused by name unless --allow-missing is given; a diverged point is a result.
+Writes results/<study>/<point>/metrics.json, results/<study>/tables/ and, as views of these tables,
+results/<study>/comparison/: aggregated_metrics.json and .csv, criteria.md; of the points that
+run_ids names, in comparison-<hash>/. A point without predictions is refused by name unless
+--allow-missing is given; a diverged point is a result.
 """
 
 from __future__ import annotations
@@ -13,20 +14,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lib.analysis.results import inputs_of, read_point, table_file, write_table
+from lib.analysis.results import (
+    inputs_of,
+    predictions_named,
+    read_point,
+    table_file,
+    write_table,
+)
+from lib.analysis.tables import directory_of as tables_of
 from lib.config import tasks
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
-from lib.config.selected import mark
+from lib.config.selected import is_selected, mark, selected_of
 from lib.config.study import Point, Study
+from lib.config.tasks import PointResult
 from lib.data.testsets import own_rows, rows_of
 from lib.runs.directory import done_mark, mark_done, read_metrics, status, verify_done
 from lib.runs.files import as_csv, check_writable, write_json, write_text
 from lib.runs.progress import tracked
 from lib.tracking.readback import fill_logs
 from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
+
+if TYPE_CHECKING:
+    from lib.analysis.engine import Answers
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,54 +70,92 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
-    """Write the metrics of the points, and their comparison to `comparison`."""
-    names, eval_config = study.config.tasks, study.config.evaluate
+    """Write the metrics of the points, and to `comparison` what they say together."""
+    from lib.analysis.engine import analyse
+
+    names = study.config.tasks
     inputs = {point.name: inputs_of(study, point) for point in points}
-    if comparison and not force and is_whole(comparison, inputs):
+    whole = comparison and is_whole(comparison, inputs) and is_whole(tables_of(comparison), inputs)
+    if whole and not force:
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     check_writable(study.directory)
     # Read and measure all of them, or raise BadInput, before anything is written.
     rows = {task: rows_of(study, task) for task in names}
-    results = [
-        [read_point(study, point, task, rows[task], metrics=False) for task in names]
-        for point in points
-    ]
-    measured: list[tuple[Point, dict[str, Any]]] = []
-    for point, of_point in tracked(zip(points, results, strict=True), len(points), "evaluate",
-                                   "point"):  # fmt: skip
-        same = not force and is_whole(point.directory, inputs[point.name])
-        fresh = {}
-        for task, result in zip(names, of_point, strict=True):
-            if result.predictions is None:
-                continue
-            result.metrics = read_metrics(study, point, task) if same else None
-            if result.metrics is None:
-                wanted = own_rows(task, rows[task], point.config)[: point.config.infer.rows]
-                result.metrics = fresh[task] = measure(study, point, task, wanted, result)
-                if "selected" in inputs[point.name]:
-                    result.metrics["selected"] = inputs[point.name]["selected"]
-        first, *others = of_point
-        first.others = {t: o.metrics for t, o in zip(names[1:], others, strict=True) if o.metrics}
-        measured.append((point, fresh))
-    for point, fresh in measured:
-        files = {task: f"{study.named('metrics', task)}.json" for task in names}
-        for task, metrics in fresh.items():
-            write_json(point.directory / files[task], metrics)
-        if inputs[point.name]["status"] == "done" and fresh:
-            mark_done(point.directory, "evaluate", inputs[point.name], files.values())
+    results: dict[str, list[PointResult]] = {task: [] for task in names}
+    for point in tracked(points, len(points), "evaluate", "point"):
+        for task in names:
+            results[task].append(read_point(study, point, task, rows[task], metrics=False))
+    answers = analyse(study, points, rows, results)
+    fresh = [point for point in points
+             if force or not is_whole(point.directory, inputs[point.name])]  # fmt: skip
+    for task in names:
+        measure(study, task, answers, fresh)
+    for place, point in enumerate(points):
+        of_point = {task: results[task][place].metrics for task in names}
+        first = results[names[0]][place]
+        first.others = {task: found for task, found in of_point.items()
+                        if found and task != names[0]}  # fmt: skip
+        if point in fresh and any(of_point.values()):
+            write_metrics(study, point, of_point, inputs[point.name])
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
-    if any(tasks.get(task).analysis for task in names):
-        from lib.analysis.engine import analyse
-        from lib.analysis.tables import directory_of
+    answers.tables.write(tables_of(comparison), inputs)
+    write_comparison(study, answers, comparison, inputs)
+    say(f"tables: {tables_of(comparison)}")
+    say(f"comparison: {comparison / 'aggregated_metrics.csv'}")
+    say(f"criteria: {comparison / 'criteria.md'}")
 
-        by_task = {task: [of[place] for of in results] for place, task in enumerate(names)}
-        analyse(study, points, rows, by_task).tables.write(directory_of(comparison), inputs)
-    made = tasks.get(names[0]).compare(
-        [first for first, *_ in results], rows[names[0]], eval_config
-    )
+
+def measure(study: Study, task: str, answers: Answers, fresh: Sequence[Point]) -> None:
+    """Put the metrics of a task into its results; of points that are not fresh, as they were."""
+    from lib.analysis.views import metrics_of_points, with_extras
+
+    one, eval_config = tasks.get(task), study.config.evaluate
+    of_tables = metrics_of_points(answers, task) if one.analysis else {}
+    points = {point.name: point for point in study.points()}
+    for result in answers.results[task]:
+        point = points[result.name]
+        if result.predictions is None:
+            continue
+        rows = own_rows(task, answers.rows[task], point.config)[: point.config.infer.rows]
+        if one.analysis:
+            view = of_tables[result.name]
+            result.metrics = with_extras(view, one.analysis, rows, result.predictions, eval_config)
+        else:
+            result.metrics = None if point in fresh else read_metrics(study, point, task)
+            with predictions_named(study, point, task):
+                result.metrics = result.metrics or one.evaluate(
+                    rows, result.predictions, eval_config
+                )
+        if is_selected(study, point):
+            result.metrics["selected"] = selected_of(study).model_dump()
+
+
+def write_metrics(
+    study: Study, point: Point, metrics: Mapping[str, Any], inputs: Mapping[str, Any]
+) -> None:
+    """metrics.json of a point, and of each further task; the mark of a point that is done."""
+    files = {task: f"{study.named('metrics', task)}.json" for task, of in metrics.items() if of}
+    for task, name in files.items():
+        write_json(point.directory / name, metrics[task])
+    if inputs["status"] == "done":
+        mark_done(point.directory, "evaluate", inputs, files.values())
+
+
+def write_comparison(
+    study: Study, answers: Answers, comparison: Path, inputs: Mapping[str, Any]
+) -> None:
+    """aggregated_metrics.json and .csv, criteria.md, and what a task puts beside them."""
+    from lib.analysis.views import comparison_of_tables
+
+    task = study.config.tasks[0]
+    if tasks.get(task).analysis:
+        made = comparison_of_tables(answers)
+    else:
+        results, rows = answers.results[task], answers.rows[task]
+        made = tasks.get(task).compare(results, rows, study.config.evaluate)
     mark(study, made)
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))
@@ -114,8 +164,6 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     write_text(comparison / "criteria.md", made.criteria)
     written = ["aggregated_metrics.json", "aggregated_metrics.csv", "criteria.md"]
     mark_done(comparison, "evaluate", inputs, [*written, *map(table_file, made.files)])
-    say(f"comparison: {comparison / 'aggregated_metrics.csv'}")
-    say(f"criteria: {comparison / 'criteria.md'}")
 
 
 def is_whole(directory: Path, inputs: Mapping[str, Any]) -> bool:
@@ -129,17 +177,6 @@ def is_whole(directory: Path, inputs: Mapping[str, Any]) -> bool:
         say(f"measured again: {error}")
         return False
     return True
-
-
-def measure(
-    study: Study, point: Point, task: str, rows: list[tasks.Row], result: tasks.PointResult
-) -> dict[str, Any]:
-    """The metrics of a point. Raises BadInput with the file of its predictions."""
-    try:
-        return tasks.get(task).evaluate(rows, result.predictions, study.config.evaluate)
-    except BadInput as error:
-        path = point.directory / f"{study.named('predictions', task)}.jsonl"
-        raise BadInput(f"{path}: {error}") from None
 
 
 if __name__ == "__main__":

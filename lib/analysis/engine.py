@@ -7,16 +7,17 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from lib.analysis import contrasts, estimates
+from lib.analysis import claims, contrasts, estimates
 from lib.analysis.estimates import Measured
 from lib.analysis.items import TestSet, items_of, items_table, test_sets
-from lib.analysis.model import Analysis, Pair
 from lib.analysis.points import points_table
+from lib.analysis.results import predictions_named
 from lib.analysis.tables import StudyTables, columns
 from lib.config import tasks
 from lib.config.study import Point, Study
 from lib.config.tasks import PointResult, Row
 from lib.data.testsets import own_rows
+from lib.slurm.arrays import first_claims
 
 
 class Answers(NamedTuple):
@@ -35,18 +36,14 @@ def analyse(
     points: Sequence[Point],
     rows: Mapping[str, list[Row]],
     results: Mapping[str, list[PointResult]],
-    pairs: Sequence[Pair] = (),
 ) -> Answers:
-    """All tables of a study but its claims. results: task → one a point, graded.
-
-    pairs: what claims compare.
-    """
+    """All tables of a study. results: task → one a point, graded."""
     eval_config = study.config.evaluate
     analyses = {task: one for task in results if (one := tasks.get(task).analysis)}
     items = items_table(
-        items_of(task, result.name, outcomes(study, task, one, rows[task], result))
-        for task, one in analyses.items()
-        for result in results[task]
+        items_of(task, point.name, outcomes(study, task, rows[task], point, result))
+        for task in analyses
+        for point, result in zip(points, results[task], strict=True)
         if result.predictions is not None
     )
     first = study.config.tasks[0]
@@ -58,7 +55,7 @@ def analyse(
         for task, one in analyses.items()
         for found in estimates.measured(tests[task], one, table, eval_config)
     ]
-    pairs = [*contrasts.baseline_pairs(table), *pairs]
+    pairs = [*contrasts.baseline_pairs(table), *claims.pairs(study, table)]
     for one in analyses.values():
         pairs += one.pairs(table, eval_config) if one.pairs else []
     tables = StudyTables(
@@ -71,15 +68,17 @@ def analyse(
     answers = Answers(study, dict(rows), dict(results), tests, measured, tables)
     for one in analyses.values():
         tables.extras.update(one.extras(answers) if one.extras else {})
+    tables.claims = claims.decide(study, tables, measured, first_claims(study))
     return answers
 
 
 def outcomes(
-    study: Study, task: str, analysis: Analysis, rows: Sequence[Row], result: PointResult
+    study: Study, task: str, rows: Sequence[Row], point: Point, result: PointResult
 ) -> dict[str, Sequence[Any]]:
-    """Columns of the items of one point."""
+    """Columns of the items of one point. Raises BadInput that names its predictions."""
     own = own_rows(task, rows, result.config)[: len(result.predictions)]
-    return analysis.outcomes(own, result.predictions, study.config.evaluate)
+    with predictions_named(study, point, task):
+        return tasks.get(task).analysis.outcomes(own, result.predictions, study.config.evaluate)
 
 
 def complete_points(

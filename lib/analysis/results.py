@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lib.config import tasks
 from lib.config.errors import BadInput, listed
+from lib.config.grid import digest
 from lib.config.selected import is_selected, selected_of
 from lib.config.study import Point, Study, identity
 from lib.config.tasks import PointResult, Row, Task
@@ -61,6 +63,16 @@ def _graded(task: Task, row: Row, prediction: Row, path: Path) -> Row:
     except KeyError as error:
         raise BadInput(f"{path}: row {row['id']}: no {error}, which stage 3 writes; run it again "
                        f"with --force") from None  # fmt: skip
+
+
+@contextmanager
+def predictions_named(study: Study, point: Point, task: str) -> Iterator[None]:
+    """Put the file of a point's predictions before what is wrong with them."""
+    try:
+        yield
+    except BadInput as error:
+        path = point.directory / f"{study.named('predictions', task)}.jsonl"
+        raise BadInput(f"{path}: {error}") from None
 
 
 def counts(study: Study, point: Point, task: str) -> bool:
@@ -153,6 +165,8 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
         "analysis": analysis_version(),
         **identity(study.config, "evaluate", *study.config.tasks[1:]),
     }
+    if study.claims:
+        found["claims"] = digest([claim.model_dump() for claim in study.claims.values()])
     if is_selected(study, point):
         found["selected"] = selected_of(study).model_dump()
     if found["status"] == "done":

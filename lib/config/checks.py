@@ -76,7 +76,7 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
             if value is not None:
                 yield (f"{key}: found {value!r}, expected null: it is for tasks whose answers are "
                        f"generated, and {task} trains on {kind}")  # fmt: skip
-    if candidates and not tasks.get(task).correct:
+    if candidates and not tasks.get(task).selects:
         yield (f"train.checkpoint_candidates: found {candidates}, expected null: the task {task} "
                f"has no score to select a checkpoint by")  # fmt: skip
     if candidates and train.keep == "best":

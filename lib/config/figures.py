@@ -49,11 +49,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
         (),
         ("x", "panel", "color", "label"),
     ),
-    "reliability": ("observed shares over predicted probabilities", (), ("panel",)),
-}
-PAIRS = {  # kinds that take two names
-    "points": "two metrics, that of x and that of y",
-    "reliability": "two outcomes of items, a probability and what it predicts",
+    "reliability": ("observed shares over predicted probabilities, of a further table", (), ()),
 }
 EVERYWHERE = ("of", "set", "title", "name", "each")
 AXES = ("x", "y", "panel", "color", "marker", "label")
@@ -127,10 +123,8 @@ def figures_of(study: Study) -> list[Figure]:
     if own is None or adds:
         for analysis in analyses(study).values():
             found += _defaults(study, analysis)
-    found += [
-        _figure(study, spec, f"{where}: figure {number}")
-        for number, spec in enumerate(own or (), 1)
-    ]
+    for number, spec in enumerate(own or (), 1):
+        found += _figures(study, spec, f"{where}: figure {number}")
     return _named(found)
 
 
@@ -146,15 +140,6 @@ def metrics_of(study: Study) -> list[str]:
     return known + [f"{t}.{column}" for found in tables for t in found for column in found[t]]
 
 
-def outcomes_of(study: Study) -> list[str]:
-    """The outcomes of items that metrics of this study read."""
-    found: dict[str, None] = {}
-    for analysis in analyses(study).values():
-        for metric in analysis.metrics(study.config.evaluate):
-            found |= dict.fromkeys((*metric.needs, *filter(None, [metric.among])))
-    return list(found)
-
-
 def axes_of(study: Study) -> list[str]:
     """The names that axes of a figure can have, but for columns of a further table."""
     slices = [name for analysis in analyses(study).values() for name in analysis.slices]
@@ -162,8 +147,11 @@ def axes_of(study: Study) -> list[str]:
     return [*own, *slices, *PLACES]
 
 
-def _figure(study: Study, spec: Any, where: str) -> Figure:
-    """One figure of the file. Raises BadInput that names what is wrong and what was expected."""
+def _figures(study: Study, spec: Any, where: str) -> list[Figure]:
+    """The figures of one spec: of several metrics one each, unless an axis of it is `metric`.
+
+    Raises BadInput that names what is wrong and what was expected.
+    """
     if not isinstance(spec, Mapping) or not all(isinstance(key, str) for key in spec):
         raise BadInput(
             f"{where}: found {spec!r}, expected keys such as {{lines: accuracy, x: seed}}"
@@ -194,19 +182,26 @@ def _figure(study: Study, spec: Any, where: str) -> Figure:
         if key in rest:
             rest[key] = _selection(study, key, rest[key], f"{where}: {key}")
     _check_rest(study, rest, where)
-    return Figure(kind=kind, metrics=metrics, **axes, **rest)
+    whole = Figure(kind=kind, metrics=metrics, **axes, **rest)
+    if kind == "points" or len(metrics) == 1 or "metric" in axes.values():
+        return [whole]
+    stem = f"{whole.name}_" if whole.name else ""
+    return [
+        replace(whole, metrics=(metric,), name=stem and f"{stem}{metric.replace('.', '_')}")
+        for metric in metrics
+    ]
 
 
 def _metrics(study: Study, kind: str, given: Any, where: str) -> tuple[str, ...]:
     names = tuple(given) if isinstance(given, list) else (given,)
-    if kind in PAIRS and len(names) != 2:
-        raise BadInput(f"{where}: found {given!r}, expected {PAIRS[kind]}")
+    if kind == "points" and len(names) != 2:
+        raise BadInput(f"{where}: found {given!r}, expected two metrics, that of x and that of y")
     tables = [table for analysis in analyses(study).values() for table in analysis.tables]
     known: Iterable[str] = metrics_of(study)
     if kind == "curves":
         known = [*LOG, *(name for name in known if name.partition(".")[0] in tables)]
     elif kind == "reliability":
-        known = outcomes_of(study)
+        known = tables
     for name in names:
         if name not in known:
             raise BadInput(
@@ -277,18 +272,19 @@ def _check_rest(study: Study, rest: Mapping[str, Any], where: str) -> None:
 
 
 def _defaults(study: Study, analysis: Any) -> list[Figure]:
-    """The figures of a task, but those over an axis that the study does not have."""
-    known = [*axes_of(study), *study.axes.values()]
+    """The figures of a task, but those of a metric or over an axis that the study does not have."""
+    axes, measured = [*axes_of(study), *study.axes.values()], metrics_of(study)
     found = []
     for spec in analysis.figures:
         kind = next(key for key in spec if key in KINDS)
-        table = str(spec[kind]).partition(".")[0]
-        columns = analysis.tables.get(table, ())
-        absent = [k for k in AXES if k in spec and spec[k] not in known and spec[k] not in columns]
-        if set(absent) & {"x", "y"}:
+        names = spec[kind] if isinstance(spec[kind], list) else [spec[kind]]
+        if kind not in ("curves", "reliability") and not set(names) <= set(measured):
             continue
-        kept = {key: value for key, value in spec.items() if key not in absent}
-        found.append(_figure(study, kept, "figures of the task"))
+        columns = analysis.tables.get(names[0].partition(".")[0], ())
+        absent = [k for k in AXES if k in spec and spec[k] not in axes and spec[k] not in columns]
+        if not set(absent) & {"x", "y"}:
+            kept = {key: value for key, value in spec.items() if key not in absent}
+            found += _figures(study, kept, "figures of the task")
     return found
 
 

@@ -180,8 +180,8 @@ LIMITS = {  # null asks for all there is: then the limit stands as well
     "data.test_rows": 8,
     "infer.max_new_tokens": 16,
 }
-# By what training is fed (`Task.batch`): whose rows lose their ends where they are too long, and
-# are as many as there are; a reference is scored of every pair.
+# By what training is fed (`Task.batch`): rows that are truncated and as many as there are. Of every
+# pair a reference is scored.
 LIMITS_OF = {
     "pairs": {"model.max_length": 512, "data.train_rows": 16},
     "classes": {"model.max_length": 256, "data.train_rows": 64, "train.batch_size": 8},

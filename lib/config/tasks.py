@@ -180,8 +180,7 @@ class Task:
     draw: Callable[[Row, int], tuple[float, int]] | None = None
     # (row, prediction) → the fields that a prediction gets by what was generated. Raises BadInput.
     grade: Callable[[Row, Row], Row] = lambda row, prediction: {}
-    # (graded prediction) → whether it is right: the score of checkpoint selection
-    correct: Callable[[Row], bool] | None = None
+    selects: bool = False  # `grade` gives `correct`, by which checkpoints can be selected
     # (predictions) → what those of a point come to, in two words, for a table of points
     summary: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
 
@@ -203,9 +202,10 @@ class Task:
     evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]
     # (points, rows, eval_config) → Comparison; points without metrics are shown as such
     compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
+    # Of a task without `analysis`, whose figures are no specs:
     # (point, eval_config) and (points, tables, eval_config) → (topic, Figure) each
-    point_figures: Callable[..., Iterator[tuple[str, Any]]]
-    comparison_figures: Callable[..., Iterator[tuple[str, Any]]]
+    point_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
+    comparison_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
 
 
 @cache

@@ -15,7 +15,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib.config import tasks
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
 from lib.config.steps import candidate_steps
@@ -117,8 +116,8 @@ def _score(
         known = read_sealed(record, "remove it to score these weights again", ("key", "correct"))
         if known["key"] == key:
             return known["correct"]
-    name, size = study.config.tasks[0], point.config.infer.batch_size
-    chat, correct = ChatPredictor(study, name, served, SPLIT), 0
+    chat = ChatPredictor(study, study.config.tasks[0], served, SPLIT)
+    size, correct = point.config.infer.batch_size, 0
     total = len(chat.rows)
     with (
         chat.serving(point, weights),
@@ -127,7 +126,9 @@ def _score(
         for start in range(0, total, size):
             if stop():
                 return None
-            correct += sum(map(tasks.get(name).correct, chat.predict(start, start + size)))
+            correct += sum(
+                prediction["correct"] for prediction in chat.predict(start, start + size)
+            )
             shown.update(min(start + size, total))
     write_sealed(record, {"key": key, "correct": correct})
     return correct

@@ -61,7 +61,7 @@ class HfEngine:
                 ids, mask = self._pad([prompt for prompt, _ in batch])
                 noise = GumbelNoise([draw for _, draw in batch], ids.device)
                 with torch.inference_mode():
-                    made = self.model.generate(
+                    generated = self.model.generate(
                         input_ids=ids,
                         attention_mask=mask,
                         past_key_values=self._shared_prefixes([prompt for prompt, _ in batch]),
@@ -74,7 +74,7 @@ class HfEngine:
                         top_p=None,
                         top_k=None,
                     )
-                new = made[:, ids.shape[1] :]
+                new = generated[:, ids.shape[1] :]
                 texts += self.tokenizer.batch_decode(new, skip_special_tokens=True)
                 shown.update(len(texts))
         return regroup(texts, [range(draw.count) for draw in draws])
@@ -89,10 +89,8 @@ class HfEngine:
         sums: list[float] = []
         for batch in _batches(pairs, self.BATCH):
             ids, mask = self._pad([[*prompt, *answer][:-1] for prompt, answer in batch])
-            tail = max(len(answer) for _, answer in batch)
-            labels = torch.full((len(batch), tail), -100, device=ids.device)
-            for row, (_, answer) in zip(labels, batch, strict=True):
-                row[tail - len(answer) :] = torch.tensor(list(answer))
+            labels = _left_padded([answer for _, answer in batch], -100).to(ids.device)
+            tail = labels.shape[1]
             with torch.inference_mode():
                 logits = self.model(
                     input_ids=ids,
@@ -136,14 +134,8 @@ class HfEngine:
 
     def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
         """Token ids and mask, (B, L), padded on the left."""
-        import torch
-
-        width = max(map(len, rows))
-        ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, width - len(row) :] = torch.tensor(list(row))
-            mask[i, width - len(row) :] = 1
+        ids = _left_padded(rows, self.tokenizer.pad_token_id)
+        mask = _left_padded([[1] * len(row) for row in rows], 0)
         return ids.to(self.model.device), mask.to(self.model.device)
 
 
@@ -184,6 +176,15 @@ def _whole_prompts(draws: Sequence[Any], size: int) -> Iterator[list[Any]]:
         batch += same
     if batch:
         yield batch
+
+
+def _left_padded(rows: Sequence[Ids], value: int) -> Any:
+    """(B, L) int64."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    tensors = [torch.tensor(list(row)) for row in rows]
+    return pad_sequence(tensors, True, value, padding_side="left")
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -96,20 +96,20 @@ class ChatPredictor:
             asked = [self.task.follow_up(r, text) for r, [text] in zip(rows, answers, strict=True)]
             fitted = [self._fitted(row) for row in asked]
             replies = self._answers(rows, [ids for ids, _ in fitted], 2)
-            for made, texts, (_, cut) in zip(predictions, replies, fitted, strict=True):
-                made |= {"outputs": made["outputs"] + texts, "cut": cut}
+            for prediction, texts, (_, cut) in zip(predictions, replies, fitted, strict=True):
+                prediction |= {"outputs": prediction["outputs"] + texts, "cut": cut}
         if self.is_first and self.split == "test" and batch["answers"][0]:
             scores = self.engine.score(prompts, batch["answers"])
-            for made, of_answers in zip(predictions, scores, strict=True):
-                made["scores"] = of_answers
+            for prediction, of_answers in zip(predictions, scores, strict=True):
+                prediction["scores"] = of_answers
         if self.task.sampled:
-            for made, (greedy, *samples) in zip(predictions, answers, strict=True):
-                first = first_seed(made["id"])
+            for prediction, (greedy, *samples) in zip(predictions, answers, strict=True):
+                first = first_seed(prediction["id"])
                 seeds = list(range(first, first + len(samples)))
-                made |= {"outputs": samples, "seeds": seeds, "greedy": greedy}
+                prediction |= {"outputs": samples, "seeds": seeds, "greedy": greedy}
         return [
-            {**made, **self.task.grade(row, made)}
-            for row, made in zip(rows, predictions, strict=True)
+            {**prediction, **self.task.grade(row, prediction)}
+            for row, prediction in zip(rows, predictions, strict=True)
         ]
 
     def _fitted(self, row: Row) -> tuple[list[int], bool]:
@@ -156,7 +156,7 @@ def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
 
 
 def files_of(study: Study, task: str, point: Point) -> list[str]:
-    """Names of the files that stages 3 and 4 made of a task for a point, partial ones too."""
+    """Names of the files that stages 3 and 4 write of a task for a point, partial ones too."""
     name = study.named("predictions", task)
     parts = [path.name for path in point.directory.glob(f".{name}-*.part.jsonl")]
     of_judge, metrics = f"judgments_{task}.jsonl", f"{study.named('metrics', task)}.json"
@@ -173,18 +173,18 @@ def predict(
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
     total = len(rows_of(study, task, point))
     part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
-    made = _finished_batches(part, point.config.infer.batch_size, total)
+    predictions = _finished_batches(part, point.config.infer.batch_size, total)
     label = f"infer {point.name}" if name == "predictions" else f"infer {task} {point.name}"
-    with progress(total, label, done=len(made)) as shown:
-        while len(made) < total:
+    with progress(total, label, done=len(predictions)) as shown:
+        while len(predictions) < total:
             if stop():
                 return None
-            end = min(total, len(made) + point.config.infer.batch_size)
-            fresh = predictor.predict(len(made), end)
+            end = min(total, len(predictions) + point.config.infer.batch_size)
+            fresh = predictor.predict(len(predictions), end)
             _append(part, fresh)
-            made += fresh
-            shown.update(len(made))
-    write_jsonl(point.directory / f"{name}.jsonl", made)
+            predictions += fresh
+            shown.update(len(predictions))
+    write_jsonl(point.directory / f"{name}.jsonl", predictions)
     mark_done(point.directory, study.named("infer", task), identity, [f"{name}.jsonl"], rows=total)
     with suppress(FileNotFoundError):
         part.unlink()
@@ -213,17 +213,17 @@ def _finished_batches(part: Path, batch_size: int, total: int) -> list[Row]:
     Only whole batches count: the rows of a batch are computed together, and others in it change
     the last digits of their scores. The file is cut behind them.
     """
-    made: list[Row] = []
+    predictions: list[Row] = []
     kept = []
     for line in part.read_bytes().split(b"\n") if part.exists() else ():
         try:
             rows = unseal(json.loads(line))["rows"]
         except (ValueError, KeyError):
             break
-        if len(rows) != min(batch_size, total - len(made)):
+        if len(rows) != min(batch_size, total - len(predictions)):
             break
-        made += rows
+        predictions += rows
         kept.append(line + b"\n")
     with replacing(part) as temporary:
         temporary.write_bytes(b"".join(kept))
-    return made
+    return predictions

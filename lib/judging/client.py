@@ -209,12 +209,12 @@ class JudgeClient:
         settings = self.settings
         try:
             async with asyncio.timeout(settings.timeout):  # the library's own is for each read
-                said = await client.chat.completions.create(
+                completion = await client.chat.completions.create(
                     model=settings.model, messages=messages,
                     temperature=0, max_tokens=settings.max_tokens,
                 )  # fmt: skip
             # Null: a judge that was cut before its first word. An answer, though without rating.
-            text = said.choices[0].message.content or ""
+            text = completion.choices[0].message.content or ""
             return self._redacted(text.encode("utf-8", "replace").decode())
         except (TimeoutError, APIConnectionError) as error:
             reason = self._cause(error) or f"no answer in {settings.timeout:g} s"
@@ -226,13 +226,13 @@ class JudgeClient:
 
     def _error_of(self, error: Any) -> Exception:
         """What a status means: BadInput for what no retry changes: key, model, address or quota."""
-        settings, status, said = self.settings, error.status_code, self._status_line(error)
+        settings, status, line = self.settings, error.status_code, self._status_line(error)
         if error.code != "insufficient_quota":
             if status in RETRYABLE_STATUS or status >= 500:
                 wait = retry_after(error.response.headers.get("retry-after"))
                 return TransientError(f"HTTP {status}", wait)
             if status in PER_REQUEST_STATUS:
-                return RequestRejected(said)
+                return RequestRejected(line)
         key, hint = "judge.url", ""
         if status in (401, 403):
             key = "judge.api_key_env"
@@ -245,7 +245,7 @@ class JudgeClient:
             hint += nearest(settings.model, self._models)
         elif status == 404:
             hint = "; expected the address up to and with /v1"
-        return BadInput(f"{key}: {settings.url} refuses {settings.model}: {said}{hint}")
+        return BadInput(f"{key}: {settings.url} refuses {settings.model}: {line}{hint}")
 
     def _status_line(self, error: Any) -> str:
         """`HTTP 400: …`, the server's own words shortened."""

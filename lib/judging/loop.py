@@ -109,7 +109,7 @@ def judge_answers(
         say(f"{task}: the judge is unavailable, the answers stay unjudged: {error}")
         return True
     asked = [
-        [judging.questions(rows[made["id"]], made) for made in predictions]
+        [judging.questions(rows[prediction["id"]], prediction) for prediction in predictions]
         for *_, predictions in ready
     ]
     groups = [[question for some in of_point for question in some] for of_point in asked]
@@ -123,12 +123,12 @@ def judge_answers(
             following = iter(replies)
             judged = [
                 {
-                    "id": made["id"],
+                    "id": prediction["id"],
                     "judgments": judging.judgments(
-                        made, own, list(islice(following, len(own))), judge
+                        prediction, own, list(islice(following, len(own))), judge
                     ),
                 }
-                for made, own in zip(predictions, questions, strict=True)
+                for prediction, own in zip(predictions, questions, strict=True)
             ]
             whole = not any(reply.ask_again for reply in replies)
             write_judgments(point, task, identity, judged, whole)

@@ -52,7 +52,7 @@ def title_of(view: View, figure: Figure) -> str:
     if figure.kind == "points":
         text = f"{others[0]} against {first[0].lower()}{first[1:]}"
     elif figure.kind == "reliability":
-        text = f"Reliability of {figure.metrics[0].replace('_', ' ')}"
+        text = "Reliability of predicted probabilities"
     else:
         text = ", ".join([first, *(name[0].lower() + name[1:] for name in others)])
         text += {
@@ -69,23 +69,26 @@ def against(view: View, figure: Figure) -> str:
     return ", ".join(in_words(view, axis, value) for axis, value in dict(figure.against).items())
 
 
-def extremes(view: View, metric: str, frame: pd.DataFrame, verb: str = "runs") -> str:
-    """`Accuracy runs from 51.0 % [48, 54] (…) to 71.2 % [68, 74] (…)`; frame: name, value."""
+def extremes(view: View, metric: str, frame: pd.DataFrame, verb: str = "runs from") -> str:
+    """`Accuracy runs from 51.0 % [48, 54] (…) to 71.2 % [68, 74] (…)`; frame: place, value."""
     label, unit = view.name(metric), view.unit(metric)
     least, most = frame.loc[frame.value.idxmin()], frame.loc[frame.value.idxmax()]
+    if len(frame) == 1:
+        return f"{label} is {number(most.value, unit)}{interval(most.low, most.high, unit)}"
     if least.value == most.value:
         return f"{label} is {number(most.value, unit)} everywhere"
     low, high = (
-        f"{number(row.value, unit)}{interval(row.low, row.high, unit)} ({row['name']})"
+        f"{number(row.value, unit)}{interval(row.low, row.high, unit)} ({row['place']})"
         for row in (least, most)
     )
-    return f"{label} {verb} from {low} to {high}"
+    return f"{label} {verb} {low} to {high}"
 
 
 def settings(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of settings, each once; of points where there are no settings."""
     kept = frame[frame.of == "setting"]
-    return (kept if len(kept) else frame).drop_duplicates(["name", "line"]).reset_index()
+    kept = kept if len(kept) else frame
+    return kept.drop_duplicates([name for name in kept if name != "panel"]).reset_index()
 
 
 def of_lines(view: View, figure: Figure, frame: pd.DataFrame) -> str:
@@ -99,8 +102,8 @@ def of_lines(view: View, figure: Figure, frame: pd.DataFrame) -> str:
         ends = ends[table.notna().sum(axis=1) > 1]
         ways = [(ends[ends > 0], "rises"), (ends[ends < 0], "falls")]
         parts = [
-            f"{way} in {len(some)} of {len(ends)} lines "
-            f"(by {size(some.mean(), view.unit(metric))} on average)"
+            f"{way}{f' in {len(some)} of {len(ends)} lines' if len(ends) > 1 else ''} "
+            f"(by {size(some.mean(), view.unit(metric))}{' on average' if len(some) > 1 else ''})"
             for some, way in ways
             if len(some)
         ]
@@ -124,6 +127,15 @@ def of_points(view: View, figure: Figure, frame: pd.DataFrame) -> str:
             f"{len(frame)} settings."
         )
     text = extremes(view, y, frame.rename(columns={"y": "value", "y_low": "low", "y_high": "high"}))
+    table = view.tables.get(figure.curve or "")
+    if table is not None:
+        gaps = frame.y - np.interp(frame.x, *(table[name] for name in list(table)[:2]))
+        worst = gaps.abs().idxmax()
+        return (
+            f"{text}; from the line at the same {x_name} it differs by "
+            f"{size(gaps.abs().mean(), unit)} on average, most by {difference(gaps[worst], unit)} "
+            f"({frame['name'][worst]})."
+        )
     if len(frame) > 3 and min(frame.x.nunique(), frame.y.nunique()) > 1:
         rho = frame.x.rank().corr(frame.y.rank())
         text += f"; rank correlation with {x_name} {signed(rho, 2)} over {len(frame)} settings"
@@ -148,8 +160,14 @@ def of_forest(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     unit, known = view.unit(figure.metrics[0]), frame.dropna(subset="difference")
     clear = known[known.p_holm < 1 - view.level]
     row = known.loc[known.difference.abs().idxmax()]
+    ours = figure.metrics[0].rpartition(".")[0] in view.tables
+    of = (
+        title_of(view, figure)
+        if ours
+        else f"{view.name(figure.metrics[0])} against {against(view, figure)}"
+    )
     return (
-        f"{view.name(figure.metrics[0])} against {against(view, figure)}: "
+        f"{of}: "
         f"{(clear.difference > 0).sum()} of {len(known)} settings higher and "
         f"{(clear.difference < 0).sum()} lower after Holm's adjustment; the largest difference is "
         f"{difference(row.difference, unit)}{interval(row.low, row.high, unit)} ({row['name']})."
@@ -164,8 +182,8 @@ def of_curves(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     if known.empty:
         return f"No number was logged{tail}."
     last = known.groupby("name", sort=False).tail(1)
-    last = last.assign(value=last.y, low=np.nan, high=np.nan).reset_index()
-    return f"{extremes(view, figure.metrics[0], last, 'ends')}{tail}."
+    last = last.assign(value=last.y, place=last.name, low=np.nan, high=np.nan).reset_index()
+    return f"{extremes(view, figure.metrics[0], last, 'ends at')}{tail}."
 
 
 def of_bins(view: View, figure: Figure, frame: pd.DataFrame) -> str:

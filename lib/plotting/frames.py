@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.metrics import reliability_table
-from lib.config.figures import Figure
-from lib.plotting.view import View, in_words, levels
+from lib.config.figures import PLACES, Figure
+from lib.plotting.view import View, in_words, levels, main_set
 
 ENDS = ["value", "low", "high"]
-BINS = 10  # of a reliability diagram
 
 
 # -- which rows ------------------------------------------------------------------------------------
@@ -58,6 +56,13 @@ def _placed(view: View, figure: Figure, frame: pd.DataFrame, by: Sequence[str]) 
         words = frame[axis].map(lambda value, axis=axis: in_words(view, axis, value))
         line = line.where(words == "", line + ", " + words)
     frame = frame.assign(line=line.str.removeprefix(", "))
+    if "name" in frame:
+        frame = frame.assign(place=frame["name"].astype(str))
+    known = (*view.axes, *PLACES)
+    for axis in (figure.x, figure.y, figure.panel, figure.color):
+        if axis in frame and axis not in known and "place" in frame:  # a slice, or a column
+            words = frame[axis].map(lambda value: in_words(view, "", value))
+            frame = frame.assign(place=frame.place + ", " + words)
     if figure.panel is None or figure.panel not in frame:
         return frame.assign(panel="")
     shared = selected(view, frame, figure.shared)
@@ -104,8 +109,10 @@ def of_pairs(view: View, figure: Figure) -> pd.DataFrame:
 
 def _values(view: View, figure: Figure, metric: str) -> pd.DataFrame:
     task, _, name = metric.rpartition(".")
-    of_table = task in view.tables
-    frame = _of_table(view, task, name) if of_table else _of_estimates(view, figure, metric)
+    if task in view.tables:
+        frame = _of_table(view, figure, task, name)
+    else:
+        frame = _of_estimates(view, figure, metric)
     return frame[matching(frame, figure.of)].dropna(subset="value")
 
 
@@ -124,26 +131,21 @@ def _of_estimates(view: View, figure: Figure, metric: str) -> pd.DataFrame:
     return _with_axes(view, kept.assign(**dict.fromkeys(by, numbers if whole else slices[2])))
 
 
-def main_set(frame: pd.DataFrame, wanted: str | None = None) -> pd.DataFrame:
-    """The rows of one test set: the wanted one, else the mean over sets, else the first."""
-    sets = [wanted] if wanted else sorted(frame["set"].unique(), key=lambda name: name != "mean")
-    return frame[frame["set"] == sets[0]] if sets else frame
-
-
-def _of_table(view: View, table: str, column: str) -> pd.DataFrame:
+def _of_table(view: View, figure: Figure, table: str, column: str) -> pd.DataFrame:
     """The points' rows of a further table, and the mean of each setting's."""
     frame = view.tables[table]
     if column not in frame or "point" not in frame:
         return _with_axes(view, pd.DataFrame(columns=["of", "name", "seeds", *ENDS]))
     ends = {end: frame.get(f"{column}_{end}", np.nan) for end in ("low", "high")}
-    others = [n for n in frame if frame[n].dtype.kind not in "fb" and n not in ("point", column)]
-    points = frame[others].assign(
-        of="point", name=frame.point, value=frame[column], seeds=1, **ends
+    used = dict.fromkeys((figure.x, figure.y, figure.panel, figure.color, figure.marker))
+    own = [axis for axis in used if axis in frame and axis not in view.axes and axis != "point"]
+    points = frame[own].assign(
+        of="point", name=frame.point, value=frame[column], seeds=1, n=frame.get("n", np.nan), **ends
     )
     setting = points.name.map(view.points.set_index("point").setting)
     means = points.assign(of="setting", name=setting)
-    means = means.groupby(["of", "name", *others], sort=False, dropna=False)
-    means = means.agg({"seeds": "size", **dict.fromkeys(ENDS, "mean")}).reset_index()
+    means = means.groupby(["of", "name", *own], sort=False, dropna=False)
+    means = means.agg({"seeds": "size", "n": "sum", **dict.fromkeys(ENDS, "mean")}).reset_index()
     means.loc[means.seeds > 1, ["low", "high"]] = np.nan
     return _with_axes(view, pd.concat([points, means], ignore_index=True))
 
@@ -166,7 +168,7 @@ def absent(view: View, figure: Figure, frame: pd.DataFrame) -> pd.DataFrame:
     """Points that the figure is of and that have no value: rows of the table of points."""
     points = view.points[matching(view.points, figure.of)]
     points = points[~points.point.isin(frame.point)]
-    status = points.status.replace({"done": "undefined", "partial": "undefined"})
+    status = points.status.replace({"done": "undefined"})
     return _placed(view, figure, points.assign(status=status), [])
 
 
@@ -174,33 +176,42 @@ def absent(view: View, figure: Figure, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_contrasts(view: View, figure: Figure) -> pd.DataFrame:
-    """Contrasts of a metric with the setting that `against` means, as a − b; `name`: a in words.
+    """Differences of a metric from what `against` means; of a further table, its column itself.
 
-    Settings without one come last, their `status` in place of a difference.
+    Columns name, difference, low, high, p_holm; settings without one come last, their `status`
+    in its place.
     """
-    task, _, name = figure.metrics[0].rpartition(".")
     rank = view.points.status.map({"done": 0, "partial": 1}).fillna(2)
     settings = view.points.assign(rank=rank).sort_values("rank", kind="stable")
     settings = settings.drop_duplicates("setting").sort_index()
     others = settings[selected(view, settings, figure.against)].setting
-    kept = view.tables["contrasts"]
-    kept = main_set(kept[(kept.metric == name) & (kept.task == (task or view.first))], figure.set)
-    turned = kept[kept.a.isin(others)].rename(columns={"a": "b", "b": "a"})
-    turned = turned.assign(difference=-turned.difference, low=-turned.high, high=-turned.low)
-    frame = pd.concat([kept[kept.b.isin(others)], turned]).dropna(subset="difference")
-    frame = frame.drop_duplicates(["a", "b"])
+    table, _, name = figure.metrics[0].rpartition(".")
+    if table in view.tables:
+        frame = _of_table(view, figure, table, name)
+        frame = frame[frame.of == "setting"].dropna(subset="value")
+        frame = frame.assign(a=frame["name"], b="", difference=frame.value, p_holm=np.nan)
+        if "p_holm" in view.tables[table]:
+            adjusted = view.tables[table].set_index("point").p_holm
+            setting = view.points.set_index("point").setting.reindex(adjusted.index)
+            frame = frame.assign(p_holm=frame.a.map(adjusted.groupby(setting.to_numpy()).max()))
+    else:
+        kept = view.tables["contrasts"]
+        kept = main_set(
+            kept[(kept.metric == name) & (kept.task == (table or view.first))], figure.set
+        )
+        turned = kept[kept.a.isin(others)].rename(columns={"a": "b", "b": "a"})
+        turned = turned.assign(difference=-turned.difference, low=-turned.high, high=-turned.low)
+        frame = pd.concat([kept[kept.b.isin(others)], turned]).dropna(subset="difference")
+    frame = frame[~frame.a.isin(others)].drop_duplicates(["a", "b"])
     shown = settings[matching(settings, figure.of)]
     frame = frame[frame.a.isin(shown.setting)]
+    if frame.empty:
+        return frame
     names = frame.a + (" − " + frame.b if frame.b.nunique() > 1 else "")
     lost = shown[~shown.setting.isin([*frame.a, *others])]
-    lost = pd.DataFrame(
-        {
-            "name": lost.setting,
-            "status": lost.status.replace({"done": "not measurable", "partial": "not measurable"}),
-        }
-    )
-    whole = frame.assign(name=names, status="done")
-    return pd.concat([whole, lost], ignore_index=True) if len(whole) else whole
+    status = lost.status.replace({"done": "not measurable", "partial": "not measurable"})
+    gone = pd.DataFrame({"name": lost.setting, "status": status})
+    return pd.concat([frame.assign(name=names, status="done"), gone], ignore_index=True)
 
 
 def of_curves(view: View, figure: Figure) -> pd.DataFrame:
@@ -225,30 +236,26 @@ def of_curves(view: View, figure: Figure) -> pd.DataFrame:
 
 
 def of_bins(view: View, figure: Figure) -> pd.DataFrame:
-    """Bins of a predicted probability: x its mean, y the observed share, with its interval.
+    """Bins of a predicted probability, a panel a point: x their mean, y the observed share.
 
-    left, width: of the bin; n: items in it; share: of all items of the panel.
+    left, width: of the bin; n: items in it; share: of all items of the point.
     """
-    names, items = list(figure.metrics), view.tables["items"]
-    if not set(names) <= set(items):
+    if figure.metrics[0] not in view.tables:
         return pd.DataFrame()
-    frame = items[["point", *names]].dropna().merge(view.points, on="point")
-    frame = _placed(view, figure, frame[matching(frame, figure.of)], [])
-    found = []
-    for panel, rows in frame.groupby("panel", sort=False):
-        p, y = (rows[name].to_numpy(float) for name in names)
-        bins = pd.DataFrame(reliability_table(y, p, BINS, view.level))
-        bins = bins.assign(panel=panel, line="observed", share=bins.n / len(rows))
-        found.append(
-            bins.rename(
-                columns={
-                    "low": "left",
-                    "high": "right",
-                    "mean_p": "x",
-                    "observed": "y",
-                    "observed_low": "y_low",
-                    "observed_high": "y_high",
-                }
-            )
-        )
-    return pd.concat(found) if found else pd.DataFrame()
+    frame = view.tables[figure.metrics[0]].merge(view.points, on="point")
+    frame = frame[matching(frame, figure.of)]
+    names = {
+        "low": "left",
+        "mean_p": "x",
+        "observed": "y",
+        "observed_low": "y_low",
+        "observed_high": "y_high",
+    }
+    share = frame.n / frame.groupby("point").n.transform("sum")
+    single = frame.point.nunique() < 2
+    frame = (
+        frame.assign(width=frame.get("high") - frame.get("low"), share=share)
+        if len(frame)
+        else frame
+    )
+    return frame.rename(columns=names).assign(panel="" if single else frame.point, line="observed")

@@ -1,81 +1,180 @@
-"""report.html: a study's findings, numbers and figures on one page that any browser opens."""
+"""report.html: a study on one page, one file that any browser opens without a network."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
-from io import StringIO
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from markdown_it import MarkdownIt
+from markupsafe import Markup
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #111; margin: 2rem auto; max-width: 60rem;
-       padding: 0 1rem; }
-h1, h2 { line-height: 1.2; }
-table { border-collapse: collapse; font-size: 0.85rem; }
-th, td { border-bottom: 1px solid #bbb; padding: 0.2rem 0.6rem; text-align: left; }
-.wide { overflow-x: auto; }
-.wide td { white-space: nowrap; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; }
-figcaption, .words { color: #555; font-size: 0.85rem; }
-"""
+from lib.plotting import captions
+from lib.plotting.findings import TEMPLATES, environment
+from lib.plotting.view import View, main_set
+
+if TYPE_CHECKING:
+    from lib.config.study import Study
+
+VERDICTS = ("pass", "fail", "undecided", "not measurable")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure of the page: the path of its PNG, relative to the page, and what it shows."""
+
+    path: str
+    title: str
+    caption: str
 
 
 def report(
-    title: str,
-    words: Sequence[str],
-    criteria: str,
-    table: str,
-    comparison: Iterable[str],
-    of_points: Mapping[str, Iterable[str]],
+    study: Study,
+    view: View,
+    findings: str,
+    figures: Sequence[Shown],
+    directory: Path,
+    records: Mapping[str, Mapping[str, Any]],
+    date: str,
 ) -> str:
-    """The page as HTML text. Figures are linked, not copied: keep it beside their folders.
+    """The page as HTML text.
 
-    words: the command line's overrides; criteria: Markdown, its own HTML shown as text; table: the
-    flat rows as CSV; comparison, of_points: paths of PNG files relative to the page, each with a
-    PDF of the same name.
+    findings: Markdown, its own HTML shown as text. directory: of the page, which the paths of
+    figures are relative to. records: point → its config.json, as far as there is one. date: of the
+    evaluation.
     """
-    parts = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="words">Overrides: {escape(" ".join(words))}</p>' if words else "",
-        MarkdownIt("commonmark", {"html": False}).enable("table").render(criteria),
-        "<h1>Figures</h1>",
-        *map(_figure, comparison),
-        "<h1>Numbers</h1>",
-        f'<div class="wide">{_table(table)}</div>',
-        "<h1>Points</h1>",
-    ]
-    for name, figures in of_points.items():
-        shown = "".join(map(_figure, figures)) or "<p>No figures.</p>"
-        parts.append(f"<details><summary>{escape(name)}</summary>{shown}</details>")
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</html>\n"
+    page = environment(autoescape=True).get_template("report.html.jinja")
+    return page.render(
+        title=study.name + (" (trial)" if study.mode == "trial" else ""),
+        question=question(Path(study.path)),
+        claims=view.tables["claims"].astype(object).to_dict("records"),
+        verdicts=VERDICTS,
+        known=pd.notna,
+        findings=Markup(MarkdownIt("commonmark", {"html": False}).render(findings)),
+        figures=[(one, inlined(directory / one.path)) for one in figures],
+        points=points_table(view),
+        missing=view.points[view.points.status != "done"].to_dict("records"),
+        cost=cost(view),
+        provenance=provenance(study, view, records, date),
+        commands=commands(study),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
     )
 
 
-def _figure(path: str) -> str:
-    name = path.rpartition("/")[2].removesuffix(".png")
-    source = escape(path, quote=True)
-    return (
-        f'<figure><img src="{source}" alt="{escape(name)}" loading="lazy"><figcaption>'
-        f'<a href="{source.removesuffix(".png")}.pdf">{escape(name)}</a></figcaption></figure>'
+def question(path: Path) -> str:
+    """The comment that a study file opens with, without the commands in it."""
+    lines = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("# ") or line.startswith("#  "):
+            break
+        lines.append(line.removeprefix("# ").strip())
+    return " ".join(lines)
+
+
+def inlined(png: Path) -> str:
+    """A picture as a data URL."""
+    return f"data:image/png;base64,{base64.b64encode(png.read_bytes()).decode('ascii')}"
+
+
+def points_table(view: View) -> tuple[list[str], list[list[tuple[str, Any]]]]:
+    """Header, and a row a point: each cell as (text, what it is sorted by)."""
+    estimates = view.tables["estimates"]
+    kept = estimates[(estimates["of"] == "point") & (estimates.slice.fillna("") == "")]
+    metrics = {
+        metric if task == view.first else f"{task}.{metric}": main_set(rows).set_index("name")
+        for (task, metric), rows in kept.groupby(["task", "metric"], sort=False)
+        if task != "training"
+    }
+    cost = [name for name in ("seconds", "gpu_hours") if view.points[name].notna().any()]
+    axes = [*view.axes, *(["seed"] if "seed" not in view.axes else [])]
+    header = ["point", "status", *axes, *map(view.name, metrics), *map(_words, cost)]
+    rows = []
+    for point in view.points.to_dict("records"):
+        row = [(str(point["point"]), point["point"]), (point["status"], point["status"])]
+        row += [(_cell(point[axis]), point[axis]) for axis in axes]
+        for name, table in metrics.items():
+            unit = view.unit(name)
+            if point["point"] not in table.index or pd.isna(table.value[point["point"]]):
+                row.append(("", ""))
+                continue
+            found = table.loc[point["point"]]
+            text = captions.number(found.value, unit) + captions.interval(
+                found.low, found.high, unit
+            )
+            row.append((text, found.value))
+        row += [(_cell(point[name]), point[name]) for name in cost]
+        rows.append(row)
+    return header, rows
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+
+
+def _words(name: str) -> str:
+    return {"gpu_hours": "GPU-hours"}.get(name, name)
+
+
+def cost(view: View) -> list[tuple[str, str]]:
+    """What training took, as far as it is known."""
+    points, found = view.points, []
+    if points.gpu_hours.notna().any():
+        found.append(("GPU-hours of training", f"{points.gpu_hours.sum():,.4g}"))
+    if points.seconds.notna().any():
+        known = points.seconds.dropna()
+        found.append(
+            (
+                "training time",
+                f"{known.sum() / 3600:,.3g} hours over {len(known)} points, "
+                f"{known.min():,.4g} to {known.max():,.4g} seconds each",
+            )
+        )
+    if points.peak_memory_gb.notna().any():
+        found.append(("peak memory of a device", f"{points.peak_memory_gb.max():,.3g} GB"))
+    return found
+
+
+def provenance(
+    study: Study, view: View, records: Mapping[str, Mapping[str, Any]], date: str
+) -> list[tuple[str, str]]:
+    """What the numbers come from: model, data, n, seeds, commit, date."""
+    config = study.config
+    estimates = view.tables["estimates"]
+    sizes = estimates[estimates.task != "training"].groupby(["task", "set"], sort=False).n.max()
+    models = dict.fromkeys(str(p.config.model.name) for p in study.points())
+    sources = {task: getattr(config, task, None) or config.data for task in config.tasks[1:]}
+    sources = {config.tasks[0]: config.data} | sources
+    gits = [record.get("git") or {} for record in records.values()]
+    commits = dict.fromkeys(
+        f"{git['commit'][:12]}{' with uncommitted changes' * bool(git.get('dirty'))}"
+        for git in gits
+        if git.get("commit")
     )
+    devices = dict.fromkeys(str(r["device"]) for r in records.values() if r.get("device"))
+    rows = {
+        "model": ", ".join(models),
+        "data": "; ".join(f"{t}: {getattr(s, 'source', '')}" for t, s in sources.items()),
+        "test items": "; ".join(f"{t} {s}: {n:,.0f}" for (t, s), n in sizes.items()),
+        "seeds": ", ".join(str(seed) for seed in sorted(view.points.seed.unique())),
+        "intervals": f"{100 * view.level:g} %, {config.evaluate.resamples:,} resamples",
+        "evaluated": date,
+        "commit of training": ", ".join(commits) or "unknown",
+        "device": ", ".join(devices) or "unknown",
+        "overrides": " ".join(study.words),
+        "study file": study.path,
+    }
+    return [(name, text) for name, text in rows.items() if text]
 
 
-def _table(text: str) -> str:
-    header, *rows = list(csv.reader(StringIO(text))) or [[]]
-    lines = ["".join(f"<th>{escape(cell)}</th>" for cell in header)]
-    lines += ["".join(f"<td>{escape(_short(cell))}</td>" for cell in row) for row in rows]
-    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
-
-
-def _short(cell: str) -> str:
-    """Four digits are enough to read; the CSV has them all."""
-    try:
-        return f"{float(cell):.4g}" if "." in cell else cell
-    except ValueError:
-        return cell
+def commands(study: Study) -> list[str]:
+    """How to run the study again, from its file."""
+    words = " ".join([study.path, *study.words])
+    stages = ("stage1_generate_datasets", "submit train", "submit infer", "stage4_evaluate",
+              "stage5_visualize")  # fmt: skip
+    return [f"python -m stages.{stage} {words}" for stage in stages]

@@ -25,39 +25,32 @@ from lib.plotting.view import View, in_words, levels, ordered
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure as it is saved; `point`: whose it is, None where it is of all."""
+    """A figure as it is saved: what its file is called, what it says, what it shows in words."""
 
     name: str
-    point: str | None
     figure: Canvas
     title: str
     caption: str
 
 
-def draw(view: View, figure: Figure) -> Iterator[Drawn]:
-    """The figures of a spec: one, or one a point."""
-    if figure.each is None:
-        yield _draw(view, figure)
-        return
-    for name in view.points[~view.points.status.isin(("missing", "skipped"))].point:
+def draw(view: View, figure: Figure, point: str | None = None) -> Iterator[Drawn]:
+    """The figure of a spec; `point`: of this one alone, none where it has nothing to show."""
+    if point is not None:
         tables = {
-            table: frame[frame.point == name] if "point" in frame else frame
-            for table, frame in view.tables.items()
+            name: frame[frame.point == point] if "point" in frame else frame
+            for name, frame in view.tables.items()
         }
-        drawn = _draw(replace(view, tables=tables), figure, f": {name}")
-        if drawn.caption != captions.EMPTY:
-            yield replace(drawn, point=name)
-
-
-def _draw(view: View, figure: Figure, whose: str = "") -> Drawn:
+        view = replace(view, tables=tables)
     rows, picture, caption = KINDS[figure.kind]
-    frame, title = rows(view, figure), captions.title_of(view, figure) + whose
-    if frame.empty:
+    frame = rows(view, figure)
+    title = captions.title_of(view, figure) + (f": {point}" if point else "")
+    if len(frame):
+        canvas = picture(view, figure, frame, title)
+        yield Drawn(figure.name, canvas, title, caption(view, figure, frame))
+    elif point is None:
         blank = Panel("", "", view.label(figure.metrics[-1]), remark="no point has this number")
         canvas = panels([blank], title, captions.EMPTY, size=(3.4, 1.4))
-        return Drawn(figure.name, None, canvas, title, captions.EMPTY)
-    canvas = picture(view, figure, frame, title)
-    return Drawn(figure.name, None, canvas, title, caption(view, figure, frame))
+        yield Drawn(figure.name, canvas, title, captions.EMPTY)
 
 
 # -- what kinds share ------------------------------------------------------------------------------
@@ -80,11 +73,12 @@ def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Styl
     shapes = [ordinal(i, 9).marker for i in range(9)]
     forms = dict(zip(levels(frame[marker]), shapes * 9, strict=False)) if marker else {}
     found = {}
-    for line, rows in frame.groupby("line", sort=False):
+    at = frame[color].map({value: i for i, value in enumerate(values)})
+    for line, rows in frame.assign(at=at).sort_values("at").groupby("line", sort=False):
         style = styles.get(rows[color].iloc[0], Style("#6f6f6f"))
         form = forms.get(rows[marker].iloc[0]) if marker else None
         found[line] = style._replace(marker=form or style.marker)
-    return {line: found[line] for line in sorted(found, key=lambda line: found[line] == Style())}
+    return dict(sorted(found.items(), key=lambda one: one[1] == Style()))  # the baseline on top
 
 
 def _series(rows: pd.DataFrame, label: str, style: Style, **more: Any) -> list[Series]:
@@ -239,18 +233,17 @@ def _points(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
 
 
 def _behind(view: View, figure: Figure) -> list[Series]:
-    """The further table `curve` as a line with a band, its columns called like the metrics."""
+    """The further table `curve` as a line with a band: its first two columns, low and high."""
     table = view.tables.get(figure.curve or "")
-    x, y = (metric.rpartition(".")[2] for metric in figure.metrics)
-    if table is None or not {x, y} <= set(table):
+    if table is None:
         return []
-    ends = [_known(table[f"{y}_{end}"]) for end in ("low", "high") if f"{y}_{end}" in table]
+    x, y = list(table)[:2]
+    ends = [_known(table[end]) for end in ("low", "high") if end in table]
     label, style = str(figure.curve).replace("_", " "), Style("#444444")
     return [
-        Series(
-            label, _known(table[x]), _known(table[y]), *ends, style=style, marked=False, band=True
-        )
-    ]
+        Series(label, _known(table[x]), _known(table[y]), *ends, style=style, marked=False,
+               band=True)
+    ]  # fmt: skip
 
 
 def _heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:
@@ -315,7 +308,8 @@ def _cell(
     """(value | status | None, text) of one cell, the mean of the settings that are in it."""
     here = cells[frames.matching(cells, at)]
     if here.empty:
-        status = lost[frames.matching(lost, at)].status
+        held = {axis: value for axis, value in at.items() if axis in lost}
+        status = lost[frames.matching(lost, held)].status
         return (None if status.empty else str(status.iloc[0])), ""
     row, value = here.iloc[0], float(here.value.mean())
     scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")
@@ -327,6 +321,8 @@ def _cell(
     elif pd.notna(row.low):
         digits = ".0f" if unit == "share" and row.high - row.low > 0.02 else digits
         text += f"\n[{scale * row.low:{digits}}, {scale * row.high:{digits}}]"
+    elif "n" in here and pd.notna(row.n):
+        text += f"\n(n {row.n:,.0f})"
     return value, text
 
 
@@ -390,11 +386,11 @@ def _reliability(view: View, figure: Figure, frame: pd.DataFrame, title: str) ->
     drawn = []
     for panel, rows in frame.groupby("panel", sort=False):
         full = rows[rows.n > 0].assign(of="setting", seeds=1, setting="", status="done")
-        bars = list(zip(rows.left, rows.right - rows.left, rows.share, strict=True))
+        bars = list(zip(rows.left, rows.width, rows.share, strict=True))
         drawn.append(
             Panel(
                 str(panel),
-                f"{figure.metrics[0].replace('_', ' ')} (%)",
+                "predicted probability (%)",
                 "observed share (%)",
                 _series(full, "observed", category(0)),
                 percent="xy",

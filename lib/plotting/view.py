@@ -130,3 +130,9 @@ def ordered(values: Sequence[Any]) -> bool:
         isinstance(value, (int, float)) or re.fullmatch(r"[\d.]+:[\d.]+", str(value))
         for value in values
     )
+
+
+def main_set(frame: pd.DataFrame, wanted: str | None = None) -> pd.DataFrame:
+    """The rows of one test set: the wanted one, else the mean over sets, else the first."""
+    sets = [wanted] if wanted else sorted(frame["set"].unique(), key=lambda name: name != "mean")
+    return frame[frame["set"] == sets[0]] if sets else frame

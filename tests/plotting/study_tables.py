@@ -37,7 +37,7 @@ def study_view(seeds: tuple[int, ...] = (1, 2), broken: bool = True) -> View:
     generator = np.random.default_rng(3)
     points: list[dict[str, Any]] = []
     estimates: list[dict[str, Any]] = []
-    theory, curves, items = [], [], []
+    theory, curves, bins = [], [], []
     for (variant, ratio, gamma), seed in product(GRID, seeds):
         setting = f"{variant} {ratio} gamma{gamma:g}"
         name = f"{setting.replace(' ', '_').replace(':', 'to')}_seed{seed}"
@@ -58,13 +58,15 @@ def study_view(seeds: tuple[int, ...] = (1, 2), broken: bool = True) -> View:
         if status not in ("done", "partial"):
             continue
         rate = _value(variant, ratio, gamma) + 0.02 * generator.standard_normal()
-        values = {"acceptance_rate": rate, "accuracy": 0.7 - (rate - 0.5) ** 2,
+        values = {"accuracy": 0.7 - (rate - 0.5) ** 2, "acceptance_rate": rate,
                   "recall": min(1, 1.2 * rate), "precision": 1 - 0.5 * rate}  # fmt: skip
         theory.append({"point": name, "expected_acceptance": _value(variant, ratio, gamma),
                        "delta": np.log(gamma)})  # fmt: skip
-        p = np.clip(generator.normal(rate, 0.2, 40), 0.01, 0.99)
-        items.append(pd.DataFrame({"point": name, "p_accept": p,
-                                   "label": (generator.random(40) < p).astype(float)}))  # fmt: skip
+        edges = np.linspace(0, 1, 6)
+        bins.append(pd.DataFrame({
+            "point": name, "low": edges[:-1], "high": edges[1:], "n": 100,
+            "mean_p": edges[:-1] + 0.1, "observed": edges[:-1] + 0.12,
+            "observed_low": edges[:-1] + 0.05, "observed_high": edges[:-1] + 0.18}))  # fmt: skip
         estimates += [{"of": "point", "name": name, "metric": metric, "value": value, "seeds": 1,
                        "low": value - 0.03, "high": value + 0.03, "n": 500, "status": status}
                       for metric, value in values.items()]  # fmt: skip
@@ -92,12 +94,12 @@ def study_view(seeds: tuple[int, ...] = (1, 2), broken: bool = True) -> View:
     )  # fmt: skip
     moved = np.linspace(0, 1, 30)
     control = pd.DataFrame({"acceptance_rate": moved, "accuracy": 0.7 - (moved - 0.5) ** 2,
-                            "accuracy_low": 0.68 - (moved - 0.5) ** 2,
-                            "accuracy_high": 0.72 - (moved - 0.5) ** 2})  # fmt: skip
+                            "low": 0.68 - (moved - 0.5) ** 2,
+                            "high": 0.72 - (moved - 0.5) ** 2})  # fmt: skip
     tables = {
         "points": pd.DataFrame(points), "estimates": both, "contrasts": contrasts,
         "theory": pd.DataFrame(theory), "curves": pd.DataFrame(curves), "control_curve": control,
-        "items": pd.concat(items, ignore_index=True),
+        "reliability": pd.concat(bins, ignore_index=True),
     }  # fmt: skip
     axes = ("ratio", "variant", "gamma", "seed")
     return View(tables=tables, axes=axes, metrics=METRICS, first="decision",

@@ -1,10 +1,18 @@
+import base64
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
-from lib.plotting.report import report
+import pandas as pd
+import pytest
 
-CRITERIA = (
-    "# Found\n\nMore <b>&</b> `more`.\n\n| criterion | verdict |\n| --- | --- |\n| a | pass |\n"
-)
+from lib.config.study import load_study
+from lib.plotting.report import Shown, points_table, question, report
+from tests.plotting.study_tables import study_view
+
+ROOT = Path(__file__).parents[2]
+VOID = ("meta", "img", "input")
 
 
 class Page(HTMLParser):
@@ -20,7 +28,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -30,27 +38,70 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_a_report_holds_findings_numbers_and_figures():
-    page = Page(
-        report(
-            "a<b",
-            ["data.source=<x>"],
-            CRITERIA,
-            "point,f1,p\none,0.123456,\n<two>,3,nan\n",
-            ["comparison/comparison_f1.png"],
-            {"one": ["one/one_loss.png"], "two": []},
-        )
+@pytest.fixture
+def page(tmp_path):
+    view = study_view()
+    claims = pd.DataFrame(
+        [{"claim": 1, "say": "a < b", "verdict": "undecided", "number": "0.1 [−0.1, 0.3]",
+          "needed": "3 seeds", "changed": "yes"}]
+    )  # fmt: skip
+    (tmp_path / "comparison").mkdir()
+    (tmp_path / "comparison" / "one.png").write_bytes(b"\x89PNG")
+    shown = [Shown("comparison/one.png", "Accuracy <over> γ", "It is 61.3 % everywhere.")]
+    study = load_study(ROOT / "configs" / "weighted_loss.yaml", ["data.source=<x>"])
+    records = {"one": {"git": {"commit": "0123456789abcdef", "dirty": True}, "device": "H100"}}
+    view = replace(view, tables={**view.tables, "claims": claims})
+    text = report(study, view, "- More <b>&</b> `more`.", shown, tmp_path, records, "2026-01-02")
+    return Page(text), text
+
+
+def test_the_report_is_one_file_without_a_network(page):
+    parsed, text = page
+    sources = [attrs.get("src", "") for tag, attrs in parsed.tags if tag == "img"]
+    assert sources == ["data:image/png;base64," + base64.b64encode(b"\x89PNG").decode()]
+    assert not re.search(r"https?://|<link|@import|src=\"(?!data:)", text)
+    assert ("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}) in (
+        parsed.tags
     )
-    found = [tag for tag, _ in page.tags]
-    assert (found.count("table"), found.count("td"), found.count("details")) == (2, 8, 2)
-    assert not {"b", "x", "two"} & set(found)  # what was given is text
-    assert [a["src"] for tag, a in page.tags if tag == "img"] == [
-        "comparison/comparison_f1.png",
-        "one/one_loss.png",
-    ]
-    assert [a["href"] for tag, a in page.tags if tag == "a"] == [
-        "comparison/comparison_f1.pdf",
-        "one/one_loss.pdf",
-    ]
-    for text in ("a<b", "data.source=<x>", "More <b>&</b>", "0.1235", "<two>", "nan", "No figures"):
-        assert text in page.text
+
+
+def test_the_question_and_the_claims_come_first_and_what_was_given_is_text(page):
+    parsed, _ = page
+    heads = re.findall(r"^[A-Z].*$", parsed.text, re.M)
+    order = ["Does weighting one decision", "Claims", "Findings", "Figures", "Points",
+             "What is missing", "Cost and provenance", "Run it again"]  # fmt: skip
+    places = [next(i for i, head in enumerate(heads) if head.startswith(one)) for one in order]
+    assert places[0] < places[1]
+    assert {"b", "x", "over"} & {tag for tag, _ in parsed.tags} == set()
+    for text in ("a < b", "undecided", "3 seeds", "changed after the first run", "61.3 %", "<b>",
+                 "0123456789ab with uncommitted changes", "data.source=<x>", "500", "1, 2",
+                 "accept_1to2_gamma4_seed2: diverged", "stage5_visualize configs/"):  # fmt: skip
+        assert text in parsed.text
+
+
+def test_pictures_tables_and_controls_have_names(page):
+    parsed, _ = page
+    assert all(attrs.get("alt") for tag, attrs in parsed.tags if tag == "img")
+    labelled = {attrs["for"] for tag, attrs in parsed.tags if tag == "label"}
+    assert {attrs["id"] for tag, attrs in parsed.tags if tag == "input"} == labelled
+    scrolling = [a for t, a in parsed.tags if t == "div" and a.get("class") in ("scroll", "plot")]
+    assert all("tabindex" in attrs and attrs["aria-label"] for attrs in scrolling)
+
+
+def test_points_have_a_row_each_and_numbers_to_sort_by():
+    view = study_view()
+    header, rows = points_table(view)
+    assert header[:6] == ["point", "status", "ratio", "variant", "gamma", "seed"]
+    assert len(rows) == len(view.points)
+    column = header.index("Accuracy")
+    text, key = rows[0][column]
+    assert re.fullmatch(r"\d\d\.\d % \[\d\d\.\d, \d\d\.\d\]", text)
+    assert float(text.split(" ")[0]) == pytest.approx(100 * key, abs=0.05)
+    assert rows[5][column] == ("", "")  # it diverged
+
+
+def test_the_question_is_the_head_of_the_study_file():
+    assert question(ROOT / "configs" / "weighted_loss.yaml") == (
+        "Does weighting one decision in the loss move a reviewer model's acceptance rate, and does "
+        "it buy anything that moving the baseline's threshold would not?"
+    )

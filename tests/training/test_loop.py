@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from lib.config.steps import row_order, step_count
 from lib.config.study import load_study
 from lib.data.prepared import encoded_training
 from lib.runs.files import read_jsonl
+from lib.runs.progress import Progress
 from lib.tasks.decision.task import TASK
 from lib.training.checkpointing import COMPLETE, last_checkpoint
 from lib.training.inputs import train_data
@@ -101,6 +104,19 @@ def test_log_has_a_row_a_step(whole):
     assert all(row["grad_norm"] > 0 for row in rows)
 
 
+@pytest.mark.parametrize("log_steps", [1, 2])
+def test_a_loss_shown_is_that_of_its_step(whole, tmp_path, monkeypatch, capsys, log_steps):
+    monkeypatch.setattr("lib.training.monitor.Progress", partial(Progress, every=0.0))
+    run(whole[0], tmp_path / "run", [f"train.log_steps={log_steps}"])
+    rows = {row["step"]: row["loss"] for row in read_jsonl(tmp_path / "run" / "train.jsonl")}
+    shown = re.findall(r"(\d)/3 steps .* (?:elapsed|remaining)(.*)", capsys.readouterr().err)
+    if log_steps == 1:
+        assert shown == [(str(step), f", loss {loss:.4g}") for step, loss in rows.items()]
+    else:
+        assert shown == [("1", ""), ("2", f", loss {rows[2]:.4g}"),
+                         ("3", f", loss {rows[2]:.4g} at step 2")]  # fmt: skip
+
+
 def test_first_loss_is_the_weighted_mean_by_brute_force(whole, tiny_model):
     """Recomputed from the rows of the first step, one row at a time, without our loss."""
     from transformers import AutoModelForCausalLM
@@ -169,7 +185,7 @@ def test_incomplete_checkpoint_is_not_resumed_from(whole, tmp_path):
 
 def test_candidates_are_kept_whatever_the_stops(whole, tmp_path, monkeypatch):
     """Those after each third, of an unbroken run and of one resumed; none when diverged."""
-    monkeypatch.setattr(TASK, "correct", lambda prediction: True)
+    monkeypatch.setattr(TASK, "selects", True)
     words = ["train.checkpoint_candidates=3"]
     run(whole[0], tmp_path / "unbroken", words)
     stale = tmp_path / "broken" / "candidates" / "step-000099"

@@ -49,20 +49,22 @@ POINT = {"point": "name of the point"}
 TABLES: dict[str, dict[str, str]] = {
     "theory": {
         **POINT,
-        "delta": "shift of all scores from the baseline that theory expects (logits)",
-        **_bounded("expected_acceptance", "share that the baseline's scores so shifted accept"),
-        "acceptance": "share that the point's own scores accept",
-        **_bounded("acceptance_minus_expected", "the second minus the first"),
-        **_bounded("logit_shift", "mean shift of the scores from the baseline's", "logits"),
+        "delta": "expected shift of the scores (logits)",
+        **_bounded("expected_acceptance", "accepts that theory expects", "share"),
+        "acceptance": "accepts by the point's own scores (share)",
+        **_bounded("acceptance_minus_expected", "the second minus the first", "share"),
+        **_bounded("logit_shift", "mean shift of the scores", "logits"),
     },
     "control": {
         **POINT,
+        "own_acceptance_rate": "accepts by the point's own scores (share)",
+        "own_accuracy": "accuracy of the point's own scores (share)",
         "threshold": "of the baseline's scores, at which it accepts as many papers (logits)",
         "acceptance_rate": "share that the baseline accepts at that threshold",
         "accuracy": "of the baseline at that threshold",
         "f1": "of the baseline at that threshold",
-        **_bounded("accuracy_difference", "accuracy of the point's scores minus that"),
-        **_bounded("f1_difference", "F1 of the point's scores minus that"),
+        **_bounded("accuracy_difference", "accuracy of the point's scores minus that", "share"),
+        **_bounded("f1_difference", "F1 of the point's scores minus that", "share"),
         "p": "exact two-sided test (McNemar's) of the difference in accuracy",
         "p_holm": "the same, adjusted by Holm over all points but the baseline",
     },
@@ -108,8 +110,8 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "truth": {
         **POINT,
-        "expected_acceptance": "share that a perfect learner accepts at the point's offset",
-        "expected_accuracy": "accuracy of a perfect learner at that offset",
+        "expected_acceptance": "accepts of a perfect learner at the point's offset (share)",
+        "expected_accuracy": "accuracy of a perfect learner at that offset (share)",
         "correlation": "Pearson's, of the point's scores with the true log-odds",
         "bayes_accuracy": "of the sign of the true log-odds on these papers",
         "bayes_accuracy_on_average": "what that rule has on average",
@@ -129,9 +131,37 @@ TABLES: dict[str, dict[str, str]] = {
         "actual": "decision on the paper",
         "answer": "decision in the answer, or unknown",
         "n": "papers",
-        "share": "of the papers with this actual decision",
+        "share": "share of the row (share)",
     },
 }
+
+GAMMA, RATIO = "train.gamma", "data.ratio"
+MARKS = {"color": "variant", "marker": RATIO, "label": GAMMA}
+CELLS = {"x": GAMMA, "y": RATIO, "panel": "variant", "shared": "baseline"}
+FIGURES: tuple[dict[str, Any], ...] = (
+    {"lines": ["acceptance_rate", "accuracy"], "x": GAMMA, "panel": "variant", "color": RATIO,
+     "shared": "baseline"},
+    {"points": ["recall", "precision"], **MARKS, "name": "precision_recall"},
+    {"heatmap": ["accuracy", "acceptance_rate", "f1", "precision", "recall"], **CELLS},
+    {"points": ["theory.expected_acceptance", "theory.acceptance"], **MARKS, "identity": True,
+     "name": "theory", "title": "Do class weights move acceptance as theory says?"},
+    {"points": ["theory.delta", "theory.logit_shift"], **MARKS, "identity": True,
+     "name": "theory_shift", "title": "Do class weights move scores as theory says?"},
+    {"points": ["control.own_acceptance_rate", "control.own_accuracy"], **MARKS,
+     "curve": "control_curve",
+     "name": "control", "title": "Does a weight buy more than a moved threshold?"},
+    {"forest": "control.accuracy_difference", "name": "control_difference",
+     "title": "Accuracy minus that of the baseline with a moved threshold"},
+    {"points": ["truth.expected_acceptance", "acceptance_rate"], **MARKS, "identity": True,
+     "name": "truth", "title": "Measured beside the true log-odds of the synthetic corpus"},
+    {"heatmap": ["acceptance_rate", "accuracy"], "x": "year", "y": "setting", "name": "by_year"},
+    {"curves": "loss", "panel": "variant", "color": RATIO, "label": GAMMA,
+     "name": "learning_curves"},
+    {"curves": "loss", "each": "point", "name": "learning_curve"},
+    {"heatmap": "confusion.share", "x": "answer", "y": "actual", "each": "point",
+     "name": "confusion", "title": "Decisions, as shares of each actual decision"},
+    {"reliability": "reliability", "each": "point", "name": "reliability"},
+)  # fmt: skip
 
 ANALYSIS = Analysis(
     outcomes=outcomes,
@@ -140,4 +170,7 @@ ANALYSIS = Analysis(
     point_extras=Lazy("lib.tasks.decision.metrics:point_extras"),
     tables=TABLES,
     extras=Lazy("lib.tasks.decision.theory:extras"),
+    axes={"train.gamma": "loss weight γ (×)", "data.ratio": "accepts : rejects"},
+    figures=FIGURES,
+    findings="decision.md.jinja",
 )

@@ -101,6 +101,8 @@ def against_control(scores: Scores) -> list[dict[str, Any]]:
         rows.append(
             {
                 "point": name,
+                "own_acceptance_rate": float(ours.mean()),
+                "own_accuracy": float((ours == y).mean()),
                 "threshold": moved.threshold,
                 "acceptance_rate": moved.achieved,
                 "accuracy": rates["accuracy"],

@@ -23,6 +23,4 @@ TASK = Task(
     analysis=ANALYSIS,
     evaluate=Lazy("lib.tasks.decision.evaluate:evaluate"),
     compare=Lazy("lib.tasks.decision.analysis:compare"),
-    point_figures=Lazy("lib.tasks.decision.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.decision.figures:comparison_figures"),
 )

@@ -244,13 +244,13 @@ def against_truth(answers: Answers, scores: Scores) -> list[dict[str, Any]]:
         "bayes_accuracy_on_average": float((1 / (1 + np.exp(-np.abs(truth)))).mean()),
     }
     rows = []
-    for point in answers.study.points():
-        offset = offset_of(point.config)
-        z = scores.z[scores.points.index(point.name)] if point.name in scores.points else None
+    for result in answers.results["decision"]:
+        offset = offset_of(result.config)
+        z = scores.z[scores.points.index(result.name)] if result.name in scores.points else None
         varied = z is not None and len(z) > 2 and np.ptp(z) > 0 and np.ptp(truth) > 0
         decided = (truth + offset > 0).astype(int)
         rows.append({
-            "point": point.name,
+            "point": result.name,
             "expected_acceptance": expected_acceptance(truth, offset),
             "expected_accuracy": decision_rates(y, decided)["accuracy"],
             "correlation": float(np.corrcoef(z, truth)[0, 1]) if varied else None,

@@ -57,10 +57,10 @@ class Predictor:
             2 * config.train.micro_batch,  # without gradients there is room for more
             precision=config.infer.precision,
         )
-        made = []
+        predictions = []
         for row, tokens, scores in zip(rows, encoded, logps.tolist(), strict=True):
             outputs = [self.labels[max(range(len(scores)), key=scores.__getitem__)]]
-            made.append(
+            predictions.append(
                 {
                     "id": row["id"],
                     "prompt_hash": tokens["prompt_hash"],
@@ -69,4 +69,4 @@ class Predictor:
                     **grade(row, {"outputs": outputs}),
                 }
             )
-        return made
+        return predictions

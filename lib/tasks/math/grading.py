@@ -102,11 +102,6 @@ def grade(row: Row, prediction: Row) -> Row:
     }
 
 
-def correct(prediction: Row) -> bool:
-    """Whether a graded prediction has the right last number."""
-    return prediction["correct"]
-
-
 def summary(predictions: list[Row]) -> str:
     """Share of problems with the right last number."""
     right = sum(row["correct"] for row in predictions)

@@ -101,7 +101,7 @@ def judging(settings: Any, section: Any) -> Judging:
     prompts = read_prompts(section.judge_prompts)
 
     def judgments(
-        made: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
+        prediction: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
     ) -> list[Row]:
         return [
             {
@@ -118,8 +118,8 @@ def judging(settings: Any, section: Any) -> Judging:
 
     return Judging(
         identity={"max_tokens": settings.max_tokens, "prompts": prompts.hash},
-        questions=lambda row, made: [
-            judge_messages(prompts, row, turn, made["outputs"]) for turn in (1, 2)
+        questions=lambda row, prediction: [
+            judge_messages(prompts, row, turn, prediction["outputs"]) for turn in (1, 2)
         ],
         judgments=judgments,
         is_valid=lambda reply: rating_of(reply.text) is not None,
@@ -150,9 +150,9 @@ def judge_messages(prompts: Prompts, row: Row, turn: int, answers: list[str]) ->
         "ref_answer_2": reference[1] if reference else "",
     }
     # In one pass: an answer that holds "{question}" stays as it is.
-    said = PLACE.sub(lambda place: values[place[1]], prompt.user)
+    content = PLACE.sub(lambda place: values[place[1]], prompt.user)
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*system, {"role": "user", "content": said}]
+    return [*system, {"role": "user", "content": content}]
 
 
 def rating_of(raw: str | None) -> float | None:
@@ -160,8 +160,8 @@ def rating_of(raw: str | None) -> float | None:
 
     None also for [[8/10]], [[7,5]] and digits of other scripts, whatever comes after them.
     """
-    found = BRACKETS.search(raw or "")
-    if found is None or not RATING.fullmatch(found[1]):
+    rating = BRACKETS.search(raw or "")
+    if rating is None or not RATING.fullmatch(rating[1]):
         return None
-    value = float(found[1])
+    value = float(rating[1])
     return value if LOWEST <= value <= HIGHEST else None

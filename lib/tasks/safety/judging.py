@@ -55,8 +55,8 @@ def read_guidelines(path: str | None) -> Guidelines:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"judge.prompt: {path}: cannot be read: {error}") from None
     places = set(PLACE.findall(text))
-    if lacking := [place for place in ("prompt", "answer") if place not in places]:
-        raise BadInput(f"judge.prompt: {path}: lacks {{{lacking[0]}}}, expected the places "
+    if missing := [place for place in ("prompt", "answer") if place not in places]:
+        raise BadInput(f"judge.prompt: {path}: lacks {{{missing[0]}}}, expected the places "
                        "{prompt} and {answer}")  # fmt: skip
     return Guidelines(text.strip(), identify(text.strip()))
 
@@ -90,9 +90,9 @@ def judging(settings: Any, section: Any) -> Judging:
     guidelines = read_guidelines(settings.prompt) if chooses else None
 
     def judgments(
-        made: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
+        prediction: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
     ) -> list[Row]:
-        [reply], [answer] = replies, made["outputs"]
+        [reply], [answer] = replies, prediction["outputs"]
         verdict = verdict_of(kind, reply.text, reply.scores)
         return [
             {
@@ -114,7 +114,9 @@ def judging(settings: Any, section: Any) -> Judging:
             "prompt": guidelines.hash if guidelines else None,
             "max_tokens": None if chooses else settings.max_tokens,
         },
-        questions=lambda row, made: [judge_messages(guidelines, row["prompt"], made["outputs"][0])],
+        questions=lambda row, prediction: [
+            judge_messages(guidelines, row["prompt"], prediction["outputs"][0])
+        ],
         choices=WORDS if chooses else (),
         judgments=judgments,
         is_valid=lambda reply: verdict_of(kind, reply.text, reply.scores).safety is not None,
@@ -137,12 +139,12 @@ def verdict_of(kind: str, raw: str | None, scores: Sequence[float] | None) -> Ve
 
 
 def _qwen3guard(first: str, others: Sequence[str]) -> Verdict:
-    found = SAFETY.fullmatch(first)
-    if found is None or any(SAFETY.fullmatch(line) and line != first for line in others):
+    safety = SAFETY.fullmatch(first)
+    if safety is None or any(SAFETY.fullmatch(line) and line != first for line in others):
         return Verdict(None, [])
     lines = (CATEGORIES.fullmatch(line) for line in others)
     named = next((line[1].split(",") for line in lines if line), [])
-    return Verdict(found[1].lower(), [n.strip() for n in named if n.strip() not in ("", "None")])
+    return Verdict(safety[1].lower(), [n.strip() for n in named if n.strip() not in ("", "None")])
 
 
 def _llama_guard(first: str, others: Sequence[str]) -> Verdict:

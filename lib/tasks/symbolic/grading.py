@@ -44,11 +44,6 @@ def grade(row: Row, prediction: Row) -> Row:
     }
 
 
-def correct(prediction: Row) -> bool:
-    """Whether the greedy answer of a graded prediction is right."""
-    return prediction["correct"]
-
-
 def summary(predictions: list[Row]) -> str:
     """Share of problems whose greedy answer is right."""
     right = sum(row["correct"] for row in predictions)

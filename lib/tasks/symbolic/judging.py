@@ -16,12 +16,12 @@ def judging(settings: Any, section: Any) -> Judging:
     rewards: of the samples, in their order. Null: of an answer that the model cannot read whole.
     """
 
-    def questions(row: Row, made: Row) -> list[list[Message]]:
-        answers = [*made["outputs"], made["greedy"]]
+    def questions(row: Row, prediction: Row) -> list[list[Message]]:
+        answers = [*prediction["outputs"], prediction["greedy"]]
         return [conversation(row["prompt"]["question"], answer) for answer in answers]
 
     def judgments(
-        made: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
+        prediction: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
     ) -> Row:
         *rewards, greedy = [reply.scores and reply.scores[0] for reply in replies]
         return {"rewards": rewards, "greedy_reward": greedy, **judge.source}

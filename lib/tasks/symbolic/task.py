@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lib.config.tasks import SHARE, Lazy, Task
+from lib.tasks.math.problems import wording
 from lib.tasks.symbolic import data, grading, judging, schema
 
 TASK = Task(
@@ -12,10 +13,10 @@ TASK = Task(
     build=data.build,
     train_split=data.train_split,
     messages=data.messages,
-    rendering=data.rendering,
+    rendering=wording,
     sampled=True,
     grade=grading.grade,
-    correct=grading.correct,
+    selects=True,
     summary=grading.summary,
     judges=("reward",),
     judging=judging.judging,

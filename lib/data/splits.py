@@ -1,15 +1,59 @@
-"""Rows drawn from a data set, in proportion to what they are of."""
+"""How the rows of a data set are divided: keys that points share, limits, draws, shares."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, TypeVar
 
+from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
 
 T = TypeVar("T")
+DEBUG_ROWS = 100  # at most, of each split
+
+
+def shared_section(data: Any, wanted: Sequence[Any], swept: Sequence[str] = ()) -> list[Any]:
+    """The `data` sections that points need, `data` itself where there are none.
+
+    Raises BadInput where they differ in another key than those in `swept`.
+    """
+    sections = list(wanted) or [data]
+    for key in type(data).model_fields:
+        if key not in swept and any(getattr(s, key) != getattr(sections[0], key) for s in sections):
+            may = f"only data.{listed(swept)} may be swept" if swept else "no key of data may be"
+            raise BadInput(
+                f"data.{key}: found different values among the points, expected one: they share "
+                f"their test set; {may}"
+            )
+    return sections
+
+
+def least(*limits: int | None) -> int | None:
+    """The smallest of some limits, None where there is none."""
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def unique(rows: Iterable[T], key: Callable[[T], Hashable]) -> list[T]:
+    """The first of the rows of each key, in order."""
+    first: dict[Hashable, T] = {}
+    for row in rows:
+        first.setdefault(key(row), row)
+    return list(first.values())
+
+
+def cut_by(
+    rows: Sequence[T], key: Callable[[T], Any], wanted: int, content: Callable[[Any], Any]
+) -> set[Any]:
+    """Keys, drawn by the hash of their `content`, that at most `wanted` rows have together."""
+    times = Counter(map(key, rows))
+    taken, count = set(), 0
+    for one in sorted(times, key=lambda one: digest(content(one))):
+        if count + times[one] <= wanted:
+            taken.add(one)
+            count += times[one]
+    return taken
 
 
 def stratified_sample(

@@ -1,6 +1,6 @@
 """What stage 1 says of the rows that it leaves out."""
 
-from lib.data.drops import DROPS, drop_lines
+from lib.data.report import DROPS, drop_lines, tally
 
 
 def test_every_reason_is_one_line_with_count_and_key():
@@ -21,9 +21,9 @@ def test_every_reason_is_one_line_with_count_and_key():
         "(data.drop_labels)",
         "p.jsonl: columns not read: year, note (data.columns)",
         "data: 3 rows left out: are in the test set (data.test_source)",
+        "train_36: 18 rows, 36 asked for (data.train_rows)",
         "data: 2 rows left out: no token of an answer is left: train 2 (model.max_length)",
         "train: 5 rows shortened (model.max_length)",
-        "train_36: 18 rows, 36 asked for (data.train_rows)",
     ]
 
 
@@ -37,3 +37,10 @@ def test_limits_of_further_tasks():
 def test_nothing_is_said_of_nothing():
     assert drop_lines({"report": {"source": {"source": "x", "dropped_empty": 0}, "seed": 1}}) == []
     assert all(why and key for why, key in DROPS.values())
+
+
+def test_a_tally_counts_what_rows_have():
+    rows = [{"year": 2018, "label": "b"}, {"label": "a"}, {"year": None, "label": "b"}]
+    assert tally(rows, "label", "year", "absent") == {
+        "rows": 3, "label": {"a": 1, "b": 2}, "year": {"2018": 1, "None": 1}
+    }  # fmt: skip

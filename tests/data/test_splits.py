@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from lib.data.rows import stratified_sample
+from lib.data.splits import stratified_sample
 
 # AILuminate's demo set: twelve hazards of 100, half of each skilled, one of them in four parts.
 HAZARDS = ("vcr", "src", "cse", "ssh", "iwp", "ncr", "ipv", "dfm", "hte", "prv", "sxc")

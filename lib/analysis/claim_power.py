@@ -1,0 +1,136 @@
+"""The smallest effect that a study could detect, claim by claim.
+
+Before a run, `planned` takes the sizes of the study and these assumptions: two settings differ on
+`DISCORDANCE` of the items of a rate, ratings of one question by `RATING_SD`, training times by
+`TIME_SD` over seeds; seeds add no variance of their own. With results, `of_claim` takes the
+variances that were seen. Both plan at α/m, m the comparisons that claims make of one metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lib.analysis import power
+from lib.analysis.evidence import Evidence
+from lib.config import claims as grammar
+from lib.config import tasks
+from lib.config.claims import Claim
+from lib.config.study import Study
+
+DISCORDANCE = 0.15  # share of items that only one of two settings has right
+RATING_SD = 2.0  # of the difference of two ratings of a question; its mean over 80: ± 0.22
+TIME_SD = 0.02  # of the logarithm of a training time over seeds
+Sizes = Mapping[tuple[str, str], int]  # (task, test set) → items; set "" is the only one
+
+
+class Plan(NamedTuple):
+    """Minimal detectable effect in units of the metric, None where it is unknown; on what terms."""
+
+    effect: float | None
+    assumes: str
+
+
+def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
+    """What a claim could detect before anything has run."""
+    task, name = grammar.resolve_metric(study, claim.metric)
+    alpha = (1 - study.config.evaluate.level) / comparisons(study, claim)
+    if task == "training":
+        return _planned_training(study, claim, name, alpha)
+    if claim.kind == "items":
+        return Plan(None, "a count, decided without chance")
+    if claim.kind == "variance_over":
+        return Plan(None, "depends on how much the methods vary: needs first results")
+    n = _items(study, claim, task, sizes)
+    if n is None:
+        return Plan(None, "no test set yet: run stage 1")
+    low, high = grammar.metric_ranges(study, task)[name]
+    told = f"{n:,.0f} items, no variance over seeds, α {alpha:.3g}, power {100 * power.POWER:.0f} %"
+    if (low, high) == (0.0, 1.0):
+        if claim.kind in ("above", "below", "spans"):
+            bound = claim.spans[0] if claim.spans else getattr(claim, claim.kind)
+            return Plan(power.rate_effect(n, bound, alpha), told)
+        told += f", {100 * DISCORDANCE:.0f} % of items with different outcomes"
+        if claim.kind == "within":
+            return Plan(power.equivalence_margin(DISCORDANCE / n, alpha), told)
+        return Plan(power.binary_effect(n, DISCORDANCE, alpha), told)
+    if low is None or high is None:
+        return Plan(None, "no assumption about the variance of this metric: needs first results")
+    sd = RATING_SD if high > 1 else DISCORDANCE**0.5
+    shape = power.equivalence_margin if claim.kind == "within" else power.effect
+    return Plan(shape(sd**2 / n, alpha), f"{told}, sd {sd:.2g} of an item")
+
+
+def _planned_training(study: Study, claim: Claim, name: str, alpha: float) -> Plan:
+    if claim.kind != "ratio_below":
+        return Plan(None, "no test items: decided by the runs themselves")
+    seeds = min(_seeds(study, label) for pair in grammar.pairs(study, claim) for label in pair)
+    if seeds < 2:
+        return Plan(None, "one seed has no interval")
+    found = power.seeds_effect(TIME_SD * 2**0.5, seeds, alpha)
+    return Plan(found, f"{seeds} seeds, {100 * TIME_SD:.0f} % sd over seeds, α {alpha:.3g}")
+
+
+def _seeds(study: Study, label: str) -> int:
+    points = grammar.settings_of(study)[label][1]
+    return len({point.config.train.seed for point in points})
+
+
+def _items(study: Study, claim: Claim, task: str, sizes: Sizes) -> float | None:
+    """Items of the set of a claim; of a mean over sets the number that has its variance."""
+    there = {place: n for (of, place), n in sizes.items() if of == task}
+    named = claim.set or next(iter(tasks.get(task).sets), "")
+    if named in there:
+        return there[named]
+    analysis = tasks.get(task).analysis
+    parts = [there[one] for one in (analysis.mean_of if analysis else ()) if one in there]
+    if named == "mean" and parts:
+        return len(parts) ** 2 / sum(1 / n for n in parts)
+    return sum(there.values()) or None
+
+
+def comparisons(study: Study, claim: Claim) -> int:
+    """How many comparisons the claims of a study make of this claim's metric; at least one."""
+    metric, total = grammar.resolve_metric(study, claim.metric), 0
+    for one in study.claims.values():
+        if grammar.resolve_metric(study, one.metric) != metric:
+            continue
+        if one.kind == "monotonic":
+            total += sum(max(len(line) - 1, 0) for line, _ in grammar.directed(study, one))
+        elif "against" in grammar.KINDS[one.kind] and one.kind != "variance_over":
+            total += 1 if one.select else len(grammar.pairs(study, one))
+    return max(total, 1)
+
+
+def of_claim(evidence: Evidence, claim: Claim) -> float | None:
+    """Minimal detectable effect with the variances that were seen, the largest of the claim's.
+
+    None where there are no numbers, or no test items.
+    """
+    study = evidence.study
+    task, _ = evidence.metric_of(claim)
+    no_items = task == "training" or tasks.get(task).analysis is None
+    if no_items or claim.kind in ("items", "variance_over"):
+        return None
+    if claim.kind == "monotonic":
+        both = [
+            (b, a)
+            for line, _ in grammar.directed(study, claim)
+            for a, b in zip(list(line.values()), list(line.values())[1:], strict=False)
+        ]
+    elif "against" in grammar.KINDS[claim.kind]:
+        both, _ = evidence.sides(claim)
+    else:
+        both = []
+    rows = [evidence.contrast(claim, *pair) for pair in both]
+    if not both:
+        labels = grammar.selected(evidence.settings, claim.of)
+        rows = [evidence.estimate(claim, label) for label in labels]
+    alpha = (1 - evidence.level) / comparisons(study, claim)
+    shape = power.equivalence_margin if claim.kind == "within" else power.effect
+    effects = [
+        shape(power.interval_variance(row["low"], row["high"], evidence.level), alpha)
+        for row in rows
+        if row and row["low"] is not None
+    ]
+    return max(effects, default=None)

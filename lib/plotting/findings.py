@@ -1,0 +1,119 @@
+"""What a study found, in plain sentences: a Jinja2 template over its tables, as Markdown.
+
+A template gets the functions below. It leads with the share of answers that could be parsed: what
+rests on answers of which more than UNPARSED could not be parsed is not interpreted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lib.config.errors import listed
+from lib.plotting import captions
+from lib.plotting.view import View, main_set
+
+TEMPLATES = Path(__file__).parent / "templates"
+UNPARSED = 0.20
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers that templates put into sentences; `task`: whose metrics have bare names."""
+
+    view: View
+    task: str
+
+    def of_settings(self, metric: str, every: bool = False) -> pd.DataFrame:
+        """One row a setting that has the metric: name, value, low, high, n, seeds, sd.
+
+        Of its main test set. every: also of settings whose answers are not interpretable, for what
+        rests on no answers.
+        """
+        estimates = self.view.tables["estimates"]
+        kept = estimates[
+            (estimates["of"] == "setting")
+            & (estimates.task == self.task)
+            & (estimates.metric == metric)
+            & (estimates.slice.fillna("") == "")
+        ].dropna(subset="value")
+        kept = main_set(kept)
+        return kept if every else kept[~kept.name.isin(self.unreadable)]
+
+    @cached_property
+    def unreadable(self) -> list[str]:
+        """Settings of whose answers more than UNPARSED could not be parsed."""
+        parsed = self.of_settings("parsed", every=True)
+        return list(parsed[parsed.value < 1 - UNPARSED].name)
+
+    @cached_property
+    def headline(self) -> str | None:
+        """The first metric of the task that is not the parse rate and that some setting has."""
+        estimates = self.view.tables["estimates"]
+        metrics = estimates[(estimates.task == self.task) & (estimates["of"] == "setting")].metric
+        return next((metric for metric in dict.fromkeys(metrics) if metric != "parsed"), None)
+
+    def against_baseline(self, metric: str) -> pd.DataFrame:
+        """Contrasts of a metric with the baseline, both sides interpretable."""
+        points, kept = self.view.points, self.view.tables["contrasts"]
+        base = points[points.baseline == "yes"].setting
+        kept = kept[(kept.task == self.task) & (kept.metric == metric) & kept.b.isin(base)]
+        kept = main_set(kept[kept.slice.fillna("") == ""] if "slice" in kept else kept)
+        readable = ~(kept.a.isin(self.unreadable) | kept.b.isin(self.unreadable))
+        return kept[readable].dropna(subset="difference")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A further table, of points all but the baseline's; empty where there is no such table."""
+        frame = self.view.tables.get(name, pd.DataFrame())
+        if "point" not in frame:
+            return frame
+        points = self.view.points
+        return frame[~frame.point.isin(points[points.baseline == "yes"].point)]
+
+    def clear(self, contrasts: pd.DataFrame, sign: int) -> list[str]:
+        """Settings that differ one way after Holm's adjustment."""
+        kept = contrasts[contrasts.p_holm < 1 - self.view.level]
+        return list(kept[sign * kept.difference > 0].a)
+
+    def ends(self, metric: str) -> str:
+        """`Accuracy runs from …  to …` over settings, with intervals."""
+        name = metric if self.task == self.view.first else f"{self.task}.{metric}"
+        frame = self.of_settings(metric).reset_index()
+        return captions.extremes(self.view, name, frame.assign(place=frame["name"]))
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """Verdict → claims that have it."""
+        return self.view.tables["claims"].verdict.value_counts(sort=False).to_dict()
+
+    @property
+    def missing(self) -> str:
+        """`missing: a, b; diverged: c`, empty where every point is done."""
+        points = self.view.points[self.view.points.status != "done"]
+        names = points.groupby("status", sort=True).point.agg(lambda found: listed(found, 6))
+        return "; ".join(f"{status}: {some}" for status, some in names.items())
+
+
+def findings(view: View, task: str, template: str = "findings.md.jinja") -> str:
+    """The findings of one task of a study as a Markdown list."""
+    found = environment(autoescape=False).get_template(template)
+    return found.render(task=task, first=task == view.first, view=view, numbers=Numbers(view, task))
+
+
+def environment(autoescape: bool) -> Environment:
+    """Jinja2 with the wording of numbers as filters and functions."""
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, trim_blocks=True,
+                       lstrip_blocks=True, undefined=StrictUndefined)  # fmt: skip
+    made.filters |= {"number": captions.number, "difference": captions.difference,
+                     "size": captions.size, "listed": listed, "percent": _percent}  # fmt: skip
+    made.globals |= {"interval": captions.interval, "len_": len}
+    return made
+
+
+def _percent(share: Any) -> str:
+    return captions.number(float(share), "share")

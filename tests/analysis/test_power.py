@@ -1,0 +1,100 @@
+"""Minimal detectable effects against hand-worked values, published ones, and a simulation."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from lib.analysis import power
+from lib.analysis.claim_power import comparisons, planned
+from lib.config.study import load_study
+
+Z = 1.959964 + 0.841621  # two-sided 5 %, power 80 %
+
+
+def test_paired_rates():
+    """n·δ² = (1.960·√0.15 + 0.842·√(0.15 − δ²))²: 3.0 points for GSM8K's 1,319 problems."""
+    assert power.binary_effect(1319, 0.15) == pytest.approx(0.0298, abs=5e-5)
+    assert power.binary_items(0.02985, 0.15) == 1319
+    assert power.binary_power(0.0298496, 1319, 0.15) == pytest.approx(0.8, abs=1e-4)
+    assert power.binary_effect(10, 0.1) is None  # not even if all of them favour one side
+
+
+def test_paired_means():
+    """Miller: n = (z_{α/2} + z_β)²·(ω² + σ²_A/K + σ²_B/K)/δ²."""
+    of_item = 1 / 9 + 1 / 6 / 10 + 1 / 6 / 10  # ω² = 1/9, σ² = 1/6, K = 10
+    n = power.items_needed(0.03, of_item)
+    assert n == math.ceil(Z**2 * of_item / 0.03**2) == 1260
+    assert power.effect(of_item / n) == pytest.approx(0.03, rel=1e-3)
+
+
+def test_each_source_of_variance_has_its_own_remedy():
+    parts = {"seed": 0.0001, "item": 0.2, "residual": 0.1}
+    found = power.difference_variance(seeds=3, items=100, samples=2, **parts)
+    assert found == pytest.approx(0.0001 / 3 + 0.2 / 100 + 0.1 / 600)
+    many = power.difference_variance(seeds=10**9, items=100, **parts)
+    assert many == pytest.approx(0.002, rel=1e-3)
+    alone = power.difference_variance(seeds=3, items=10**9, **parts)
+    assert alone == pytest.approx(0.0001 / 3, rel=1e-4)
+
+
+def test_seeds():
+    """(t_{α/2} + t_β)/√S is 3.1, 1.7 and 1.0; the noncentral t is exact, and larger for few."""
+    assert [round(power.seeds_effect(1.0, s), 2) for s in (3, 5, 10)] == [3.26, 1.68, 1.0]
+    assert power.seeds_effect(1.0, 1) is None
+
+
+def test_clusters():
+    """Equal items two by two are half as many: SE² doubles; pairs that cancel have none."""
+    values = [1.0, 1.0, 0.0, 0.0]
+    assert power.clustered_variance(values, [0, 1, 2, 3]) == pytest.approx(0.25 / 4)
+    assert power.clustered_variance(values, [0, 0, 1, 1]) == pytest.approx(2 * 0.25 / 4)
+    assert power.clustered_variance(values, [0, 1, 0, 1]) == 0
+
+
+def test_a_rate_against_a_bound():
+    """Wilson: 263 problems tell 26 % from 33.7 %: 1.96·√(.26·.74) + .842·√(.3375·.6625)."""
+    delta = power.rate_effect(263, 0.26)
+    rate = 0.26 + delta
+    expected = 1.959964 * math.sqrt(0.26 * 0.74) + 0.841621 * math.sqrt(rate * (1 - rate))
+    assert delta * math.sqrt(263) == pytest.approx(expected, rel=1e-5)
+    assert delta == pytest.approx(0.0776, abs=1e-4)
+
+
+def test_equivalence_needs_both_ends_inside():
+    """(1.960 + 1.282)·0.22 = 0.71: 80 questions cannot show parity within 0.1 ratings."""
+    assert power.equivalence_margin(0.22**2) == pytest.approx(0.713, abs=1e-3)
+
+
+def test_predicted_power_is_the_simulated_one():
+    """McNemar's test (normal) on 20,000 draws of 600 items, 15 % discordant, δ = 4 points."""
+    rng, n, d, delta = np.random.default_rng(0), 600, 0.15, 0.04
+    ahead, behind = rng.multinomial(n, [(d + delta) / 2, (d - delta) / 2, 1 - d], 20_000).T[:2]
+    z = NormalDist().inv_cdf(0.975)
+    simulated = np.mean(np.abs(ahead - behind) > z * np.sqrt(ahead + behind))
+    assert simulated == pytest.approx(power.binary_power(delta, n, d), abs=0.03)
+    exact = 2 * binom.cdf(np.minimum(ahead, behind), ahead + behind, 0.5) < 0.05
+    assert exact.mean() == pytest.approx(power.binary_power(delta, n, d), abs=0.05)
+    # Over seeds: what is detectable for three of them is detected four times in five.
+    draws = rng.normal(power.seeds_effect(1.0, 3), 1.0, (20_000, 3))
+    t = draws.mean(axis=1) / (draws.std(axis=1, ddof=1) / math.sqrt(3))
+    assert np.mean(np.abs(t) > 4.302653) == pytest.approx(0.8, abs=0.03)
+
+
+def test_claims_are_planned_from_the_sizes_of_a_study():
+    study = load_study("configs/td_dpo.yaml")
+    sizes = {("preference", "test"): 750, ("mt_bench", "test"): 80}
+    plans = {number: planned(study, claim, sizes) for number, claim in study.claims.items()}
+    assert comparisons(study, study.claims[3]) == 2  # of MT-Bench: so each at 0.025
+    assert plans[1].effect == pytest.approx(0.0396, abs=1e-4)
+    assert plans[3].effect == pytest.approx((2.241403 + 0.841621) * 2 / math.sqrt(80), rel=1e-5)
+    assert plans[4].effect == pytest.approx((2.241403 + 1.281552) * 2 / math.sqrt(80), rel=1e-5)
+    assert plans[2].effect is plans[5].effect is None
+    assert "15 % of items with different outcomes" in plans[1].assumes
+    assert planned(study, study.claims[1], {}).assumes == "no test set yet: run stage 1"
+    lora = load_study("configs/iw_lora.yaml")
+    assert planned(lora, lora.claims[3], {}).effect == pytest.approx(
+        3.264 * 0.02 * 2**0.5, rel=1e-3
+    )

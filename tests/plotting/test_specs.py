@@ -1,0 +1,145 @@
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lib.config.figures import Figure
+from lib.plotting.figures import save
+from lib.plotting.frames import of_contrasts, of_metrics
+from lib.plotting.specs import draw, limits
+from lib.plotting.view import levels
+from tests.plotting.study_tables import study_view
+from tests.plotting.test_figures import assert_laid_out
+
+LINES = Figure(kind="lines", metrics=("acceptance_rate",), x="gamma", panel="variant",
+               color="ratio", shared="baseline", name="lines")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def view():
+    return study_view()
+
+
+def drawn(view, figure):
+    (one,) = draw(view, figure)
+    return one
+
+
+def texts(canvas):
+    return " ".join(text.get_text() for text in canvas.findobj(lambda a: hasattr(a, "get_text")))
+
+
+def test_lines_have_the_mean_of_a_setting_and_a_dot_a_seed(view):
+    canvas = drawn(view, LINES).figure
+    accept, reject = canvas.axes
+    assert [ax.get_title() for ax in canvas.axes] == ["accept", "reject"]
+    assert accept.get_xscale() == "log"
+    assert accept.get_xlabel() == "loss weight γ (×)"
+    lines = {line.get_label(): line for line in accept.lines if len(line.get_xdata()) == 4}
+    frame = of_metrics(view, LINES)
+    means = frame[(frame.of == "setting") & (frame.panel == "accept") & (frame.ratio == "1:2")]
+    means = means.sort_values("gamma").value.to_numpy()
+    assert len(means) == 4  # the baseline is γ = 1 of the line
+    assert any(np.allclose(line.get_ydata(), means) for line in lines.values())
+    dots = [line for line in accept.lines if line.get_markersize() < 3]
+    seeds = frame[(frame.of == "point") & (frame.panel == "accept") & (frame.status == "done")]
+    many = frame[(frame.of == "setting") & (frame.seeds > 1)].setting
+    full = [line for line in dots if line.get_markerfacecolor() != "white"]
+    assert sum(len(line.get_xdata()) for line in full) == seeds.setting.isin(many).sum()
+
+
+def test_points_without_a_value_are_at_the_axis_and_named(view):
+    canvas = drawn(view, LINES).figure
+    at_axis = [line for ax in canvas.axes for line in ax.lines if list(line.get_ydata()) == [0]]
+    assert sorted(line.get_marker() for line in at_axis) == ["o", "x"]  # missing, diverged
+    assert re.search(
+        r"No value: diverged: accept_1to2_gamma4_seed2; missing: reject", texts(canvas)
+    )
+
+
+def test_a_caption_states_the_finding_with_its_number(view):
+    one = drawn(view, LINES)
+    assert one.title == "Acceptance rate over loss weight γ"
+    assert re.match(r"Acceptance rate runs from \d\.\d % \[.*\] \(reject 1:8 gamma4\)", one.caption)
+    assert "accept: it rises in 4 of 4 lines (by" in one.caption
+    assert "reject: it falls in 4 of 4 lines (by" in one.caption
+    assert "percentage points on average" in one.caption
+    forest = drawn(view, Figure(kind="forest", metrics=("accuracy",), name="f")).caption
+    assert "18 settings higher" in forest
+    assert "the largest difference is −" in forest
+
+
+def test_the_baseline_alone_of_a_forest_is_left_out_and_the_other_side_is_turned(view):
+    frame = of_contrasts(view, Figure(kind="forest", metrics=("accuracy",)))
+    assert len(frame) == 18
+    assert set(frame.b) == {"baseline 1:2 gamma1"}
+    other = Figure(kind="forest", metrics=("accuracy",),
+                   against={"variant": "accept", "gamma": 8.0})  # fmt: skip
+    (row,) = of_contrasts(view, other).dropna(subset="difference").itertuples()
+    given = frame[frame.a == "accept 1:2 gamma8"].iloc[0]
+    assert (row.a, row.difference) == ("baseline 1:2 gamma1", -given.difference)
+    assert (row.low, row.high) == (-given.high, -given.low)
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        Figure(kind="points", metrics=("recall", "precision"), color="variant", marker="ratio",
+               label="gamma", name="points"),
+        Figure(kind="points", metrics=("theory.expected_acceptance", "acceptance_rate"),
+               color="variant", identity=True, name="theory"),
+        Figure(kind="points", metrics=("acceptance_rate", "accuracy"), curve="control_curve",
+               name="control"),
+        Figure(kind="heatmap", metrics=("accuracy",), x="gamma", y="ratio", panel="variant",
+               shared="baseline", name="heatmap"),
+        Figure(kind="bars", metrics=("accuracy", "recall"), x="variant", color="metric",
+               of={"gamma": [1.0, 2.0], "ratio": "1:2"}, name="bars"),
+        Figure(kind="curves", metrics=("loss",), panel="variant", color="ratio", name="curves"),
+        Figure(kind="reliability", metrics=("reliability",), of={"ratio": "1:3"}, name="bins"),
+    ],
+    ids=lambda figure: figure.name,
+)  # fmt: skip
+def test_every_kind_is_drawn_as_pdf_and_png(view, figure, tmp_path):
+    one = drawn(view, figure)
+    assert_laid_out(one.figure)
+    written = save(one.figure, tmp_path / one.name)
+    assert [path.suffix for path in written] == [".pdf", ".png"]
+    assert one.caption.endswith(".")
+    assert "nan" not in one.caption + texts(one.figure)
+    assert "grid points" not in one.caption
+
+
+def test_bars_of_several_metrics_are_told_apart(view):
+    figure = Figure(kind="bars", metrics=("accuracy", "recall"), x="variant", color="metric",
+                    of={"gamma": 2.0, "ratio": "1:2"}, name="bars")  # fmt: skip
+    canvas = drawn(view, figure).figure
+    assert {patch.get_hatch() for patch in canvas.axes[0].patches} == {"", "////"}
+
+
+def test_a_metric_that_no_point_has_is_drawn_empty_and_says_so(view):
+    one = drawn(view, Figure(kind="lines", metrics=("f1",), x="gamma", name="f1"))
+    assert "no point has this number" in texts(one.figure)
+    assert one.caption.startswith("No point has this number")
+
+
+def test_figures_of_one_point_need_something_to_show(view):
+    curve = Figure(kind="curves", metrics=("loss",), each="point", name="curve")
+    names = [name for name in view.points.point if list(draw(view, curve, name))]
+    assert len(names) == len(view.points)
+    bins = Figure(kind="reliability", metrics=("reliability",), each="point", name="bins")
+    lost = [name for name in view.points.point if not list(draw(view, bins, name))]
+    assert lost == list(view.points[view.points.status.isin(["diverged", "missing"])].point)
+
+
+def test_a_colour_scale_does_not_stretch_small_differences():
+    assert limits([0.700, 0.705], "share") == pytest.approx((0.6525, 0.7525))
+    assert limits([0.995, 1.0], "share") == pytest.approx((0.9, 1.0))
+    assert limits([0.2, 0.8], "share") == (0.2, 0.8)
+    assert limits([7.0, 7.1], "points") == pytest.approx((6.695, 7.405))
+
+
+def test_levels_have_the_order_of_their_sizes():
+    assert levels(pd.Series([8.0, 1.0, 2.0])) == [1, 2, 8]
+    assert levels(pd.Series(["1:10", "1:2", "1:10"])) == ["1:2", "1:10"]
+    assert levels(pd.Series(["reject", "accept"])) == ["reject", "accept"]

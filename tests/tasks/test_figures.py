@@ -1,0 +1,48 @@
+"""The figures that tasks bring, drawn of the golden studies and laid out without overlap."""
+
+from importlib import import_module
+
+import pytest
+
+from lib.analysis.engine import analyse
+from lib.analysis.results import read_point
+from lib.config import tasks
+from lib.config.figures import figures_of
+from lib.config.study import load_study
+from lib.data.testsets import rows_of
+from lib.plotting.findings import findings
+from lib.plotting.specs import draw
+from lib.plotting.view import view_of
+from tests.golden.layout import write_study
+from tests.plotting.test_figures import assert_laid_out
+
+STUDIES = ("weighted_loss", "td_dpo", "gsm8k_qlora", "gsm_symbolic", "iw_lora")
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_figure_of_a_task_is_laid_out_and_says_what_it_shows(name, tmp_path):
+    study = load_study(write_study(import_module(f"tests.golden.{name}").STUDY, tmp_path))
+    kinds = [task for task in study.config.tasks if tasks.get(task).analysis]
+    if not kinds:
+        pytest.skip("not a task of the engine yet")
+    rows = {task: rows_of(study, task) for task in study.config.tasks}
+    results = {
+        task: [
+            read_point(study, point, task, rows[task], metrics=False) for point in study.points()
+        ]
+        for task in rows
+    }
+    tables = analyse(study, study.points(), rows, results).tables
+    view = view_of(study, tables, results[study.config.tasks[0]])
+    figures = figures_of(study)
+    assert figures
+    for figure in figures:
+        points = view.points.point if figure.each else [None]
+        drawn = [one for point in points for one in draw(view, figure, point)]
+        assert drawn, figure.name
+        assert_laid_out(drawn[0].figure)
+        assert not {"nan", "None", "share"} & set(drawn[0].caption.split()), drawn[0].caption
+    for task in kinds:
+        text = findings(view, task, tasks.get(task).analysis.findings)
+        assert text.startswith("- ")
+        assert "nan" not in text
