@@ -176,7 +176,8 @@ def test_skipped_problems_leave_safety_compared():
 def test_the_baseline_may_be_missing():
     rows, points = study()
     found = tabulate(points[2:], rows, SETTINGS)
-    assert found["baseline"]["reason"] == "evaluate.baseline matches 0 of these points, expected one"
+    reason = found["baseline"]["reason"]
+    assert reason == "evaluate.baseline matches 0 of these points, expected one"
     gone = point("base_shots3", "base", 3, rows, status="missing", shots=3)
     found = tabulate([gone, *points[2:]], rows, SETTINGS)
     assert found["baseline"]["reason"] == "the baseline base_shots3 is missing"
