@@ -579,7 +579,7 @@ def test_a_key_in_the_grid_is_an_axis(write_study) -> None:
         load_study(write_study({"grid": [blocks[0], blocks[1] | {"gamma": 4}]}))
     with pytest.raises(BadInput, match="axes.sed: found 'train.sed', expected a key .*seed"):
         load_study(write_study({"grid": [*blocks, {"variant": "reject", "train.sed": 1}]}))
-    with pytest.raises(BadInput, match="grid: data.gamma: the axis 'gamma' is train.gamma already"):
+    with pytest.raises(BadInput, match="grid: data.gamma: the axis 'gamma' already is train.gamma"):
         load_study(write_study({"grid": [*blocks, {"variant": "reject", "data.gamma": 1}]}))
 
 
