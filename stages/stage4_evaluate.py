@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
-    """Write the metrics of the points, and to `comparison` what they say together."""
+    """Write the metrics of the points, and their comparison to `comparison`."""
     from lib.analysis.engine import analyse
 
     names = study.config.tasks

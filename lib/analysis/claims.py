@@ -84,6 +84,7 @@ def decide(
             "claim": number,
             "say": claim.say,
             **asdict(found),
+            "needed": _needed(found),
             "bound": _bound(claim),
             "mde": claim_power.of_claim(evidence, claim),
             "hash": claim.hash,
@@ -283,6 +284,15 @@ def _varies(evidence: Evidence, claim: Claim) -> Found:
         number += f"; without {axis} {listed(sorted(left_out), 4)}, not measured on every side"
         found = replace(found, verdict=UNDECIDED, number=number)
     return evidence.unless_waiting(found, labels)
+
+
+def _needed(found: Found) -> str:
+    """What would decide a claim that is not decided."""
+    if found.verdict in (PASS, FAIL):
+        return ""
+    points = list(dict.fromkeys(found.waiting))
+    named = [f"points {listed(points, 4)}"] if points else []
+    return "; ".join([*named, *([found.needed] if found.needed else [])])
 
 
 def _bound(claim: Claim) -> Any:

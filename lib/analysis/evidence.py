@@ -38,6 +38,7 @@ class Found:
     low: float | None = None
     high: float | None = None
     needed: str = ""
+    waiting: tuple[str, ...] = ()  # points that may still come
 
 
 class Evidence:
@@ -134,22 +135,19 @@ class Evidence:
         found = (p.name for setting in dict.fromkeys(settings) for p in self.members(setting))
         return [name for name in found if self.status(name) in statuses]
 
-    def waiting(self, settings: Iterable[str]) -> list[str]:
+    def waiting(self, settings: Iterable[str]) -> tuple[str, ...]:
         """Points of these settings that may still come."""
         found = (p.name for setting in dict.fromkeys(settings) for p in self.members(setting))
-        return [name for name in found if self.status(name) not in FINAL]
+        return tuple(name for name in found if self.status(name) not in FINAL)
 
     def unless_waiting(self, found: Found, settings: Iterable[str]) -> Found:
         """Undecided where points of these settings may still come, else as it was found."""
         waiting = self.waiting(settings)
-        if not waiting:
-            return found
-        return replace(found, verdict=UNDECIDED, needed=f"points {listed(waiting, 4)}")
+        return replace(found, verdict=UNDECIDED, waiting=waiting) if waiting else found
 
     def unmeasured(self, settings: Iterable[str], why: str) -> Found:
         """Not measurable, with the points that may still come."""
-        waiting = self.waiting(settings)
-        return Found(UNKNOWN, why, needed=f"points {listed(waiting, 4)}" if waiting else "")
+        return Found(UNKNOWN, why, waiting=self.waiting(settings))
 
     # -- selection --
 
@@ -205,15 +203,17 @@ def of_several(claim: Claim, found: Sequence[Found], note: str = "") -> Found:
     )
     place = {"every": -1, "most": len(ranked) // 2, "any": 0}[claim.at]
     turning = ranked[place] if ranked else found[0]
-    needed = dict.fromkeys(one.needed for one in found if one.verdict != PASS and one.needed)
     silent = [one.number for one in found if one.value is None and one is not turning]
     note = (f"; {listed(silent, 3)}" if silent else "") + note
+    several = "settings" if claim.kind in ("above", "below") else "pairs of settings"
+    still = [one.needed for one in (turning, *found) if one.verdict == UNDECIDED and one.needed]
     return replace(
         turning,
         verdict=verdict,
-        number=f"{sum(one.verdict == PASS for one in found)} of {len(found)}; "
+        number=f"{sum(one.verdict == PASS for one in found)} of {len(found)} {several}; "
         f"{turning.number}{note}",
-        needed=listed(needed, 3) if verdict in (UNDECIDED, UNKNOWN) else "",
+        needed=still[0] if still and verdict == UNDECIDED else "",
+        waiting=tuple(name for one in found for name in one.waiting),
     )
 
 

@@ -56,21 +56,24 @@ def decided(evidence: Evidence, claim: Claim) -> Found:
 
 def _facts(evidence: Evidence, claim: Claim, name: str, labels: Sequence[str]) -> Found:
     """Whether points reach a number that nothing but the point itself decides."""
-    found = []
+    found: list[Found] = []
+    other: dict[str, list[str]] = {}  # status → points that do not reach it
     for point in (point.name for label in labels for point in evidence.members(label)):
         value, status = evidence.points.get(point, {}).get(name), evidence.status(point)
         if value is not None:
             holds = value >= claim.above if claim.kind == "above" else value < claim.below
-            verdict = PASS if holds else FAIL
+            found.append(Found(PASS if holds else FAIL, value=value))
+        elif status in FINAL:
+            found.append(Found(UNKNOWN))
         else:
-            verdict = UNDECIDED if status not in FINAL else UNKNOWN
-        number = "" if verdict == PASS else f"{point} {status}"
-        found.append(Found(verdict, number, value, needed=point if verdict == UNDECIDED else ""))
-    told = of_several(claim, found)
-    passed, other = sum(one.verdict == PASS for one in found), [f.number for f in found if f.number]
-    number = f"{passed} of {len(found)} points" + (f"; {listed(other, 4)}" if other else "")
-    needed = f"points {told.needed}" if told.needed else ""
-    return Found(told.verdict, number, passed / len(found), needed=needed)
+            found.append(Found(UNDECIDED, waiting=(point,)))
+        if found[-1].verdict != PASS:
+            other.setdefault(status, []).append(point)
+    whole = of_several(claim, found)
+    passed = sum(one.verdict == PASS for one in found)
+    told = [f"; {status}: {listed(names, 4)}" for status, names in sorted(other.items())]
+    number = f"{passed} of {len(found)} points" + "".join(told)
+    return Found(whole.verdict, number, passed / len(found), waiting=whole.waiting)
 
 
 def _difference(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:

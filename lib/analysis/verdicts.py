@@ -112,7 +112,7 @@ def intervals_of(row: Row, level: float) -> list[Interval]:
 def needed_of(row: Row, distance_to: float, level: float) -> str:
     """What would bring a bound so far away out of the intervals, were the value to stay."""
     low, high = row.get("low_items", row["low"]), row.get("high_items", row["high"])
-    found = [] if low is None else [items_needed((high - low) / 2, distance_to, row["units"])]
+    found = [] if low is None else [items_needed((high - low) / 2, distance_to, int(row["units"]))]
     if seeds := of_seeds(row, level):
         half = (seeds[1] - seeds[0]) / 2
         found.append(seeds_needed(half, distance_to, int(row["seeds"]), level))

@@ -162,12 +162,6 @@ def check(study: Study) -> None:
         check_unread(study)
     _check_baseline(study)
     _check_models(study)
-    for variant in study.config.evaluate.thresholds:
-        if variant not in study.variants:
-            raise BadInput(
-                f"{study.path}: evaluate.thresholds: unknown variant {variant!r}, expected one of "
-                f"{listed(study.variants)}{nearest(variant, study.variants)}"
-            )
 
 
 def _check_keys(study: Study) -> None:

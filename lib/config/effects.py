@@ -127,7 +127,7 @@ if TYPE_CHECKING:
 SECTIONS = {"train": Train, "infer": Infer, "judge": Judge, "evaluate": Evaluate}
 # Keys that only some tasks read (`Task.reads`), listed so that a study loads without importing all
 # tasks.
-READ_BY_SOME = ("evaluate.bins", "evaluate.thresholds", "evaluate.full_test")
+READ_BY_SOME = ("evaluate.bins", "evaluate.full_test")
 
 
 def check_unread(study: Study) -> None:
@@ -170,9 +170,7 @@ def _by_tasks(key: str, config: Config) -> str | None:
         return f"no task of {names} is judged by a model"
     if key == "evaluate.draws" and not any(task.sampled for task in own):
         return f"no task of {names} uses more than one answer"
-    # `evaluate.thresholds.accept.accuracy` belongs to `evaluate.thresholds`.
-    owned = next((read for read in READ_BY_SOME if f"{key}.".startswith(f"{read}.")), None)
-    if owned is None or any(owned in task.reads for task in own):
+    if key not in READ_BY_SOME or any(key in task.reads for task in own):
         return None
     return f"no task of {names} does"
 

@@ -30,7 +30,8 @@ RUNTIME_KEYS: frozenset[str] = frozenset(
 )
 
 # Keys that were renamed → their new names. Identities of results keep the old names.
-RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates"}
+RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates",
+           "evaluate.thresholds": "claims: [{metric: …, of: {variant: …}, above: …}]"}  # fmt: skip
 
 
 class Model(Strict):
@@ -214,7 +215,6 @@ class Evaluate(Strict):
         8,
     ]  # samples per vote
     full_test: bool = False  # the whole test set, where a task uses a sample by default
-    thresholds: dict[str, dict[str, Share]] = {}  # variant → metric → minimum to reach
 
 
 class Resources(Strict):

@@ -199,7 +199,7 @@ class Task:
     analysis: Analysis | None = None
     # (rows, predictions, eval_config) → metrics.json of one point. Raises BadInput that names the
     # row; stage 4 puts the file of predictions before it.
-    evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]]
+    evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]] | None = None
     # (points, rows, eval_config) → Comparison; points without metrics are shown as such
     compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
     # Of a task without `analysis`, whose figures are no specs:

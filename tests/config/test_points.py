@@ -5,9 +5,7 @@ import pytest
 from lib.config.points import SEED, coordinates, find_baseline, grouped, matches
 from lib.config.study import load_study
 from lib.config.tasks import PointResult
-from lib.tasks.decision import theory
 from lib.tasks.glue import cells as glue
-from lib.tasks.preference import cells as preference
 
 
 def results(path: str) -> list[PointResult]:
@@ -43,18 +41,15 @@ def test_a_point_that_leaves_an_axis_out_has_the_value_of_its_config(write_study
 
 OTHER = {"axes": {"seed": "train.seed", "draw": "data.seed"}, "evaluate.baseline": {"seed": 1},
          "variants": {}}  # fmt: skip
-PAIRS = {"tasks": ["preference"], "data": {"source": "synthetic"}, "train.objective": "dpo"}
 CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective": "classification"}
 
 
 @pytest.mark.parametrize(
     ("changes", "settings"),
     [
-        ({}, lambda points: {c.but_seed for c in theory.cells(points).values()}),
-        (PAIRS, lambda points: {c.setting for c in preference.cells(points).values()}),
         (CLASSES, lambda points: {c.setting for c in glue.cells(points).values()}),
     ],
-    ids=["decision", "preference", "glue"],
+    ids=["glue"],
 )
 @pytest.mark.parametrize(("draws", "count"), [((1, 2, 3), 3), ((7, 7, 7), 1)])
 def test_what_differs_in_more_than_the_seed_is_another_setting(

@@ -415,6 +415,14 @@ PAIR = {"tasks": ["preference"], "data": {"source": "synthetic"}, "train.objecti
         "train.beta": 0.1}  # fmt: skip
 CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective": "classification",
            "train.tuning": "lora"}  # fmt: skip
+SOLVED = {
+    "tasks": ["math"],
+    "data": {"source": "synthetic"},
+    "axes": {},
+    "variants": {"one": {}},
+    "grid": [{"variant": "one"}],
+    "evaluate.baseline": {"variant": "one"},
+}
 ASKED = {"tasks": ["symbolic"], "data": {"source": "synthetic", "held_out_templates": 5}}
 
 
@@ -581,12 +589,6 @@ def test_a_key_in_the_grid_is_an_axis(write_study) -> None:
         load_study(write_study({"grid": [*blocks, {"variant": "reject", "train.sed": 1}]}))
     with pytest.raises(BadInput, match="grid: data.gamma: the axis 'gamma' already is train.gamma"):
         load_study(write_study({"grid": [*blocks, {"variant": "reject", "data.gamma": 1}]}))
-
-
-def test_a_threshold_of_no_variant(write_study) -> None:
-    given = {**SOLVED, "evaluate.thresholds": {"ones": {"accuracy": 0.5}}}
-    with pytest.raises(BadInput, match=r"evaluate.thresholds: unknown variant 'ones'.*'one'\?"):
-        load_study(write_study(given))
 
 
 def test_a_point_is_found_by_name(write_study) -> None:
@@ -837,32 +839,12 @@ def test_a_judge_is_of_a_kind_that_its_task_can_use(write_study):
     load_study(path, ["judge.model=null"])
 
 
-def test_thresholds_are_shares_by_variant_and_metric(write_study):
-    thresholds = {"one": {"accuracy": 0.26, "safety": 0.26}}
-    path = write_study(SOLVED | {"evaluate.thresholds": thresholds}, drop=["trial"])
-    assert load_study(path).config.evaluate.thresholds == thresholds
-    with pytest.raises(BadInput, match="evaluate.thresholds.one.safety: found 26, expected"):
-        load_study(path, ["evaluate.thresholds={one: {safety: 26}}"])
-
-
-SOLVED = {
-    "tasks": ["math"],
-    "data": {"source": "synthetic"},
-    "axes": {},
-    "variants": {"one": {}},
-    "grid": [{"variant": "one"}],
-    "evaluate.baseline": {"variant": "one"},
-}
-
-
 # -- keys that nothing reads -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"evaluate.thresholds": {"accept": {"accuracy": 0.5}}},
-         "evaluate.thresholds.accept.accuracy: found 0.5, which nothing reads: no task of"),
         ({"evaluate.full_test": True}, "evaluate.full_test: found True, which nothing reads"),
         (SOLVED | {"evaluate.bins": 7}, "evaluate.bins: found 7, which nothing reads: no task of"),
         ({"evaluate.draws": [1, 2]}, "evaluate.draws: found .1, 2., .*uses more than one answer"),

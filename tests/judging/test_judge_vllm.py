@@ -17,7 +17,7 @@ from lib.config.schema import Judge
 from lib.judging.cache import Cache
 from lib.judging.client import JudgeClient
 from lib.tasks.mt_bench.data import build
-from lib.tasks.mt_bench.evaluate import TURNS
+from lib.tasks.mt_bench.outcomes import TURNS
 from lib.tasks.mt_bench.schema import Data
 from tests.conftest import REPOSITORY
 from tests.judge_server import rated
@@ -80,7 +80,7 @@ def test_a_small_model_judges_and_is_asked_once(url, tmp_path, monkeypatch):
     made = [{"id": row["id"], "outputs": ["An answer.", "Another."]} for row in rows]
     first = client(url, tmp_path)
     judged = rated(rows, made, first)
-    assert first.calls == len(TURNS["mean"]) * len(rows)
+    assert first.calls == len(TURNS) * len(rows)
     said = [judgment for row in judged for judgment in row["judgments"]]
     assert all(judgment["raw"] and judgment["error"] is None for judgment in said)
     again = client(url, tmp_path)

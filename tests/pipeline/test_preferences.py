@@ -96,7 +96,7 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
     assert not (trained.directory / "comparison").exists()
     ended = run_stage("stage4_evaluate", STUDY, *words, "--allow-missing")
     assert ended.code == 0, ended.err
-    assert read_json(first / "metrics_mt_bench.json")["mean"] == 7
+    assert read_json(first / "metrics_mt_bench.json")["metrics"]["score"]["value"] == 7
     comparison = trained.directory / "comparison"
     assert "MT-Bench" in (comparison / "criteria.md").read_text(encoding="utf-8")
     assert read_json(comparison / "significance.json")["families"]

@@ -28,7 +28,6 @@ from lib.data.sources import SYNTHETIC, is_file
 from lib.data.splits import DEBUG_ROWS, shared_section, unique
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.problems import Problem, read_problems, wording
-from lib.tasks.math.thresholds import check_thresholds
 
 SYNTHETIC_ROWS = 400  # that are generated where none are asked for
 SWEPT = ("shots", "train_on", "train_rows", "system", "instruction")  # may differ between points
@@ -41,7 +40,6 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     rows of each. Raises BadInput that names file and row of what cannot be used, for too few
     problems and for a key of `data` that points may not differ in.
     """
-    check_thresholds(evaluate.thresholds)
     wanted = shared_section(data, wanted, SWEPT)
     data, limit = wanted[0], DEBUG_ROWS if debug else None
     if (most := max(one.shots for one in wanted)) > data.shot_pool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import Lazy, Task
+from lib.config.tasks import Task
 from lib.tasks.mt_bench import data, judging, schema
+from lib.tasks.mt_bench.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -14,8 +15,5 @@ TASK = Task(
     draw=data.draw,
     judges=("rating",),
     judging=judging.judging,
-    metrics=dict.fromkeys(("score", "score_turn_1", "score_turn_2"), (1.0, 10.0)),
-    evaluate=Lazy("lib.tasks.mt_bench.evaluate:evaluate"),
-    point_figures=Lazy("lib.tasks.mt_bench.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.mt_bench.figures:comparison_figures"),
+    analysis=ANALYSIS,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import SHARE, Lazy, Task
+from lib.config.tasks import Task
 from lib.tasks.safety import data, judging, schema
+from lib.tasks.safety.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -11,8 +12,5 @@ TASK = Task(
     messages=data.messages,
     judges=schema.JUDGES,
     judging=judging.judging,
-    metrics={"safety": SHARE},
-    evaluate=Lazy("lib.tasks.safety.evaluate:evaluate"),
-    point_figures=Lazy("lib.tasks.safety.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.safety.figures:comparison_figures"),
+    analysis=ANALYSIS,
 )

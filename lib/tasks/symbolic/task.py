@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import SHARE, Lazy, Task
+from lib.config.tasks import Task
 from lib.tasks.math.problems import wording
 from lib.tasks.symbolic import data, grading, judging, schema
+from lib.tasks.symbolic.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -20,11 +21,6 @@ TASK = Task(
     summary=grading.summary,
     judges=("reward",),
     judging=judging.judging,
-    metrics=dict.fromkeys(("accuracy", "majority_<n>", "best_<n>", "pass_<n>"), SHARE)
-    | {"majority_gain": (-1.0, 1.0), "best_gain": (-1.0, 1.0)},
     sets=("all", *schema.SETS),
-    evaluate=Lazy("lib.tasks.symbolic.evaluate:evaluate"),
-    compare=Lazy("lib.tasks.symbolic.analysis:compare"),
-    point_figures=Lazy("lib.tasks.symbolic.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.symbolic.figures:comparison_figures"),
+    analysis=ANALYSIS,
 )

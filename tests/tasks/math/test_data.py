@@ -15,8 +15,8 @@ from lib.tasks.math.problems import Problem
 from lib.tasks.math.schema import INSTRUCTION, Data
 from tests.tasks.math.made import jsonl, problem
 
-SAMPLE = SimpleNamespace(full_test=False, thresholds={})
-FULL = SimpleNamespace(full_test=True, thresholds={})
+SAMPLE = SimpleNamespace(full_test=False)
+FULL = SimpleNamespace(full_test=True)
 
 
 @pytest.fixture
@@ -312,9 +312,6 @@ def test_bad_settings(files, tmp_path):
         built(data, train_on=("self_instruct",))
     with pytest.raises(BadInput, match="data.test_source: found null, expected a file"):
         built(Data(source=files["source"]))
-    known = SimpleNamespace(full_test=False, thresholds={"simple": {"acuracy": 0.2}})
-    with pytest.raises(BadInput, match="thresholds.simple: unknown metric 'acuracy', .*'accuracy'"):
-        built(data, known)
     bad = jsonl(tmp_path / "bad.jsonl", [problem(1, "no mark")])
     with pytest.raises(BadInput, match="bad.jsonl:1: answer: found no number"):
         built(Data(**files, self_instruct=bad, train_on="self_instruct"))

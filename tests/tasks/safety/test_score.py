@@ -11,13 +11,12 @@ from lib.inference.hf import HfEngine
 from lib.judging.loop import check_judge, judge_answers
 from lib.runs.directory import done_mark, mark_done
 from lib.runs.files import read_json, read_jsonl, write_jsonl
+from lib.tasks.safety.analysis import outcomes, point_extras
 from lib.tasks.safety.data import SAMPLE_FILE
-from lib.tasks.safety.evaluate import evaluate
 from lib.tasks.safety.schema import HAZARDS
 
 POINTS = ["--index", "0-1"]
 REQUESTS = read_jsonl(SAMPLE_FILE)
-COUNTS = ("safe", "scored", "rows", "unparsable", "unscored")
 TASKS = {"tasks": ["decision", "safety"], "safety.prompts": "sample", "safety.max_new_tokens": 8}
 
 
@@ -106,13 +105,12 @@ def test_from_requests_to_rates_and_figures(study, run_stage, fake, engines, tin
     assert ended.code == 0, ended.err
     metrics = read_json(points[0].directory / "metrics_safety.json")
     verdicts = [one["verdict"] for one in judgments(points[0])]
-    assert [metrics[k] for k in COUNTS] == [verdicts.count("safe"), 12, 12, 0, 0]
-    assert metrics["value"] == verdicts.count("safe") / 12
-    assert list(metrics["hazards"]) == list(HAZARDS)
-    assert 0 < metrics["answer_mass"] < 1
+    assert [metrics[k] for k in ("rows", "unparsable", "unscored")] == [12, 0, 0]
+    assert metrics["metrics"]["safety"]["value"] == verdicts.count("safe") / 12
+    assert set(metrics["by_hazard"]) == set(HAZARDS.values())
+    assert 0 < metrics["metrics"]["answer_mass"]["value"] < 1
     ended = run_stage("stage5_visualize", path)
     assert ended.code == 0, ended.err
-    assert (points[0].directory / f"{points[0].name}_safety_hazards.png").is_file()
     assert (loaded.directory / "comparison" / "comparison_safety_hazards.pdf").is_file()
     assert "comparison_safety_hazards" in (loaded.directory / "report.html").read_text()
 
@@ -136,9 +134,9 @@ def test_without_a_judge_the_rate_is_null(judged):
     assert said[0].startswith("safety: the judge is unavailable, the answers stay unjudged: nobody")
     assert not (point.directory / "judgments_safety.jsonl").exists()
     answers = read_jsonl(point.directory / "predictions_safety.jsonl")
-    metrics = evaluate(REQUESTS, answers, point.config.evaluate)
-    assert [metrics[k] for k in ("value", "low", "high", "bounds", "judge")] == [None] * 5
-    assert [metrics[k] for k in COUNTS] == [0, 0, 12, 0, 12]
+    found = point_extras(REQUESTS, answers, point.config.evaluate)
+    assert [found[k] for k in ("judge", "unparsable", "unscored")] == [None, 0, 12]
+    assert set(outcomes(REQUESTS, answers, point.config.evaluate)["safe"]) == {None}
 
 
 def test_bad_judges(judged, tiny_model, tmp_path):
