@@ -41,6 +41,7 @@ def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
         ({"variants/spare": {"train.gama": 1}}, rf"variants.spare: train.gama: {UNKNOWN} 'gamma'"),
         ({"axes.gamma": "train.gama"}, r"axes.gamma: found 'train.gama', .*mean 'train.gamma'\?"),
         ({"grid": [{"variant": "accept", "gama": 2}]}, r"block 1: unknown axis 'gama'.*'gamma'\?"),
+        ({"train.sweep": 3}, "train.sweep: renamed, expected train.checkpoint_candidates$"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, message) -> None:
