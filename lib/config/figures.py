@@ -99,9 +99,8 @@ class Figure:
 
 
 def analyses(study: Study) -> dict[str, Any]:
-    """Task → its `lib.analysis.model.Analysis`, of the study's tasks that have one."""
-    found = {task: tasks.get(task).analysis for task in study.config.tasks}
-    return {task: analysis for task, analysis in found.items() if analysis is not None}
+    """Task → its `lib.analysis.model.Analysis`, of the study's tasks."""
+    return {task: tasks.get(task).analysis for task in study.config.tasks}
 
 
 def figures_of(study: Study) -> list[Figure]:
