@@ -87,17 +87,11 @@ def counts(study: Study, point: Point, task: str) -> bool:
     return mark is not None and unchanged(mark["identity"], now)
 
 
-def read_point(
-    study: Study, point: Point, task: str, rows: Sequence[Row], metrics: bool = True
-) -> PointResult:
-    """A point with what it has of a task: log, predictions, metrics.
+def read_training(study: Study, point: Point) -> PointResult:
+    """A point with its status and what training left: the log, and records by name.
 
-    Its status is the study's; where that is "done", it is "skipped" if a skipped task has nothing
-    to show, and "partial" if infer.rows leaves out test rows: it is compared with nothing.
-    metrics: whether to read them. Raises BadInput for a file that is not what its stage wrote.
+    Raises BadInput for a file that is not what its stage wrote.
     """
-    own = own_rows(task, rows, point.config)
-    wanted = own[: point.config.infer.rows]
     result = PointResult(
         point.name, point.values, point.config, status(study, point), axes=study.axes
     )
@@ -109,6 +103,21 @@ def read_point(
         result.records[name] = read_json(path) if path.exists() else None
     run = point.directory / "config.json"
     result.records["run"] = read_json(run) if run.exists() else None
+    return result
+
+
+def read_point(
+    study: Study, point: Point, task: str, rows: Sequence[Row], metrics: bool = True
+) -> PointResult:
+    """A point with what it has of a task: log, predictions, metrics.
+
+    Its status is the study's; where that is "done", it is "skipped" if a skipped task has nothing
+    to show, and "partial" if infer.rows leaves out test rows: it is compared with nothing.
+    metrics: whether to read them. Raises BadInput for a file that is not what its stage wrote.
+    """
+    own = own_rows(task, rows, point.config)
+    wanted = own[: point.config.infer.rows]
+    result = read_training(study, point)
     if result.status == "done" and not counts(study, point, task):
         result.status = "skipped"
     if result.status == "done":

@@ -22,7 +22,7 @@ Prediction (written by stage 3, one object a row of the test split, in its order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -203,10 +203,6 @@ class Task:
     evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]] | None = None
     # (points, rows, eval_config) → Comparison; points without metrics are shown as such
     compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
-    # Of a task without `analysis`, whose figures are no specs:
-    # (point, eval_config) and (points, tables, eval_config) → (topic, Figure) each
-    point_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
-    comparison_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
 
 
 @cache
