@@ -188,7 +188,7 @@ def _figures(study: Study, spec: Any, where: str) -> list[Figure]:
         return [whole]
     stem = f"{whole.name}_" if whole.name else ""
     return [
-        replace(whole, metrics=(metric,), name=stem and f"{stem}{metric.replace('.', '_')}")
+        replace(whole, metrics=(metric,), name=stem and stem + metric.rpartition(".")[2])
         for metric in metrics
     ]
 

@@ -26,7 +26,8 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
     columns = [x, *frames.leftover(view, cells, [x, y, figure.panel])]
     if len(columns) > 1 and not ordered(levels(cells[x])):
         cells, gone, frame = (
-            one.assign(**{x: _joined(view, one, columns)}) for one in (cells, gone, frame)
+            one.assign(**{x: _joined(view, one, columns)}) if x in one else one
+            for one in (cells, gone, frame)
         )
     partial = frame[(frame.of == "point") & (frame.status == "partial")]
     lost = pd.concat([gone, partial]) if len(cells) < len(frame) else gone
