@@ -31,11 +31,12 @@ def matching(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
 
 
 def selected(view: View, frame: pd.DataFrame, given: str | Mapping[str, Any] | None) -> pd.Series:
-    """Which rows `against` or `shared` means, a seed in the baseline ignored."""
+    """Which rows `against` or `shared` means; of points or settings, with their `setting`."""
     if given is None:
         return pd.Series(False, index=frame.index)
-    wanted = view.baseline if given == "baseline" else given
-    return matching(frame, {axis: value for axis, value in wanted.items() if axis != "seed"})
+    if given == "baseline":
+        return frame.setting.isin(view.baseline.setting)
+    return matching(frame, {axis: value for axis, value in given.items() if axis != "seed"})
 
 
 def leftover(view: View, frame: pd.DataFrame, used: Sequence[str | None]) -> list[str]:

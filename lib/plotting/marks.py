@@ -30,8 +30,8 @@ def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Styl
     values = levels(frame[color])
     ranked = len(values) > 1 and ordered(values)
     styles = {v: ordinal(i, len(values)) if ranked else category(i) for i, v in enumerate(values)}
-    if not ranked and color in view.baseline:
-        styles[view.baseline[color]] = Style()
+    if not ranked and len(view.baseline):
+        styles[view.baseline.get(color, pd.Series([None])).iloc[0]] = Style()
     shapes = [ordinal(i, 9).marker for i in range(9)]
     forms = dict(zip(levels(frame[marker]), shapes * 9, strict=False)) if marker else {}
     found = {}

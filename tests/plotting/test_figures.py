@@ -329,7 +329,6 @@ def test_style_of_points():
     )
 
 
-
 def test_heatmap_of_numbers_that_are_no_rates():
     table = Table("", ["a"], ["x\nτ 1", "y"], [[5.5, 7.0]], [["5.50", "7.00"]])
     figure = heatmap([table], "ratings", "method", "β", "mean (of 10)", "a note", percent=False)
