@@ -142,3 +142,14 @@ def main_set(frame: pd.DataFrame, wanted: str | None = None) -> pd.DataFrame:
     """The rows of one test set: the wanted one, else the mean over sets, else the first."""
     sets = [wanted] if wanted else sorted(frame["set"].unique(), key=lambda name: name != "mean")
     return frame[frame["set"] == sets[0]] if sets else frame
+
+
+def broken(text: str) -> str:
+    """A name of a tick in lines of about ten letters."""
+    lines = [""]
+    for word in text.replace("_", " ").split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) > 10:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
