@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from lib.analysis.results import inputs_of, read_training
 from lib.analysis.tables import directory_of, read_tables
-from lib.config import tasks
 from lib.config.errors import BadInput, listed
-from lib.config.figures import Figure, figures_of
+from lib.config.figures import Figure, analyses, figures_of
 from lib.config.grid import digest
 from lib.config.study import Point, Study, flatten
+from lib.config.tasks import PointResult
 from lib.runs.directory import done_mark, mark_done, verify_done
-from lib.runs.files import read_json, write_text
+from lib.runs.files import write_text
 from lib.runs.integrity import verify
 from lib.runs.progress import progress
 from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
@@ -54,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     from lib.plotting.view import view_of
 
-    runs = [read_training(study, point) for point in points]
-    view = view_of(study, read_tables(directory_of(comparison)), runs)
+    trained = [read_training(study, point) for point in points]
+    view = view_of(study, read_tables(directory_of(comparison)), trained)
     with progress(len(points) + 1, "draw", "folder") as shown:
         for place, point in enumerate(points):
             key = {"evaluated": evaluated["identity"].get(point.name),
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         drawn = draw_comparison(view, figures, comparison)
         shown.update(len(points) + 1)
     page = study.directory / f"{comparison.name.replace('comparison', 'report')}.html"
-    write_text(page, page_of(study, view, drawn, comparison, points, evaluated["end"]))
+    write_text(page, page_of(study, view, drawn, comparison, trained, evaluated["end"]))
     names = [f"comparison_{one.name}" for one in drawn]
     mark_done(comparison, "visualize", identity, [*files_of(names), "captions.md"], figures=names)
     for name in names:
@@ -82,12 +82,11 @@ def draw_point(view: View, figures: Sequence[Figure], point: Point, key: Mapping
 
     if not point.directory.exists():
         return
-    made = [(one.name, one.figure) for figure in figures if figure.each
-            for one in draw(view, figure, point.name)]  # fmt: skip
-    for topic, canvas in made:
-        save(canvas, point.directory / f"{point.name}_{topic}")
-    mark_done(point.directory, "visualize", key,
-              files_of([f"{point.name}_{topic}" for topic, _ in made]))  # fmt: skip
+    drawn = [one for figure in figures if figure.each for one in draw(view, figure, point.name)]
+    names = [f"{point.name}_{one.name}" for one in drawn]
+    for name, one in zip(names, drawn, strict=True):
+        save(one.figure, point.directory / name)
+    mark_done(point.directory, "visualize", key, files_of(names))
 
 
 def draw_comparison(view: View, figures: Sequence[Figure], comparison: Path) -> list[Drawn]:
@@ -108,18 +107,17 @@ def page_of(
     view: View,
     drawn: Sequence[Drawn],
     comparison: Path,
-    points: Sequence[Point],
+    trained: Sequence[PointResult],
     date: str,
 ) -> str:
     """The page over a comparison, beside its directory."""
     from lib.plotting.findings import findings
     from lib.plotting.report import Shown, report
 
-    found = [findings(view, task, tasks.get(task).analysis.findings) for task in study.config.tasks]
+    found = [findings(view, task, analysis.findings) for task, analysis in analyses(study).items()]
     shown = [Shown(f"{comparison.name}/comparison_{one.name}.png", one.title, one.caption)
              for one in drawn]  # fmt: skip
-    configs = {point.name: point.directory / "config.json" for point in points}
-    records = {name: read_json(path) for name, path in configs.items() if path.exists()}
+    records = {one.name: one.records["run"] for one in trained if one.records["run"]}
     return report(study, view, "\n".join(found), shown, study.directory, records, date)
 
 

@@ -24,6 +24,7 @@ from lib.config import tasks
 from lib.config.checks import check_axes
 from lib.config.claims import metric_ranges
 from lib.config.errors import BadInput, listed, nearest
+from lib.config.points import matches
 from lib.losses import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def _figures(study: Study, spec: Any, where: str) -> list[Figure]:
         return [whole]
     stem = f"{whole.name}_" if whole.name else ""
     return [
-        replace(whole, metrics=(metric,), name=stem and f"{stem}{metric.replace('.', '_')}")
+        replace(whole, metrics=(metric,), name=stem and stem + metric.rpartition(".")[2])
         for metric in metrics
     ]
 
@@ -278,6 +279,8 @@ def _defaults(study: Study, analysis: Any) -> list[Figure]:
         kind = next(key for key in spec if key in KINDS)
         names = spec[kind] if isinstance(spec[kind], list) else [spec[kind]]
         if kind not in ("curves", "reliability") and not set(names) <= set(measured):
+            continue
+        if not any(matches(point.values, spec.get("of", {})) for point in study.points()):
             continue
         columns = analysis.tables.get(names[0].partition(".")[0], ())
         absent = [k for k in AXES if k in spec and spec[k] not in axes and spec[k] not in columns]

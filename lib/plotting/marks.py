@@ -15,7 +15,7 @@ from lib.config.figures import Figure
 from lib.plotting import captions, frames
 from lib.plotting.figures import panels
 from lib.plotting.shapes import Panel, Series, Style, category, ordinal, thin
-from lib.plotting.view import View, in_words, levels, ordered
+from lib.plotting.view import View, broken, in_words, levels, ordered
 
 
 def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Style]:
@@ -30,8 +30,8 @@ def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Styl
     values = levels(frame[color])
     ranked = len(values) > 1 and ordered(values)
     styles = {v: ordinal(i, len(values)) if ranked else category(i) for i, v in enumerate(values)}
-    if not ranked and color in view.baseline:
-        styles[view.baseline[color]] = Style()
+    if not ranked and len(view.baseline):
+        styles[view.baseline.get(color, pd.Series([None])).iloc[0]] = Style()
     shapes = [ordinal(i, 9).marker for i in range(9)]
     forms = dict(zip(levels(frame[marker]), shapes * 9, strict=False)) if marker else {}
     found = {}
@@ -139,27 +139,17 @@ def lines(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas
             series[-1].absent = [(places[v], s) for v, s in zip(lost[x], lost.status, strict=True)]
         drawn.append(Panel(str(panel), view.axis(x), view.label(metric), series))
     edge = (first / 1.4, last * 1.4) if log else (first - 0.08 * span, last + 0.08 * span)
-    ticks = {places[v]: _broken(in_words(view, "", v)) for v in values}
+    ticks = {places[v]: broken(in_words(view, "", v)) for v in values}
     for panel in drawn:
         panel.percent, panel.log2 = _percent(view, y=metric), log
         panel.xticks = ticks if len(ticks) < 13 or not numbers else None
         panel.xlim = edge if numbers else (-0.6, len(values) - 0.4)
         if figure.level is not None:
             panel.levels = {captions.number(figure.level, view.unit(metric)): [figure.level]}
-    wide = max(2.75, min(8.5, (0.25 * n if bars else 0.5) * len(values)))
+    each = 0.5 if numbers else max(0.7, 0.25 * n if bars else 0)
+    wide = max(2.75, min(8.5, each * len(values)))
     beside = "" if bars or n < 2 else "lines are set side by side"
     return panels(drawn, title, _note(view, frame, gone, beside), (wide, 2.25))
-
-
-def _broken(text: str) -> str:
-    """A name of a tick in lines of about ten letters."""
-    lines = [""]
-    for word in text.replace("_", " ").split(" "):
-        if lines[-1] and len(lines[-1]) + len(word) > 10:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
 
 
 def points(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:

@@ -93,11 +93,6 @@ def category(i: int) -> Style:
     return Style(color, MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)], i % 2 == 0)
 
 
-def dodge(i: int, n: int) -> float:
-    """Factor on x that sets the i-th of n series beside the others on a log2 axis."""
-    return 2 ** (min(0.09, 0.5 / n) * (i - (n - 1) / 2))
-
-
 def thin(x: Sequence[float], y: Sequence[float], most: int) -> tuple[list[float], list[float]]:
     """Means over equal runs of points, so that a curve has at most `most` of them."""
     width = math.ceil(len(x) / most) or 1

@@ -18,10 +18,10 @@ import pandas as pd
 from lib.analysis.engine import Answers
 from lib.analysis.model import Pair
 from lib.analysis.trends import spearman
+from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
-from lib.tasks.glue.analysis import TABLES
 from lib.tasks.glue.metrics import confusion
-from lib.tasks.glue.table import GLUE, main_set
+from lib.tasks.glue.table import GLUE, TABLES, main_set
 
 NUMBERS = ("norm", "effective_rank")
 Matrix = Mapping[str, Any]
@@ -59,7 +59,7 @@ def _sets(
         yield name, label, np.array([predictions[i]["predicted"] for i in at]), at
 
 
-def pairs(points: pd.DataFrame, eval_config: Any) -> list[Pair]:
+def pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
     """Every two variants, each by the setting that stands for it: the best on validation rows."""
     done = points[points["status"] == "done"]
     means = done.groupby("setting", sort=False)["validation_accuracy"].agg(
