@@ -19,7 +19,6 @@ from lib.analysis.engine import Answers
 from lib.analysis.model import Pair
 from lib.analysis.trends import spearman
 from lib.config.tasks import PointResult, Row
-from lib.tasks.glue.analysis import TABLES
 from lib.tasks.glue.metrics import confusion
 from lib.tasks.glue.table import GLUE, main_set
 
@@ -74,16 +73,15 @@ def pairs(points: pd.DataFrame, eval_config: Any) -> list[Pair]:
     return [Pair("variants", later, first) for first, later in combinations(standing, 2)]
 
 
-def extras(answers: Answers) -> dict[str, pd.DataFrame]:
-    """The tables of `analysis.TABLES`."""
+def extras(answers: Answers) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the tables of `analysis.TABLES`."""
     results = answers.results["glue"]
     matrices = [row for result in results for row in _matrices(result, weights(results))]
-    found = {
+    return {
         "adapters": [row for one in results if (row := _adapters(one, matrices))],
         "matrices": matrices,
         "confusion": _confusion(answers),
     }
-    return {name: pd.DataFrame(rows, columns=list(TABLES[name])) for name, rows in found.items()}
 
 
 def weights(results: Sequence[PointResult]) -> dict[str, dict[str, float]]:
