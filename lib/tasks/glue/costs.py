@@ -58,7 +58,7 @@ def _sets(
         yield name, label, np.array([predictions[i]["predicted"] for i in at]), at
 
 
-def pairs(points: pd.DataFrame, eval_config: Any) -> list[Pair]:
+def pairs(study: Any, points: pd.DataFrame) -> list[Pair]:
     """Every two variants, each by the setting that stands for it: the best on validation rows."""
     done = points[points["status"] == "done"]
     means = done.groupby("setting", sort=False)["validation_accuracy"].agg(
