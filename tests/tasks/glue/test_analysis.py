@@ -100,12 +100,12 @@ def test_intervals_of_tasks_are_drawn_apart():
 def test_pairs_of_variants_by_the_setting_that_validation_chooses():
     answers = study(n=8)
     points = answers.tables.points.copy()
-    found = {(pair.a, pair.b) for pair in pairs(points, EVALUATE)}
+    found = {(pair.a, pair.b) for pair in pairs(None, points)}
     assert len(found) == 6
     assert ("adalora", "lora_alpha0") in found
     points.loc[points["setting"] == "full", "setting"] = ["full", "other"] * 4 + ["full"]
     points.loc[points["setting"] == "other", "validation_accuracy"] = 0.99
-    assert ("adalora", "other") in {(pair.a, pair.b) for pair in pairs(points, EVALUATE)}
+    assert ("adalora", "other") in {(pair.a, pair.b) for pair in pairs(None, points)}
 
 
 def claims(**more):
