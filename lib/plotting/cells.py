@@ -71,9 +71,9 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
 
 
 def _joined(view: View, frame: pd.DataFrame, axes: Sequence[str]) -> list[str]:
-    """What tells the columns of a heatmap apart, in words: `TD-DPO τ 0.5`."""
+    """What tells the columns of a heatmap apart, in words, one axis a line: `TD-DPO`, `τ 0.5`."""
     rows = frame[list(axes)].to_dict("records")
-    return [" ".join(filter(None, (in_words(view, a, row[a]) for a in axes))) for row in rows]
+    return ["\n".join(filter(None, (in_words(view, a, row[a]) for a in axes))) for row in rows]
 
 
 def limits(numbers: Sequence[float] | pd.Series, unit: str) -> tuple[float, float]:

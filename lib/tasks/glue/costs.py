@@ -74,16 +74,15 @@ def pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
     return [Pair("variants", later, first) for first, later in combinations(standing, 2)]
 
 
-def extras(answers: Answers) -> dict[str, pd.DataFrame]:
-    """The tables of `analysis.TABLES`."""
+def extras(answers: Answers) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the tables of `analysis.TABLES`."""
     results = answers.results["glue"]
     matrices = [row for result in results for row in _matrices(result, weights(results))]
-    found = {
+    return {
         "adapters": [row for one in results if (row := _adapters(one, matrices))],
         "matrices": matrices,
         "confusion": _confusion(answers),
     }
-    return {name: pd.DataFrame(rows, columns=list(TABLES[name])) for name, rows in found.items()}
 
 
 def weights(results: Sequence[PointResult]) -> dict[str, dict[str, float]]:
