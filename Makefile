@@ -1,9 +1,10 @@
-# lossgrid: `make demo` shows all of it, `make test` proves it. STUDY names a file of configs/,
-# ARGS passes further words on, as in: make train STUDY=demo ARGS="train.epochs=2"
+# lossgrid: `make demo` shows all of it, `make test` proves it. STUDY names a file of configs/, or is
+# the path of another one (STUDY=../mine.yaml); ARGS are extra arguments, as in:
+# make train STUDY=demo ARGS="train.epochs=2"
 
 STUDY  ?= weighted_loss
 ARGS   ?=
-CONFIG := configs/$(STUDY).yaml
+CONFIG := $(if $(filter %.yaml,$(STUDY)),$(STUDY),configs/$(STUDY).yaml)
 PY     := .venv/bin/python
 # The arrays of metrics are thin: threads would only wait for each other.
 CALM   := OPENBLAS_NUM_THREADS=1

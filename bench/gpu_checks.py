@@ -142,7 +142,7 @@ def attention(sizes: Mapping[str, Any], scratch: Path) -> Result:
 
     from lib.config.schema import Model
     from lib.models.load import load_base
-    from lib.training.causal import collate
+    from lib.training.batches import collate_answers
     from lib.training.responses import Responses
 
     save_llama(scratch / "model", "bfloat16", **sizes)
@@ -156,7 +156,7 @@ def attention(sizes: Mapping[str, Any], scratch: Path) -> Result:
     ]  # fmt: skip
 
     def logps(some: Sequence[dict]) -> torch.Tensor:
-        batch = collate(some, 0, None)
+        batch = collate_answers(some, 0, None)
         return score(model, {key: value.to(device) for key, value in batch.items()}).sum(dim=1)
 
     with sdpa_kernel([SDPBackend.FLASH_ATTENTION]):  # raises where this kernel cannot be used

@@ -20,7 +20,7 @@ def measure(args: argparse.Namespace, targets: list[str]) -> dict[str, Any]:
     from lib.config.schema import Lora, Model, Train
     from lib.models.classifiers import classifier_for_training
     from lib.training.adapters import adapted_matrices
-    from lib.training.usage import peak_memory, reset_peak
+    from lib.training.class_run import peak_memory, reset_peak
 
     if args.device == "cpu" and torch.cuda.is_available():
         raise SystemExit("--device cpu: hide the GPU with CUDA_VISIBLE_DEVICES= instead")
@@ -70,7 +70,7 @@ def measure(args: argparse.Namespace, targets: list[str]) -> dict[str, Any]:
 
 def timed(action: Callable[[], None], count: int, before: int = 3) -> list[float]:
     """Milliseconds of each of `count` calls, after some that are not timed."""
-    from lib.training.usage import synchronise
+    from lib.training.class_run import synchronise
 
     found = []
     for _ in range(before + count):
@@ -94,8 +94,8 @@ def steps_of(args: Any, model: Any, matrices: Any, train: Any, batches: list) ->
     import torch
 
     from lib.losses import class_nll
-    from lib.training.adalora import Allocation, Orthogonality
-    from lib.training.importance import Penalty
+    from lib.training.adapters import Allocation
+    from lib.training.penalties import ImportancePenalty, OrthogonalityPenalty
     from lib.training.scoring import autocast
 
     device = next(model.parameters()).device
@@ -104,9 +104,11 @@ def steps_of(args: Any, model: Any, matrices: Any, train: Any, batches: list) ->
     allocation = Allocation(model, None) if train.tuning == "adalora" else None
     term: Callable[[], Any] | None = None
     if args.way == "iw_lora":
-        term = Penalty(matrices, [1 / len(matrices)] * len(matrices), train.importance.alpha, 1.0)
+        term = ImportancePenalty(
+            matrices, [1 / len(matrices)] * len(matrices), train.importance.alpha, 1.0
+        )
     elif args.way == "adalora":
-        term = Orthogonality(model, matrices)
+        term = OrthogonalityPenalty(model, matrices)
     inputs = {key: value.to(device) for key, value in batches[0].items()}
     labels = inputs.pop("labels")
     state = SimpleNamespace(global_step=0)
@@ -137,8 +139,8 @@ def penalty_of(args: Any, matrices: Any) -> dict[str, Any]:
     """Value and gradients of the penalty alone, of factors that have both learnt something."""
     import torch
 
-    from lib.training.importance import Penalty
-    from lib.training.usage import peak_memory, reset_peak
+    from lib.training.class_run import peak_memory, reset_peak
+    from lib.training.penalties import ImportancePenalty
 
     torch.manual_seed(0)
     factors = [matrix.factors for matrix in matrices]
@@ -147,7 +149,7 @@ def penalty_of(args: Any, matrices: Any) -> dict[str, Any]:
             a.copy_(0.1 * torch.randn(a.shape))
             b.copy_(0.1 * torch.randn(b.shape))
     weights, alpha = [1 / len(matrices)] * len(matrices), 1e-4
-    gram = Penalty(matrices, weights, alpha, 1.0)
+    gram = ImportancePenalty(matrices, weights, alpha, 1.0)
 
     def plain() -> Any:
         return sum(
@@ -178,9 +180,9 @@ def calibration_of(
     import torch
 
     from lib.losses import class_nll
+    from lib.training.class_run import synchronise
     from lib.training.importance import calibrate
     from lib.training.scoring import autocast
-    from lib.training.usage import synchronise
 
     device = next(model.parameters()).device
     weights = [matrix.base.weight for matrix in matrices]

@@ -175,7 +175,7 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
         "activations": saved,
         "logits": LOGIT * logits,
         "peak": (weights + 12 * trained) / ranks + saved + max(forward, backward),
-        # At the end the saved model is loaded once more, in fp32 (lib.training.served).
+        # At the end the saved model is loaded once more, in fp32 (lib.training.saving).
         "host": max(readers * read, 4) * total + train.processes * PROCESS,
         "checkpoint": 12 * trained,
         "model": (4 if wide else compute) * total if full else 4 * trained,

@@ -163,13 +163,13 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
     """A point by lossgrid, with the stored reference and without one of WITHOUT."""
     import torch
 
-    from lib.data.prepared import encoded_split
     from lib.logps import label_logps, scattered
-    from lib.training import pair_data, responses
+    from lib.training import batches, responses
+    from lib.training.inputs import train_data
     from lib.training.loop import train_point
 
     if without == "grouping":
-        pair_data.grouped_by_length = lambda order, lengths, batch_size: order
+        batches.grouped_by_length = lambda order, lengths, batch_size: order
     if without == "positions":
 
         def score(self: Any, model: Any, batch: dict[str, Any]) -> torch.Tensor:
@@ -179,8 +179,7 @@ def train_without(study: Study, point: Point, without: str | None) -> None:
 
         responses.Responses.__call__ = score
     with tempfile.TemporaryDirectory() as directory:
-        train_point(point, encoded_split(study, "train"), Path(directory), bool,
-                    pair_data.pair_splits(study))  # fmt: skip
+        train_point(point, train_data(study, point), Path(directory), bool)
 
 
 def train_with_trl(study: Study, point: Point, precompute: bool) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from lib.config import tasks
 from lib.config.errors import BadInput
 from lib.config.study import Point, Study, load_study
-from lib.config.tasks import Row
+from lib.config.tasks import Row, conversation
 from lib.runs.files import read_jsonl
 
 HELD = 5  # every fifth question is kept for the check
@@ -58,9 +58,10 @@ def main() -> None:
 def sampled(study: Study, point: Point, questions: int) -> list[Row]:
     """{"id", "question", "outputs", "right"} of the first problems of the training split."""
     from lib.data.encoding import encode_prompt
+    from lib.inference.base import Draw
+    from lib.inference.predict import first_seed
     from lib.inference.serving import Served
     from lib.models.load import load_tokenizer
-    from lib.tasks.symbolic.predict import first_seed
 
     task = tasks.get(study.config.tasks[0])
     split = task.train_split(point.config.data)
@@ -73,14 +74,12 @@ def sampled(study: Study, point: Point, questions: int) -> list[Row]:
         outputs = engine.generate(
             prompts,
             infer,
-            [infer.temperature] * count,
-            [first_seed(row["id"]) for row in rows],
-            [infer.samples] * count,
+            [Draw(infer.temperature, first_seed(row["id"]), infer.samples) for row in rows],
         )
     served.close()
     found = []
     for row, texts in zip(rows, outputs, strict=True):
-        right = task.grade(row, texts, None)["right"]
+        right = task.grade(row, {"outputs": texts, "greedy": ""})["right"]
         question = row["prompt"]["question"]
         found.append({"id": row["id"], "question": question, "outputs": texts, "right": right})
     share = sum(sum(one["right"]) for one in found) / max(1, count * infer.samples)
@@ -110,7 +109,6 @@ def fit(point: Point, pairs: list[Row], args: argparse.Namespace) -> None:
     from trl import RewardConfig, RewardTrainer
 
     from lib.config.schema import Model
-    from lib.judging.reward import conversation
     from lib.models.load import load_tokenizer
 
     rows = [
@@ -146,19 +144,17 @@ def fit(point: Point, pairs: list[Row], args: argparse.Namespace) -> None:
 
 def agreement(point: Point, pairs: list[Row], directory: Path) -> float:
     """Share of pairs whose right answer has the higher reward; a tie counts half."""
-    from lib.config.schema import Judge
-    from lib.judging.reward import RewardModel, open_reward
+    from lib.config.schema import Infer, Judge
+    from lib.judging.reward import open_reward_model
 
-    model = RewardModel(open_reward(Judge(kind="reward", model=str(directory))), "fp32")
-    texts = [model.encode(pair["question"], pair[side]) for pair in pairs
+    judge = Judge(kind="reward", model=str(directory))
+    model = open_reward_model(judge, Infer(precision="fp32"))
+    texts = [conversation(pair["question"], pair[side]) for pair in pairs
              for side in ("chosen", "rejected")]  # fmt: skip
-    able = [text or [] for text in texts]
-    if not all(able):
+    [replies] = model.ask([texts], lambda: False)
+    values = [reply.scores[0] for reply in replies if reply.scores]
+    if len(values) < len(texts):
         raise SystemExit("error: an answer is longer than the reward model reads")
-    rewards: dict[int, float] = {}
-    for some in model.score(able):
-        rewards |= some
-    values = [rewards[place] for place in range(len(able))]
     wins = [(a > b) + 0.5 * (a == b) for a, b in zip(values[::2], values[1::2], strict=True)]
     return sum(wins) / len(wins)
 

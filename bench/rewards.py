@@ -119,7 +119,7 @@ def write_predictions(study: Study) -> None:
 
     rows = read_jsonl(study.directory / "data" / "test.jsonl")
     needed = len(study.grid) * len(rows) * (SAMPLES + 1)
-    worked = [one["answer"] for one in generate(1 + needed // 30, 1)]
+    worked = [one["answer"] for one in generate(1 + needed // 30, 1)[0]]
     texts = (f"Answer {number}: {text}" for number, text in enumerate(worked))
     for point in study.points():
         made = [
@@ -141,11 +141,11 @@ def take(study: Study) -> Iterator[float]:
 
 def score_here(path: str, indices: list[int]) -> None:
     """What stage 3 does once the answers are there."""
-    from lib.tasks.symbolic.score import score
+    from lib.judging.loop import judge_answers
 
     study = load_study(path)
     points = [study.point(index) for index in indices]
-    score(study, "symbolic", points, {}, lambda line: None, lambda: False)
+    judge_answers(study, "symbolic", points, {}, lambda line: None, lambda: False)
 
 
 if __name__ == "__main__":

@@ -97,11 +97,11 @@ def measure(args: argparse.Namespace, caching: bool) -> dict[str, Any]:
 def read_prompts(args: argparse.Namespace, tokenizer: Any) -> tuple[list[list[int]], list[int]]:
     """Rendered questions of the source, and the first seed of each."""
     from lib.data.encoding import encode_prompt
+    from lib.inference.predict import first_seed
     from lib.tasks.math.problems import read_problems
     from lib.tasks.math.schema import INSTRUCTION, Data
-    from lib.tasks.symbolic.predict import first_seed
 
-    problems = read_problems(Data(source=args.source), args.source, "train", "b", args.questions)
+    problems, _ = read_problems(Data(source=args.source), args.source, "train", "b", args.questions)
     some = problems[: args.questions]
     asked = [{"role": "user", "content": f"{INSTRUCTION}\n\n{one.question}"} for one in some]
     prompts = [encode_prompt(tokenizer, [message]) for message in asked]
@@ -111,6 +111,8 @@ def read_prompts(args: argparse.Namespace, tokenizer: Any) -> tuple[list[list[in
 def run(engine: Any, prompts: list, seeds: list[int], settings: Any, together: bool) -> dict:
     """One run from an empty cache."""
     from vllm.v1.core.sched.scheduler import Scheduler
+
+    from lib.inference.base import Draw
 
     engine.llm.reset_prefix_cache()
     counts = [SAMPLES] * len(prompts)
@@ -128,9 +130,9 @@ def run(engine: Any, prompts: list, seeds: list[int], settings: Any, together: b
         return output
 
     Scheduler.schedule = counted
-    heat = [settings.temperature] * len(prompts)
+    draws = [Draw(settings.temperature, *one) for one in zip(seeds, counts, strict=True)]
     start = time.perf_counter()
-    texts = engine.generate(prompts, settings, heat, seeds, counts)
+    texts = engine.generate(prompts, settings, draws)
     seconds = time.perf_counter() - start
     Scheduler.schedule = plan
     flat = [text for some in texts for text in some]

@@ -118,6 +118,7 @@ def plain_task(path: str) -> None:
     from lib.config import tasks
     from lib.data.encoding import answer_encoder, encode_row
     from lib.models.load import load_tokenizer
+    from lib.training.inputs import TrainData
     from lib.training.loop import train_point
 
     study = load_study(path)
@@ -129,7 +130,7 @@ def plain_task(path: str) -> None:
     encoded = [encode_row(tokenizer, task, row, data, room, answers) for row in rows]
     directory = plain_log(Path(path)).parent
     directory.mkdir(exist_ok=True)
-    train_point(point, Dataset.from_list(encoded), directory, lambda: False)
+    train_point(point, TrainData(Dataset.from_list(encoded)), directory, lambda: False)
 
 
 if __name__ == "__main__":

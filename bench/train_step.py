@@ -70,7 +70,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
     from lib.config.schema import Model
     from lib.logps import label_logps
     from lib.models.load import load_base
-    from lib.training.causal import collate
+    from lib.training.batches import collate_answers
     from lib.training.responses import Responses
 
     torch.manual_seed(0)
@@ -83,7 +83,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         {"input_ids": row, "prompt_length": args.tokens - ANSWER, "decision": (0, 0), "group": None}
         for row in ids
     ]
-    batch = collate(rows, pad=0, weighted_class=None)
+    batch = collate_answers(rows, pad=0, weighted_class=None)
     score = Responses(model)
 
     def logps() -> torch.Tensor:

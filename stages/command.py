@@ -1,4 +1,4 @@
-"""What the stages share on the command line: arguments, exit codes, the choice of points."""
+"""The stages' common command line: arguments, exit codes, selection of points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lib.config.errors import BadInput
+from lib.config.errors import BadInput, listed
 from lib.config.grid import digest, parse_indices
 from lib.config.study import Point, Study, load_study
 from lib.runs.activity import Holder, machine
@@ -24,20 +24,20 @@ DEFAULT_STUDY = "configs/weighted_loss.yaml"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
 EXIT_CODES = {
     DONE: "done, or nothing to do",
-    FAILED: "failed; also when another task is at work on the same point",
+    FAILED: "failed; also when another task works on the same point",
     BAD_INPUT: "bad input (config, data, index): one line on stderr",
     STOPPED: "stopped early on request, resumable; the templates requeue it",
 }
 
 
-# Words that other programs of these studies take: `run=NAME` and `run_ids=LIST` as options of the
-# stages that have them, `--results_dir=DIR` and `--mode=trial` as overrides.
+# Spellings of other programs for these studies: `run=NAME` and `run_ids=LIST` are options,
+# `--results_dir=DIR` and `--mode=trial` overrides.
 AS_OPTIONS = {"run": "--run", "run_ids": "--run-ids"}
 AS_OVERRIDES = ("results_dir", "mode")
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse, with its errors as one line, and words with or without their dashes."""
+    """argparse with one-line errors, and arguments with or without dashes."""
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:
         """The arguments of a command line, `sys.argv` by default."""
@@ -72,9 +72,9 @@ def parser(
     force: bool = True,
     trial: bool = False,
 ) -> Parser:
-    """Arguments that all stages take; `index`: those of array stages; `stage`: a first choice.
+    """Arguments of all stages; index: those of array stages; stage: choices of a first argument.
 
-    `force`: whether there is something to do again. `trial`: whether trials of a search are run.
+    force: whether --force exists; trial: whether the stage runs trials of a search.
     """
     made = Parser(prog=f"python -m {module}", description=(description or "").split("\n")[0])
     if stage:
@@ -122,18 +122,25 @@ def parser(
 
 
 def load(args: argparse.Namespace) -> Study:
-    """The study of a command line; a first word with `=` is an override of the default study."""
+    """The study of a command line; a first word with `=` is an override of the default study.
+
+    Results that lie under the names of an earlier grid are found, and that is said.
+    """
     if "=" in args.study and not Path(args.study).exists():
         args.overrides.insert(0, args.study)
         args.study = DEFAULT_STUDY
-    return load_study(args.study, args.overrides)
+    study = load_study(args.study, args.overrides)
+    if study.directory.is_dir():
+        from lib.data.older_names import link_older_names  # --help is quicker without
+
+        if linked := link_older_names(study):
+            print(f"{study.directory}: {len(linked)} found under older names: {listed(linked, 4)}",
+                  file=sys.stderr)  # fmt: skip
+    return study
 
 
 def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
-    """The points that --index, run= or --trial means.
-
-    Once the grid is known to be the one that was submitted.
-    """
+    """The points of --index, run= or --trial, after checking that the grid is the submitted one."""
     trial, run = getattr(args, "trial", None), args.run
     ways = {"--index": args.index, "run=": run, "--trial": trial}
     if len(given := [way for way, value in ways.items() if value is not None]) != 1:
@@ -166,12 +173,12 @@ def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
 
 
 def take_run_ids(arguments: Parser, purpose: str) -> None:
-    """Let a stage take `run_ids='["NAME", "NAME"]'`: some of the points, by name."""
+    """Add `run_ids='["NAME", "NAME"]'`: points by name."""
     arguments.add_argument("--run-ids", metavar="LIST", type=names_of, help=purpose)
 
 
 def names_of(text: str) -> list[str]:
-    """The names in a JSON list. Raises BadInput for anything else, and for a name that repeats."""
+    """The names in a JSON list. Raises BadInput for anything else, and for duplicates."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -180,19 +187,19 @@ def names_of(text: str) -> list[str]:
         raise BadInput(f"--run-ids: found {text!r}, expected a JSON list such as "
                        f"'[\"NAME\", \"NAME\"]'")  # fmt: skip
     if repeated := [name for name in found if found.count(name) > 1]:
-        raise BadInput(f"--run-ids: {repeated[0]} is there twice")
+        raise BadInput(f"--run-ids: found {repeated[0]} twice")
     return found
 
 
 def comparison_of(study: Study, names: Sequence[str] | None) -> Path:
-    """Where the comparison of these points lies, of all of them without names."""
+    """Directory of the comparison of these points, or of all points."""
     return study.directory / (f"comparison-{digest(sorted(names))}" if names else "comparison")
 
 
 def each(points: Sequence[Point], do: Callable[[Point], int]) -> int:
-    """Do one point after the other; a point that fails doesn't keep the next from its turn.
+    """Run points one after the other, also after one that fails.
 
-    Returns the first exit code above 0, and at once where a point was stopped on request.
+    Returns the first exit code above 0, and immediately if a point was stopped on request.
     """
     if len(points) == 1:
         return do(points[0])
@@ -217,10 +224,10 @@ def each(points: Sequence[Point], do: Callable[[Point], int]) -> int:
 
 
 def check_grid(study: Study, submitted: str | None) -> None:
-    """Refuse to train a point that nobody asked for, when the grid changed after submission.
+    """Raise BadInput if the grid changed after submission, so that indices mean other points.
 
-    `make` submits with the grid's hash. A plain sbatch cannot; there the first task of the array
-    writes the hash down, and the later ones compare.
+    `make` submits with the grid's hash. With plain sbatch the first task of the array records the
+    hash, and later ones compare.
     """
     if submitted and submitted != study.grid_hash:
         raise BadInput(
@@ -241,7 +248,7 @@ def check_grid(study: Study, submitted: str | None) -> None:
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> int:
-    """Run a stage's main; turn what the user can mend into one line and an exit code."""
+    """Run a stage's main; errors that the user can fix become one line and an exit code."""
     try:
         return main(None)
     except BadInput as error:
@@ -252,7 +259,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
         return FAILED
     except (
         OSError
-    ) as error:  # of a log or a checkpoint; lib.runs.files words those of all other files
+    ) as error:  # of a log or a checkpoint; other files raise BadInput in lib.runs.files
         if (reason := refusal(error)) is None:
             raise
         what = f"{error.filename or 'results'}: cannot be {failed_access(error)}: {reason}"
@@ -264,7 +271,7 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
 
 
 def failed_access(error: OSError) -> str:
-    """What the disk refused: "read", "written", or "used" where the error does not tell."""
+    """The failed operation: "read", "written", or "used" if the error does not say."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG):
         return "written"
     if error.errno not in (errno.EACCES, errno.EPERM) or not isinstance(
@@ -274,23 +281,23 @@ def failed_access(error: OSError) -> str:
     name = os.fsdecode(error.filename)
     if os.access(name, os.F_OK):
         return "written" if os.access(name, os.R_OK) else "read"
-    # Not there: it was to be made; or a directory above may not be looked into.
+    # Missing: it was to be created, or a directory above is not accessible.
     return "written" if os.access(os.path.dirname(name) or ".", os.X_OK) else "read"
 
 
 def who() -> str:
-    """Who holds a lock: machine, process and SLURM job, as `lib.runs.activity.holder` reads it."""
+    """This process as holder of a lock, in the form that `lib.runs.activity.holder` parses."""
     return str(Holder(machine(), os.getpid(), slurm_job()))
 
 
 def slurm_job() -> str | None:
-    """The SLURM job that this is, as squeue names it: `17_3` for a task of an array."""
+    """This SLURM job as squeue names it: `17_3` for a task of an array."""
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")
 
 
 def submission() -> Submission | None:
-    """The SLURM submission that this task belongs to, the same after each requeue."""
+    """The SLURM submission of this task, the same after each requeue."""
     job = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("SLURM_JOB_ID")
     if not job:
         return None
@@ -299,5 +306,5 @@ def submission() -> Submission | None:
 
 
 def say(message: str) -> None:
-    """One line for the user, at once."""
+    """Print one line, flushed."""
     print(message, flush=True)

@@ -8,6 +8,7 @@ sample of its points, in which every value of every axis of every variant occurs
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +24,11 @@ from lib.runs.files import read_json, read_jsonl
 from lib.runs.progress import clock
 from lib.slurm import commands as slurm
 from stages.command import DONE, load, parser, run, say
+from stages.estimate import describe
 from stages.submit import asks_a_judge, local_command, submit, through_slurm
 
 LARGE = 24  # points; a trial of more takes a sample
+SILENCE = 15.0  # seconds without a finished point, until the log's last line is shown
 POLL = 5.0  # seconds between two looks at SLURM's queue, which all users share
 PATIENCE = 600.0  # seconds that a controller may be away, as when it is restarted
 LAG = 60.0  # seconds until what a node wrote to a shared file system is seen here
@@ -43,12 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     points = study.points() if small else sample(study.points())
     if code := stage(study, "stage1_generate_datasets"):
         return code
+    if study.mode == "trial":
+        say(describe(study, points))
     width = max(len(point.name) for point in points)
-    for word, column, describe in (("train", "last loss", _loss), ("infer", "found", _found)):
-        say(f"\n{word}: {len(points)} points\n  {'point':{width}}  {column:>15}  time")
+    for word, column, result_of in (("train", "last loss", _loss), ("infer", "found", _found)):
+        say(f"\n{word}: {len(points)} points\n  {'point':{width}}  {column:>15}  elapsed")
+        stage_start = time.monotonic()
         for point in as_they_finish(study, word, points, submits):
-            text = describe(study, point)
-            say(f"  {point.name:{width}}  {text:>15}  {clock(time.monotonic() - start)}")
+            text = result_of(study, point)
+            say(f"  {point.name:{width}}  {text:>15}  {clock(time.monotonic() - stage_start)}")
     for module, words in (("stage4_evaluate", [] if small else ["--allow-missing"]),
                           ("stage5_visualize", [])):  # fmt: skip
         say("")
@@ -77,9 +83,24 @@ def sample(points: Sequence[Point]) -> list[Point]:
 
 def stage(study: Study, module: str, *words: str) -> int:
     """Run one stage as its user would."""
-    say(" ".join([f"$ python -m stages.{module} {study.path}", *words]))
     command = [sys.executable, "-m", f"stages.{module}", study.path, *study.words, *words]
+    say(pastable(command))
     return call(command)
+
+
+def pastable(command: Sequence[str]) -> str:
+    """A command of Python as it can be given to a shell in this directory."""
+    python = Path(command[0])
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return shlex.join([str(python), *command[1:]])
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log; of several that a pattern names, of the one written last."""
+    written = sorted(log.parent.glob(log.name), key=lambda path: path.stat().st_mtime)
+    lines = written[-1].read_text(errors="replace").splitlines() if written else []
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def as_they_finish(
@@ -96,12 +117,17 @@ def as_they_finish(
     started = submitted(study, word) if through_slurm else run_here(study, word, points)
     with started as (log, state):
         say(f"  (log: {log})")
-        ended = None
+        ended, said, line = None, time.monotonic(), ""
         while left:
             code = state()  # before the marks: what ends between the two is seen in the marks
             for point in [p for p in left if is_finished(study, word, p)]:
                 left.remove(point)
                 yield point
+                said = time.monotonic()
+            if time.monotonic() - said > SILENCE:
+                before, line, said = line, last_line(log), time.monotonic()
+                if line != before:
+                    say(f"  … {line}")
             if left and code is not None:
                 ended = ended or time.monotonic()
                 if not through_slurm or time.monotonic() - ended > LAG:
@@ -122,6 +148,7 @@ def run_here(study: Study, word: str, points: Sequence[Point]) -> Iterator[tuple
     log = Path("logs") / f"{study.name}-{word}.out"
     log.parent.mkdir(exist_ok=True)
     command = local_command(study, word, points=[point.index for point in points])
+    say(f"  {pastable(command)}")
     with log.open("w") as file, child(command, stdout=file, stderr=file) as process:
         yield log, process.poll
 

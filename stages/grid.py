@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("study", help="configs/STUDY.yaml")
     parser.add_argument("overrides", nargs="*", help="key=value")
-    parser.add_argument("--count", action="store_true", help="print how many points there are")
+    parser.add_argument("--count", action="store_true", help="print the number of points")
     parser.add_argument("--index", metavar="N", help="print point N, resolved, as JSON")
     parser.add_argument("--hash", action="store_true", help="print the hash of the grid")
     args = parser.parse_intermixed_args(argv)

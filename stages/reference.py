@@ -1,9 +1,9 @@
-"""Score the reference of a study's preference pairs, which the training of its points needs first.
+"""Score the reference of a study's preference pairs, which training needs first.
 
     python -m stages.reference configs/td_dpo.yaml --index 0 [key=value …]
 
-Computes what the training of point 0 would, on its ranks and devices, and stores it for all points
-that need the same, in results/<study>/reference/. `make train` submits this ahead of an array.
+Computes what the training of point 0 would, on its ranks and devices, and stores it in
+results/<study>/reference/ for all points with the same reference. `make train` submits this first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from lib.config.errors import BadInput
 from lib.config.study import Point, Study
-from lib.data.prepared import encoded_split, train_split, verify_models
+from lib.data.prepared import verify_models
 from lib.models.checkpoints import check_directory
 from lib.training.launch import launch, needs_ranks
 from lib.training.reference_key import has_reference, needs_reference
@@ -26,20 +26,20 @@ MODULE = "stages.reference"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Store the references of the points that --index names; returns the exit code."""
+    """Store the references of the points of --index; returns the exit code."""
     args = parser(MODULE, __doc__, index=True, force=False).parse_intermixed_args(argv)
     study = load(args)
     return each(chosen_points(study, args), lambda point: store(study, point))
 
 
 def store(study: Study, point: Point) -> int:
-    """Score and store the reference of a point unless it is there; returns the exit code."""
+    """Score and store the reference of a point unless it exists; returns the exit code."""
     train = point.config.train
     if not needs_reference(point):
         raise BadInput(
             f"{point.name}: found train.objective={train.objective}, "
-            f"train.epochs={train.epochs:g}, expected training on preference pairs: no other has "
-            f"a reference"
+            f"train.epochs={train.epochs:g}, expected training on preference pairs, which "
+            f"have a reference"
         )
     if has_reference(study, point):
         say(f"{point.name}: its reference is stored already")
@@ -50,25 +50,24 @@ def store(study: Study, point: Point) -> int:
     if needs_ranks(train) and rank is None:
         words = ["-m", MODULE, study.path, *study.words, "--index", str(point.index)]
         return launch([sys.executable, *words], train.processes, os.environ, STOPPED)
-    from lib.training.ranks import devices_of, leave
+    from lib.training.ranks import devices_of, leave_group
 
     with devices_of(train, world, os.environ, study.config.slurm.train.gpus) as line:
         if line and rank in (None, "0"):
             say(f"{point.name}: {line}")
         code = _store(study, point, rank in (None, "0"))
-    leave()
+    leave_group()
     return code
 
 
 def _store(study: Study, point: Point, first: bool) -> int:
+    from lib.training.inputs import train_data
     from lib.training.loop import train_point
-    from lib.training.pair_data import pair_splits
     from lib.training.stopping import stop_on_signal
 
-    rows = encoded_split(study, train_split(study, point))
+    data = train_data(study, point)
     with stop_on_signal() as request, TemporaryDirectory() as scratch:
-        train_point(point, rows, Path(scratch), lambda: bool(request), pair_splits(study), say,
-                    reference_only=True)  # fmt: skip
+        train_point(point, data, Path(scratch), lambda: bool(request), say, reference_only=True)
     if has_reference(study, point):
         if first:
             say(f"{point.name}: reference stored")

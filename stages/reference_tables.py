@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from lib.analysis import tables
 from lib.config.figures import KINDS
 from lib.runs.train_log import ALWAYS, SOMETIMES
 from lib.tracking.runs import BEST
@@ -42,6 +43,14 @@ TABLES: dict[str, Callable[[], str]] = {
                 "; "
             )
             for kind, (text, needed, optional) in KINDS.items()
+        },
+    ),
+    "tables": lambda: markdown(
+        ("column", "what it is"),
+        {
+            f"{table}.{column}": text
+            for table, columns in tables.TABLES.items()
+            for column, text in columns.items()
         },
     ),
     "logged columns": lambda: markdown(("name", "what it is"), {**ALWAYS, **SOMETIMES, **SUMMARY}),

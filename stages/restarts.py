@@ -1,9 +1,9 @@
-"""Whether a task that stopped early should start again; `sbatch/run.sh` asks before each requeue.
+"""Whether a stopped task should be requeued; `sbatch/run.sh` calls this before each requeue.
 
     python -m stages.restarts stages.stage2_train configs/weighted_loss.yaml --index 3
 
-Exit code 3, with one line that says what to change, once LIMIT restarts in a row have left no more
-behind than there was: no newer checkpoint (stage 2), no further predictions (stage 3). Else 0.
+Exit code 3, with a line that says what to change, after LIMIT restarts without progress: no newer
+checkpoint (stage 2), no more predictions (stage 3). Else 0.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ STAGES = {
     "stages.stage3_infer": "infer",
     "stages.search": "train",
 }
-REWRITTEN = ("config.json", "train.jsonl", "previous")  # by each start, whether or not it gets on
+REWRITTEN = ("config.json", "train.jsonl", "previous")  # by each start, with or without progress
 ADVICE = {
     "reference": "no reference: raise the time limit (slurm.train.time, now {time}) until all "
     "pairs are scored in it",
     "train": "no newer checkpoint: raise the time limit (slurm.train.time, now {time}) until "
     "start-up, {steps} steps and a checkpoint fit in it, set a lower train.checkpoint_steps (now "
     "{steps}), or change when the warning comes (slurm.train.warning)",
-    "infer": "no further predictions: raise the time limit (slurm.infer.time, now {time}) until "
+    "infer": "no more predictions: raise the time limit (slurm.infer.time, now {time}) until "
     "start-up and one batch fit in it, set a lower infer.batch_size (now {batch}), or change when "
     "the warning comes (slurm.infer.warning)",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compare with what was there at the last restart; returns the exit code."""
+    """Compare with the state at the last restart; returns the exit code."""
     arguments = parser("stages.restarts", __doc__, index=True, stage=list(STAGES), trial=True)
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def resumable(study: Study, points: Sequence[Point]) -> Iterator[list]:
-    """What a restart can use: names of checkpoints, sizes of files of results, the reference's."""
+    """The progress of a task: names of checkpoints, sizes of result files, the reference's."""
     for path in (*(point.directory for point in points), study.directory / "reference"):
         yield from contents(path)
     judged = study.directory / "judge.jsonl"
@@ -74,9 +74,9 @@ def resumable(study: Study, points: Sequence[Point]) -> Iterator[list]:
 
 
 def contents(directory: Path) -> Iterator[list]:
-    """[path, size] of the files of a directory, and [path] of what its folders hold.
+    """[path, size] of the files of a directory, and [path] of the content of its folders.
 
-    Without temporary files, whose names are random, and what each start writes anew.
+    Without temporary files and files that each start rewrites.
     """
     for path in sorted(directory.glob("*")):
         temporary = path.name.startswith(".") and not path.name.endswith(".part.jsonl")

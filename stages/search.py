@@ -1,12 +1,12 @@
-"""Search over settings of training: one trial, or, on a login node, all there is to do for them.
+"""Search over training settings: one trial, or, on a login node, the search as a whole.
 
-    python -m stages.search configs/iw_lora_search.yaml             submit, show, choose
-    python -m stages.search configs/iw_lora_search.yaml --trial 3   run trial 3, or what is left
+    python -m stages.search configs/iw_lora_search.yaml             submit, show, select the best
+    python -m stages.search configs/iw_lora_search.yaml --trial 3   run or resume trial 3
 
-Without --trial: shows the state of every trial, fails those whose task is dead, and submits what no
-task is at work on (without SLURM: runs it here, in turn). Once all trials have ended it names the
-best, draws history, importance and slices into results/<study>/search/, and writes
-configs/generated/<study>-best.yaml, a study with fresh seeds. On USR2 or TERM a trial saves a
+Without --trial: shows the state of every trial, marks those with a dead task as failed, and submits
+unfinished ones (without SLURM: runs them here, one by one). After the last trial it names the best,
+draws history, importance and slices into results/<study>/search/, and writes
+configs/generated/<study>-best.yaml, a study with new seeds. On USR2 or TERM a trial saves a
 checkpoint and exits 75; run again, it resumes there.
 """
 
@@ -33,7 +33,7 @@ from stages.submit import through_slurm
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run trials, or see to the search as a whole; returns the exit code."""
+    """Run trials, or manage the search; returns the exit code."""
     arguments = parser("stages.search", __doc__)
     arguments.add_argument("--trial", "--index", metavar="N", help="run trial 3, or 0-4,7 in turn")
     arguments.add_argument(
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="HASH",
         help="refuse to run if the grid is not the one with this hash",
     )
-    arguments.add_argument("--dry-run", action="store_true", help="print the command alone")
+    arguments.add_argument("--dry-run", action="store_true", help="only print the command")
     arguments.add_argument("--here", action="store_true", help="on this machine, without SLURM")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -70,7 +70,7 @@ def in_turn(study: Study, numbers: Sequence[int], again: bool = False) -> int:
     from lib.search.reap import worker
     from lib.search.work import run_trial
 
-    read_manifest(study)  # said now, and not by each trial
+    read_manifest(study)  # once, and not in each trial
     worst = DONE
     for number in numbers:
         by = worker(who(), slurm_job(), int(os.environ.get("SLURM_RESTART_COUNT") or 0))
@@ -93,7 +93,7 @@ def _command(study: Study) -> Any:
 
 
 def oversee(study: Study, dry_run: bool, here: bool) -> int:
-    """Reap, submit or run what is missing, show the state, choose once all is done."""
+    """Fail dead trials, submit or run missing ones, show the state; conclude once all are over."""
     from lib.search import reap
     from lib.search.best import best_of, table
     from lib.search.journal import Journal, is_over
@@ -103,7 +103,9 @@ def oversee(study: Study, dry_run: bool, here: bool) -> int:
         return DONE
     submits = through_slurm(here)
     read_manifest(study)
-    with locked(study.directory / "search", who()):  # one at a time: each looks at what is queued
+    with locked(
+        study.directory / "search", who()
+    ):  # one at a time, since each checks what is queued
         journal = Journal(study)
         current = journal.current()
         queue, notes = reap.look(study, current)
@@ -120,7 +122,7 @@ def oversee(study: Study, dry_run: bool, here: bool) -> int:
     if missing and not submits:
         say(f"running {len(missing)} trials here, in turn")
         code = in_turn(study, missing)
-        for _ in range(2):  # those that failed, as `make search` would submit them again
+        for _ in range(2):  # failed ones too, as `make search` would submit them again
             with suppress(BadInput):
                 known = reap.states(study, current := journal.current(), queue)
             if not (again := reap.to_run(current, known)):
@@ -159,7 +161,7 @@ def submit(study: Study, numbers: Sequence[int], queue: dict[str, slurm.Tasks]) 
 
 
 def choose(study: Study, journal: Any, current: dict[int, Any]) -> int:
-    """Say and draw what a finished search has found, and write the study of its best trial."""
+    """Report and draw the results of a finished search, and write the study of its best trial."""
     from lib.search.best import best_of, history, importances, neighbours, write_best_study
     from lib.search.figures import draw
     from lib.search.work import described
@@ -168,7 +170,7 @@ def choose(study: Study, journal: Any, current: dict[int, Any]) -> int:
     rows = history(current, metric)
     write_text(directory / "trials.csv", as_csv(rows))
     if (best := best_of(current, metric)) is None:
-        say("no trial is complete: there is nothing to choose")
+        say("no trial is complete, so none can be selected")
         return FAILED
     around, shares = neighbours(current, best, study.space), importances(journal)
     say(f"best: trial {best}, {metric} {current[best].value:.4f}")
@@ -189,7 +191,7 @@ def choose(study: Study, journal: Any, current: dict[int, Any]) -> int:
     })  # fmt: skip
     for topic in draw(rows, shares, study.space, metric, directory, study.name):
         say(f"figure: {directory / topic}.pdf")
-    say(f"study of the best, with fresh seeds: {path}")
+    say(f"study of the best trial, with new seeds: {path}")
     return DONE
 
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lib.config.effects import warnings
-from lib.data.drops import drop_lines
 from lib.data.encoded import check_prompts
 from lib.data.preparation import prepare
 from lib.data.prepared import MANIFEST
+from lib.data.report import drop_lines
 from lib.data.testsets import build_test, directory, prepare_test
 from lib.runs.files import as_csv, write_json, write_text
 from stages.command import DONE, load, parser, run, say, who
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     first, *others = study.config.tasks
     for line in warnings(study):
         say(f"warning: {study.path}: {line}")
-    for task in others:  # bad data of any task are reported before those of another are written
+    for task in others:  # invalid data of any task are reported before data of another are written
         rows = build_test(study, task).rows["test"]
         if args.force or not (directory(study, task) / MANIFEST).exists():
             check_prompts(study, task, rows)

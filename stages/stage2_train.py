@@ -20,12 +20,8 @@ from lib.config.grid import digest
 from lib.config.steps import step_count
 from lib.config.study import Point, Study
 from lib.data.prepared import (
-    encoded_held_out,
-    encoded_split,
-    encoded_training,
     split_size,
     train_identity,
-    train_split,
     verify_models,
 )
 from lib.inference.base import free
@@ -61,12 +57,12 @@ from stages.command import (
     who,
 )
 
-LOCKED = "LOSSGRID_LOCKED"  # set for ranks whose point is locked by the process that started them
+LOCKED = "LOSSGRID_LOCKED"  # set for ranks whose parent process has locked the point
 FILES = (LOG, *(f"{name}.json" for name in RECORDS), "config.json", "model")  # of a trained point
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the points that --index names, one after the other; returns the exit code."""
+    """Train the points of --index, one after the other; returns the exit code."""
     arguments = parser("stages.stage2_train", __doc__, index=True, trial=True)
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -86,7 +82,7 @@ def train(study: Study, point: Point, force: bool) -> int:
     steps = 0 if model.adapter else step_count(settings, split_size(study, point))
     if steps:
         check_selection(study, point)
-    free()  # the model of the point before, which may have failed, and whose ranks need its GPU
+    free()  # the model of the point before, even if that failed
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
     ranks = steps > 0 and needs_ranks(settings) and rank is None
@@ -100,25 +96,25 @@ def train(study: Study, point: Point, force: bool) -> int:
     with devices as line, lock_point as lock:
         if line and first:
             say(f"{point.name}: {line}")
-        if lock:  # another task may have finished the point since it was looked at
+        if lock:  # another task may have finished the point meanwhile
             again = force and not is_archived(point.directory, "train", submission())
             if again and (aside := archive(point.directory, None, "train", submission())):
                 say(f"{point.name}: old results archived in {aside}")
             if is_trained(study, point, identity):
-                if rank is not None:  # the other ranks of torchrun wait for this one
+                if rank is not None:  # torchrun's other ranks wait for this one
                     raise Busy(f"{point.name}: trained by another task just now")
                 return DONE
         if ranks:
             return _launch(study, point, lock)
         code = _train(study, point, identity, first, steps)
-    from lib.training.ranks import leave
+    from lib.training.ranks import leave_group
 
-    leave()
+    leave_group()
     return code
 
 
 def is_trained(study: Study, point: Point, identity: dict) -> bool:
-    """Whether the point is trained, which is then said. Raises BadInput where its model changed."""
+    """Whether the point is trained, with a line if so. Raises BadInput if its model changed."""
     mark = is_done(point.directory, "train", identity)
     if mark is None:
         return False
@@ -131,7 +127,7 @@ def is_trained(study: Study, point: Point, identity: dict) -> bool:
 
 
 def _launch(study: Study, point: Point, lock: Any) -> int:
-    """Start the ranks of a point as processes of their own, which keep its lock while they live."""
+    """Run the ranks of a point as child processes, which keep its lock while they live."""
     words = ["-m", "stages.stage2_train", study.path, *study.words, *point.words]
     environ = {**os.environ, LOCKED: "1"}
     return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
@@ -152,13 +148,11 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
                 f"checkpoints; --force archives both"
             )
         refuse_change(directory, "a checkpoint", before["identity"], identity)
-    batch = OBJECTIVES[point.config.train.objective].batch
-    from lib.training.class_data import classes_of
+    from lib.training.inputs import train_data
     from lib.training.loop import Outcome, remove_checkpoints, train_point
-    from lib.training.pair_data import pair_splits
     from lib.training.ranks import device_name
+    from lib.training.saving import save_untrained
     from lib.training.stopping import stop_on_signal
-    from lib.training.untrained import save_untrained
 
     record = {
         "point": point.name,
@@ -176,23 +170,10 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         write_json(directory / "config.json", record)
     with stop_on_signal() as request:
         if steps:
-            if batch == "answers":
-                rows, held_out = encoded_training(study, point), encoded_held_out(study, point)
-            else:
-                rows, held_out = encoded_split(study, train_split(study, point)), None
-            pairs = pair_splits(study) if batch == "pairs" else None
-            classes = classes_of(study, point) if batch == "classes" else None
-            outcome = train_point(
-                point,
-                rows,
-                directory,
-                lambda: bool(request),
-                pairs,
-                say,
-                held_out,
-                classes,
-                live=track,
-            )
+            if first:
+                say(f"{point.name}: loading {point.config.model.name}")
+            data = train_data(study, point)
+            outcome = train_point(point, data, directory, lambda: bool(request), say, track)
         else:
             save_untrained(point)
             outcome = Outcome("done", 0, 0)
@@ -204,7 +185,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         return STOPPED
     if first:
         write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
-        if batch == "pairs":
+        if OBJECTIVES[point.config.train.objective].batch == "pairs":
             write_loss_curves(study)
         mark_done(directory, "train", identity, FILES, status=outcome.status, step=outcome.step)
         remove_checkpoints(directory, diverged=outcome.status == "diverged")
@@ -214,7 +195,7 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
 
 
 def write_loss_curves(study: Study) -> None:
-    """Leave the table of the study's losses for stage 5, which draws it without torch."""
+    """Write the table of the study's losses for stage 5, which draws it without torch."""
     from lib.training.curves import loss_curves
 
     trains = {}

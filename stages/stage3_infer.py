@@ -5,8 +5,8 @@
 Writes results/<study>/<point>/predictions.jsonl, and of each further task predictions_<task>.jsonl.
 Before that, where train.checkpoint_candidates kept several checkpoints, the one that answers most
 validation rows becomes model/.
-One engine serves all tasks and all points of a range (--index 0-18); its memory is free before a
-judge is loaded. On USR2 or TERM it exits 75 after the rows at hand; run again, it goes on there.
+One engine serves all tasks and all points of a range (--index 0-18); its memory is freed before a
+judge is loaded. On USR2 or TERM it exits 75 after the current rows; run again, it resumes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from lib.inference.base import EngineDied
 from lib.inference.checkpoint_selection import choose, is_due
 from lib.inference.predict import files_of, predict, predictor, read_answers
 from lib.inference.serving import Served
+from lib.judging.loop import check_judge, judge_answers
 from lib.models.checkpoints import check_directory, verify_model
 from lib.runs.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
 from lib.runs.directory import archive, is_archived, is_done, locked
@@ -41,7 +42,7 @@ from stages.command import (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Predict for the points that --index names; returns the exit code."""
+    """Predict for the points of --index; returns the exit code."""
     args = parser("stages.stage3_infer", __doc__, index=True).parse_intermixed_args(argv)
     study = load(args)
     for task in study.tasks:
@@ -56,19 +57,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             trained.append(point)
     for task in study.tasks:
-        # Now, and not after hours of answers.
-        tasks.get(task).check_judge(study, task, trained, os.environ)
+        # Before hours of generation, not after.
+        if tasks.get(task).judging:
+            check_judge(study, task, trained, os.environ, args.force)
     from lib.training.stopping import stop_on_signal
 
     with one_device(study) if trained else nullcontext(), stop_on_signal() as request:
         try:
             finished = infer(study, trained, args.force, lambda: bool(request))
-        except EngineDied:  # it gets SLURM's TERM too, before the rows at hand are finished
+        except EngineDied:  # it would get SLURM's TERM before the current rows are finished
             if not request:
                 raise
             finished = False
         if not finished:
-            say(f"stopped by {request.signal}, what is finished is kept")
+            say(f"stopped by {request.signal}, finished rows are kept")
             return STOPPED
     if untrained:
         raise BadInput(f"{study.directory}: not trained yet: {listed(untrained)}")
@@ -77,8 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def one_device(study: Study) -> Iterator[None]:
-    """A block that sees one GPU, or none; says first which stay idle, or that a job has none."""
-    os.environ[CHECK_BY_NVML] = "1"  # an engine is a process that is started after this has asked
+    """A block that sees at most one GPU; reports idle GPUs, or a job without any."""
+    os.environ[CHECK_BY_NVML] = "1"  # the engine's process starts later
     named = listed_devices(os.environ)
     visible = 1 if named is None else len(named)
     with only_devices(os.environ, 1, visible):
@@ -94,12 +96,12 @@ def one_device(study: Study) -> Iterator[None]:
 
 
 def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[], bool]) -> bool:
-    """Predict every task for each point, then score what there is to score; False where stopped."""
+    """Predict every task for each point, then judge the answers; False if stopped."""
     served = Served(study)
     for point in filter(is_due, points):
         verify_models(study, [point])
         with locked(point.directory, who()):
-            if not is_due(point):  # another task has chosen meanwhile
+            if not is_due(point):  # another task has done it meanwhile
                 continue
             step = choose(study, point, served, stop)
         if step is None:
@@ -110,11 +112,11 @@ def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[],
             return False
     served.close()
     for task in study.tasks:
-        if score := tasks.get(task).score:
-            with ExitStack() as held:  # two tasks at one point would both pay
+        if tasks.get(task).judging:
+            with ExitStack() as held:  # two processes at one point would both pay
                 for point in points:
                     held.enter_context(locked(point.directory, who()))
-                if not score(study, task, points, os.environ, say, stop):
+                if not judge_answers(study, task, points, os.environ, say, stop):
                     return False
     return True
 
@@ -127,14 +129,16 @@ def predict_task(
     served: Served,
     stop: Callable[[], bool],
 ) -> bool:
-    """Predict one task for each point with one model in memory; False where `stop()` ended it."""
+    """Predict one task for each point with one model in memory; False if `stop()` ended it."""
     ready = [p for p in points if force or not is_predicted(study, task, p)]
     for point in ready:
         check_directory(point.directory / "model", f"{point.name}: model")
         verify_model(point.directory)
     verify_models(study, ready)
-    # Without rows there is nothing to load a model for.
-    model = predictor(study, task, served) if ready and rows_of(study, task) else None
+    model = None  # without rows none is needed
+    if ready and rows_of(study, task):
+        say(f"{label(study, task)}loading the model of {listed((p.name for p in ready), 4)}")
+        model = predictor(study, task, served)
     mark = study.named("infer", task)
     for point in ready:
         with locked(point.directory, who()):
@@ -142,7 +146,7 @@ def predict_task(
             if not again and is_predicted(study, task, point):  # meanwhile, or before a restart
                 continue
             with model.serving(point) if model else nullcontext():
-                if again:  # not before it is known that there is something to serve
+                if again:  # only once there is a model to serve
                     marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
                     old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]
                     archive(point.directory, old, mark, submission())
@@ -154,7 +158,7 @@ def predict_task(
 
 
 def is_predicted(study: Study, task: str, point: Point) -> bool:
-    """Whether a task's predictions are there, which is then said; BadInput where they changed."""
+    """Whether a task's predictions exist, with a line if so. Raises BadInput if they changed."""
     mark = study.named("infer", task)
     if not is_done(point.directory, mark, predict_identity(study, point, task)):
         return False
@@ -164,7 +168,7 @@ def is_predicted(study: Study, task: str, point: Point) -> bool:
 
 
 def label(study: Study, task: str) -> str:
-    """How lines about a task begin; the first task needs no name."""
+    """Prefix of lines about a task; the first task has no name."""
     return "" if task == study.config.tasks[0] else f"{task}: "
 
 

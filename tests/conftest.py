@@ -39,6 +39,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("lossgrid")
 
 REPOSITORY = Path(__file__).parents[1]
+# The studies of this repository. Others in configs/ are their user's: no test looks at them.
+SHIPPED = [
+    REPOSITORY / "configs" / f"{name}.yaml"
+    for name in ("demo", "dpo_search", "gsm8k_qlora", "gsm_symbolic", "iw_lora", "iw_lora_search",
+                 "td_dpo", "td_dpo_search", "weighted_loss")
+]  # fmt: skip
 SMALL = 1 << 18  # bytes of the small disk
 
 STUDY = {

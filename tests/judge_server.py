@@ -7,6 +7,9 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from lib.tasks.mt_bench.judging import judging
+from lib.tasks.mt_bench.schema import Data
+
 RATED = "Fine. Rating: [[7]]"
 
 
@@ -86,3 +89,15 @@ class Server:
         self.http = _Http(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
         threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+
+
+def rated(rows: list, answers: list, client: Any) -> list:
+    """The judgments of MT-Bench that a client of a server gives to answers, as they are written."""
+    given = judging(client.settings, Data())
+    asked = [given.questions(row, made) for row, made in zip(rows, answers, strict=True)]
+    [replies] = client.ask([[question for own in asked for question in own]])
+    return [
+        {"id": made["id"],
+         "judgments": given.judgments(made, own, replies[2 * i : 2 * i + 2], client)}
+        for i, (made, own) in enumerate(zip(answers, asked, strict=True))
+    ]  # fmt: skip

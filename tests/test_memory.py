@@ -1,7 +1,5 @@
 """What bench.memory computes, against published sizes and values worked by hand."""
 
-from pathlib import Path
-
 import pytest
 
 from bench.memory import (
@@ -19,9 +17,9 @@ from bench.memory import (
 )
 from lib.config.schema import Lora
 from lib.config.study import load_study
+from tests.conftest import SHIPPED
 
 SMALL = SHAPES[".cache/SmolLM2-135M-Instruct"]
-SHIPPED = sorted(map(str, Path("configs").glob("*.yaml")))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +125,7 @@ def test_flops_by_hand(small) -> None:
     assert flops(SMALL, frozen, 10, 1.0) == flops(SMALL, config, 10, 1.0)  # two and a repeat
 
 
-@pytest.mark.parametrize("path", SHIPPED)
+@pytest.mark.parametrize("path", map(str, SHIPPED))
 def test_every_shipped_study_has_a_row_and_fits_80_gb(path: str) -> None:
     rows = table(path, 0.5, 0.35)
     assert rows
@@ -138,7 +136,7 @@ def test_every_shipped_study_has_a_row_and_fits_80_gb(path: str) -> None:
             assert peak / GIB < 0.9 * 79.6
 
 
-@pytest.mark.parametrize("path", SHIPPED)
+@pytest.mark.parametrize("path", map(str, SHIPPED))
 def test_every_shipped_study_asks_for_the_host_memory_and_the_time_to_stop(path: str) -> None:
     study = load_study(path)
     slurm = study.config.slurm.train

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.estimates import Measured, Run, resampled_means, student, two_way
+from lib.analysis.estimates import Measured, Run, means, student, two_way
+from lib.analysis.evidence import FAMILY
 from lib.analysis.model import Metric, Pair
 from lib.analysis.rates import difference_interval
 from lib.analysis.statistics import Interval, holm, percentile_interval, sign_flip
@@ -44,6 +45,8 @@ def contrasts(every: Iterable[Measured], pairs: Sequence[Pair], eval_config: Any
         if one.slice or one.metric.kind == "exact":
             continue
         for pair in dict.fromkeys(pairs):
+            if one.metric.secondary and pair.family != FAMILY:
+                continue
             a, b = (one.settings.get(label) for label in pair[1:])
             if a and b:
                 key = {"family": pair.family, "task": one.task, "set": one.set,
@@ -89,12 +92,14 @@ def contrast(
         )
     value, alone = float(np.mean(values)), np.mean(resampled, axis=0)
     clusters, units, n = next(iter(a.values())).clusters, next(iter(a.values())).units, 0
-    p, of_items = None, None
+    p = None
     if items[0] is not None:
-        of_items = np.nanmean(np.stack(items), axis=0) if len(items) > 1 else items[0]
-        known = ~np.isnan(of_items)
+        of_seeds = np.stack(items)
+        times = (~np.isnan(of_seeds)).sum(axis=0)  # seeds that know an item
+        known = times > 0
+        of_items = np.nansum(of_seeds, axis=0) / np.maximum(times, 1)
         n, units = int(known.sum()), len(np.unique(clusters[known]))
-        parts = len(shared) or math.lcm(len(a), len(b))
+        parts = math.lcm(*set(times[known].tolist())) if shared else math.lcm(len(a), len(b))
         p = sign_flips(of_items[known], metric, parts, clusters[known], one.set == "mean")
     else:
         n = min(run.n for run in (*a.values(), *b.values()))
@@ -123,8 +128,13 @@ def difference(one: Measured, a: Run, b: Run) -> tuple[float, np.ndarray, np.nda
     known = ~np.isnan(apart)
     if one.tests is None or (known.sum() == a.n == b.n):
         return a.value - b.value, a.resampled - b.resampled, apart
-    resampled = resampled_means(one.tests, apart[None], known[None])
-    return float(apart[known].mean()), resampled[0], apart
+    if not known.any():
+        return math.nan, np.full_like(a.resampled, math.nan), apart
+    counts = one.tests.counts(a.place)
+    resampled = np.full_like(a.resampled, math.nan)
+    if len(counts):
+        resampled = means(counts, apart[None], known[None])[0]
+    return float(apart[known].mean()), resampled, apart
 
 
 def _over_seeds(one: Measured, runs: Sequence[Run]) -> Run:

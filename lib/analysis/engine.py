@@ -57,7 +57,7 @@ def analyse(
     ]
     pairs = [*contrasts.baseline_pairs(table), *claims.pairs(study, table)]
     for one in analyses.values():
-        pairs += one.pairs(table, eval_config) if one.pairs else []
+        pairs += one.pairs(study, table) if one.pairs else []
     tables = StudyTables(
         points=table,
         items=items,
@@ -67,7 +67,8 @@ def analyse(
     )
     answers = Answers(study, dict(rows), dict(results), tests, measured, tables)
     for one in analyses.values():
-        tables.extras.update(one.extras(answers) if one.extras else {})
+        for name, made in (one.extras(answers) if one.extras else {}).items():
+            tables.extras[name] = pd.DataFrame(made, columns=list(one.tables[name]))
     tables.claims = claims.decide(study, tables, measured, first_claims(study))
     return answers
 

@@ -52,6 +52,7 @@ class Run(NamedTuple):
     units: int
     items: np.ndarray | None  # (n,) values of the items, nan where not counted; None: no mean
     clusters: np.ndarray  # (n,)
+    place: int = -1  # of the point in the test set; −1 of a mean over sets
 
 
 Runs = dict[str, dict[int, Run]]  # setting → seed → run
@@ -66,10 +67,10 @@ def measure(tests: TestSet, metric: Metric, level: float) -> dict[str, Run]:
     found = {}
     for place in np.flatnonzero(known.any(axis=1)):
         of_point = values[place][known[place]]
-        units = len(np.unique(tests.clusters[known[place]]))
+        units = tests.units(known[place])
         value = float(of_point.mean())
         run = Run(value, resampled[place], NOTHING, len(of_point), units,
-                  None if metric.among else values[place], tests.clusters)  # fmt: skip
+                  None if metric.among else values[place], tests.clusters, int(place))  # fmt: skip
         found[tests.points[place]] = run._replace(interval=_of_mean(metric, run, level, of_point))
     return found
 
@@ -84,21 +85,24 @@ def item_values(tests: TestSet, metric: Metric) -> tuple[np.ndarray, np.ndarray]
 
 
 def resampled_means(tests: TestSet, values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """(P, R) means of the known values (P, n) on the resamples of the set, by matrix products."""
+    """(P, R) means of the known values (P, n) of all points on the resamples of the set."""
     found = np.full((len(values), tests.draw.resamples), np.nan)
     for group in tests.groups():
         counts = tests.counts(group[0])
-        if not len(counts):
-            continue
-        some = known[group]
-        top = counts @ np.where(some, values[group], 0).T.astype(counts.dtype)
-        if (some == some[0]).all():  # one denominator for all
-            bottom = (counts @ some[0].astype(counts.dtype))[:, None]
-        else:
-            bottom = counts @ some.T.astype(counts.dtype)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[group] = (top.astype(float) / bottom).T
+        if len(counts):
+            found[group] = means(counts, values[group], known[group])
     return found
+
+
+def means(counts: np.ndarray, values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(P, R) means of the known values (P, n) on resamples (R, n), by matrix products."""
+    top = counts @ np.where(known, values, 0).T.astype(counts.dtype)
+    if (known == known[0]).all():  # one denominator for all
+        bottom = (counts @ known[0].astype(counts.dtype))[:, None]
+    else:
+        bottom = counts @ known.T.astype(counts.dtype)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (top.astype(float) / bottom).T
 
 
 def _statistics(tests: TestSet, metric: Metric, level: float) -> dict[str, Run]:
@@ -119,10 +123,10 @@ def _statistics(tests: TestSet, metric: Metric, level: float) -> dict[str, Run]:
             interval = metric.interval(value, resampled, own, level)
         else:
             interval = percentile_interval(resampled, level)
-        units = len(np.unique(tests.clusters[some]))
+        units = tests.units(some)
         found[tests.points[place]] = Run(
             value, resampled, (*interval, "bootstrap") if interval else NOTHING, int(some.sum()),
-            units, None, tests.clusters,
+            units, None, tests.clusters, int(place),
         )  # fmt: skip
     return found
 
@@ -276,6 +280,8 @@ def measured(
         }
         for label, part in parts.items():
             for metric in metrics:
+                if label and metric.secondary:
+                    continue
                 runs = measure(part, metric, eval_config.level)
                 settings = by_setting(runs, points)
                 found.append(Measured(one.task, one.name, label, metric, runs, settings, part))

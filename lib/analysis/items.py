@@ -8,7 +8,8 @@ items, so that what they share cancels in every difference.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,7 @@ class TestSet:
     slices: dict[str, np.ndarray]  # column → (n,) text or None
     draw: Draw
     at: np.ndarray  # (n,) places in `draw`
+    drawn: dict[bytes, np.ndarray] = field(default_factory=dict)  # what `counts` has given
 
     def subset(self, keep: np.ndarray, name: str) -> TestSet:
         """Some of the items, (n,) bool, as a set of this name; resamples are those of the whole."""
@@ -64,7 +66,20 @@ class TestSet:
 
     def counts(self, point: int) -> np.ndarray:
         """(R, n) multiplicities of the items of a point, 0 of those that it does not have."""
-        return self.draw.counts(self.points[point])[:, self.at]
+        key = self.draw.key(self.points[point])
+        if key not in self.drawn:
+            whole = self.draw.counts(self.points[point])
+            self.drawn[key] = whole if len(self.at) == whole.shape[1] else whole[:, self.at]
+        return self.drawn[key]
+
+    def units(self, known: np.ndarray) -> int:
+        """Independent items or clusters among the known ones, (n,) bool."""
+        return int(known.sum()) if self.alone else len(np.unique(self.clusters[known]))
+
+    @cached_property
+    def alone(self) -> bool:
+        """Whether every item is a unit of its own."""
+        return len(np.unique(self.clusters)) == len(self.clusters)
 
     def groups(self) -> list[np.ndarray]:
         """Places of points, those together whose resamples are one draw."""

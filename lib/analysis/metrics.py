@@ -15,14 +15,13 @@ ValueError names the argument whose shape or values are wrong; nan is wrong ever
 one class are legitimate outcomes. float32 weights are summed in float32, others in float64.
 """
 
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
 
 from lib.analysis import columns
 from lib.analysis.columns import Metric
-from lib.analysis.statistics import percentile_interval, reflected_interval, wilson
+from lib.analysis.statistics import wilson
 
 
 class MovedThreshold(NamedTuple):
@@ -204,69 +203,6 @@ def expected_acceptance(z: np.ndarray, offset: float | np.ndarray) -> Metric:
         return None
     rate = (len(z) - np.searchsorted(z, -offset, side="right")) / len(z)
     return float(rate) if offset.ndim == 0 else rate
-
-
-def decision_intervals(
-    y: np.ndarray,
-    pred: np.ndarray,
-    p: np.ndarray | None,
-    counts: np.ndarray,
-    level: float = 0.95,
-    *,
-    bins: int = 15,
-    score: np.ndarray | None = None,
-) -> dict[str, dict[str, float | str | None]]:
-    """Every metric of one point with its interval: {metric: {value, low, high, method}}.
-
-    accuracy and acceptance_rate, whose denominator is fixed, get Wilson's interval ("wilson");
-    precision, recall, f1, auc, brier and ece a bootstrap over `counts` (R, n), drawn once a test
-    set ("bootstrap"; see `_ece_interval` for ece). Without probabilities (p None) the last three
-    are absent. value, or low and high, are None where undefined, the latter also where no
-    resample differs (see `lib.analysis.rates`). actual_acceptance_rate belongs to
-    the test set, not to the point, and has no interval. bins: of ece; score: what auc ranks by, p
-    if None (log-odds rank rows whose p rounds to 1).
-    """
-    y, pred = columns.labels(y), columns.predictions(pred, len(y))
-    values, resampled = decision_rates(y, pred), decision_rates(y, pred, counts)
-    del values["actual_acceptance_rate"]
-    if p is not None:
-        score = p if score is None else score
-        for name, metric in (
-            ("auc", lambda w: auc(y, score, w)),
-            ("brier", lambda w: brier(y, p, w)),
-            ("ece", lambda w: ece(y, p, w, bins=bins)),
-        ):
-            values[name], resampled[name] = metric(None), metric(counts)
-    successes = {"accuracy": pred == y, "acceptance_rate": pred == 1}
-    table = {}
-    for name, value in values.items():
-        method = "wilson" if name in successes else "bootstrap"
-        if name in successes:
-            interval = wilson(int(successes[name].sum()), len(y), level)
-        elif name == "ece":
-            interval = _ece_interval(value, resampled[name], p, level, bins)
-        else:
-            interval = percentile_interval(resampled[name], level)
-        low, high = interval or (None, None)
-        table[name] = {"value": value, "low": low, "high": high, "method": method}
-    return table
-
-
-def _ece_interval(
-    value: float | None, resampled: np.ndarray, p: np.ndarray, level: float, bins: int
-) -> tuple[float, float] | None:
-    """Reflected bootstrap interval in [0, 1], up to the value, and to 0 where chance explains it.
-
-    Simulated coverage of a nominal 95 %, 100 to 2,024 rows: 83–94 %; of the percentile interval:
-    0 % for calibrated probabilities, 0–30 % where they are off by 0.03.
-    """
-    interval = reflected_interval(value, resampled, level)
-    if interval is None:  # so it is, too, where the value is
-        return None
-    mean, sd = ece_by_chance(p, bins)
-    chance = value <= mean + NormalDist().inv_cdf(level) * sd
-    low = 0.0 if chance else max(0.0, interval.low)
-    return low, min(1.0, max(value, interval.high))
 
 
 def _bin_of(p: np.ndarray, bins: int) -> np.ndarray:

@@ -35,6 +35,7 @@ class Metric:
     higher_is_better: bool | None = True
     bounds: tuple[float | None, float | None] = (0.0, 1.0)  # of its values; None: there is none
     step: float | None = 1.0  # values of an item are whole multiples of it; None: of nothing
+    secondary: bool = False  # in no slice, and in no contrast but those that claims ask for
 
     @property
     def span(self) -> float | None:
@@ -59,13 +60,14 @@ class Analysis:
     outcomes: (rows of the test set, graded predictions of one point, eval_config) → columns `set`,
     `item`, `cluster`, and one an outcome (floats; nan or None where unknown) or a slice (texts;
     None where the item is in none), each one value an item.
-    pairs: (points table, eval_config) → comparisons beside those with the baseline, which every
+    pairs: (study, points table) → comparisons beside those with the baseline, which every
     setting is compared with.
     tables: what only this task has: name of a further table → column → what it means, the unit in
     parentheses at the end. A table with a column `point` has one row a point, and its columns are
     drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
-    extras: (`lib.analysis.engine.Answers`) → name of a further table → its frame.
+    extras: (`lib.analysis.engine.Answers`) → name of a further table → its rows, or a frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
+    files: (Answers) → further files of a comparison, see `lib.config.tasks.Comparison`.
     axes: key of a study that is an axis → its label on figures, the unit in parentheses.
     figures: specs drawn where a study names none, as `lib.config.figures` reads them; what is drawn
     over an axis that a study lacks is left out. findings: name of the Jinja2 template.
@@ -80,6 +82,7 @@ class Analysis:
     pooled: str | None = None
     pairs: Callable[..., list[Pair]] | None = None
     point_extras: Callable[..., dict[str, Any]] | None = None
+    files: Callable[..., dict[str, Any]] | None = None
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     extras: Callable[..., dict[str, Any]] | None = None
     axes: Mapping[str, str] = field(default_factory=dict)

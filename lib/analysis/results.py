@@ -57,9 +57,7 @@ def read_predictions(path: Path, rows: Sequence[Row], task: Task) -> list[Row]:
 
 def _graded(task: Task, row: Row, prediction: Row, path: Path) -> Row:
     try:
-        if task.regrade:
-            return task.regrade(row, prediction)
-        return task.grade(row, prediction["outputs"], prediction.get("scores"))
+        return task.grade(row, prediction)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
     except KeyError as error:
@@ -109,6 +107,8 @@ def read_point(
     for name in RECORDS:
         path = point.directory / f"{name}.json"
         result.records[name] = read_json(path) if path.exists() else None
+    run = point.directory / "config.json"
+    result.records["run"] = read_json(run) if run.exists() else None
     if result.status == "done" and not counts(study, point, task):
         result.status = "skipped"
     if result.status == "done":

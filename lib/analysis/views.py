@@ -6,34 +6,22 @@ test set before it where a task has several: `mnli/matched.accuracy`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
+from lib.analysis import final
 from lib.analysis.engine import Answers
 from lib.analysis.model import Analysis
 from lib.analysis.points import find_baseline
+from lib.analysis.records import Json, records
 from lib.analysis.wording import markdown
 from lib.config import tasks
 from lib.config.tasks import Comparison
 
-Json = dict[str, Any]
+LONG = 500  # rows above which a further table is in its own file alone
 VALUE = ("value", "low", "high", "method")
-
-
-def plain(value: Any) -> Any:
-    """A cell as JSON has it: None where it is empty."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
-
-
-def records(table: pd.DataFrame) -> list[Json]:
-    """Rows of a table, an empty cell as None."""
-    columns = [[plain(value) for value in table[name].tolist()] for name in table]
-    return [dict(zip(table, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def nested(row: Mapping[str, Any]) -> Json:
@@ -68,6 +56,7 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
         metrics = rows.setdefault((row["name"], row["set"], row["slice"]), {})
         metrics[row["metric"]] = {key: row[key] for key in VALUE}
     names = [metric.name for metric in analysis.metrics(eval_config)]
+    of_slices = [metric.name for metric in analysis.metrics(eval_config) if not metric.secondary]
     for one in answers.tests[task]:
         for place, name in enumerate(one.points):
             has = one.answered[place]
@@ -79,11 +68,15 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
                     value: {
                         "rows": int((of_item[has] == value).sum()),
                         "metrics": _whole(rows.get((name, one.name, f"{column}={value}"), {}),
-                                          names),
+                                          of_slices),
                     }
                     for value in values
                 }  # fmt: skip
             found.setdefault(name, {"sets": {}})["sets"][one.name] = of_set
+    nothing = {"sets": {"": {"rows": 0, "metrics": _whole({}, names)}}}  # answers without an item
+    for result in answers.results[task]:
+        if result.predictions is not None:
+            found.setdefault(result.name, nothing)
     return {name: _of_point(of_sets["sets"]) for name, of_sets in found.items()}
 
 
@@ -136,7 +129,8 @@ def comparison_of_tables(answers: Answers) -> Comparison:
     """The views of a comparison."""
     claims = criteria(answers.tables.claims)
     text = markdown({"findings": [], "criteria": claims}, "Claims", "claim")
-    return Comparison(aggregated(answers), flat(answers), text)
+    rows = flat(answers)
+    return Comparison(aggregated(answers), rows, text, final.files(answers, rows))
 
 
 def aggregated(answers: Answers) -> Json:
@@ -182,7 +176,7 @@ def aggregated(answers: Answers) -> Json:
         if one_a_point(table):
             for row in records(table):
                 points[row.pop("point")][name] = nested(row)
-        else:
+        elif "point" not in table and len(table) <= LONG:
             found[name] = [nested(row) for row in records(table)]
     return found
 

@@ -18,16 +18,16 @@ from lib.losses import OBJECTIVES
 if TYPE_CHECKING:
     from lib.config.study import Point, Study
 
-# Sections that a study has one of; so are those of its further tasks.
+# Sections that all points share, like those of additional tasks.
 SHARED = ("tasks", "skip", "judge", "evaluate", "slurm", "tracking")
-# Overrides that turn training off, and so make points alike that differ in training alone.
+# Overrides that turn training off, so that points may become equal.
 UNTRAINING = ("train.epochs", "model.adapter")
 
 
 def check_point(
     study: Study, values: Mapping[str, Value], config: Config, flat: Mapping[str, Any]
 ) -> None:
-    """Raise BadInput for the first fault across the fields of one point; flat: its dotted keys."""
+    """Raise BadInput for the first conflict between keys of a point; flat: its dotted keys."""
     faults = itertools.chain(
         _unused_axes(study.axes, values, flat),
         _training(config, flat),
@@ -53,14 +53,14 @@ def _unused_axes(
 
 
 def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
-    """What the data of the task, the objective and the processes allow."""
+    """Objective, tuning, batch size and checkpoint selection fit the task."""
     train, task = config.train, config.tasks[0]
     kind = tasks.get(task).batch
     objective = OBJECTIVES[train.objective]
     if objective.batch != kind:
         usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
         yield (f"train.objective: found {train.objective!r}, expected one of {listed(usable)}: "
-               f"those that train on what the task {task} has ({kind})")  # fmt: skip
+               f"those for {kind}, on which the task {task} trains")  # fmt: skip
     if train.batch_size % (train.micro_batch * train.processes):
         yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
                f"train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
@@ -76,7 +76,7 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
             if value is not None:
                 yield (f"{key}: found {value!r}, expected null: it is for tasks whose answers are "
                        f"generated, and {task} trains on {kind}")  # fmt: skip
-    if candidates and not tasks.get(task).correct:
+    if candidates and not tasks.get(task).selects:
         yield (f"train.checkpoint_candidates: found {candidates}, expected null: the task {task} "
                f"has no score to select a checkpoint by")  # fmt: skip
     if candidates and train.keep == "best":
@@ -91,7 +91,7 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _samples(config: Config) -> Iterator[str]:
-    """Samples are drawn for a task that uses them, at a temperature, and enough for each vote."""
+    """Samples have a task that uses them, a temperature, and suffice for each vote."""
     infer, draws = config.infer, config.evaluate.draws
     if not infer.samples:
         return
@@ -109,7 +109,7 @@ def _samples(config: Config) -> Iterator[str]:
 
 
 def _classification(config: Config) -> Iterator[str]:
-    """What classifiers are trained without."""
+    """Options that classifiers do not support."""
     train, task = config.train, config.tasks[0]
     if tasks.get(task).batch != "classes":
         return
@@ -124,7 +124,7 @@ def _classification(config: Config) -> Iterator[str]:
 
 
 def _judge(config: Config) -> Iterator[str]:
-    """A judge is of a kind that every task with a judge can use."""
+    """Every judged task supports the kind of judge."""
     for task in config.tasks:
         kinds = tasks.get(task).judges
         if kinds and config.judge.model is not None and config.judge.kind not in kinds:
@@ -133,14 +133,14 @@ def _judge(config: Config) -> Iterator[str]:
 
 
 def _shared(study: Config, config: Config) -> Iterator[str]:
-    """What is read once for a whole study has one value at all of its points."""
+    """Shared sections have one value at all points."""
     for name in (*SHARED, *study.tasks[1:]):
         if getattr(config, name) == getattr(study, name):
             continue
         ours, theirs = (flatten(c.model_dump(include={name})) for c in (config, study))
         key = next(k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k))
         yield (f"{key}: found {ours.get(key)!r} at some points and {theirs.get(key)!r} at others, "
-               f"expected one value for the study, none of a variant or an axis")  # fmt: skip
+               f"expected one value for the study, not set by a variant or an axis")  # fmt: skip
 
 
 def check_axes(study: Study, axes: Iterable[str], where: str) -> None:
@@ -162,16 +162,10 @@ def check(study: Study) -> None:
         check_unread(study)
     _check_baseline(study)
     _check_models(study)
-    for variant in study.config.evaluate.thresholds:
-        if variant not in study.variants:
-            raise BadInput(
-                f"{study.path}: evaluate.thresholds: unknown variant {variant!r}, expected one of "
-                f"{listed(study.variants)}{nearest(variant, study.variants)}"
-            )
 
 
 def _check_keys(study: Study) -> None:
-    """Axes land on keys that there are; variants out of use and `trial` are right as well."""
+    """Axes set existing keys; unused variants and `trial` are valid too."""
     known = flatten(study.config.model_dump())
     for axis, key in study.axes.items():
         if key not in known:
@@ -185,10 +179,9 @@ def _check_keys(study: Study) -> None:
 
 
 def _check_duplicates(study: Study) -> None:
-    """No two points compute the same, whatever their axes say.
+    """No two points compute the same.
 
-    Of the study in full, which a trial may cut or override until points are alike, and so may
-    overrides that turn training off.
+    In full mode and without overrides that turn training off, since those may make points equal.
     """
     kept = {
         key: value
@@ -198,7 +191,7 @@ def _check_duplicates(study: Study) -> None:
     try:
         full = replace(study, mode="full", overrides=kept)
         points = (study if full == study else full).points()
-    except BadInput:  # of something that this trial does not use
+    except BadInput:  # in something that this trial does not use
         return
     first = points[0].flat
     keys = sorted({k for p in points for k in {**first, **p.flat} if p.flat.get(k) != first.get(k)})
@@ -231,7 +224,7 @@ def _check_baseline(study: Study) -> None:
 
 
 def _check_models(study: Study) -> None:
-    """A task that encodes its own rows has one tokenizer: which rows it keeps depends on that."""
+    """A task that encodes its own rows needs one tokenizer, which decides what rows it keeps."""
     task, models = study.config.tasks[0], study.model_sections()
     if len(models) > 1 and tasks.get(task).encode:
         keys = [
@@ -239,13 +232,13 @@ def _check_models(study: Study) -> None:
             for key in type(models[0]).model_fields
             if len({str(getattr(model, key)) for model in models}) > 1
         ]
-        found = listed(repr(getattr(model, keys[0])) for model in models)
+        values = listed(repr(getattr(model, keys[0])) for model in models)
         raise BadInput(
-            f"{study.path}: model.{keys[0]}: found {found} among the points, expected one value: "
+            f"{study.path}: model.{keys[0]}: found {values} among the points, expected one value: "
             f"which rows the task {task} keeps depends on it"
         )
 
 
 def _is_neutral(key: str, value: Value) -> bool:
-    """Whether an unused key may be listed with this value, so that a grid reads well."""
+    """Whether a grid may list an unused axis with this value, for readability."""
     return (key, value) in (("train.gamma", 1), ("infer.samples", 0)) or value is None

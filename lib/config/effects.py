@@ -1,4 +1,4 @@
-"""Which keys change what a point computes: what its objective ignores, and what cancels out.
+"""Which keys affect a point's results, and which its objective or its other keys make irrelevant.
 
 Everything here reads a flat config, dotted key → value, such as `flatten(config.model_dump())`.
 """
@@ -21,15 +21,15 @@ Flat = Mapping[str, Any]
 TUNING_OF = {
     "importance": "lora",
     "adalora": "adalora",
-}  # section of `train` → the one that it is of
-# Keys of `data` that name or shape training rows alone, whatever the task.
+}  # section of `train` → the tuning that reads it
+# Keys of `data` that only affect training rows, in every task.
 TRAINING_DATA = ("data.ratio", "data.train_on", "data.train_rows")
-# What a point that takes no step still depends on: how the base model is loaded and stored.
+# What a point without training still depends on: how the base model is loaded and saved.
 UNTRAINED = ("train.epochs", "train.precision", "train.tuning")
 CALIBRATION = ("normalise", "batches", "batch_size", "warmup_learning_rate")
 
-# Rules of keys and of sections, for all objectives; those of one are in its `Objective`.
-# What nothing reads. Unlike `unused_because`, this is no matter of names and identities.
+# Rules on keys and sections, for all objectives; those of one objective are in its `Objective`.
+# Keys that nothing reads. Unlike `unused_because`, they stay in names and identities.
 UNREAD: tuple[Rule, ...] = (
     (("train.lora",), "train.tuning is full", lambda c: c["train.tuning"] == "full"),
     (("train.lora.r",), "train.tuning is adalora", lambda c: c["train.tuning"] == "adalora"),
@@ -43,7 +43,7 @@ UNREAD: tuple[Rule, ...] = (
     (("evaluate.draws",), "infer.samples is 0", lambda c: c["infer.samples"] == 0),
 )  # fmt: skip
 
-# What is read, and changes no result where it stands.
+# Keys that are read and change no result.
 NEUTRAL: tuple[Rule, ...] = (
     (("train.importance",), "train.importance.alpha is 0",
      lambda c: c["train.importance.alpha"] == 0),
@@ -61,7 +61,7 @@ NEUTRAL: tuple[Rule, ...] = (
 
 
 def unused_because(key: str, flat: Flat) -> str | None:
-    """Why a point with this config ignores `key` of its config, or None where it does not."""
+    """Why a point with this config ignores `key`, None if it does not."""
     section, _, rest = key.partition(".")
     name, _, inner = rest.partition(".")
     if key == "infer.samples" and not flat["infer.samples"]:
@@ -81,14 +81,14 @@ def unused_because(key: str, flat: Flat) -> str | None:
 
 
 def unread_because(key: str, flat: Flat) -> str | None:
-    """Why nothing reads `key` at a point with this config, None where something does."""
+    """Why nothing reads `key` at a point with this config, None if something does."""
     return unused_because(key, flat) or _reason(key, flat, UNREAD)
 
 
 def effective(flat: Flat, keys: Iterable[str]) -> dict[str, Any]:
-    """Those of `keys` that change a result, null where they do not, in one spelling.
+    """The values of `keys` in canonical form, None where a key does not affect the result.
 
-    Two points that differ in `keys` alone are one run under two names where these are equal.
+    Points that differ only in `keys` compute the same if these are equal.
     """
     return {key: None if _is_idle(key, flat) else _spelled(key, flat) for key in keys}
 
@@ -103,7 +103,7 @@ def _is_idle(key: str, flat: Flat) -> bool:
 
 
 def _reason(key: str, flat: Flat, rules: tuple[Rule, ...]) -> str | None:
-    """The reason of the first rule about a key that holds."""
+    """The reason of the first rule that applies to a key."""
     return next((reason for _, reason, holds in _about(key, rules) if holds(flat)), None)
 
 
@@ -125,16 +125,16 @@ if TYPE_CHECKING:
     from lib.config.study import Study
 
 SECTIONS = {"train": Train, "infer": Infer, "judge": Judge, "evaluate": Evaluate}
-# Keys that only the tasks read which say so (`Task.reads`). Listed here, so that a study is loaded
-# without the modules of all tasks.
-READ_BY_SOME = ("evaluate.bins", "evaluate.thresholds", "evaluate.full_test")
+# Keys that only some tasks read (`Task.reads`), listed so that a study loads without importing all
+# tasks.
+READ_BY_SOME = ("evaluate.bins", "evaluate.full_test")
 
 
 def check_unread(study: Study) -> None:
-    """Raise BadInput for a key that the file, a variant or the command line sets in vain.
+    """Raise BadInput for a key that the file, a variant or the command line sets and nothing reads.
 
-    The file is judged by itself: an override may turn off what some of its keys are about. A key
-    that is null or has its default asks for nothing, and `trial` is a template for all variants.
+    The file is checked without overrides, which may turn off what some of its keys refer to. Keys
+    with their default or null are fine, and so is `trial`, a template for all variants.
     """
     written = replace(study, overrides={}) if study.overrides else study
     sections = {name: written.raw[name] for name in SECTIONS if name in written.raw}
@@ -154,31 +154,29 @@ def _check(study: Study, given: Mapping[str, Any], where: str, variant: Any) -> 
 
 
 def _defaults() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for name, section in SECTIONS.items():
         for key, field in section.model_fields.items():
             value = field.get_default(call_default_factory=True)
-            found |= flatten({name: {key: value.model_dump() if hasattr(value, "model_dump")
+            defaults |= flatten({name: {key: value.model_dump() if hasattr(value, "model_dump")
                                      else value}})  # fmt: skip
-    return found
+    return defaults
 
 
 def _by_tasks(key: str, config: Config) -> str | None:
-    """Why none of the study's tasks reads a key that only some tasks do."""
+    """Why no task of the study reads a key, None if one does or all tasks do."""
     own, names = [tasks.get(task) for task in config.tasks], listed(config.tasks)
     if key.startswith("judge.") and not any(task.judges for task in own):
         return f"no task of {names} is judged by a model"
     if key == "evaluate.draws" and not any(task.sampled for task in own):
         return f"no task of {names} uses more than one answer"
-    # `evaluate.thresholds.accept.accuracy` is about `evaluate.thresholds`.
-    owned = next((read for read in READ_BY_SOME if f"{key}.".startswith(f"{read}.")), None)
-    if owned is None or any(owned in task.reads for task in own):
+    if key not in READ_BY_SOME or any(key in task.reads for task in own):
         return None
     return f"no task of {names} does"
 
 
 def _by_points(key: str, study: Study, variant: Any) -> str | None:
-    """Why no point reads the key, none of a variant where one is given."""
+    """Why no point (of a variant, if given) reads the key, None if one does."""
     reason = None
     for point in study.points() if key.partition(".")[0] != "judge" else ():
         if variant is not None and point.values.get("variant") != variant:
@@ -189,6 +187,6 @@ def _by_points(key: str, study: Study, variant: Any) -> str | None:
 
 
 def warnings(study: Study) -> Iterator[str]:
-    """What a study's data sections may well not mean, a line each."""
+    """Likely mistakes in the study's data sections, a line each."""
     check = tasks.get(study.config.tasks[0]).warnings
     yield from dict.fromkeys(line for section in study.data_sections() for line in check(section))

@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and the wording that helps to mend it."""
+"""The exception for errors that a user can fix, and helpers to word it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The grid of a study: blocks of axis values, and the way from an index to a point and back.
+"""The grid of a study: blocks of axis values, decoding of indices, and names of points.
 
-A block is an ordered product of axes, the last axis fastest. A grid is a list of blocks, one after
-the other. An index is decoded by mixed radix, in a time that does not grow with the grid.
+A block is an ordered product of axes, the last one varying fastest. A grid is a list of blocks,
+concatenated. An index is decoded by mixed radix, in constant time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MOST_POINTS = 100_000  # loading a study resolves every point
 class Grid:
     """Blocks of axis values, concatenated.
 
-    `blocks`: one mapping axis → values a block; the order of its axes is the order of decoding.
+    blocks: axis → values; the order of axes is that of decoding.
     """
 
     blocks: tuple[Block, ...]
@@ -54,9 +54,9 @@ class Grid:
         return {axis: values[axis] for axis in block}
 
     def axis_values(self, axis: str) -> list[Value]:
-        """Every value that any block gives to `axis`, in the order of the file."""
-        found = (value for block in self.blocks for value in block.get(axis, ()))
-        return list(dict.fromkeys(found))
+        """The distinct values of `axis` in all blocks, in the order of the file."""
+        values = (value for block in self.blocks for value in block.get(axis, ()))
+        return list(dict.fromkeys(values))
 
 
 def _size(block: Block) -> int:
@@ -126,7 +126,7 @@ def format_indices(indices: Sequence[int]) -> str:
 
 
 def digest(content: Any) -> str:
-    """12 hex digits that identify any JSON-able content, whatever the order of its keys."""
+    """12 hex digits of the SHA-256 of JSON-able content, independent of the order of keys."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -141,13 +141,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-# Files are called by what they are of: `.{point}_{topic}.png.{random}.tmp` has to fit in the 255
-# bytes that a file system gives to a name.
+# Files are named after points: `.{point}_{topic}.png.{random}.tmp` has to fit in 255 bytes.
 NAME_BYTES = 150
 
 
 def normal(text: str) -> str:
-    """Text in the one form in which names are compared and written: Unicode's NFC."""
+    """Text in Unicode's NFC, in which names are compared and written."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -157,22 +156,22 @@ def is_name(text: str) -> bool:
 
 
 def is_axis(text: str) -> bool:
-    """Whether this can name an axis: letters, none of them a capital, and `_` between them.
+    """Whether this can name an axis: small letters and `_`.
 
-    No digit, since a value follows the axis in the names of points.
+    No digits, since in names of points a value follows the axis.
     """
     return text.isidentifier() and text == text.lower() and not re.search(r"^_|\d", text)
 
 
 def kind_and_value(value: Value) -> tuple[str, Value]:
-    """What makes two values of an axis the same: 2 is 2.0, but neither "2" nor true is."""
+    """Key for equality of axis values: 2 equals 2.0, but neither "2" nor true."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return "number" if number else type(value).__name__, value
 
 
 @lru_cache(maxsize=1 << 16, typed=True)
 def slug(value: Value) -> str:
-    """A value as it stands in a directory name: `1:2` → `1-2`, `2.0` → `2`, None → `none`."""
+    """A value in a directory name: `1:2` → `1-2`, `2.0` → `2`, None → `none`."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e16:
         value = int(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -187,7 +186,7 @@ def slug(value: Value) -> str:
 
 def point_name(values: Mapping[str, Value]) -> str:
     """`td_dpo_beta0.05_tau1_seed42`: the variant first, then the axes in the order given."""
-    # A variant keeps its underscores: td_dpo is found again under the name that the study gives it.
+    # A variant keeps its underscores.
     parts = []
     if "variant" in values:
         parts = ["_".join(slug(part) for part in str(values["variant"]).split("_"))]
@@ -196,10 +195,10 @@ def point_name(values: Mapping[str, Value]) -> str:
 
 
 def unique_names(named: Iterable[Mapping[str, Value]], taken: Iterable[str]) -> list[str]:
-    """A name for each point, none of them `taken` and no two alike but for capitals.
+    """A name for each point, not `taken` and unique even without case.
 
-    A name that an earlier point has, or that is too long for a file system, ends in a hash of its
-    values, so that a point keeps its name when others follow it.
+    A name that an earlier point has, or that is too long, ends in a hash of its values, so that
+    points added later do not change it.
     """
     seen = {name.casefold() for name in taken}
     names = []
@@ -220,5 +219,5 @@ def _hashed(name: str, values: Mapping[str, Value]) -> str:
 
 
 def _separators(text: str, keep: str = "_.+-") -> set[str]:
-    """The characters that are no part of a name: neither letter, mark nor digit, nor in `keep`."""
+    """Characters of a text that are neither letters, marks, digits nor in `keep`."""
     return {c for c in set(text) if c not in keep and unicodedata.category(c)[0] not in "LMN"}

@@ -1,6 +1,6 @@
-"""The keys of a study file, their types, their defaults and what each one means.
+"""The keys of a study file: type, default and meaning of each.
 
-The `data:` keys belong to the task (`lib/tasks/<task>/schema.py`); all the others are here.
+Keys of `data:` belong to the task (`lib/tasks/<task>/schema.py`); all others are here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lib.config.errors import listed, nearest
 from lib.config.types import Count, NotNegative, PathText, Positive, Seed, Share, Strict
 from lib.losses import OBJECTIVES, LossKeys
 
-# Keys that change how a stage runs and not what it computes: no part of a result's identity.
+# Keys that change how a stage runs but not its results, so they are not part of their identity.
 RUNTIME_KEYS: frozenset[str] = frozenset(
     {
         "train.micro_batch",
@@ -30,7 +30,8 @@ RUNTIME_KEYS: frozenset[str] = frozenset(
 )
 
 # Keys that were renamed → their new names. Identities of results keep the old names.
-RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates"}
+RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates",
+           "evaluate.thresholds": "claims: [{metric: …, of: {variant: …}, above: …}]"}  # fmt: skip
 
 
 class Model(Strict):
@@ -54,7 +55,7 @@ class Lora(Strict):
 
 
 class Importance(Strict):
-    """A penalty on adapters, the heavier the less the loss leans on the matrix that they adapt.
+    """A penalty on adapters, heavier the less important the adapted matrix is to the loss.
 
     α Σ (1 − w)^β ‖Δ‖²_F, w from the norms of the base matrices' gradients before training.
     """
@@ -62,14 +63,14 @@ class Importance(Strict):
     alpha: NotNegative = 0.0  # 0: no penalty, and no calibration
     beta: NotNegative = 1.0
     batches: Count = 150  # of the calibration
-    batch_size: Count | None = None  # rows of each, taken in one pass; null: train.batch_size
-    normalise: Literal["sum", "max"] = "sum"  # what w = s / … divides by
-    freeze_lora_during_warmup: bool = True  # false: adapters take small steps while s is measured
+    batch_size: Count | None = None  # rows of each, in one forward pass; null: train.batch_size
+    normalise: Literal["sum", "max"] = "sum"  # w is s divided by its sum or its maximum
+    freeze_lora_during_warmup: bool = True  # false: adapters are updated during calibration
     warmup_learning_rate: Positive = 1e-6  # of those steps
 
 
 class Adalora(Strict):
-    """Adapters whose ranks are cut to where they count (AdaLoRA, arXiv 2303.10512)."""
+    """Adapters whose ranks are reallocated by importance (AdaLoRA, arXiv 2303.10512)."""
 
     init_r: Count = 12  # rank of each matrix at the start
     target_r: Count = 8  # mean rank over the matrices at the end
@@ -78,27 +79,27 @@ class Adalora(Strict):
     delta_t: Count = 10  # steps from one cut to the next
     beta1: Annotated[float, Field(gt=0, lt=1)] = 0.85  # smoothing of the importance
     beta2: Annotated[float, Field(gt=0, lt=1)] = 0.85  # smoothing of its uncertainty
-    orth_reg_weight: NotNegative = 0.5  # of the term that keeps the factors orthogonal
+    orth_reg_weight: NotNegative = 0.5  # of the orthogonality regulariser
 
     @model_validator(mode="after")
     def _has_cuts(self) -> Adalora:
         if self.init_r <= self.target_r:
-            raise ValueError("init_r above target_r: there would be no rank to cut")
+            raise ValueError("init_r above target_r, so that ranks can be cut")
         return self
 
 
 class Train(LossKeys, Strict):
     """How a point is trained; the keys of its loss are in `lib.losses`."""
 
-    tuning: Literal["full", "lora", "qlora", "adalora"] = "full"  # adalora: classification alone
+    tuning: Literal["full", "lora", "qlora", "adalora"] = "full"  # adalora: classification only
     lora: Lora = Lora()
     adalora: Adalora = Adalora()  # its α, dropout and modules are those of `lora`
     importance: Importance = Importance()
 
     epochs: NotNegative = 1.0  # 0: no training, the model as it is
     max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
-    batch_size: Count = 16  # rows in one optimizer step, over all devices and passes
-    micro_batch: Count = 4  # rows in one pass on one device; changes memory, never the result
+    batch_size: Count = 16  # rows in one optimizer step, over all devices
+    micro_batch: Count = 4  # rows in one forward pass on one device; affects memory only
     learning_rate: Positive = 1e-5
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.1  # share of all steps
@@ -109,13 +110,13 @@ class Train(LossKeys, Strict):
     seed: Seed = 42
 
     eval_steps: Count | None = None  # steps between two validations; null: only at the end
-    validations: Count | None = None  # in place of eval_steps: so many, evenly over the run
-    # The weights of the best validation (answers: by loss; else by accuracy), or the last ones.
+    validations: Count | None = None  # instead of eval_steps: number of validations, evenly spaced
+    # The weights with the best validation (answers: by loss; else by accuracy), or the last ones.
     keep: Literal["best", "last"] = "last"
     # Checkpoints kept at even intervals; stage 3 selects the one that answers most validation rows.
     checkpoint_candidates: Count | None = None
     diverge_norm: Positive | None = None  # a gradient norm above this …
-    diverge_steps: Count = 10  # … for so many logged steps in a row ends a run as diverged
+    diverge_steps: Count = 10  # … for this many logged steps in a row ends a run as diverged
 
     log_steps: Count = 1
     checkpoint_steps: Count = 100
@@ -143,40 +144,40 @@ class Infer(Strict):
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
-    # Answers drawn a prompt at `temperature`, beside the greedy one; for tasks that vote on them.
+    # Answers sampled per prompt at `temperature`, beside the greedy one; for tasks with voting.
     samples: Annotated[int, Field(ge=0)] = 0
-    rows: Count | None = None  # only the first so many rows of each test set; null: all
-    # Prompts given to the engine at a time; predictions are saved after each batch.
+    rows: Count | None = None  # only the first rows of each test set; null: all
+    # Prompts per call of the engine; predictions are saved after each batch.
     batch_size: Count = 512
-    # Share that vLLM may take of a GPU; prompt log-probabilities need the rest.
+    # Share of a GPU's memory that vLLM may use; prompt log-probabilities need the rest.
     gpu_memory: Annotated[float, Field(gt=0, le=1)] = 0.85
 
 
 class Judge(Strict):
-    """The model that judges answers: `rating` behind any OpenAI-compatible chat URL, others here.
+    """The model that judges answers: `rating` at an OpenAI-compatible URL, other kinds run locally.
 
-    `reward` is a sequence classifier whose one logit is a score. Without a model, answers stay
-    unjudged.
+    `reward` is a sequence classifier whose one logit is the score. Without a model, answers are not
+    judged.
     """
 
     kind: Literal["rating", "safe_unsafe", "qwen3guard", "llama_guard", "reward"] = "rating"
     url: str | None = None  # rating: such as http://localhost:8000/v1
-    model: PathText | None = None  # rating: as the server names it; else a hub id or a directory
-    revision: str | None = None  # recorded, and part of what makes a judgment the same
-    trust_remote_code: bool = False  # of a judge that is loaded here: run the model's own Python
-    prompt: PathText | None = None  # file with the guidelines that the judge is to follow
+    model: PathText | None = None  # rating: its name at the server; else a hub id or a directory
+    revision: str | None = None  # part of a judgment's identity
+    trust_remote_code: bool = False  # of local judges: run the model's own Python
+    prompt: PathText | None = None  # file with the judge's guidelines
     api_key_env: str | None = None  # *name* of the environment variable that holds the key
-    max_calls: Count = 1000  # of the study: all its tasks and reruns together, retries counted
-    concurrency: Count = 8  # calls of one task that are under way at one time
-    timeout: Positive = 90  # seconds of one call; SLURM leaves 120 for those under way at a stop
-    retries: Annotated[int, Field(ge=0)] = 5  # of one call, with growing pauses
-    max_tokens: Count = 1024  # of one judgment
+    max_calls: Count = 1000  # of the study: over all tasks and reruns, with retries
+    concurrency: Count = 8  # concurrent calls of one task
+    timeout: Positive = 90  # seconds per call; at a stop SLURM leaves 120 for pending ones
+    retries: Annotated[int, Field(ge=0)] = 5  # per call, with exponential backoff
+    max_tokens: Count = 1024  # per judgment
 
     @field_validator("url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
         if value is not None and not _is_plain(value):
-            raise ValueError("a URL such as http://localhost:8000/v1, without a key in it")
+            raise ValueError("a URL such as http://localhost:8000/v1, without a key")
         return value
 
     @model_validator(mode="after")
@@ -202,28 +203,32 @@ def _is_plain(url: str) -> bool:
 class Evaluate(Strict):
     """How points are measured and compared."""
 
-    baseline: dict[str, Any]  # axis values that single out the point all others are compared with
-    level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # of every interval
+    baseline: dict[str, Any]  # axis values of the point to compare all others with
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95  # of confidence intervals
     resamples: Annotated[int, Field(ge=100)] = 1000  # of the bootstrap
     bins: Annotated[int, Field(ge=2)] = 15  # of the calibration error
     seed: Seed = 0
-    draws: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 8]  # samples a vote rests on
-    full_test: bool = False  # the whole test set, where a task draws a sample of it by default
-    thresholds: dict[str, dict[str, Share]] = {}  # variant → metric → the least it should reach
+    draws: Annotated[list[Count], Field(min_length=1)] = [
+        1,
+        2,
+        4,
+        8,
+    ]  # samples per vote
+    full_test: bool = False  # the whole test set, where a task uses a sample by default
 
 
 class Resources(Strict):
-    """What one array task asks of SLURM where `make` submits it."""
+    """SLURM resources of one array task."""
 
     gpus: Annotated[int, Field(ge=0)] = 1
     cpus: Count = 8
     memory: str = "64G"
     time: str = "04:00:00"
-    # Seconds before the time limit at which SLURM asks a task to stop: a step of training and a
-    # checkpoint have to fit in.
+    # Seconds before the time limit when SLURM asks a task to stop: a training step and a checkpoint
+    # have to fit.
     warning: Annotated[int, Field(ge=1, le=65535)] = 120
-    points: Count = 1  # points that one task does, one after the other
-    extra: list[str] = []  # further sbatch options, such as --partition=gpu
+    points: Count = 1  # points per task, run one after the other
+    extra: list[str] = []  # additional sbatch options, such as --partition=gpu
 
     @field_validator("time", mode="before")
     @classmethod
@@ -234,7 +239,7 @@ class Resources(Strict):
 
 
 class TrainResources(Resources):
-    """The same of training: what a section of a study leaves out is this too."""
+    """The same of training, with larger defaults."""
 
     gpus: Annotated[int, Field(ge=0)] = 4
     cpus: Count = 16
@@ -243,17 +248,17 @@ class TrainResources(Resources):
 
 
 class Slurm(Strict):
-    """Resources of the two stages that run on compute nodes."""
+    """Resources of the stages that run on compute nodes."""
 
     train: TrainResources = TrainResources()
     infer: Resources = Resources()
 
 
 class Config(Strict):
-    """Everything that a point is made from; `validation.config_type` adds the tasks' sections."""
+    """The config of a point; `validation.config_type` adds the sections of tasks."""
 
     tasks: Annotated[list[str], Field(min_length=1)]
-    skip: list[str] = []  # tasks that are neither predicted nor required; results there are stay
+    skip: list[str] = []  # tasks to leave out of stages 3 and 4; existing results stay
     model: Model
     data: Any
     train: Train = Train()
@@ -261,7 +266,7 @@ class Config(Strict):
     judge: Judge = Judge()
     evaluate: Evaluate
     slurm: Slurm = Slurm()
-    # Where rows of train.jsonl also go while a point trains; `make track` needs no such key.
+    # Tracker that gets rows of train.jsonl while a point trains; `make track` works without this.
     tracking: Literal["none", "trackio", "wandb", "tensorboard", "mlflow"] = "none"
 
     @field_validator("skip")
@@ -271,5 +276,5 @@ class Config(Strict):
         if unknown := [name for name in value if name not in tasks]:
             raise ValueError(f"some of {listed(tasks)}{nearest(unknown[0], tasks)}")
         if set(value) >= set(tasks):
-            raise ValueError(f"not all of {listed(tasks)}: nothing would be left to do")
+            raise ValueError(f"not all of {listed(tasks)}: no task would be left")
         return value

@@ -1,4 +1,4 @@
-"""What a study must have for its `search:` section, beyond the types of the section's keys."""
+"""Checks of a study's `search:` section beyond the types of its keys."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 ACCURACY, LOSS = "validation_accuracy", "validation_loss"
 DIRECTIONS = {ACCURACY: "maximize", LOSS: "minimize"}
-# Kind of batch that an objective is fed → what its validation measures.
+# Kind of batch of an objective → metrics of its validation.
 MEASURED = {"pairs": (ACCURACY, LOSS), "classes": (ACCURACY, LOSS), "answers": (LOSS,)}
-# Of every trial: nothing goes to a tracker, since a trial is no result of the study.
+# Overrides of every trial: trials are not tracked, since they are no results of the study.
 UNTRACKED = {"tracking": "none"}
 
 
 def check_search(study: Study) -> None:
-    """Raise BadInput, with the key, for a search that this study cannot make."""
+    """Raise BadInput, with the key, for a search that does not fit the study."""
     search, where = study.search, f"{study.path}: search"
     values = base_values(study)
     config = study.resolve(values)
@@ -42,17 +42,17 @@ def check_search(study: Study) -> None:
         raise BadInput(f"{where}.direction: found {given!r}, expected {right!r}: a good "
                        f"{search.metric} is {good}")  # fmt: skip
     if search.pruner != "none" and not (config.train.eval_steps or config.train.validations):
-        raise BadInput(f"{where}.pruner: found {search.pruner!r}, but trials validate at their end "
-                       f"alone; set train.validations, or pruner: none")  # fmt: skip
-    if study.mode == "full":  # a trial in miniature searches nothing
+        raise BadInput(f"{where}.pruner: found {search.pruner!r}, but trials validate only at "
+                       f"their end; set train.validations, or pruner: none")  # fmt: skip
+    if study.mode == "full":  # trial mode searches nothing
         check_values(study, values)
 
 
 def base_values(study: Study) -> dict[str, Value]:
-    """Axis values that all trials share: those of `fixed`, and those that the grid never varies.
+    """Axis values of all trials: those of `fixed`, and those with one value in the grid.
 
-    Raises BadInput for an axis that the study lacks, a value that fits no block, and an axis of
-    several values that `fixed` leaves open.
+    Raises BadInput for an unknown axis or variant, and for an axis of several values that `fixed`
+    does not set.
     """
     where = f"{study.path}: search.fixed"
     check_axes(study, study.search.fixed, "search.fixed")
@@ -73,12 +73,12 @@ def base_values(study: Study) -> dict[str, Value]:
 
 
 def trial_study(study: Study, params: Mapping[str, Any]) -> Study:
-    """The study with a trial's parameters as its overrides."""
+    """The study with a trial's parameters as overrides."""
     return replace(study, overrides={**study.overrides, **params, **UNTRACKED})
 
 
 def trial_config(study: Study, params: Mapping[str, Any]) -> Config:
-    """The config of a trial. Raises BadInput where no schema or check allows it."""
+    """The config of a trial. Raises BadInput for an invalid one."""
     values, trial = base_values(study), trial_study(study, params)
     config = trial.resolve(values)
     variant = {axis: value for axis, value in values.items() if axis == "variant"}
@@ -87,7 +87,7 @@ def trial_config(study: Study, params: Mapping[str, Any]) -> Config:
 
 
 def check_values(study: Study, values: Mapping[str, Value]) -> None:
-    """Raise BadInput for a value of the space that no schema or check of a point allows."""
+    """Raise BadInput for a value of the space that makes a point invalid."""
     for key, dimension in study.space.items():
         for value in dimension.samples():
             try:
@@ -98,7 +98,7 @@ def check_values(study: Study, values: Mapping[str, Value]) -> None:
 
 
 def _check_key(study: Study, key: str, flat: Mapping[str, Any], where: str) -> None:
-    """A key of the space exists, is one of training's, changes results, and is set nowhere else."""
+    """A key of the space exists, is in `train`, affects results, and is set nowhere else."""
     if key not in flat:
         raise BadInput(f"{where}: unknown key, expected one such as train.learning_rate"
                        f"{nearest(key, flat)}")  # fmt: skip
@@ -113,14 +113,14 @@ def _check_key(study: Study, key: str, flat: Mapping[str, Any], where: str) -> N
         raise BadInput(f"{where}: found a key of {key.partition('.')[0]}, expected one of train: "
                        f"data and models are prepared once for all trials")  # fmt: skip
     if key in RUNTIME_KEYS or key == "train.seed":
-        why = "a seed is luck, not a setting" if key == "train.seed" else "it changes no result"
+        why = "a seed is not a setting" if key == "train.seed" else "it changes no result"
         raise BadInput(f"{where}: nothing to search: {why}")
     if reason := unread_because(key, flat):
         raise BadInput(f"{where}: nothing reads it at this search's points: {reason}")
 
 
 def _check_metric(study: Study, config: Config, where: str) -> None:
-    """The metric is one that this study's validation measures, and means the same at all trials."""
+    """The study's validation measures the metric, which is comparable over trials."""
     metric, objective = study.search.metric, OBJECTIVES[config.train.objective]
     kind = objective.batch
     given = _measured(config, kind)
@@ -130,7 +130,7 @@ def _check_metric(study: Study, config: Config, where: str) -> None:
         bare = metric.removeprefix("test_").removeprefix("eval_")
         if metric.startswith("test") or f"validation_{bare}" in DIRECTIONS:
             raise BadInput(f"{where}: found {metric!r}, which is of the test set, expected one of "
-                           f"{listed(given)}: what chooses cannot also confirm")  # fmt: skip
+                           f"{listed(given)}: a selection must not use test data")  # fmt: skip
         raise BadInput(f"{where}: found {metric!r}, which no validation of this study measures, "
                        f"expected one of {listed(given)}{nearest(metric, given)}")  # fmt: skip
     of_loss = [k for k in study.space if objective.reads(k.removeprefix("train."))]
@@ -140,7 +140,7 @@ def _check_metric(study: Study, config: Config, where: str) -> None:
 
 
 def _measured(config: Config, kind: str) -> tuple[str, ...] | str:
-    """Names that validation logs, or why there is none."""
+    """Metrics of the validation, or why there is none."""
     rows = getattr(config.data, "validation", getattr(config.data, "validation_rows", 0))
     if not rows:
         key = next((k for k in ("validation", "validation_rows") if hasattr(config.data, k)), None)

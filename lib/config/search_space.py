@@ -1,4 +1,4 @@
-"""The `search:` section of a study file: its keys, their defaults and what each one means.
+"""The `search:` section of a study file: type, default and meaning of each key.
 
 search:
   metric: validation_accuracy
@@ -25,13 +25,13 @@ from lib.config.validation import first_error
 
 Scalar = str | int | float | bool
 KINDS = ("float", "int", "categorical")
-MOST_LISTED = 64  # values of an int that are all looked at when a study is loaded
+MOST_LISTED = 64  # an int with at most this many values has all of them checked
 SPELLINGS = {"maximise": "maximize", "minimise": "minimize"}
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """The values of a key: `values` of a categorical, `low` to `high` (included) of the others."""
+    """The search space of a key: `values` of a categorical, else `low` to `high`, both included."""
 
     kind: str
     values: tuple[Scalar, ...] = ()
@@ -41,7 +41,7 @@ class Dimension:
     step: int = 1  # of an int
 
     def samples(self) -> tuple[Scalar, ...]:
-        """Values to check: all of them where they are few, else the lowest and the highest."""
+        """Values to check: all if there are few, else the lowest and the highest."""
         if self.kind == "categorical":
             return self.values
         every = range(int(self.low), int(self.high) + 1, self.step)
@@ -49,50 +49,50 @@ class Dimension:
         return tuple(every) if few else (self.low, self.high)
 
     def describe(self) -> dict[str, Any]:
-        """The dimension as a study file spells it."""
+        """The dimension as in a study file."""
         if self.kind == "categorical":
             return {self.kind: list(self.values)}
         more = ({"log": True} if self.log else {}) | ({"step": self.step} if self.step > 1 else {})
         return {self.kind: [self.low, self.high], **more}
 
     def place(self, value: Scalar) -> float:
-        """Where a value lies between low and high, from 0 to 1, on the dimension's own scale."""
+        """A value's position between low (0) and high (1), on the dimension's scale."""
         scale = math.log if self.log else float
         return (scale(value) - scale(self.low)) / (scale(self.high) - scale(self.low))
 
     def distance(self, one: Scalar, other: Scalar) -> float:
-        """From 0 to 1: how far two values are apart; two values of a categorical are 1 apart."""
+        """Distance of two values, from 0 to 1; different values of a categorical are 1 apart."""
         if self.kind == "categorical":
             return float(one != other)
         return abs(self.place(one) - self.place(other))
 
 
 class Search(Strict):
-    """Which settings of training are searched, by what, and how."""
+    """Which settings of training are searched, by which metric, and how."""
 
-    metric: str  # of the validation rows, as train.jsonl has it: never of the test set
-    direction: Literal["maximize", "minimize", "maximise", "minimise"] | None = None  # checked
+    metric: str  # a validation metric in train.jsonl; metrics of the test set are refused
+    direction: Literal["maximize", "minimize", "maximise", "minimise"] | None = None  # checked only
     trials: Annotated[int, Field(ge=1, le=1000)] = 30
-    workers: Count = 8  # trials at a time: each one asks knowing the results of those before it
-    sampler: Literal["tpe", "random"] = "tpe"  # tpe: random for the first `startup` trials
-    seed: Seed = 0  # of the sampler; every trial draws with a seed of its own, made from it
-    pruner: Literal["none", "median", "halving"] = "none"  # ends poor trials at a validation
-    startup: Annotated[int, Field(ge=0)] = 10  # trials before tpe and pruner begin
+    workers: Count = 8  # concurrent trials; each uses the results of those before it
+    sampler: Literal["tpe", "random"] = "tpe"  # tpe starts with `startup` random trials
+    seed: Seed = 0  # of the sampler; the seed of each trial's draw derives from it
+    pruner: Literal["none", "median", "halving"] = "none"  # stops poor trials at a validation
+    startup: Annotated[int, Field(ge=0)] = 10  # trials before tpe and pruner start
     warmup: Annotated[int, Field(ge=0)] = 1  # validations of a trial before it can be pruned
-    # Values of the grid's axes at every trial, the seed of training among them.
+    # Values of the grid's axes in every trial, including the training seed.
     fixed: dict[str, Scalar | None] = {}
-    seeds: Count = 3  # fresh ones, of the study that is written for the best trial
+    seeds: Count = 3  # new seeds of the study that is written for the best trial
     space: Annotated[dict[str, Any], Field(min_length=1)]  # key of `train` → its values
 
 
 class _Study(Strict):
-    """So that errors name `search.metric`, not `metric`."""
+    """Lets errors name `search.metric`, not `metric`."""
 
     search: Search
 
 
 def parse(given: Any, path: str) -> tuple[Search, dict[str, Dimension]]:
-    """The section, and its space. Raises BadInput that names the file and the key."""
+    """The section and its space. Raises BadInput with the file and the key."""
     try:
         section = _Study.model_validate({"search": given}).search
     except ValidationError as error:
@@ -105,7 +105,7 @@ def parse(given: Any, path: str) -> tuple[Search, dict[str, Dimension]]:
 
 
 def dimension(given: Any, where: str) -> Dimension:
-    """One key's values. Raises BadInput, beginning with `where`, for what cannot be searched."""
+    """The search space of one key. Raises BadInput, starting with `where`, for an invalid one."""
     example = "such as {float: [1e-5, 1e-3], log: true} or {categorical: [16, 32]}"
     if not isinstance(given, Mapping) or not given:
         raise BadInput(f"{where}: found {given!r}, expected values {example}")

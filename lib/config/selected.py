@@ -1,4 +1,4 @@
-"""Points whose settings a search has chosen: marked wherever they are shown, with fresh seeds.
+"""Points whose settings a search selected: marked in every report, and trained with new seeds.
 
     selected:                         # written by `make search`, see lib.search.best
       by: search of iw_lora_search
@@ -6,12 +6,12 @@
       trials: 30
       metric: validation_accuracy
       value: 0.874
-      seeds: [42]                     # that the trials had
-      where: {variant: iw_lora}       # axis values of the points that have its settings
+      seeds: [42]                     # of the trials
+      where: {variant: iw_lora}       # axis values of the selected points
       params: {train.learning_rate: 1e-4}
 
-The best of many trials is partly lucky. So a selected point that is trained with a seed of the
-search is refused: what chose cannot also confirm.
+The best of many trials is partly lucky, so a selected point must not use a seed of the search:
+the data that selected it cannot confirm it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Selected(Strict):
-    """Which search chose the settings of which points."""
+    """Which search selected the settings of which points."""
 
     by: str
     trial: Annotated[int, Field(ge=0)]
@@ -50,7 +50,7 @@ class _Study(Strict):
 
 
 def selected_of(study: Study) -> Selected | None:
-    """The study's section `selected`, None where it has none. Raises BadInput for a wrong one."""
+    """The study's section `selected`, or None. Raises BadInput for an invalid one."""
     given = study.raw.get("selected")
     if given is None:
         return None
@@ -61,30 +61,29 @@ def selected_of(study: Study) -> Selected | None:
 
 
 def check_selected(study: Study) -> None:
-    """Raise BadInput where no point is selected, or one has a seed that has chosen it."""
+    """Raise BadInput where no point is selected, or one has a seed of the search."""
     selected, where = selected_of(study), f"{study.path}: selected"
     check_axes(study, selected.where, "selected.where")
     chosen = [point for point in study.points() if matches(point.values, selected.where)]
     if not chosen:
-        raise BadInput(f"{where}.where: {selected.where} fits no point of the grid")
+        raise BadInput(f"{where}.where: {selected.where} matches no point of the grid")
     for point in chosen:
         seed = point.config.train.seed
         if seed in selected.seeds:
             raise BadInput(
                 f"{where}.seeds: the point {point.name} is trained with the seed {seed}, by which "
-                f"it was selected, expected fresh seeds, not {listed(selected.seeds)}: what chose "
-                f"cannot also confirm"
+                f"it was selected, expected new seeds, not {listed(selected.seeds)}"
             )
 
 
 def is_selected(study: Study, point: Point) -> bool:
-    """Whether a search chose the settings of a point."""
+    """Whether a search selected the settings of a point."""
     selected = selected_of(study)
     return selected is not None and matches(point.values, selected.where)
 
 
 def in_words(selected: Selected) -> str:
-    """One line for a report on where the settings come from."""
+    """One line for a report on the selection."""
     settings = listed(
         f"{key} = {value:.4g}" if isinstance(value, float) else f"{key} = {value}"
         for key, value in selected.params.items()
@@ -92,8 +91,8 @@ def in_words(selected: Selected) -> str:
     return (
         f"Selected: {settings} were chosen by {selected.by} (trial {selected.trial} of "
         f"{selected.trials}, {selected.metric} {selected.value:.4f} with seed "
-        f"{listed(selected.seeds)}). That value is the best of {selected.trials} and so too good; "
-        f"the points here have fresh seeds, and it is no part of any number above."
+        f"{listed(selected.seeds)}). As the best of {selected.trials} that value is optimistic; "
+        f"the points here use new seeds, and no number above includes it."
     )
 
 

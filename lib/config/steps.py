@@ -1,4 +1,4 @@
-"""How many steps a run has, and which rows they hold, in which order. No torch."""
+"""The steps of a run: their number, their rows, validations and candidates. No torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from lib.config.schema import Train
 if TYPE_CHECKING:
     import numpy as np
 
-SPAN = 50  # steps among which rows of like length are put together
+SPAN = 50  # steps within which rows are grouped by length
 
 
 def step_count(train: Train, rows: int) -> int:
-    """Optimizer steps of a run. Rows beyond the last full batch of the last epoch are left out.
+    """Number of optimizer steps. Rows after the last full batch of the last epoch are dropped.
 
     0 for `train.epochs: 0`. Raises BadInput where the rows do not fill one step.
     """
@@ -23,7 +23,7 @@ def step_count(train: Train, rows: int) -> int:
         return 0
     steps = int(train.epochs * rows / train.batch_size + 1e-9)
     if train.max_steps is not None and (steps == 0 or train.max_steps < steps):
-        # A run cut by max_steps may need more than one pass over few rows; it is never longer.
+        # max_steps may shorten a run of few rows that fill no step in one epoch.
         steps = train.max_steps if rows >= train.batch_size else 0
     if steps == 0:
         raise BadInput(
@@ -34,12 +34,11 @@ def step_count(train: Train, rows: int) -> int:
 
 
 def row_order(rows: int, count: int, seed: int) -> np.ndarray:
-    """The rows of a run, in order: one seeded permutation an epoch, cut at `count`.
+    """Row numbers in training order: one seeded permutation per epoch, truncated to `count`.
 
-    It depends on nothing else, so that devices and micro-batches change neither the order nor
-    which rows make up a step.
+    It does not depend on devices or micro-batches, and neither do the rows of a step.
     """
-    import numpy as np  # not above: stages answer --help without it
+    import numpy as np  # here, since stages answer --help without it
 
     epochs = math.ceil(count / rows)
     order = [np.random.default_rng([seed, epoch]).permutation(rows) for epoch in range(epochs)]
@@ -47,32 +46,29 @@ def row_order(rows: int, count: int, seed: int) -> np.ndarray:
 
 
 def check_eval_steps(train: Train, steps: int) -> None:
-    """Raise BadInput where validation would first come after the end of the run."""
+    """Raise BadInput where eval_steps exceeds the steps of the run."""
     if train.eval_steps is not None and train.eval_steps > steps:
         raise BadInput(
             f"train.eval_steps: found {train.eval_steps}, but the run has {steps} steps; give "
-            f"{steps} or fewer, or null to validate at the end alone"
+            f"{steps} or fewer, or null to validate at the end only"
         )
 
 
 def asks_validation(train: Train) -> str | None:
-    """The key of `train` that needs rows to validate on, if one does."""
+    """The key of `train` that needs validation rows, if any."""
     if train.keep == "best":
         return "keep"
     return next((k for k in ("eval_steps", "validations") if getattr(train, k) is not None), None)
 
 
-def check_validation(train: Train, steps: int, there: bool, split: str = "validation") -> None:
-    """Raise BadInput, before a model is loaded, where what `train` asks of validation cannot be.
-
-    there: whether the study's data have the rows; split: what they are called.
-    """
+def check_validation(train: Train, steps: int, has_rows: bool) -> None:
+    """Raise BadInput where validation rows are missing, or eval_steps exceeds the run's steps."""
     check_eval_steps(train, steps)
     asked = asks_validation(train)
-    if asked and not there:
+    if asked and not has_rows:
         raise BadInput(
-            f"train.{asked}: found {getattr(train, asked)!r}, but the study's data have no {split} "
-            f"rows to measure it on"
+            f"train.{asked}: found {getattr(train, asked)!r}, but the study's data have no "
+            f"validation rows to measure it on"
         )
 
 
@@ -90,9 +86,9 @@ def candidate_steps(train: Train, steps: int) -> list[int]:
 
 
 def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> np.ndarray:
-    """The same rows in the same optimizer steps, the longest of a step first.
+    """Sort the rows of each optimizer step by length, longest first.
 
-    Rows of like length share a pass and little of it is padding; a step's sum does not change.
+    Rows of similar length then share a forward pass, with little padding; the step's loss stays.
     """
     import numpy as np
 
@@ -104,26 +100,26 @@ def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int) -
 def grouped_steps(
     order: np.ndarray, lengths: np.ndarray, rows: int, batch_size: int, seed: int
 ) -> np.ndarray:
-    """`order` with rows of like length in the same optimizer step, longest of a step first.
+    """`order` with rows of similar length in the same optimizer step, longest first.
 
-    The steps of an epoch are cut into spans of at most SPAN; within a span rows are sorted by
-    length, cut into steps, and these shuffled by the seed. A row stays in its epoch and its span,
-    so that a longer run begins as a shorter one up to the last span of the shorter.
+    The steps of an epoch are split into spans of at most SPAN steps; within a span rows are sorted
+    by length, split into steps, and these shuffled by the seed. A row stays in its epoch and span,
+    so that runs of different lengths agree up to the last span of the shorter one.
     order: (steps · batch_size,) row numbers, see `row_order`; lengths: (rows,).
     """
     import numpy as np
 
     steps = len(order) // batch_size
-    # A step over the border of two epochs stands alone: it could hold a row twice.
+    # A step across two epochs is a span of its own: it may have a row twice.
     first = np.arange(steps) * batch_size // rows
     last = (np.arange(1, steps + 1) * batch_size - 1) // rows
-    found, start = [], 0
+    spans, start = [], 0
     while start < steps:
         end = start + 1
         while end < min(steps, start + SPAN) and first[start] == last[end]:
             end += 1
         span = order[start * batch_size : end * batch_size]
         span = span[np.argsort(-lengths[span], kind="stable")].reshape(-1, batch_size)
-        found.append(np.random.default_rng([seed, 1, start]).permutation(span))
+        spans.append(np.random.default_rng([seed, 1, start]).permutation(span))
         start = end
-    return np.concatenate(found).ravel()
+    return np.concatenate(spans).ravel()

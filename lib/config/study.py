@@ -1,7 +1,7 @@
-"""A study file, loaded strictly, and its points, resolved.
+"""A study file and its resolved points.
 
-A key's value comes from, later over earlier: the schema's default, the file, the `trial:` section
-(in `mode: trial`), the point's variant, the point's axes, the command line's `key=value`, and the
+Precedence of a key's value, from lowest to highest: the schema's default, the file, the `trial:`
+section (in `mode: trial`), the point's variant, its axes, `key=value` on the command line, and the
 limits of a trial.
 """
 
@@ -43,31 +43,31 @@ from lib.config.yaml import copy_sections, flatten, parse_override, put
 OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims", "figures", "trial",
             "search", "selected")  # fmt: skip
 MODES = ("full", "trial")
-# What lies in a study's directory beside its points.
+# Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
          "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
-BELOW = 512  # bytes that files of a study may add to the path of its directory
+BELOW = 512  # bytes that files of a study may add to its path
 
 
 @dataclass(frozen=True)
 class Point:
-    """One cell of the grid, resolved."""
+    """One point of the grid, resolved."""
 
     index: int
     values: dict[str, Value]
     name: str
     config: Config
     directory: Path
-    trial: int | None = None  # of the study's search; None for a point of its grid
+    trial: int | None = None  # number in the study's search; None for points of the grid
 
     @cached_property
     def flat(self) -> dict[str, Any]:
-        """The config by dotted keys."""
+        """The config under dotted keys."""
         return flatten(self.config.model_dump())
 
     @property
     def words(self) -> list[str]:
-        """What names the point on a stage's command line."""
+        """Arguments that select the point on a stage's command line."""
         return ["--index", str(self.index)] if self.trial is None else ["--trial", str(self.trial)]
 
     def describe(self) -> dict[str, Any]:
@@ -83,14 +83,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Study:
-    """A study file with its overrides; `config` is the point-free part."""
+    """A study file with its overrides."""
 
     path: str
     name: str
     mode: str
     results_dir: Path
     raw: dict[str, Any]
-    words: tuple[str, ...]  # the overrides as they were given
+    words: tuple[str, ...]  # the overrides as on the command line
     overrides: dict[str, Any]
     axes: dict[str, str]
     variants: dict[str, dict[str, Any]]
@@ -98,7 +98,7 @@ class Study:
 
     @cached_property
     def config(self) -> Config:
-        """The study without a point: no variant, no axis value."""
+        """The config without variant and axis values."""
         return self.resolve({})
 
     @cached_property
@@ -149,7 +149,7 @@ class Study:
         ]
 
     def points(self) -> list[Point]:
-        """Every point, in the order of the grid, resolved once."""
+        """All points in grid order."""
         return self._points
 
     def point(self, index: int) -> Point:
@@ -158,7 +158,7 @@ class Study:
         return self._points[index]
 
     def point_by_name(self, name: str) -> Point:
-        """Raises BadInput, with the closest valid name, where the grid has no such point."""
+        """The point of this name. Raises BadInput with the closest valid name."""
         by_name = {point.name: point for point in self._points}
         if name not in by_name:
             raise BadInput(
@@ -172,7 +172,7 @@ class Study:
         return _distinct(point.config.data for point in self._points)
 
     def model_sections(self) -> list[Model]:
-        """The different models of the points, without their adapters: what tokens depend on."""
+        """The different models of the points without adapters, which determine the tokens."""
         models = (point.config.model for point in self._points)
         return _distinct(model.model_copy(update={"adapter": None}) for model in models)
 
@@ -183,7 +183,7 @@ class Study:
         if "variant" in values:
             variant = str(values["variant"])
             given = self.variants[variant]
-            if self.mode == "trial":  # what a trial says of the model holds for every variant
+            if self.mode == "trial":  # the trial's model is used for every variant
                 given = without_model(given, self.raw["trial"])
             layers.append(("file", f"variants.{variant}: ", given))
         swept = {self.axes[a]: v for a, v in values.items() if a != "variant"}
@@ -195,12 +195,11 @@ class Study:
                 where = self.path if source == "file" else source
                 put(raw, key, copy_sections(value), f"{where}: {label}{key}")
                 origin[key] = f"{where}: {label}"
-        if self.mode == "trial":
-            shrink(raw, self.path)
-        return validate(raw, self.path, origin)
+        config = validate(raw, self.path, origin)
+        return shrink(config) if self.mode == "trial" else config
 
     def named_values(self, values: Mapping[str, Value], flat: Mapping[str, Any]) -> dict[str, Any]:
-        """The values that name a point: those listed, and those it uses though not listed."""
+        """The values in a point's name: of listed axes, and of unlisted ones that it uses."""
         named = {"variant": values["variant"]} if "variant" in values else {}
         for axis, key in self.axes.items():
             untrained = flat["train.epochs"] == 0 and key.startswith("train.")
@@ -212,7 +211,7 @@ class Study:
 
 
 def _distinct(sections: Iterable[Any]) -> list[Any]:
-    """Those sections that differ, in the order of their first appearance."""
+    """Distinct sections, in order of first appearance."""
     return list({digest(section.model_dump()): section for section in sections}.values())
 
 
@@ -277,9 +276,9 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
 
 
 def identity(config: Config, *sections: str) -> dict[str, Any]:
-    """The dotted keys of these sections that can change a result, and the task that is trained.
+    """What identifies a result: the dotted keys of these sections that can change it, and the task.
 
-    Not those that the point's objective ignores: a new objective leaves old results as they are.
+    Keys that the point's objective ignores are left out, so that new objectives orphan no results.
     """
     flat, every = flatten(config.model_dump(include=set(sections))), flatten(config.model_dump())
     kept = {
@@ -291,6 +290,6 @@ def identity(config: Config, *sections: str) -> dict[str, Any]:
 
 
 def _stored(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys under the names that hashes have known from the start."""
+    """Dotted keys under the names that were hashed before they were renamed."""
     old = {new: old for old, new in RENAMED.items()}
     return {old.get(key, key): value for key, value in flat.items()}

@@ -1,8 +1,9 @@
-"""The form of a study file: its sections, axes, variants, and what an override may not touch."""
+"""The structure of a study file: sections, axes, variants, overrides and the limits of a trial."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,19 @@ from lib.config.grid import NAME_BYTES, Grid, is_axis, is_name, normal
 from lib.config.schema import Config
 from lib.config.types import expand
 from lib.config.validation import dotted_keys
-from lib.config.yaml import get, put, read_yaml
+from lib.config.yaml import get_attribute, has_attribute, read_yaml, with_attribute
 
-SECTIONS = (*Config.model_fields, *tasks.names())  # a further task's section has its name
+SECTIONS = (*Config.model_fields, *tasks.names())  # an additional task's section has its name
 
 
 def read_file(path: str) -> dict[str, Any]:
-    """The sections of a study file. Raises BadInput where there is none, or it is no such file."""
+    """The sections of a study file. Raises BadInput where it is missing or not key: value pairs."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
-        found = sorted(str(p) for p in Path("configs").glob("*.yaml"))
+        studies = sorted(str(p) for p in Path("configs").glob("*.yaml"))
         raise BadInput(
-            f"{path}: no such study file; there are {listed(found)}{nearest(path, found)}"
+            f"{path}: no such study file, expected one of {listed(studies)}{nearest(path, studies)}"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
@@ -35,7 +36,7 @@ def read_file(path: str) -> dict[str, Any]:
 
 
 def expect(raw: Mapping[str, Any], key: str, kind: type, path: str) -> Any:
-    """A section of this kind that is not empty. Raises BadInput for any other."""
+    """A non-empty section of this type. Raises BadInput for any other."""
     value = raw.get(key)
     if not isinstance(value, kind) or not value:
         noun = {list: "a list of blocks", dict: "key: value pairs"}[kind]
@@ -44,20 +45,20 @@ def expect(raw: Mapping[str, Any], key: str, kind: type, path: str) -> Any:
 
 
 def name_keys(raw: dict[str, Any], path: str) -> None:
-    """Make an axis of a key that stands in the grid itself: `train.seed` is the axis `seed`.
+    """Turn dotted keys of the grid into axes: `train.seed` becomes the axis `seed`.
 
-    Raises BadInput where another key has that axis.
+    Raises BadInput where that axis is another key.
     """
     blocks, axes = raw.get("grid"), raw.get("axes") or {}
     if not isinstance(blocks, list) or not isinstance(axes, dict):
-        return  # refused with the other sections
+        return  # refused later
     axes, named = dict(axes), {key: axis for axis, key in axes.items() if isinstance(key, str)}
     for block in (block for block in blocks if isinstance(block, dict)):
         for key in (key for key in block if isinstance(key, str) and "." in key):
             axis = key.rpartition(".")[2]
             if key not in named and axis in axes:
-                raise BadInput(f"{path}: grid: {key}: the axis {axis!r} is {axes[axis]} already; "
-                               f"give {key} a name of its own under axes")  # fmt: skip
+                raise BadInput(f"{path}: grid: {key}: the axis {axis!r} already is {axes[axis]}; "
+                               f"name {key} under axes")  # fmt: skip
             axes.setdefault(named.setdefault(key, axis), key)
             if named[key] in block:
                 raise BadInput(f"{path}: grid: {key} and {named[key]} are one axis, found both")
@@ -67,7 +68,7 @@ def name_keys(raw: dict[str, Any], path: str) -> None:
 
 
 def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], dict[str, dict]]:
-    """Axis → key, and variant → overrides. Raises BadInput for what cannot be either."""
+    """Axis → key, and variant → overrides. Raises BadInput for invalid ones."""
     axes = expect(raw, "axes", dict, path) if raw.get("axes") else {}
     for axis, key in axes.items():
         if axis == "variant" or not isinstance(axis, str) or not is_axis(axis):
@@ -76,7 +77,7 @@ def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], d
         if not isinstance(key, str) or key.split(".")[0] not in SECTIONS:
             raise BadInput(f"{path}: axes.{axis}: found {key!r}, expected a key such as train.seed")
         if (first := next(other for other in axes if axes[other] == key)) != axis:
-            raise BadInput(f"{path}: axes.{axis}: {key} is what axis {first!r} sweeps already")
+            raise BadInput(f"{path}: axes.{axis}: {key} is already swept by the axis {first!r}")
     variants = expect(raw, "variants", dict, path) if raw.get("variants") else {}
     for variant in variants:
         if not isinstance(variant, str) or not variant.isprintable() or not variant.strip():
@@ -84,17 +85,17 @@ def axes_and_variants(raw: dict[str, Any], path: str) -> tuple[dict[str, str], d
     return axes, {v: bundle(given, f"{path}: variants.{v}") for v, given in variants.items()}
 
 
-def bundle(found: Any, where: str) -> dict[str, Any]:
+def bundle(given: Any, where: str) -> dict[str, Any]:
     """A variant's overrides, or the trial's, under dotted keys."""
-    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-        raise BadInput(f"{where}: found {found!r}, expected key: value pairs as in train.gamma: 2")
-    return dotted_keys(found)
+    if not isinstance(given, dict) or not all(isinstance(key, str) for key in given):
+        raise BadInput(f"{where}: found {given!r}, expected key: value pairs as in train.gamma: 2")
+    return dotted_keys(given)
 
 
 def refuse_swept(
     given: Mapping[str, Any], axes: Mapping[str, str], variants: Mapping[str, dict], grid: Grid
 ) -> None:
-    """A key that the grid sets cannot be overridden: every point would become the same."""
+    """Raise BadInput for an override of a key that the grid sets: points would become the same."""
     for axis, key in axes.items():
         if key in given and grid.axis_values(axis):
             raise BadInput(
@@ -108,9 +109,9 @@ def refuse_swept(
 
 
 def check_tasks(value: Any, where: str) -> list[str]:
-    """The tasks of a study, as far as they are given. Raises BadInput for a list that cannot be.
+    """The tasks of a study. Raises BadInput for duplicates, and for a first one without training.
 
-    What is no list of tasks that exist is left to the schema.
+    Everything else is left to the schema, with an empty list.
     """
     if not isinstance(value, list) or not all(isinstance(task, str) for task in value) or not value:
         return []
@@ -126,9 +127,9 @@ def check_tasks(value: Any, where: str) -> list[str]:
 def drop_sections(
     raw: dict[str, Any], variants: Mapping[str, dict], given: Mapping[str, Any], path: str
 ) -> None:
-    """Take out the sections of tasks that are not in `tasks` where the command line says so.
+    """Remove the sections of tasks that the override of `tasks` leaves out.
 
-    given: the overrides. Raises BadInput for such a section where the file's own tasks lack it.
+    given: the overrides. Raises BadInput for a section of a task that the file's `tasks` lack.
     """
     where = "command line" if "tasks" in given else path
     chosen = check_tasks(given.get("tasks", raw.get("tasks")), where)
@@ -144,7 +145,7 @@ def drop_sections(
 
 
 def checked_name(name: Any, path: str) -> str:
-    """The name of a study. Raises BadInput where no directory should be called that."""
+    """The name of a study. Raises BadInput for an unusable name of a directory."""
     if not isinstance(name, str):
         hint = "" if name is None else f'; quote it: name: "{name}"'
         raise BadInput(f"{path}: name: found {name!r}, expected letters, digits, '_', '-' or '.'"
@@ -159,7 +160,7 @@ def checked_name(name: Any, path: str) -> str:
 
 
 def results_path(given: Any, path: str) -> Path:
-    """The directory of all results. Raises BadInput for what is no path."""
+    """The directory of all results. Raises BadInput for an invalid path."""
     if not isinstance(given, str) or not given.strip():
         raise BadInput(f"{path}: results_dir: found {given!r}, expected a directory")
     try:
@@ -168,26 +169,48 @@ def results_path(given: Any, path: str) -> Path:
         raise BadInput(f"{path}: results_dir: found {given!r}, expected {error}") from None
 
 
-LIMITS = {
+# What a trial has at the most, whatever the file says; keys that its tasks lack are left out.
+LIMITS = {  # null asks for all there is: then the limit stands as well
     "train.epochs": 1.0,
     "train.max_steps": 2,
+    "train.batch_size": 4,
     "train.importance.batches": 2,
+    "model.max_length": 2048,
+    "data.validation_rows": 8,
     "data.test_rows": 8,
     "infer.max_new_tokens": 16,
 }
+# By what training is fed (`Task.batch`): rows that are truncated and as many as there are. Of every
+# pair a reference is scored.
+LIMITS_OF = {
+    "pairs": {"model.max_length": 512, "data.train_rows": 16},
+    "classes": {"model.max_length": 256, "data.train_rows": 64, "train.batch_size": 8},
+}
+LIMITS_OF_FURTHER_TASKS = {"limit": 8, "max_new_tokens": 16}  # of their own sections
+NULL_IS_NONE = {"train.eval_steps": 1, "train.importance.batch_size": 8}  # limits of what is given
 FIXED = {"tracking": "none", "train.processes": 1, "train.fsdp": None}
 
 
-def shrink(raw: dict[str, Any], path: str) -> None:
-    """Bring a point's settings within the limits of a trial, whatever the file says."""
-    for key, value in FIXED.items():
-        put(raw, key, value, f"{path}: {key}")
-    for key, limit in LIMITS.items():
-        given = get(raw, key)
-        usable = isinstance(given, (int, float)) and not isinstance(given, bool)
-        put(raw, key, min(given, limit) if usable else given or limit, f"{path}: {key}")
+def shrink(config: Config) -> Config:
+    """A point's config within the limits of a trial."""
+    first, *further = config.tasks
+    limits = LIMITS | LIMITS_OF.get(tasks.get(first).batch, {})
+    limits |= {f"{task}.{k}": v for task in further for k, v in LIMITS_OF_FURTHER_TASKS.items()}
+    changes: dict[str, Any] = dict(FIXED)
+    for key, limit in limits.items():
+        if has_attribute(config, key):
+            value = get_attribute(config, key)
+            changes[key] = limit if value is None else min(value, limit)
+    for key, limit in NULL_IS_NONE.items():
+        value = get_attribute(config, key)
+        changes[key] = value and min(value, limit)
+    if changes["train.batch_size"] < config.train.batch_size:  # of which it has to be a divisor
+        changes["train.micro_batch"] = gcd(changes["train.batch_size"], config.train.micro_batch)
+    for key, value in changes.items():
+        config = with_attribute(config, key, value)
+    return config
 
 
 def without_model(variant: Mapping[str, Any], trial: Mapping[str, Any]) -> dict[str, Any]:
-    """A variant without the keys of `model` that the trial sets: it runs on any machine."""
+    """A variant without the keys of `model` that the trial sets."""
     return {k: v for k, v in variant.items() if not (k in trial and k.startswith("model."))}

@@ -28,7 +28,7 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.config.errors import BadInput, listed, nearest
 
@@ -39,6 +39,11 @@ Row = dict[str, Any]
 Range = tuple[float | None, float | None]  # least and largest value of a metric; None: no bound
 SHARE: Range = (0.0, 1.0)
 Message = dict[str, str]
+
+
+def conversation(question: str, answer: str) -> list[Message]:
+    """A question and its answer as a chat; the answer loses the white space around it."""
+    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer.strip()}]
 
 
 @dataclass
@@ -61,7 +66,8 @@ class PointResult:
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
     others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
-    # What training left beside its log: `usage`, `importance`; None where a run leaves none.
+    # What training left beside its log: `usage`, `importance`, and `run`, which is config.json;
+    # None where a run leaves none.
     records: dict[str, Any] = field(default_factory=dict)
     axes: dict[str, str] = field(kw_only=True)  # axis → its key, as the study declares them
 
@@ -94,6 +100,32 @@ class Lazy:
         return resolve_name(self.path)(*args, **kwargs)
 
 
+class Reply(NamedTuple):
+    """What a judge replies to one question, or why there is no reply."""
+
+    text: str | None = None
+    scores: list[float] | None = None  # log p of each of `Judging.choices`, or [reward]
+    error: str | None = None
+    ask_again: bool = False  # whether a later run is to ask again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judging:
+    """How a task's answers are judged in one study; `lib.judging.loop` does the rest."""
+
+    # What judgments depend on, beside the answers, the judge and its revision.
+    identity: Row
+    # (row, prediction) → the conversations that ask the judge about it
+    questions: Callable[[Row, Row], list[list[Message]]]
+    # Full answers of which a judge that is loaded here gives log-probabilities, instead of a text.
+    choices: tuple[str, ...] = ()
+    # (prediction, its questions, a Reply to each, the lib.judging.loop.Judge) → what is written as
+    # `judgments` of the prediction
+    judgments: Callable[[Row, list[list[Message]], list[Reply], Any], Any]
+    # (reply) → whether a judgment can be read from it
+    is_valid: Callable[[Reply], bool]
+
+
 def _nothing(*_: Any) -> None:
     """The answer of a task that has no such thing."""
 
@@ -124,8 +156,8 @@ class Task:
     # text, of which `body_length(row)` could be left out where a prompt is too long
     messages: Callable[..., list[Message]] | None = None
     body_length: Callable[[Row], int] = lambda row: 0
-    # (row, data) → the conversations that are asked, where they are not the one of `messages`
-    prompts: Callable[[Row, Any], list[list[Message]]] | None = None
+    # (row, answer) → the row whose prompt asks on after this answer; None: one turn
+    follow_up: Callable[[Row, str], Row] | None = None
     # (data) → a word, such as "3shot", where sections of one grid render prompts differently: each
     # rendering of the splits `test` and `validation` is tokenised once
     rendering: Callable[[Any], str] = lambda data: ""
@@ -142,26 +174,21 @@ class Task:
     encode: Callable[..., Row | None] | None = None
 
     # -- predictions --
-    # (study, task, served) → a `inference.predict.Predictor`; None: text and scores of an engine
+    # (study, task, served) → a `inference.predict.Predictor`; None: a `ChatPredictor`
     predictor: Callable[..., Any] | None = None
     sampled: bool = False  # uses several answers to a prompt (`infer.samples`)
-    # (row, outputs, scores) → the fields that a prediction gets; `regrade` takes (row, prediction)
-    # where a written prediction has more that counts
-    grade: Callable[[Row, list[str], list[float] | None], Row] = lambda row, outputs, scores: {}
-    regrade: Callable[[Row, Row], Row] | None = None
-    # (graded prediction) → whether it is right: the score of checkpoint selection
-    correct: Callable[[Row], bool] | None = None
+    # (row, turn 1 or 2) → temperature and seed of its answer; None: as `infer` says
+    draw: Callable[[Row, int], tuple[float, int]] | None = None
+    # (row, prediction) → the fields that a prediction gets by what was generated. Raises BadInput.
+    grade: Callable[[Row, Row], Row] = lambda row, prediction: {}
+    selects: bool = False  # `grade` gives `correct`, by which checkpoints can be selected
     # (predictions) → what those of a point come to, in two words, for a table of points
     summary: Callable[[list[Row]], str] = lambda predictions: f"{len(predictions)} answers"
 
     # -- a judge --
-    judges: tuple[str, ...] = ()  # values of `judge.kind` that can score answers
-    # (study, task, points, environ, say, stop) → False where `stop()` ended it early; writes
-    # judgments_<task>.jsonl of each point, one {"id", "judgments"} a row, in order. `check_judge`
-    # (study, task, points, environ), asked before anything is predicted, raises BadInput for a
-    # judge that could not score these points.
-    score: Callable[..., bool] | None = None
-    check_judge: Callable[..., None] = _nothing
+    judges: tuple[str, ...] = ()  # values of `judge.kind` that can judge answers
+    # (section `judge`, data) → Judging. Raises BadInput for prompts that cannot be used.
+    judging: Callable[[Any, Any], Judging] | None = None
 
     # -- analysis and figures, without torch --
     # Of a task without `analysis`: names of its metrics, by which claims and figures are checked;

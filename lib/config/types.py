@@ -1,4 +1,4 @@
-"""What the sections of a study file are made of: a strict section, and the types of its numbers."""
+"""Building blocks of the schema: a strict section, and types of numbers and paths."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Strict(BaseModel):
-    """A section of a study: unknown keys and other types are refused; nothing changes later."""
+    """A section of a study: immutable, without unknown keys or type conversion."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def known_columns(value: dict[str, str], names: Sequence[str]) -> dict[str, str]:
-    """A task's `columns`, our name → the source's, whose names must be among these."""
+    """Check that the keys of a task's `columns` (our name → the source's) are among `names`."""
     for name in value:
         if name not in names:
             raise ValueError(f"names among {listed(names)}, each with the source's column"
@@ -39,10 +39,9 @@ _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 
 
 def expand(text: str) -> str:
-    """A path with `~`, `~user`, `$VAR` and `${VAR}` replaced; any other text stays as it is.
+    """A path with `~`, `~user`, `$VAR` and `${VAR}` replaced; hub ids stay as they are.
 
-    So hub ids and words such as `synthetic` pass unchanged. Raises ValueError, worded for
-    "expected …", where a variable or user does not exist, or where no file could have that path.
+    Raises ValueError, worded for "expected …", for an unknown variable or user, or an invalid path.
     """
     if not text.strip():
         raise ValueError("a path or a name, and it is empty")
@@ -51,7 +50,7 @@ def expand(text: str) -> str:
             raise ValueError(
                 f"a path: the environment variable {bare or braced} is not set (or is empty)"
             )
-    # One pass: what a variable holds is not expanded again.
+    # In one pass, so that values are not expanded again.
     path = _VARIABLE.sub(lambda match: os.environ[match[1] or match[2]], text)
     if path.startswith("~"):
         home = os.path.expanduser(path)
@@ -65,10 +64,7 @@ def expand(text: str) -> str:
 
 
 def check_length(path: str | Path, more: int = 0) -> None:
-    """Raise ValueError where no file system takes this path.
-
-    more: bytes that what lies below it adds to the whole.
-    """
+    """Raise ValueError for a path that is too long; more: bytes that files below it add."""
     for name in Path(path).parts:
         if (size := len(os.fsencode(name))) > NAME_MAX:
             raise ValueError(f"names of at most {NAME_MAX} bytes, and {name[:24]}… has {size}")

@@ -1,4 +1,4 @@
-"""A study's settings checked against the schema, with one line for what is wrong."""
+"""A study's config validated by the schema, with one line for the first error."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MOST_SHOWN = 300  # characters of a wrong value in an error line
 
 
 def validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Config:
-    """The typed config of nested settings; `origin`: dotted key → where its value was given.
+    """The typed config of nested values; origin: dotted key → where its value was given.
 
-    Raises BadInput that names the place, the key, what was found and what was expected.
+    Raises BadInput with that place, the key, and what was found and expected.
     """
     try:
         kind = config_type(tuple(raw["tasks"])) if _is_words(raw.get("tasks")) else Config
@@ -33,7 +33,7 @@ def validate(raw: dict[str, Any], path: str, origin: Mapping[str, str]) -> Confi
 
 @cache
 def config_type(names: tuple[str, ...]) -> type[Config]:
-    """Config with what the tasks add: the first owns `data`, each other the section of its name.
+    """Config with the sections of tasks: `data` of the first, of others the section of their name.
 
     Raises BadInput for a task that does not exist.
     """
@@ -41,7 +41,7 @@ def config_type(names: tuple[str, ...]) -> type[Config]:
     first, *others = names
     kinds = {"data": tasks.get(first).schema}
     kinds |= {name: tasks.get(name).schema for name in others}
-    # A section that is left out is checked like an empty one: its own keys may be required.
+    # A missing section is validated as an empty one: it may have required keys.
     fields = {
         name: (kind, ... if name == "data" else Field(default={}, validate_default=True))
         for name, kind in kinds.items()
@@ -63,10 +63,10 @@ def first_error(
     first, *others = error.errors()
     loc = [str(part) for part in first["loc"]]
     unknown = loc.pop() if first["type"] == "extra_forbidden" else None
-    # A union adds its members' names to the location, such as list[str]: no part of the key.
+    # pydantic adds the members of a union to the location, such as list[str].
     loc = [part for part in loc if "[" not in part] + ([unknown] if unknown else [])
     key = ".".join(loc)
-    # What was given is named as such; the wrong key may lie below it, or be a part of it.
+    # Name what was given, which may be above or below the wrong key.
     related = (w for k, w in origin.items() if f"{key}.".startswith(f"{k}."))
     around = (w for k, w in origin.items() if k.startswith(f"{key}."))
     where = next(related, None) or next(around, None) or f"{path}: "
@@ -88,18 +88,18 @@ def first_error(
         hint = nearest(first["input"], re.findall(r"'([^']*)'", first["msg"]))
     if first["type"] == "string_type" and isinstance(first["input"], (int, float)):
         hint = _quoted(key, first["input"], where.startswith("command line"))
-    found = repr(first["input"])
-    found = found if len(found) <= MOST_SHOWN else f"{found[:MOST_SHOWN]}…"
-    return BadInput(f"{where}{key}: found {found}, expected {expected}{hint}{more}")
+    value = repr(first["input"])
+    value = value if len(value) <= MOST_SHOWN else f"{value[:MOST_SHOWN]}…"
+    return BadInput(f"{where}{key}: found {value}, expected {expected}{hint}{more}")
 
 
-def _quoted(key: str, found: float | bool, in_shell: bool) -> str:
-    """How a text that YAML takes for a number or a bool is given.
+def _quoted(key: str, value: float | bool, in_shell: bool) -> str:
+    """A hint to quote a text that YAML reads as a number or a bool.
 
-    A float does not tell how it was spelled: 58899e0 is 58899.0.
+    The spelling of a float is unknown: 58899e0 is 58899.0.
     """
-    text = str(found).lower() if isinstance(found, bool) else str(found)
-    text = "…" if isinstance(found, float) else text
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = "…" if isinstance(value, float) else text
     if key.rpartition(".")[2].isdecimal():  # an item of a list
         return f'; quote it: "{text}"'
     return f"; quote it: {key}='\"{text}\"'" if in_shell else f'; quote it: {key}: "{text}"'
@@ -122,7 +122,7 @@ def _known_keys(schema: type[BaseModel], loc: Sequence[str]) -> list[str]:
 
 
 def dotted_keys(bundle: Mapping[str, Any]) -> dict[str, Any]:
-    """`train: {gamma: 2}` → `train.gamma: 2`: a section given in part keeps its other keys."""
+    """`train: {gamma: 2}` → `train.gamma: 2`, so that a partial section keeps its other keys."""
     flat: dict[str, Any] = {}
     for key, value in bundle.items():
         section = key == "data" or key in tasks.names() or _known_keys(Config, key.split("."))

@@ -1,4 +1,4 @@
-"""Nested settings: read from YAML, addressed by dotted keys, set from the command line."""
+"""Nested values: read from YAML, addressed by dotted keys, overridden on the command line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ from lib.config.errors import BadInput
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML 1.2's plain scalars: `1:2` stays text, `1e-5` is a number, `no` stays text.
-
-    Of YAML 1.1 it keeps the merge key: `<<: *anchor` puts a mapping's keys into another.
-    """
+    """Scalars of YAML 1.2 (`1:2` and `no` are texts, `1e-5` a number) with 1.1's merge key `<<`."""
 
     yaml_implicit_resolvers: dict = {}
 
@@ -33,18 +30,18 @@ class _Loader(yaml.CSafeLoader):
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
         if len(node.value) > MOST_DIGITS:
             raise _fault(node, f"a whole number of {len(node.value)} digits, expected at most "
-                               f"{MOST_DIGITS} (or quotes, where it is text)")  # fmt: skip
+                               f"{MOST_DIGITS} (or quote it, if it is a text)")  # fmt: skip
         return int(self.construct_scalar(node))  # PyYAML would read 010 as 8, and fail at 08
 
     def construct_yaml_str(self, node: yaml.ScalarNode) -> str:
         if bad := _UNWRITABLE.search(text := self.construct_scalar(node)):
-            raise _fault(node, f"the character {bad[0]!r}, which no text file can hold")
+            raise _fault(node, f"the character {bad[0]!r}, which no text file can contain")
         return text
 
 
-MOST_DIGITS = 300  # a float takes no more
+MOST_DIGITS = 300  # the range of a float
 _TEXT = "tag:yaml.org,2002:str"
-_UNWRITABLE = re.compile("[\\x00\ud800-\udfff]")  # NUL, and halves of surrogate pairs
+_UNWRITABLE = re.compile("[\\x00\ud800-\udfff]")  # NUL and lone surrogates
 
 
 def _fault(node: yaml.Node, problem: str) -> yaml.YAMLError:
@@ -72,12 +69,12 @@ for _tag, _pattern, _first in (
 def read_yaml(text: str, where: str) -> Any:
     """Safely parsed YAML. Raises BadInput with `where` and the line."""
     try:
-        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader by descent
-        json.dumps(content, default=str)  # an anchor that holds itself has no end
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 - a subclass of SafeLoader
+        json.dumps(content, default=str)  # fails for an anchor that contains itself
         return content
     except RecursionError:
         raise BadInput(f"{where}: nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a scalar that its tag cannot be
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a scalar that does not fit its tag
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or str(error)
@@ -96,36 +93,44 @@ def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def copy_sections(value: Any) -> Any:
-    """A copy for `put` to change: nested dicts are new, all else is shared."""
+    """A copy of nested dicts that shares all other values, for `put`."""
     if not isinstance(value, dict):
         return value
     return {key: copy_sections(inner) for key, inner in value.items()}
 
 
 def put(nested: dict[str, Any], dotted: str, value: Any, where: str) -> None:
-    """Set `a.b.c` in nested dicts. Raises BadInput where a part on the way is no section."""
+    """Set `a.b.c` in nested dicts. Raises BadInput where `a` or `a.b` is not a section."""
     *sections, last = dotted.split(".")
     for section in sections:
         if nested.get(section) is None:
             nested[section] = {}
         nested = nested[section]
         if not isinstance(nested, dict):
-            raise BadInput(f"{where}: {section!r} is not a section, it holds {nested!r}")
+            raise BadInput(f"{where}: {section!r} is not a section but {nested!r}")
     nested[last] = value
 
 
-def get(nested: Mapping[str, Any], dotted: str) -> Any:
-    """The value at `a.b.c`, None where there is none."""
-    for part in dotted.split("."):
-        nested = nested.get(part) if isinstance(nested, Mapping) else None
-    return nested
-
-
 def get_attribute(config: Any, dotted: str) -> Any:
-    """The value at `a.b.c` of a typed config, whose parts may be sections or mappings."""
+    """The value at `a.b.c` of a typed config, which may have mappings inside."""
     for part in dotted.split("."):
         config = config[part] if isinstance(config, Mapping) else getattr(config, part)
     return config
+
+
+def has_attribute(config: Any, dotted: str) -> bool:
+    """Whether a typed config has a key `a.b.c`."""
+    *sections, last = dotted.split(".")
+    for section in sections:
+        config = getattr(config, section, None)
+    return hasattr(config, last)
+
+
+def with_attribute(config: Any, dotted: str, value: Any) -> Any:
+    """A copy of a typed config with another value at `a.b.c`, which is not validated."""
+    section, _, rest = dotted.partition(".")
+    inner = with_attribute(getattr(config, section), rest, value) if rest else value
+    return config.model_copy(update={section: inner})
 
 
 def parse_override(text: str) -> tuple[str, Any]:

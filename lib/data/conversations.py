@@ -7,19 +7,21 @@ one such message without its list, and text (a CSV cell) that spells either as J
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.tasks import Message
 from lib.data.fields import check_characters, check_message, spelled
 
-ROLES = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
+ROLES = {"system": "system", "user": "user", "human": "user", "assistant": "assistant",
+         "gpt": "assistant"}  # fmt: skip
+
+
+def dialogue(texts: Iterable[str], system: str | None = None) -> list[Message]:
+    """What user and assistant say in turn, behind a system message where there is one."""
+    messages = [{"role": ("user", "assistant")[n % 2], "content": t} for n, t in enumerate(texts)]
+    return [{"role": "system", "content": system}, *messages] if system else messages
 
 
 def raw_messages(value: Any) -> list[dict[str, Any]] | None:
@@ -28,26 +30,26 @@ def raw_messages(value: Any) -> list[dict[str, Any]] | None:
         value = spelled(value)
         if not _is_conversation(value if isinstance(value, list) else [value]):
             return None
-    said = [value] if isinstance(value, dict) and _is_conversation([value]) else value
-    return said if isinstance(said, list) and all(isinstance(m, dict) for m in said) else None
+    messages = [value] if isinstance(value, dict) and _is_conversation([value]) else value
+    objects = isinstance(messages, list) and all(isinstance(m, dict) for m in messages)
+    return messages if objects else None
 
 
 def read_messages(value: Any, where: str, column: str) -> list[Message]:
     """The messages of a field. Raises BadInput, with row and column, for anything else."""
-    said = raw_messages(value)
-    if said is None:
-        shown = repr(value)[:60]
+    messages = raw_messages(value)
+    if messages is None:
         raise BadInput(
-            f"{where}: {column}: found {shown}, expected a list of messages, each with 'role' and "
-            f"'content', or 'from' and 'value', as text"
+            f"{where}: {column}: found {repr(value)[:60]}, expected a list of messages, each with "
+            f"'role' and 'content', or 'from' and 'value', as text"
         )
-    return [_message(message, where, column) for message in said]
+    return [_message(message, where, column) for message in messages]
 
 
-def _is_conversation(said: list[Any]) -> bool:
-    return bool(said) and all(
+def _is_conversation(messages: list[Any]) -> bool:
+    return bool(messages) and all(
         isinstance(m, dict) and ({"role", "content"} <= set(m) or {"from", "value"} <= set(m))
-        for m in said
+        for m in messages
     )
 
 

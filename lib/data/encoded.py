@@ -42,11 +42,11 @@ def encode(
     task: tasks.Task,
     tokenizer: Any,
     splits: Mapping[str, list[tasks.Row]],
-    room: int,
+    token_budget: int,
 ) -> dict[str, Any]:
     """Tokenised `rows` (every distinct training row), the prompts of each rendering of PROMPTS,
     HELD_OUT where there are validation rows, and in `places`, for each training split, where its
-    rows stand in `rows`; of at most `room` tokens each.
+    rows stand in `rows`; of at most `token_budget` tokens each.
     """
     data = study.config.data
     answer_ids = answer_encoder(tokenizer)
@@ -54,12 +54,12 @@ def encode(
     distinct = {row["id"]: row for rows in training.values() for row in rows}
     _check_training(study, task, distinct)
     encoded = [
-        encode_row(tokenizer, task, row, data, room, answer_ids)
+        encode_row(tokenizer, task, row, data, token_budget, answer_ids)
         for row in tracked(distinct.values(), len(distinct), "tokenise training rows")
     ]
     renderings = {task.rendering(section): section for section in study.data_sections()}
     prompts = {
-        named(name, rendered): _encode_prompts(tokenizer, task, splits[name], section, room)
+        named(name, rendered): _encode_prompts(tokenizer, task, splits[name], section, token_budget)
         for rendered, section in renderings.items()
         for name in PROMPTS
         if name in splits
@@ -67,15 +67,15 @@ def encode(
     position = {row_id: i for i, row_id in enumerate(distinct)}
     places = {name: [position[row["id"]] for row in rows] for name, rows in training.items()}
     held_out = [
-        encode_row(tokenizer, task, row, data, room, answer_ids)
+        encode_row(tokenizer, task, row, data, token_budget, answer_ids)
         for row in splits.get("validation", [])
     ]
-    more = {HELD_OUT: held_out} if held_out else {}
-    return {"rows": encoded, **prompts, **more, "places": places}
+    prompts |= {HELD_OUT: held_out} if held_out else {}
+    return {"rows": encoded, **prompts, "places": places}
 
 
 def _check_training(study: Study, task: tasks.Task, rows: Mapping[str, tasks.Row]) -> None:
-    """Raise BadInput where a point would train on prompts in other words than the study's own.
+    """Raise BadInput where a point would train on prompts phrased unlike the study's own.
 
     Training rows are tokenised once, from the section `data` without a point: such a point would
     be trained on one prompt and tested on another.
@@ -87,8 +87,8 @@ def _check_training(study: Study, task: tasks.Task, rows: Mapping[str, tasks.Row
             trained = config.train.epochs > 0 and config.model.adapter is None
             if trained and task.messages(row, config.data) != usual:
                 raise BadInput(
-                    f"{study.path}: data: the point {point.name} words its training "
-                    f"prompts unlike the study's `data` section, expected the same words: training "
+                    f"{study.path}: data: the point {point.name} phrases its training "
+                    f"prompts unlike the study's `data` section, expected the same text: training "
                     f"rows are tokenised once for all points"
                 )
 
@@ -99,18 +99,18 @@ def named(split: str, rendered: str) -> str:
 
 
 def _encode_prompts(
-    tokenizer: Any, task: tasks.Task, rows: list[tasks.Row], data: Any, room: int
+    tokenizer: Any, task: tasks.Task, rows: list[tasks.Row], data: Any, token_budget: int
 ) -> list[dict[str, Any]]:
-    """Prompts of rows in order, each with the answers to score, in at most `room` tokens."""
+    """Prompts of rows in order within `token_budget`, each with the answers to score."""
     answer_ids = answer_encoder(tokenizer)
-    made = []
+    tokenised = []
     for row in tracked(rows, len(rows), "tokenise prompts"):
         messages = task.messages(row, data)
         with naming(row):
             answers = [answer_ids(messages, answer) for answer in task.answers(data) or []]
             longest = max(map(len, [*answers, answer_ids(messages, row["target"])]))
-            ids, cut = fit_prompt(tokenizer, task, row, data, room - longest)
-        made.append(
+            ids, cut = fit_prompt(tokenizer, task, row, data, token_budget - longest)
+        tokenised.append(
             {
                 "id": row["id"],
                 "input_ids": ids,
@@ -119,7 +119,7 @@ def _encode_prompts(
                 "prompt_hash": prompt_hash(ids),
             }
         )
-    return made
+    return tokenised
 
 
 def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
@@ -132,13 +132,13 @@ def check_prompts(study: Study, name: str, rows: list[tasks.Row]) -> None:
     from lib.models.load import load_tokenizer
 
     task, section = tasks.get(name), getattr(study.config, name)
-    prompts = task.prompts or (lambda row, data: [task.messages(row, data)])
     for model in study.model_sections() if rows else ():
         tokenizer = load_tokenizer(model)
         for row in rows:
+            turns = [row, task.follow_up(row, ".")] if task.follow_up else [row]
             with naming(row, name):
-                for said in prompts(row, section):
-                    length = len(encode_prompt(tokenizer, said))
+                for turn in turns:
+                    length = len(encode_prompt(tokenizer, task.messages(turn, section)))
                     if length > model.max_length:
                         raise BadInput(
                             f"model.max_length: found {model.max_length}, expected at least the "
@@ -151,27 +151,27 @@ def encode_own(
     task: tasks.Task,
     tokenizer: Any,
     splits: Mapping[str, list[tasks.Row]],
-    room: int,
+    token_budget: int,
 ) -> tuple[dict[str, Any], dict[str, list[tasks.Row]], dict[str, Any]]:
     """(tokenised rows, rows, counts) of a task that encodes its own, each by split.
 
-    Rows of which `room`, model.max_length, leaves nothing are in none of them, and are counted.
-    Raises BadInput where a split loses all its rows to that.
+    Rows of which `token_budget`, model.max_length, leaves nothing are in none of them, and are
+    counted. Raises BadInput where a split loses all its rows to that.
     """
     data = study.config.data
     encoded, kept, lost = {}, {}, {}
     for name, rows in splits.items():
-        made = [
-            task.encode(row, tokenizer, data, room)
+        tokenised = [
+            task.encode(row, tokenizer, data, token_budget)
             for row in tracked(rows, len(rows), f"tokenise {name} rows")
         ]
-        encoded[name] = [one for one in made if one is not None]
-        kept[name] = [row for row, one in zip(rows, made, strict=True) if one is not None]
+        encoded[name] = [one for one in tokenised if one is not None]
+        kept[name] = [row for row, one in zip(rows, tokenised, strict=True) if one is not None]
         lost[name] = len(rows) - len(kept[name])
         if not kept[name]:
             raise BadInput(
-                f"model.max_length: found {room}, which leaves nothing of all {len(rows)} rows of "
-                f"the split {name!r}, expected more tokens than their prompts have"
+                f"model.max_length: found {token_budget}, which leaves nothing of all {len(rows)} "
+                f"rows of the split {name!r}, expected more tokens than their prompts have"
             )
     return encoded, kept, {"cut": shortened(encoded), "dropped_truncated": lost}
 
@@ -190,7 +190,7 @@ def write_encoded(encoded: Mapping[str, Any], directory: Path) -> None:
     import numpy as np  # not above: stages answer --help without it
     from datasets import Dataset, disable_progress_bars
 
-    disable_progress_bars()  # ours tell the time left, in a log file too
+    disable_progress_bars()  # ours show the time remaining, in a log file too
     places = encoded.get("places", {})
     for name in encoded.keys() - {"places"}:
         Dataset.from_list(encoded[name]).save_to_disk(directory / name)

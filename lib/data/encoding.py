@@ -69,17 +69,17 @@ def _wants_parts(tokenizer: Any, template: str) -> bool:
     """
     from jinja2 import TemplateError
 
-    words, refused = "Is this shown?", 0
-    for content in (words, _parts(words)):
+    text, refused = "Is this shown?", 0
+    for content in (text, _parts(text)):
         try:
-            text = tokenizer.apply_chat_template(
+            shown = tokenizer.apply_chat_template(
                 [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
             )
         except (TemplateError, TypeError, ValueError):
             refused += 1
             continue
-        if words in text:
-            return content is not words
+        if text in shown:
+            return content is not text
     if refused == 2:  # it refuses this conversation: the row's own says why
         return False
     raise BadInput(
@@ -192,18 +192,18 @@ def encode_row(
 ) -> Encoded:
     """A training row: `id`, `input_ids`, `prompt_length`, `decision` (start, end), `group`, `cut`.
 
-    `decision` are the positions of the answer's tokens that differ from the contrasting answer's,
-    between their common head and their common tail; (0, 0) without a contrast. `cut` tells that
-    the row's text was shortened to fit `max_length` tokens.
+    `decision` are the positions of the answer's tokens that differ from the alternative answer's,
+    between their common head and their common tail; (0, 0) without one. `cut`: whether the
+    row's text was shortened to fit `max_length` tokens.
     """
     messages = task.messages(row, data)
     with naming(row):
         target = answer_ids(messages, row["target"])
         other = task.alternative_answer(row)
-        contrast = answer_ids(messages, other) if other is not None else target
-        room = max_length - max(len(target), len(contrast))
-        prompt, cut = fit_prompt(tokenizer, task, row, data, room)
-    head, tail = common_ends(target, contrast)
+        alternative = answer_ids(messages, other) if other is not None else target
+        token_budget = max_length - max(len(target), len(alternative))
+        prompt, cut = fit_prompt(tokenizer, task, row, data, token_budget)
+    head, tail = common_ends(target, alternative)
     start, end = len(prompt) + head, len(prompt) + len(target) - tail
     return {
         "id": row["id"],
@@ -221,14 +221,14 @@ def encode_pair(
     """A preference pair: `prompt_ids`, `chosen_ids`, `rejected_ids`, `cut`, `prompt_hash`.
 
     An answer that does not fit in `max_length` tokens behind the prompt loses its end, and with it
-    its end of turn; `cut` tells that either did. The prompt is never cut: an answer to half a
+    its end of turn; `cut`: whether either did. The prompt is never cut: an answer to half a
     question says little of what is preferred. None where no token of an answer is left, or where
     nothing is left that tells the two apart.
     """
     prompt = encode_prompt(tokenizer, messages)
-    room = max_length - len(prompt)
+    token_budget = max_length - len(prompt)
     sides = [encode_answer(tokenizer, messages, answer) for answer in (chosen, rejected)]
-    kept = [ids[: max(room, 0)] for ids in sides]
+    kept = [ids[: max(token_budget, 0)] for ids in sides]
     if not all(kept) or kept[0] == kept[1]:
         return None
     return {
@@ -241,24 +241,24 @@ def encode_pair(
 
 
 def fit_prompt(
-    tokenizer: Any, task: Task, row: Row, data: Any, room: int
+    tokenizer: Any, task: Task, row: Row, data: Any, token_budget: int
 ) -> tuple[list[int], bool]:
-    """The row's prompt in at most `room` tokens, its text cut where it must be.
+    """The row's prompt in at most `token_budget` tokens, its text cut where it must be.
 
     Raises BadInput where not even the prompt without the text fits.
     """
     ids = encode_prompt(tokenizer, task.messages(row, data))
-    if len(ids) <= room:
+    if len(ids) <= token_budget:
         return ids, False
     body = task.body_length(row)
-    while len(ids) > room and body > 0:
+    while len(ids) > token_budget and body > 0:
         # Proportional, so that two or three rounds do; at least one character a round.
-        body = min(body - 1, int(body * (1 - (len(ids) - room) / len(ids))))
+        body = min(body - 1, int(body * (1 - (len(ids) - token_budget) / len(ids))))
         ids = encode_prompt(tokenizer, task.messages(row, data, body=max(body, 0)))
-    if len(ids) > room:
+    if len(ids) > token_budget:
         raise BadInput(
             f"model.max_length: row {row['id']} needs {len(ids)} tokens for the prompt "
-            f"alone, {room} are left for it"
+            f"alone, {token_budget} are left for it"
         )
     return ids, True
 

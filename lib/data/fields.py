@@ -14,39 +14,40 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from lib.config.errors import BadInput
-
-Placed = list[tuple[str, dict[str, Any]]]  # see lib.data.sources
+from lib.data.sources import Placed
 
 TABLES = (".csv", ".tsv")  # files whose cells are all text
 MISSING = ("", "nan", "NaN", "null", "NULL", "<NA>")  # cells of a table that hold nothing
 # A cell that begins as a list of objects does, whether or not it can be parsed.
 LOOKS_SPELLED = re.compile(r"""\s*\[?\s*\{\s*(['"])\w+\1\s*:""")
+SYSTEM = ("system", "system_prompt", "system_message")
 # Columns that change what a row asks or how much it counts, wherever they come up.
 MEANINGFUL = {
-    "system": "a system message",
-    "system_prompt": "a system message",
-    "system_message": "a system message",
-    "history": "earlier turns",
-    "tools": "tools",
-    "functions": "tools",
-    "tool_calls": "tool calls",
-    "function_call": "a tool call",
-    "image": "images",
-    "images": "images",
-    "video": "videos",
-    "videos": "videos",
-    "audio": "sound",
-    "audios": "sound",
-    "weight": "weights",
-    "weights": "weights",
-    "sample_weight": "weights",
+    column: what
+    for what, columns in {
+        "a system message": SYSTEM,
+        "earlier turns": ("history",),
+        "tools": ("tools", "functions"),
+        "tool calls": ("tool_calls",),
+        "a tool call": ("function_call",),
+        "images": ("image", "images"),
+        "videos": ("video", "videos"),
+        "sound": ("audio", "audios"),
+        "weights": ("weight", "weights", "sample_weight"),
+    }.items()
+    for column in columns
 }
-SYSTEM = ("system", "system_prompt", "system_message")
+LOSS_MASK = dict.fromkeys(("train", "loss", "mask"), "a loss mask")  # of a message
 
 
 def is_missing(value: Any) -> bool:
     """Whether a field is null or not a number."""
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def is_blank(value: Any) -> bool:
+    """Whether a field is missing, or holds no character or item."""
+    return is_missing(value) or value == [] or (isinstance(value, str) and not value.strip())
 
 
 def text(value: Any, where: str, column: str) -> str | None:
@@ -59,7 +60,7 @@ def text(value: Any, where: str, column: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise BadInput(f"{where}: {column}: found {kind(value)}, expected text")
-    if in_table(where):
+    if where.rpartition(":")[0].removesuffix(".gz").endswith(TABLES):
         if value.strip() in MISSING:
             return None
         if spelled(value) is not None or LOOKS_SPELLED.match(value):
@@ -69,6 +70,14 @@ def text(value: Any, where: str, column: str) -> str | None:
             )
     check_characters(value, where, column)
     return value
+
+
+def some_text(value: Any, where: str, column: str) -> str:
+    """The text of a field that needs some. Raises BadInput where it is missing or blank."""
+    given = text(value, where, column)
+    if given is None or not given.strip():
+        raise BadInput(f"{where}: {column}: found no words, expected text")
+    return given
 
 
 def check_characters(value: str, where: str, column: str) -> None:
@@ -99,22 +108,25 @@ def identifier(value: Any, where: str, column: str) -> str | None:
     return (given.strip() or None) if given else None
 
 
+def some_identifier(value: Any, where: str, column: str) -> str:
+    """An id or a name that a row needs. Raises BadInput where it is missing or blank."""
+    given = identifier(value, where, column)
+    if given is None:
+        raise BadInput(f"{where}: {column}: found no words, expected an id or a name")
+    return given
+
+
 def spelled(value: str) -> Any:
     """What a text spells as JSON, or as Python prints it, where it is a list or an object."""
     if value.lstrip()[:1] not in ("[", "{"):
         return None
     for parse in (json.loads, ast.literal_eval):
         try:
-            found = parse(value.strip())
+            parsed = parse(value.strip())
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             continue
-        return found if isinstance(found, list | dict) else None
+        return parsed if isinstance(parsed, list | dict) else None
     return None
-
-
-def in_table(where: str) -> bool:
-    """Whether a row is one of a CSV or TSV file."""
-    return where.rpartition(":")[0].removesuffix(".gz").endswith(TABLES)
 
 
 def kind(value: Any) -> str:
@@ -128,7 +140,7 @@ def kind(value: Any) -> str:
 
 
 def shown(value: Any, most: int = 60) -> str:
-    """A value for an error line, cut after `most` characters."""
+    """A value for an error line, truncated after `most` characters."""
     written = value if isinstance(value, str) else repr(value)
     return written if len(written) <= most else f"{written[:most]}… ({len(written)} characters)"
 
@@ -145,39 +157,38 @@ def unread_columns(
     by `key`. Raises BadInput, with the first such row, for a column that carries meaning: else a
     model would be trained on something that the row does not say.
     """
-    found: dict[str, None] = {}
+    unread: dict[str, None] = {}
     for where, row in placed:
         for column, value in row.items():
-            if column in read or _is_blank(value):
+            if column in read or _holds_nothing(value):
                 continue
             what = MEANINGFUL.get(str(column).strip().lower())
             if what is None or _is_redundant(what, value, system):
-                found[str(column)] = None
+                unread[str(column)] = None
                 continue
             hint = f"; {key} gives every row the same" if what == "a system message" and key else ""
             raise BadInput(
                 f"{where}: {column}: found {what}, which this task does not read; expected no such "
                 f"column, or an empty one{hint}"
             )
-    return list(found)
+    return list(unread)
 
 
 def check_message(message: Mapping[str, Any], where: str, column: str) -> None:
     """Raise BadInput for a chat message that carries more than its text."""
-    known = MEANINGFUL | dict.fromkeys(("train", "loss", "mask"), "a loss mask")
     for name, value in message.items():
-        what = known.get(str(name).strip().lower())
-        if what and not _is_blank(value) and not _is_redundant(what, value, None):
+        what = (MEANINGFUL | LOSS_MASK).get(str(name).strip().lower())
+        if what and not _holds_nothing(value) and not _is_redundant(what, value, None):
             raise BadInput(
                 f"{where}: {column}: found a message with {what} ({name}), expected messages of "
                 f"text alone"
             )
 
 
-def _is_blank(value: Any) -> bool:
-    return is_missing(value) or (
-        value.strip() in (*MISSING, "[]", "{}") if isinstance(value, str) else value in ([], {}, ())
-    )
+def _holds_nothing(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip() in (*MISSING, "[]", "{}")
+    return is_missing(value) or value in ([], {}, ())
 
 
 def _is_redundant(what: str, value: Any, system: str | None) -> bool:

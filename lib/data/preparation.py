@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,7 @@ from lib.config import tasks
 from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.study import Study, flatten
-from lib.data.encoded import (
-    directory_of,
-    encode,
-    encode_own,
-    shortened,
-    write_encoded,
-)
+from lib.data.encoded import directory_of, encode, encode_own, shortened, write_encoded
 from lib.data.prepared import MANIFEST, model_key, read_manifest
 from lib.models.checkpoints import record_base, verify_base
 from lib.models.safetensors_cache import ensure_converted
@@ -27,33 +22,33 @@ from lib.runs.integrity import checksum, record
 
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
     """What the data of a study depend on: its `data` sections, tokenizers, and files' contents."""
-    found: dict[str, Any] = {"task": study.config.tasks[0]}
+    depends: dict[str, Any] = {"task": study.config.tasks[0]}
     models = [flatten({"model": model.model_dump()}) for model in study.model_sections()]
     for key in models[0]:
         if key == "model.adapter":  # its base's tokenizer is what counts
             continue
         of_each = [model[key] for model in sorted(models, key=str)]
-        found[key] = of_each if len(models) > 1 else of_each[0]
-    found["evaluate.full_test"] = study.config.evaluate.full_test or None
+        depends[key] = of_each if len(models) > 1 else of_each[0]
+    depends["evaluate.full_test"] = study.config.evaluate.full_test or None
     sections = [flatten({"data": section.model_dump()}) for section in study.data_sections()]
     for key in dict.fromkeys(key for section in sections for key in section):
         values = {digest(section.get(key)): section.get(key) for section in sections}
         # The values of a swept key, in an order that does not depend on the grid's.
         swept = sorted(values.values(), key=str)
-        found[key] = swept if len(swept) > 1 else swept[0]
-        for value in swept:
-            if isinstance(value, str) and (file := file_of(value)):
-                found[f"{value} sha256"] = checksum(file)[:12]
-    return {**found, "debug": debug}
+        depends[key] = swept if len(swept) > 1 else swept[0]
+        depends |= file_checksums(swept)
+    return {**depends, "debug": debug}
 
 
-def file_of(value: str) -> Path | None:
-    """The file that a value of the study names, None where it is any other text."""
-    path = Path(value).expanduser()
-    try:
-        return path if path.is_file() else None
-    except (OSError, ValueError):  # too long for a path, or not one
-        return None
+def file_checksums(values: Iterable[Any]) -> dict[str, str]:
+    """`<file> sha256` → checksum, of those values of a study that name a file."""
+    checksums = {}
+    for value in values:
+        # Other text may be too long for a path, or none.
+        with suppress(OSError, ValueError):
+            if isinstance(value, str) and Path(value).expanduser().is_file():
+                checksums[f"{value} sha256"] = checksum(value)[:12]
+    return checksums
 
 
 def prepare(
@@ -74,32 +69,41 @@ def prepare(
     splits = task.build(study.config.data, study.data_sections(), study.config.evaluate, debug)
     encoded, rows, counts = _tokenised(study, task, splits.rows)
     models = {model_key(model): record_base(model) for model in study.model_sections()}
-    directory = study.directory / "data"
+    tokens = {
+        f"{place}/{name}": value
+        for place, tokenised in encoded.items()
+        for name, value in token_digests(tokenised).items()
+    }
+    content = {"identity": now, "models": models, "tokens": tokens, **counts}
     with locked(study.directory, who):
         if not force and (manifest := _made_from(study, now)):  # by a task that ran beside us
             return manifest
-        with replacing(directory) as temporary:
-            temporary.mkdir()
-            for name, made in encoded.items():
-                write_encoded(made, temporary / name)
-            for name, kept in rows.items():
-                write_jsonl(temporary / f"{name}.jsonl", kept)
-            manifest = {
-                "study": study.name,
-                "identity": now,
-                **recorded_splits(temporary, rows),
-                "models": models,
-                "tokens": {
-                    f"{place}/{name}": value
-                    for place, made in encoded.items()
-                    for name, value in token_digests(made).items()
-                },
-                **counts,
-                "report": splits.report,
-            }
-            write_sealed(temporary / MANIFEST, manifest)
-            if force:
-                archive(study.directory, ["data"])
+        return store(study, "data", rows, {**content, "report": splits.report}, force, encoded)
+
+
+def store(
+    study: Study,
+    name: str,
+    rows: Mapping[str, list[tasks.Row]],
+    content: Mapping[str, Any],
+    force: bool,
+    encoded: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the directory `name` of a study's data, whole or not at all; returns its manifest.
+
+    rows: of each split. content: what else the manifest says. encoded: directory → what `encode` or
+    `encode_own` made. `force` sets aside what is there.
+    """
+    with replacing(study.directory / name) as temporary:
+        temporary.mkdir()
+        for place, tokenised in (encoded or {}).items():
+            write_encoded(tokenised, temporary / place)
+        for split, kept in rows.items():
+            write_jsonl(temporary / f"{split}.jsonl", kept)
+        manifest = {"study": study.name, **content, **recorded_splits(temporary, rows)}
+        write_sealed(temporary / MANIFEST, manifest)
+        if force:
+            archive(study.directory, [name])
     return manifest
 
 
@@ -120,7 +124,7 @@ def recorded_splits(directory: Path, rows: Mapping[str, list[tasks.Row]]) -> dic
 def token_digests(encoded: Mapping[str, Any]) -> dict[str, str]:
     """Split → digest of its tokenised rows in order, over what `encode` or `encode_own` returns.
 
-    Rows of equal text have other tokens where the code that words their prompts has changed.
+    Rows of equal text have other tokens where the code that renders their prompts has changed.
     """
     of_rows = {
         name: [digest(row) for row in rows] for name, rows in encoded.items() if name != "places"
@@ -145,8 +149,8 @@ def _tokenised(
             raise BadInput(f"model.max_length: found {model.max_length}, expected at most "
                            f"{context}, the context of {model.name}")  # fmt: skip
         if task.encode:  # of one model, see lib.config.checks
-            made, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
-            return {name: made}, rows, counts
+            tokenised, rows, counts = encode_own(study, task, tokenizer, splits, model.max_length)
+            return {name: tokenised}, rows, counts
         encoded[name] = encode(study, task, tokenizer, splits, model.max_length)
         cut[name] = shortened(encoded[name])
     return encoded, dict(splits), {"cut": cut if len(cut) > 1 else cut[name]}
@@ -155,13 +159,14 @@ def _tokenised(
 def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
     """The manifest where the data are there. Raises BadInput where they are of another config.
 
-    A source file that is gone since does not undo what was made from it.
+    A source file that has been removed since does not undo what was built from it.
     """
     if not (study.directory / "data" / MANIFEST).exists():
         return None
     manifest = read_manifest(study)
-    gone = {k: v for k, v in manifest["identity"].items() if k.endswith(" sha256") and k not in now}
-    refuse_change(study.directory / "data", "data", manifest["identity"], {**now, **gone})
+    before = manifest["identity"]
+    removed = {key: before[key] for key in before.keys() - now.keys() if key.endswith(" sha256")}
+    refuse_change(study.directory / "data", "data", before, {**now, **removed})
     for model in study.model_sections():
         ensure_converted(model)
         verify_base(model, manifest["models"].get(model_key(model)))

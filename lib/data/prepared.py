@@ -30,11 +30,7 @@ from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.schema import Model
 from lib.config.study import Point, Study, identity
-from lib.data.encoded import (
-    HELD_OUT,
-    directory_of,
-    named,
-)
+from lib.data.encoded import HELD_OUT, directory_of, named
 from lib.models.checkpoints import adapter_checksum, verify_base
 from lib.runs.files import read_jsonl, read_sealed
 from lib.runs.integrity import verify
@@ -49,14 +45,14 @@ def model_key(model: Model) -> str:
     return digest(model.model_dump(exclude={"adapter"}))
 
 
-def read_manifest(study: Study) -> dict[str, Any]:
-    """The manifest of a study's data. Raises BadInput where stage 1 has not run."""
-    path = study.directory / "data" / MANIFEST
+def read_manifest(study: Study, name: str = "data") -> dict[str, Any]:
+    """The manifest of a directory of a study's data. Raises BadInput where stage 1 has not run."""
+    path = study.directory / name / MANIFEST
     if not path.exists():
         raise BadInput(
             f"{path}: no data yet; run python -m stages.stage1_generate_datasets {study.path}"
         )
-    return read_sealed(path, REMEDY, (*KEYS, "models", "tokens"))
+    return read_sealed(path, REMEDY, (*KEYS, "models", "tokens") if name == "data" else KEYS)
 
 
 def verify_models(study: Study, points: Iterable[Point]) -> None:
@@ -89,12 +85,9 @@ def encoded_test(study: Study, point: Point, split: str = "test") -> Any:
     Its columns: id, input_ids, answers, prompt_hash, cut. Raises BadInput where the data of the
     study lack the split or the rendering.
     """
-    from datasets import load_from_disk
-
     _check_split(study, split, point.name)
     rendered = tasks.get(study.config.tasks[0]).rendering(point.config.data)
-    name = f"{directory_of(study, point.config.model)}/{named(split, rendered)}"
-    return load_from_disk(os.fspath(data_path(study, name)))
+    return _load(study, f"{directory_of(study, point.config.model)}/{named(split, rendered)}")
 
 
 def encoded_training(study: Study, point: Point) -> Any:
@@ -103,10 +96,9 @@ def encoded_training(study: Study, point: Point) -> Any:
     Raises BadInput where the data of the study lack the split that the point needs, or its tokens.
     """
     import numpy as np
-    from datasets import load_from_disk
 
     encoded, name = directory_of(study, point.config.model), train_split(study, point)
-    rows = load_from_disk(os.fspath(data_path(study, f"{encoded}/rows")))
+    rows = _load(study, f"{encoded}/rows")
     return rows.select(np.load(data_path(study, f"{encoded}/{name}.npy")))
 
 
@@ -116,8 +108,6 @@ def encoded_held_out(study: Study, point: Point) -> Any:
     None where `train` asks for no validation. Raises BadInput where it does and the data of the
     study have no such rows.
     """
-    from datasets import load_from_disk
-
     from lib.config.steps import asks_validation
 
     train = point.config.train
@@ -129,8 +119,7 @@ def encoded_held_out(study: Study, point: Point) -> Any:
             f"train.{key}: found {getattr(train, key)!r}, but the study's data have no validation "
             f"rows to measure it on"
         )
-    name = f"{directory_of(study, point.config.model)}/{HELD_OUT}"
-    return load_from_disk(os.fspath(data_path(study, name)))
+    return _load(study, f"{directory_of(study, point.config.model)}/{HELD_OUT}")
 
 
 def encoded_split(study: Study, name: str) -> Any:
@@ -138,10 +127,14 @@ def encoded_split(study: Study, name: str) -> Any:
 
     Raises BadInput where the data of the study have no such split.
     """
+    _check_split(study, name, "its pairs")
+    return _load(study, f"encoded/{name}")
+
+
+def _load(study: Study, name: str) -> Any:
     from datasets import load_from_disk
 
-    _check_split(study, name, "its pairs")
-    return load_from_disk(os.fspath(data_path(study, f"encoded/{name}")))
+    return load_from_disk(os.fspath(data_path(study, name)))
 
 
 def train_split(study: Study, point: Point) -> str:

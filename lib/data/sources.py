@@ -1,6 +1,6 @@
-"""Rows as they lie in a file or on the hub, each with the place it came from.
+"""Rows of a file or of a hub data set, each with the place it came from.
 
-    JSONL (one object a line), JSON (one list of objects), CSV, TSV, each also .gz
+    JSONL (one object a line), JSON (one list of objects), CSV, TSV, Parquet; each also .gz
     a data set of the hub, one of its splits
 
 What the columns mean is each task's own business.
@@ -14,16 +14,17 @@ import json
 import logging
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from lib.config.errors import BadInput, listed, nearest
+from lib.runs.integrity import checksum
 
 Placed = list[tuple[str, dict[str, Any]]]  # (where: "file:line" or "hub id: row n", row)
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+SYNTHETIC = "synthetic"  # as `data.source`: rows that the task generates
 
 csv.field_size_limit(2**31 - 1)  # a cell may hold a whole paper; the default is 128 KiB
 
@@ -42,7 +43,9 @@ def read_placed(source: str, split: str, example: str, config: str | None = None
         raise BadInput(f"{source}: no rows")
     for where, row in placed:
         if not isinstance(row, dict):
-            raise BadInput(f"{where}: found {_kind(row)}, expected an object such as {example}")
+            kinds = {list: "a list", str: "a string", type(None): "null"}
+            found = kinds.get(type(row), repr(row))
+            raise BadInput(f"{where}: found {found}, expected an object such as {example}")
     return placed
 
 
@@ -68,10 +71,19 @@ def is_file(source: str) -> bool:
     if path.is_dir():
         raise BadInput(f"{source}: found a directory, expected a {listed(SUFFIXES)} file, each "
                        f"also with .gz, or a data set of the hub")  # fmt: skip
-    looks = path.name.removesuffix(".gz").endswith((*SUFFIXES, ".txt", ".parquet"))
+    looks = path.name.removesuffix(".gz").endswith((*SUFFIXES, ".txt"))
     if looks or source[:1] in "./~" or source.count("/") > 1:
         raise BadInput(f"{source}: no such file{_nearest_file(path)}")
     return False
+
+
+def origin(source: str, split: str) -> dict[str, Any]:
+    """What a manifest records of a source: the checksum of a file, the split of a hub data set."""
+    if source == SYNTHETIC:
+        return {"source": source}
+    return {"source": source} | (
+        {"sha256": checksum(source)} if is_file(source) else {"split": split}
+    )
 
 
 def guess_column(name: str, aliases: Sequence[str], found: Iterable[str]) -> str | None:
@@ -91,52 +103,46 @@ def _nearest_file(path: Path) -> str:
     """`; did you mean …?`, or what there is in the folder of a path that isn't there."""
     if not path.parent.is_dir():
         return f"; there is no folder {path.parent} either"
-    found = sorted(str(p) for p in path.parent.iterdir()
+    files = sorted(str(p) for p in path.parent.iterdir()
                    if p.is_file() and p.name.removesuffix(".gz").endswith(SUFFIXES))  # fmt: skip
-    return nearest(path, found) or (found and f"; there are {listed(found, 5)}") or ""
+    return nearest(path, files) or (files and f"; there are {listed(files, 5)}") or ""
+
+
+# -- the hub ---------------------------------------------------------------------------------------
 
 
 def _read_hub(source: str, split: str, config: str | None) -> Placed:
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)  # the one line of BadInput says all
     try:
-        from datasets import ClassLabel, load_dataset  # seconds to import: only where needed
+        from datasets import load_dataset  # seconds to import: only where needed
 
-        with _quiet("huggingface_hub", "datasets"):
-            table = load_dataset(source, *([config] if config else []), split=split)
-            # A class label is stored as a number, and 0 may well be "accept".
-            named = {k: f for k, f in table.features.items() if isinstance(f, ClassLabel)}
-            rows = [dict(row) for row in table]
-    except Exception as error:  # whatever load_dataset raises, the user can mend only its name
+        rows = _labelled(load_dataset(source, *([config] if config else []), split=split))
+    except Exception as error:  # whatever load_dataset raises, the user can fix only its name
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        hint = nearest(source, _nearby(source))
+        folder = Path(source).parent
+        files = [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
         raise BadInput(f"{source}: cannot be loaded from the hub (split {split!r}; {reason}); if a "
                        f"file is meant, give the path of an existing {listed(SUFFIXES)} file"
-                       f"{hint}") from None  # fmt: skip
-    for row in rows:
-        for name, feature in named.items():
-            if row[name] is not None and row[name] >= 0:  # -1: no label
-                row[name] = feature.int2str(row[name])
-            else:
-                row[name] = None
+                       f"{nearest(source, files)}") from None  # fmt: skip
+    finally:
+        logging.disable(disabled)
     return [(f"{source}: row {n}", row) for n, row in enumerate(rows, 1)]
 
 
-def _nearby(source: str) -> list[str]:
-    folder = Path(source).parent
-    return [str(p) for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+def _labelled(table: Any) -> list[dict[str, Any]]:
+    """Rows of a `datasets.Dataset`, class labels by name: as a number, 0 may well be "accept"."""
+    from datasets import ClassLabel
+
+    rows = [dict(row) for row in table]
+    for name, feature in table.features.items():
+        for row in rows if isinstance(feature, ClassLabel) else ():
+            known = row[name] is not None and row[name] >= 0  # -1: no label
+            row[name] = feature.int2str(row[name]) if known else None
+    return rows
 
 
-@contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """No warnings of these loggers: the one line of BadInput says all."""
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+# -- files -----------------------------------------------------------------------------------------
 
 
 def _read_file(path: Path, source: str) -> Iterator[tuple[str, Any]]:
@@ -145,11 +151,14 @@ def _read_file(path: Path, source: str) -> Iterator[tuple[str, Any]]:
     if suffix not in SUFFIXES:
         raise BadInput(f"{source}: found a {suffix or 'nameless'} file, expected "
                        f"{listed(SUFFIXES)}, each also with .gz")  # fmt: skip
-    parse = {".csv": _parse_csv, ".tsv": _parse_tsv}.get(suffix, _parse_json)
+    parse = {".csv": _parse_csv, ".tsv": _parse_tsv, ".parquet": _parse_parquet}
+    # utf-8-sig: spreadsheets put a mark before the first column's name.
+    text = {"mode": "rt", "encoding": "utf-8-sig", "newline": ""}
     try:
-        # utf-8-sig: spreadsheets put a mark before the first column's name.
-        with (gzip.open if zipped else open)(path, "rt", encoding="utf-8-sig", newline="") as text:
-            yield from parse(text, source)
+        with (gzip.open if zipped else open)(
+            path, **({"mode": "rb"} if suffix == ".parquet" else text)
+        ) as file:
+            yield from parse.get(suffix, _parse_json)(file, source)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise BadInput(f"{source}: broken gzip file: {error}") from None
     except UnicodeDecodeError as error:
@@ -179,8 +188,8 @@ def _parse_json(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
             yield f"{source}:{number}", value
 
 
-def _parse_csv(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
-    reader = csv.reader(text, strict=True)  # strict: an open quote would swallow the rest
+def _parse_csv(text: TextIO, source: str, **dialect: Any) -> Iterator[tuple[str, Any]]:
+    reader = csv.reader(text, strict=True, **dialect)  # strict: an open quote swallows no rows
     header: list[str] = []
     start = 1
     try:
@@ -189,38 +198,31 @@ def _parse_csv(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
             if not cells:
                 continue
             if not header:
-                header = _header([cell.strip() for cell in cells], where)
+                header = [cell.strip() for cell in cells]
+                if twice := [name for name in header if header.count(name) > 1]:
+                    raise BadInput(f"{where}: column {twice[0]!r} is there twice")
+            elif len(cells) != len(header):
+                raise BadInput(f"{where}: found {len(cells)} fields, expected {len(header)} as in "
+                               f"the first line")  # fmt: skip
             else:
-                yield _fields(header, cells, where)
+                yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise BadInput(f"{source}:{start}: malformed CSV: {error}") from None
 
 
 def _parse_tsv(text: TextIO, source: str) -> Iterator[tuple[str, Any]]:
     """Fields between tabs, as GLUE has them: a quotation mark is a letter like any other."""
-    header: list[str] = []
-    for number, line in enumerate(text, 1):
-        cells = line.rstrip("\r\n").split("\t")
-        if cells == [""]:
-            continue
-        if not header:
-            header = _header([cell.strip() for cell in cells], f"{source}:{number}")
-        else:
-            yield _fields(header, cells, f"{source}:{number}")
+    return _parse_csv(text, source, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
-def _header(names: list[str], where: str) -> list[str]:
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise BadInput(f"{where}: column {twice[0]!r} is there twice")
-    return names
+def _parse_parquet(file: BinaryIO, source: str) -> Iterator[tuple[str, Any]]:
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+    from pyarrow import ArrowException
+    from pyarrow.parquet import read_table
 
-
-def _fields(header: list[str], cells: list[str], where: str) -> tuple[str, dict[str, str]]:
-    if len(cells) != len(header):
-        raise BadInput(f"{where}: found {len(cells)} fields, expected {len(header)} as in the "
-                       f"first line")  # fmt: skip
-    return where, dict(zip(header, cells, strict=True))
-
-
-def _kind(value: Any) -> str:
-    return {list: "a list", str: "a string", type(None): "null"}.get(type(value), repr(value))
+    try:
+        rows = _labelled(Dataset(InMemoryTable(read_table(file))))
+    except ArrowException as error:
+        raise BadInput(f"{source}: cannot be read as Parquet: {error}") from None
+    yield from ((f"{source}: row {n}", row) for n, row in enumerate(rows, 1))

@@ -15,10 +15,10 @@ def escape_special_tokens(tokenizer: Any, messages: list[Message]) -> list[Messa
     Tokenised as it stands, such a text would end its own turn and could begin another.
     """
     pattern = _special(tokenizer)
-    return [{**m, "content": pattern.sub(_parted, m["content"])} for m in messages]
+    return [{**m, "content": pattern.sub(_with_space, m["content"])} for m in messages]
 
 
-def _parted(found: re.Match[str]) -> str:
+def _with_space(found: re.Match[str]) -> str:
     return f"{found[0][:1]} {found[0][1:]}"
 
 

@@ -11,22 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from lib.config import tasks
-from lib.config.errors import BadInput
 from lib.config.schema import Config
 from lib.config.study import Point, Study, identity
 from lib.config.yaml import flatten
-from lib.data.preparation import file_of, recorded_splits
-from lib.data.prepared import KEYS, MANIFEST, REMEDY, prompt_digest, read_manifest, train_identity
-from lib.runs.directory import archive, locked, refuse_change
-from lib.runs.files import (
-    check_writable,
-    read_jsonl,
-    read_sealed,
-    replacing,
-    write_jsonl,
-    write_sealed,
-)
-from lib.runs.integrity import checksum, verify
+from lib.data.preparation import file_checksums, store
+from lib.data.prepared import MANIFEST, REMEDY, prompt_digest, read_manifest, train_identity
+from lib.runs.directory import locked, refuse_change
+from lib.runs.files import check_writable, read_jsonl
+from lib.runs.integrity import verify
 
 
 def directory(study: Study, task: str) -> Path:
@@ -48,41 +40,21 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
     """
     target, section = directory(study, task), getattr(study.config, task)
     now = flatten({task: section.model_dump()})
-    for value in list(now.values()):
-        if isinstance(value, str) and (file := file_of(value)):
-            now[f"{value} sha256"] = checksum(file)[:12]
+    now |= file_checksums(list(now.values()))
     if (target / MANIFEST).exists() and not force:
-        manifest = read_sealed(target / MANIFEST, REMEDY, KEYS)
+        manifest = read_manifest(study, target.name)
         refuse_change(target, "data", manifest["identity"], now)
         return manifest
     check_writable(study.directory)
-    made = build_test(study, task)
-    with locked(study.directory, who), replacing(target) as temporary:
-        temporary.mkdir()
-        write_jsonl(temporary / "test.jsonl", made.rows["test"])
-        manifest = {
-            "study": study.name,
-            "task": task,
-            "identity": now,
-            **recorded_splits(temporary, {"test": made.rows["test"]}),
-            "report": made.report,
-        }
-        write_sealed(temporary / MANIFEST, manifest)
-        if force:
-            archive(study.directory, [target.name])
-    return manifest
+    built = build_test(study, task)
+    content = {"task": task, "identity": now, "report": built.report}
+    with locked(study.directory, who):
+        return store(study, target.name, {"test": built.rows["test"]}, content, force)
 
 
 def manifest_of(study: Study, task: str) -> dict[str, Any]:
     """The manifest that names a task's test set. Raises BadInput where stage 1 has not run."""
-    if task == study.config.tasks[0]:
-        return read_manifest(study)
-    path = directory(study, task) / MANIFEST
-    if not path.exists():
-        raise BadInput(
-            f"{path}: no data yet; run python -m stages.stage1_generate_datasets {study.path}"
-        )
-    return read_sealed(path, REMEDY, KEYS)
+    return read_manifest(study, directory(study, task).name)
 
 
 def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.Row]:
@@ -98,8 +70,12 @@ def rows_of(study: Study, task: str, point: Point | None = None) -> list[tasks.R
 
 def own_rows(task: str, rows: Sequence[tasks.Row], config: Config) -> list[tasks.Row]:
     """Of a task's test or validation rows those that concern a point, see `Task.select_rows`."""
-    section = config.data if task == config.tasks[0] else getattr(config, task)
-    return tasks.get(task).select_rows(rows, section)
+    return tasks.get(task).select_rows(rows, section_of(config, task))
+
+
+def section_of(config: Config, task: str) -> Any:
+    """The section of a task: `data` of the first, of another the one that has its name."""
+    return config.data if task == config.tasks[0] else getattr(config, task)
 
 
 def predict_identity(study: Study, point: Point, task: str) -> dict[str, Any]:

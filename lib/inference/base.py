@@ -6,7 +6,7 @@ import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from lib.config.schema import Infer
 
@@ -18,6 +18,14 @@ class EngineDied(RuntimeError):
     """The process of an engine has ended, such as after a TERM to all processes of a job."""
 
 
+class Draw(NamedTuple):
+    """How answers to a prompt are drawn: `count` of them, the i-th with `seed` + i."""
+
+    temperature: float = 0.0
+    seed: int = 0
+    count: int = 1
+
+
 class Engine(Protocol):
     """What stage 3 asks of an engine. Prompts and answers are token ids."""
 
@@ -25,18 +33,13 @@ class Engine(Protocol):
         """Serve these whole weights from now on."""
 
     def generate(
-        self,
-        prompts: Sequence[Ids],
-        settings: Infer,
-        temperatures: Sequence[float] | None = None,
-        seeds: Sequence[int] | None = None,
-        counts: Sequence[int] | None = None,
+        self, prompts: Sequence[Ids], settings: Infer, draws: Sequence[Draw] | None = None
     ) -> list[list[str]]:
         """Raw texts of the answers to each prompt, in the order drawn; special tokens left out.
 
-        temperatures, seeds, counts: one a prompt; None: what `sampling` says. Answer i of a prompt
-        is drawn with its seed + i and depends on that alone, not on what else is drawn. Equal
-        prompts beside each other are read once (vLLM: with `caching`, and but for their ends).
+        draws: one a prompt; None: `default_draw`. An answer depends on its own draw alone, not on
+        what else is drawn. Equal prompts beside each other are read once (vLLM: with `caching`, and
+        but for their ends).
         """
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
@@ -57,22 +60,9 @@ def free() -> None:
         torch.cuda.empty_cache()  # does not start CUDA
 
 
-def sampling(
-    prompts: Sequence[Ids],
-    settings: Infer,
-    temperatures: Sequence[float] | None,
-    seeds: Sequence[int] | None,
-    counts: Sequence[int] | None = None,
-) -> list[tuple[float, int, int]]:
-    """(temperature, first seed, answers) of each prompt.
-
-    Where nothing is given: one answer, seed 0, and the settings' temperature; greedy where that is
-    the temperature of `infer.samples`.
-    """
-    usual = 0.0 if settings.samples else settings.temperature
-    hot = [usual] * len(prompts) if temperatures is None else temperatures
-    first = [0] * len(prompts) if seeds is None else seeds
-    return list(zip(hot, first, [1] * len(prompts) if counts is None else counts, strict=True))
+def default_draw(settings: Infer) -> Draw:
+    """One answer; greedy where the temperature is that of `infer.samples`."""
+    return Draw(0.0 if settings.samples else settings.temperature)
 
 
 def regroup(flat: Sequence[Item], like: Sequence[Sequence[Any]]) -> list[list[Item]]:

@@ -1,11 +1,11 @@
-"""Which of the weights that a run kept along its way answers the validation rows best.
+"""Checkpoint selection: which of the weights that a run kept answers the validation rows best.
 
 <point>/candidates/step-000123/   weights, kept by stage 2, with a record that vouches for them
 <point>/candidates/step-000123.json how many validation rows they answer, once that is known
 <point>/checkpoint_scores.csv          step, score, low, high, n, chosen
 <point>/done/checkpoint_selection.json model/ is the best of them
 
-A kill loses the candidate at hand: candidates/ goes once the mark is there, and not before.
+A kill loses the candidate being scored at most: candidates/ is removed once the mark exists.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lib.config import tasks
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
 from lib.config.steps import candidate_steps
 from lib.config.study import Point, Study, identity
-from lib.data.prepared import encoded_test, read_manifest, read_split, train_identity
+from lib.data.prepared import read_manifest, train_identity
+from lib.inference.predict import ChatPredictor
 from lib.inference.serving import Served
 from lib.runs.directory import CANDIDATES, SELECTION, done_mark, mark_done
 from lib.runs.files import as_csv, read_sealed, replacing, write_sealed, write_text
 from lib.runs.integrity import digest_of
 from lib.runs.progress import progress
-from lib.training.kept import candidate, read_weights
+from lib.training.checkpointing import candidate_directory, read_weights
 
 SPLIT, SCORES = "validation", "checkpoint_scores.csv"
 REMEDY = "restore it, or train the point anew: stage 2 with --force"
@@ -69,15 +69,16 @@ def choose(study: Study, point: Point, served: Served, stop: Callable[[], bool])
         scored = {}
         for step, files in _candidates(point).items():
             key = digest([made_from, digest_of(files)])
-            found = _score(study, point, point.directory / candidate(step), key, served, stop)
-            if found is None:
+            weights = point.directory / candidate_directory(step)
+            correct = _score(study, point, weights, key, served, stop)
+            if correct is None:
                 return None
-            scored[step] = found
+            scored[step] = correct
         best = max(scored, key=lambda step: (scored[step], step))
         _write_scores(study, point, scored, best)
-        read_weights(point.directory / candidate(best), REMEDY)
+        read_weights(point.directory / candidate_directory(best), REMEDY)
         with replacing(point.directory / "model") as temporary:
-            shutil.copytree(point.directory / candidate(best), temporary)
+            shutil.copytree(point.directory / candidate_directory(best), temporary)
         mark_done(point.directory, SELECTION, made_from, ["model", SCORES], step=best)
         mark = done_mark(point.directory, SELECTION)
     shutil.rmtree(kept)
@@ -92,11 +93,12 @@ def _candidates(point: Point) -> dict[int, dict[str, Any]]:
     steps = candidate_steps(point.config.train, done["step"])
     kept = point.directory / CANDIDATES
     for path in sorted(path for path in kept.glob("step-*") if path.is_dir()):
-        if path not in [point.directory / candidate(step) for step in steps]:
+        if path not in [point.directory / candidate_directory(step) for step in steps]:
             raise BadInput(f"{path}: found weights of a step that training keeps none of, expected "
                            f"those of {listed(steps)}; {REMEDY}")  # fmt: skip
     return {
-        step: read_weights(point.directory / candidate(step), REMEDY)["files"] for step in steps
+        step: read_weights(point.directory / candidate_directory(step), REMEDY)["files"]
+        for step in steps
     }
 
 
@@ -114,22 +116,20 @@ def _score(
         known = read_sealed(record, "remove it to score these weights again", ("key", "correct"))
         if known["key"] == key:
             return known["correct"]
-    task = tasks.get(study.config.tasks[0])
-    rows = read_split(study, SPLIT)
-    prompts, infer, correct = encoded_test(study, point, SPLIT), point.config.infer, 0
+    chat = ChatPredictor(study, study.config.tasks[0], served, SPLIT)
+    size, correct = point.config.infer.batch_size, 0
+    total = len(chat.rows)
     with (
-        served.engine(point, weights) as engine,
-        progress(len(rows), f"validate {point.name} {weights.name}") as shown,
+        chat.serving(point, weights),
+        progress(total, f"validate {point.name} {weights.name}") as shown,
     ):
-        for start in range(0, len(rows), infer.batch_size):
+        for start in range(0, total, size):
             if stop():
                 return None
-            batch = slice(start, start + infer.batch_size)
-            outputs = engine.generate(prompts[batch]["input_ids"], infer)
-            for row, said in zip(rows[batch], outputs, strict=True):
-                graded = {"id": row["id"], "outputs": said, **task.grade(row, said, None)}
-                correct += bool(task.correct(graded))
-            shown.update(min(start + infer.batch_size, len(rows)))
+            correct += sum(
+                prediction["correct"] for prediction in chat.predict(start, start + size)
+            )
+            shown.update(min(start + size, total))
     write_sealed(record, {"key": key, "correct": correct})
     return correct
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lib.config.schema import Infer, Model
 from lib.data.special_tokens import end_tokens
-from lib.inference.base import Ids, free, regroup, sampling
+from lib.inference.base import Draw, Ids, default_draw, free, regroup
 from lib.runs.progress import progress
 
 
@@ -44,32 +44,27 @@ class HfEngine:
         free()
 
     def generate(
-        self,
-        prompts: Sequence[Ids],
-        settings: Infer,
-        temperatures: Sequence[float] | None = None,
-        seeds: Sequence[int] | None = None,
-        counts: Sequence[int] | None = None,
+        self, prompts: Sequence[Ids], settings: Infer, draws: Sequence[Draw] | None = None
     ) -> list[list[str]]:
         """See `Engine`."""
         import torch
 
-        asked = sampling(prompts, settings, temperatures, seeds, counts)
-        draws = [
-            (prompt, (temperature, seed + i))
-            for prompt, (temperature, seed, count) in zip(prompts, asked, strict=True)
-            for i in range(count)
+        draws = draws or [default_draw(settings)] * len(prompts)
+        single = [
+            (prompt, Draw(draw.temperature, draw.seed + i))
+            for prompt, draw in zip(prompts, draws, strict=True)
+            for i in range(draw.count)
         ]
         texts: list[str] = []
-        with progress(len(draws), "generate", "answer", passing=True) as shown:
-            for batch in _whole_prompts(draws, self.BATCH):
+        with progress(len(single), "generate", "answer", passing=True) as shown:
+            for batch in _whole_prompts(single, self.BATCH):
                 ids, mask = self._pad([prompt for prompt, _ in batch])
-                noise = GumbelNoise([drawn for _, drawn in batch], ids.device)
+                noise = GumbelNoise([draw for _, draw in batch], ids.device)
                 with torch.inference_mode():
-                    made = self.model.generate(
+                    generated = self.model.generate(
                         input_ids=ids,
                         attention_mask=mask,
-                        past_key_values=self._read_once([prompt for prompt, _ in batch]),
+                        past_key_values=self._shared_prefixes([prompt for prompt, _ in batch]),
                         max_new_tokens=settings.max_new_tokens,
                         eos_token_id=sorted(end_tokens(self.tokenizer)),
                         pad_token_id=self.tokenizer.pad_token_id,
@@ -79,10 +74,10 @@ class HfEngine:
                         top_p=None,
                         top_k=None,
                     )
-                new = made[:, ids.shape[1] :]
+                new = generated[:, ids.shape[1] :]
                 texts += self.tokenizer.batch_decode(new, skip_special_tokens=True)
                 shown.update(len(texts))
-        return regroup(texts, [range(count) for _, _, count in asked])
+        return regroup(texts, [range(draw.count) for draw in draws])
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
         """See `Engine`; logits are made at the answers' positions alone."""
@@ -94,10 +89,8 @@ class HfEngine:
         sums: list[float] = []
         for batch in _batches(pairs, self.BATCH):
             ids, mask = self._pad([[*prompt, *answer][:-1] for prompt, answer in batch])
-            tail = max(len(answer) for _, answer in batch)
-            labels = torch.full((len(batch), tail), -100, device=ids.device)
-            for row, (_, answer) in zip(labels, batch, strict=True):
-                row[tail - len(answer) :] = torch.tensor(list(answer))
+            labels = _left_padded([answer for _, answer in batch], -100).to(ids.device)
+            tail = labels.shape[1]
             with torch.inference_mode():
                 logits = self.model(
                     input_ids=ids,
@@ -111,7 +104,7 @@ class HfEngine:
             sums += (-token_nll(logits, labels).sum(1)).tolist()
         return regroup(sums, answers)
 
-    def _read_once(self, prompts: Sequence[Ids]) -> Any:
+    def _shared_prefixes(self, prompts: Sequence[Ids]) -> Any:
         """Keys and values of all but the last token of each prompt, one row a prompt given.
 
         Equal prompts beside each other are computed once and copied. None where no two are equal:
@@ -141,31 +134,26 @@ class HfEngine:
 
     def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
         """Token ids and mask, (B, L), padded on the left."""
-        import torch
-
-        width = max(map(len, rows))
-        ids = torch.full((len(rows), width), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(ids)
-        for i, row in enumerate(rows):
-            ids[i, width - len(row) :] = torch.tensor(list(row))
-            mask[i, width - len(row) :] = 1
+        ids = _left_padded(rows, self.tokenizer.pad_token_id)
+        mask = _left_padded([[1] * len(row) for row in rows], 0)
         return ids.to(self.model.device), mask.to(self.model.device)
 
 
 class GumbelNoise:
     """Logits + temperature · Gumbel noise, whose argmax is a draw from softmax(logits/temperature).
 
-    transformers samples a batch at one temperature and from one generator, so that a row would hang
-    on its neighbours; here each row has its own. Source: Gumbel-max trick, Maddison et al. 2014.
+    transformers samples a batch at one temperature and from one generator, so that a row would
+    depend on its neighbours; here each row has its own.
+    Source: Gumbel-max trick, Maddison et al. 2014.
     """
 
-    def __init__(self, sampling: Sequence[tuple[float, int]], device: Any) -> None:
+    def __init__(self, draws: Sequence[Draw], device: Any) -> None:
         import torch
 
         self.drawn = {
-            row: (temperature, torch.Generator(device).manual_seed(seed))
-            for row, (temperature, seed) in enumerate(sampling)
-            if temperature
+            row: (draw.temperature, torch.Generator(device).manual_seed(draw.seed))
+            for row, draw in enumerate(draws)
+            if draw.temperature
         }
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
@@ -188,6 +176,15 @@ def _whole_prompts(draws: Sequence[Any], size: int) -> Iterator[list[Any]]:
         batch += same
     if batch:
         yield batch
+
+
+def _left_padded(rows: Sequence[Ids], value: int) -> Any:
+    """(B, L) int64."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    tensors = [torch.tensor(list(row)) for row in rows]
+    return pad_sequence(tensors, True, value, padding_side="left")
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

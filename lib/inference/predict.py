@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,8 +15,10 @@ from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.study import Point, Study
 from lib.config.tasks import Row
-from lib.data.prepared import encoded_test
-from lib.data.testsets import predict_identity, rows_of
+from lib.data.encoding import fit_prompt, prompt_hash
+from lib.data.prepared import encoded_test, read_split
+from lib.data.testsets import predict_identity, rows_of, section_of
+from lib.inference.base import Draw, default_draw, regroup
 from lib.inference.serving import Served
 from lib.runs.directory import mark_done, verify_done
 from lib.runs.files import read_jsonl, replacing, write_jsonl
@@ -38,38 +41,105 @@ class Predictor(Protocol):
         """Predictions of these rows of the test set; `end` may lie beyond the last."""
 
 
-class Answers:
-    """The text that an engine generates, and the log-probabilities of the task's full answers."""
+class ChatPredictor:
+    """What a chat model answers to the prompts of a task. A prediction, `grade`'s fields aside:
 
-    def __init__(self, study: Study, task: str, served: Served) -> None:
-        self.study, self.served = study, served
-        self.task, self.rows = tasks.get(task), rows_of(study, task)
+        {"id", "prompt_hash": of the first prompt, "outputs": [str, …], "scores": [float, …] | null}
+
+    scores: log-probabilities of the task's full answers. Of a task with a `follow_up` the outputs
+    are the answers to both turns, and `cut` tells whether the first lost its end in the second
+    prompt. Of a `sampled` task they are `infer.samples` samples, beside `seeds`, of each, and
+    `greedy`, the answer without chance. All points draw with the same seeds: neither batches nor
+    what an earlier run had done changes an answer.
+    """
+
+    def __init__(self, study: Study, task: str, served: Served, split: str = "test") -> None:
+        """split: `validation` has greedy answers alone, for checkpoint selection."""
+        self.study, self.served, self.split = study, served, split
+        self.task, self.section = tasks.get(task), section_of(study.config, task)
+        self.is_first = task == study.config.tasks[0]
+        self.rows = rows_of(study, task) if split == "test" else read_split(study, split)
 
     @contextmanager
-    def serving(self, point: Point) -> Iterator[None]:
-        """See `Predictor`."""
-        self.settings, self.test = point.config.infer, encoded_test(self.study, point)
-        with self.served.engine(point) as engine:
+    def serving(self, point: Point, weights: Path | None = None) -> Iterator[None]:
+        """See `Predictor`. weights: others than the point's model."""
+        from lib.models.load import load_tokenizer
+
+        changes: Row = {} if self.split == "test" else {"samples": 0}
+        if tokens := getattr(self.section, "max_new_tokens", None):
+            changes["max_new_tokens"] = tokens
+        self.settings = point.config.infer.model_copy(update=changes)
+        self.max_length = point.config.model.max_length
+        if self.is_first:  # its prompts were tokenised by stage 1
+            self.encoded: Any = encoded_test(self.study, point, self.split)
+        else:
+            model = str(point.directory / "model")
+            self.tokenizer: Any = load_tokenizer(point.config.model, model)
+        with self.served.engine(point, weights) as engine:
             self.engine: Any = engine
             yield
 
     def predict(self, start: int, end: int) -> list[Row]:
         """See `Predictor`."""
-        batch = self.test[start:end]
-        outputs = self.engine.generate(batch["input_ids"], self.settings)
-        scores: list = [None] * len(outputs)
-        if batch["answers"][0]:
-            scores = self.engine.score(batch["input_ids"], batch["answers"])
-        columns = (self.rows[start:end], batch["id"], batch["prompt_hash"], outputs, scores)
-        return [
-            {"id": i, "prompt_hash": h, "outputs": o, "scores": s, **self.task.grade(row, o, s)}
-            for row, i, h, o, s in zip(*columns, strict=True)
+        rows = self.rows[start:end]
+        if self.is_first:
+            batch = self.encoded[start:end]
+            prompts = batch["input_ids"]
+        else:
+            prompts = [self._fitted(row)[0] for row in rows]
+        answers = self._answers(rows, prompts, 1)
+        predictions: list[Row] = [
+            {"id": row["id"], "prompt_hash": prompt_hash(ids), "outputs": texts, "scores": None}
+            for row, ids, texts in zip(rows, prompts, answers, strict=True)
         ]
+        if self.task.follow_up:
+            asked = [self.task.follow_up(r, text) for r, [text] in zip(rows, answers, strict=True)]
+            fitted = [self._fitted(row) for row in asked]
+            replies = self._answers(rows, [ids for ids, _ in fitted], 2)
+            for prediction, texts, (_, cut) in zip(predictions, replies, fitted, strict=True):
+                prediction |= {"outputs": prediction["outputs"] + texts, "cut": cut}
+        if self.is_first and self.split == "test" and batch["answers"][0]:
+            scores = self.engine.score(prompts, batch["answers"])
+            for prediction, of_answers in zip(predictions, scores, strict=True):
+                prediction["scores"] = of_answers
+        if self.task.sampled:
+            for prediction, (greedy, *samples) in zip(predictions, answers, strict=True):
+                first = first_seed(prediction["id"])
+                seeds = list(range(first, first + len(samples)))
+                prediction |= {"outputs": samples, "seeds": seeds, "greedy": greedy}
+        return [
+            {**prediction, **self.task.grade(row, prediction)}
+            for row, prediction in zip(rows, predictions, strict=True)
+        ]
+
+    def _fitted(self, row: Row) -> tuple[list[int], bool]:
+        return fit_prompt(self.tokenizer, self.task, row, self.section, self.max_length)
+
+    def _answers(self, rows: list[Row], prompts: list[list[int]], turn: int) -> list[list[str]]:
+        """The answers to each prompt; of a sampled task the greedy one first."""
+        infer, draws = self.settings, []
+        for row in rows:
+            if self.task.sampled:
+                samples = Draw(infer.temperature, first_seed(row["id"]), infer.samples)
+                draws.append([Draw(), samples] if infer.samples else [Draw()])
+            elif self.task.draw:
+                draws.append([Draw(*self.task.draw(row, turn))])
+            else:
+                draws.append([default_draw(infer)])
+        # The draws of a prompt stand together, so that an engine reads it once for all of them.
+        repeated = [ids for ids, own in zip(prompts, draws, strict=True) for _ in own]
+        texts = self.engine.generate(repeated, infer, list(chain(*draws)))
+        return [list(chain(*own)) for own in regroup(texts, draws)]
+
+
+def first_seed(row_id: str) -> int:
+    """The seed of a question's first sample, below 2³¹; sample i has this + i."""
+    return int(digest(["samples", row_id]), 16) % 2**31
 
 
 def predictor(study: Study, task: str, served: Served) -> Predictor:
-    """The task's own predictor, or an engine's answers."""
-    return (tasks.get(task).predictor or Answers)(study, task, served)
+    """The task's own predictor, or a chat model's."""
+    return (tasks.get(task).predictor or ChatPredictor)(study, task, served)
 
 
 def read_answers(study: Study, task: str, point: Point) -> Path:
@@ -86,7 +156,7 @@ def answered(study: Study, task: str, point: Point) -> tuple[list[Row], str]:
 
 
 def files_of(study: Study, task: str, point: Point) -> list[str]:
-    """Names of the files that stages 3 and 4 made of a task for a point, partial ones too."""
+    """Names of the files that stages 3 and 4 write of a task for a point, partial ones too."""
     name = study.named("predictions", task)
     parts = [path.name for path in point.directory.glob(f".{name}-*.part.jsonl")]
     of_judge, metrics = f"judgments_{task}.jsonl", f"{study.named('metrics', task)}.json"
@@ -98,23 +168,23 @@ def predict(
 ) -> int | None:
     """Write the task's predictions of a point and the done mark; returns how many rows.
 
-    None where `stop()` ended it early: the finished batches are kept, and the next call goes on.
+    None where `stop()` ended it early: the finished batches are kept, and the next call resumes.
     """
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
     total = len(rows_of(study, task, point))
     part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
-    made = _finished_batches(part, point.config.infer.batch_size, total)
+    predictions = _finished_batches(part, point.config.infer.batch_size, total)
     label = f"infer {point.name}" if name == "predictions" else f"infer {task} {point.name}"
-    with progress(total, label, done=len(made)) as shown:
-        while len(made) < total:
+    with progress(total, label, done=len(predictions)) as shown:
+        while len(predictions) < total:
             if stop():
                 return None
-            end = min(total, len(made) + point.config.infer.batch_size)
-            fresh = predictor.predict(len(made), end)
+            end = min(total, len(predictions) + point.config.infer.batch_size)
+            fresh = predictor.predict(len(predictions), end)
             _append(part, fresh)
-            made += fresh
-            shown.update(len(made))
-    write_jsonl(point.directory / f"{name}.jsonl", made)
+            predictions += fresh
+            shown.update(len(predictions))
+    write_jsonl(point.directory / f"{name}.jsonl", predictions)
     mark_done(point.directory, study.named("infer", task), identity, [f"{name}.jsonl"], rows=total)
     with suppress(FileNotFoundError):
         part.unlink()
@@ -124,7 +194,7 @@ def predict(
 def _append(part: Path, rows: list[Row]) -> None:
     """Add a batch to a part file as one sealed line, on the disk when this returns.
 
-    Raises BadInput where the disk says no; the batches before stay whole.
+    Raises BadInput where it cannot be written; the batches before stay whole.
     """
     line = json.dumps(seal({"rows": rows}), ensure_ascii=False) + "\n"
     try:
@@ -143,17 +213,17 @@ def _finished_batches(part: Path, batch_size: int, total: int) -> list[Row]:
     Only whole batches count: the rows of a batch are computed together, and others in it change
     the last digits of their scores. The file is cut behind them.
     """
-    made: list[Row] = []
+    predictions: list[Row] = []
     kept = []
     for line in part.read_bytes().split(b"\n") if part.exists() else ():
         try:
             rows = unseal(json.loads(line))["rows"]
         except (ValueError, KeyError):
             break
-        if len(rows) != min(batch_size, total - len(made)):
+        if len(rows) != min(batch_size, total - len(predictions)):
             break
-        made += rows
+        predictions += rows
         kept.append(line + b"\n")
     with replacing(part) as temporary:
         temporary.write_bytes(b"".join(kept))
-    return made
+    return predictions

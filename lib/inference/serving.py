@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lib.config import tasks
-from lib.config.schema import Config, Infer, Model
+from lib.config.schema import Infer, Model
 from lib.config.study import Point, Study
-from lib.inference.base import Engine
+from lib.data.testsets import section_of
+from lib.inference.base import Engine, free
 from lib.models.checkpoints import check_directory, is_adapter
 from lib.runs.files import read_json
 
@@ -30,13 +31,10 @@ class Served:
     def engine(self, point: Point, weights: Path | None = None) -> Iterator[Any]:
         """A `inference.base.Engine` that serves a point's model, or other `weights` of the point.
 
-        Adapters are merged for the while, and not again where the engine serves them already: with
-        the swaps, vLLM on a core of a CPU then gives 2.3 times the tokens a second that it gives
-        with adapters beside the weights (`python -m bench.generation`).
+        Adapters are merged into a temporary copy, and not again where the engine serves them
+        already: with the swaps, vLLM on a core of a CPU then gives 2.3 times the tokens a second
+        that it gives with adapters beside the weights (`python -m bench.generation`).
         """
-        from lib.inference.base import free
-        from lib.inference.serving import start_engine, whole_weights
-
         model, infer = point.config.model, point.config.infer
         directory = weights or point.directory / "model"
         wanted = (model.name, model.revision, model.trust_remote_code, infer.engine,
@@ -57,8 +55,8 @@ class Served:
             self._holds = None
             if self._engine is None:
                 free()  # a predictor without an engine may have left a model behind
-                longest, caching = room(self.study), caches(self.study)
-                self._engine = start_engine(model, infer, whole, longest, caching)
+                budget, caching = token_budget(self.study), shares_prefixes(self.study)
+                self._engine = start_engine(model, infer, whole, budget, caching)
                 self._started = wanted
             else:
                 self._engine.load(whole)
@@ -67,8 +65,6 @@ class Served:
 
     def close(self) -> None:
         """Free the memory of all that predicted, for a judge; the next to ask starts another."""
-        from lib.inference.base import free
-
         if self._engine is not None:
             self._engine.close()
         self._engine = self._started = self._holds = None
@@ -84,32 +80,28 @@ def ties_embeddings(directory: Path) -> bool | None:
     )
 
 
-def room(study: Study) -> int:
+def token_budget(study: Study) -> int:
     """Tokens of the longest prompt and answer together, over all points and tasks of a study."""
-    return max(_room(point.config, study.tasks) for point in study.points())
+    own = [task for task in study.tasks if task != study.config.tasks[0]]
+    budgets = []
+    for point in study.points():
+        sections = [point.config.infer, *(getattr(point.config, task) for task in own)]
+        answers = [getattr(section, "max_new_tokens", 0) for section in sections]
+        budgets.append(point.config.model.max_length + max(answers))
+    return max(budgets)
 
 
-def _room(config: Config, names: list[str]) -> int:
-    sections = [config.infer, *(getattr(config, name) for name in names if name in vars(config))]
-    longest = max(getattr(section, "max_new_tokens", None) or 0 for section in sections)
-    return config.model.max_length + longest
-
-
-def caches(study: Study) -> bool:
-    """Whether heads that prompts share may be kept: not where answers are scored.
+def shares_prefixes(study: Study) -> bool:
+    """Whether prefixes that prompts share may be cached: not where answers are scored.
 
     A prompt position that is taken from vLLM's cache has no log-probabilities.
     """
-    for task in study.tasks:
-        data = study.config.data if task == study.config.tasks[0] else getattr(study.config, task)
-        if tasks.get(task).answers(data):
-            return False
-    return True
+    return not any(tasks.get(task).answers(section_of(study.config, task)) for task in study.tasks)
 
 
 @contextmanager
 def whole_weights(model: Model, directory: Path, precision: str) -> Iterator[Path]:
-    """A directory of whole weights: a full model's own, an adapter's merged for the while."""
+    """A directory of whole weights: a full model's own, or a temporary one, an adapter merged."""
     check_directory(directory, "model")
     if not is_adapter(directory):
         yield directory
@@ -125,14 +117,14 @@ def start_engine(
     model: Model,
     settings: Infer,
     directory: Path,
-    room: int | None = None,
+    token_budget: int | None = None,
     caching: bool = False,
 ) -> Engine:
     """The engine that `settings` ask for, serving the whole weights in `directory`.
 
-    directory: may also be `model.name`, a hub id. room: tokens of prompt and answer together; None:
-    as model and settings have them. caching: keep the heads that prompts share (vLLM); cached
-    positions have no log-probabilities, so that nothing can be scored then.
+    directory: may also be `model.name`, a hub id. token_budget: of prompt and answer
+    together; None: as model and settings have it. caching: of prefixes that prompts share (vLLM);
+    cached positions have no log-probabilities, so that nothing can be scored then.
     """
     if settings.engine == "hf":
         from lib.inference.hf import HfEngine
@@ -140,4 +132,4 @@ def start_engine(
         return HfEngine(model, settings, directory)
     from lib.inference.vllm import VllmEngine
 
-    return VllmEngine(model, settings, directory, room, caching)
+    return VllmEngine(model, settings, directory, token_budget, caching)

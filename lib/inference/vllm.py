@@ -12,12 +12,12 @@ from typing import Any
 
 from lib.config.schema import Infer, Model
 from lib.data.special_tokens import end_tokens
-from lib.inference.base import EngineDied, Ids, free, regroup, sampling
+from lib.inference.base import Draw, EngineDied, Ids, default_draw, free, regroup
 from lib.runs.children import blocked
 from lib.runs.devices import CHECK_BY_NVML
 from lib.runs.progress import Progress, progress
 
-# Room for some hundred short rows at a time; vLLM would otherwise ask for nearly all of the memory.
+# Enough for some hundred short rows at a time; vLLM would otherwise ask for nearly all memory.
 CPU_MEMORY = {"gpu_memory_utilization": 0.2, "kv_cache_memory_bytes": 1 << 30}
 # A prompt goes through in one piece: vLLM takes back what it draws after a part of one, which the
 # generator of a seeded request cannot do on a CPU ("CPU Generator does not use offset").
@@ -35,15 +35,15 @@ class VllmEngine:
         model: Model,
         settings: Infer,
         directory: Path,
-        room: int | None = None,
+        token_budget: int | None = None,
         caching: bool = False,
     ) -> None:
         self.cuda = cuda = prepare_start()
         from lib.models.load import context_length
 
-        room = room or model.max_length + settings.max_new_tokens
+        tokens = token_budget or model.max_length + settings.max_new_tokens
         # vLLM refuses more than the model's own; an answer that would go beyond ends there.
-        room = min(room, context_length(model, str(directory)) or room)
+        tokens = min(tokens, context_length(model, str(directory)) or tokens)
         self.caching = caching
         from vllm import LLM
 
@@ -55,8 +55,8 @@ class VllmEngine:
                 model=str(directory),
                 revision=model.revision if str(directory) == model.name else None,
                 dtype={"bf16": "bfloat16", "fp32": "float32"}[settings.precision],
-                max_model_len=room,
-                max_num_batched_tokens=max(2048, room),
+                max_model_len=tokens,
+                max_num_batched_tokens=max(2048, tokens),
                 trust_remote_code=model.trust_remote_code,
                 enable_prefix_caching=caching,
                 # Compiling pays off over hours on a GPU and never on a CPU.
@@ -89,12 +89,7 @@ class VllmEngine:
         free()
 
     def generate(
-        self,
-        prompts: Sequence[Ids],
-        settings: Infer,
-        temperatures: Sequence[float] | None = None,
-        seeds: Sequence[int] | None = None,
-        counts: Sequence[int] | None = None,
+        self, prompts: Sequence[Ids], settings: Infer, draws: Sequence[Draw] | None = None
     ) -> list[list[str]]:
         """See `Engine`.
 
@@ -105,14 +100,14 @@ class VllmEngine:
 
         params = [
             SamplingParams(
-                temperature=temperature,
+                temperature=draw.temperature,
                 max_tokens=settings.max_new_tokens,
                 stop_token_ids=self.ends,
                 skip_special_tokens=True,
-                seed=seed if temperature else None,
-                n=count,
+                seed=draw.seed if draw.temperature else None,
+                n=draw.count,
             )
-            for temperature, seed, count in sampling(prompts, settings, temperatures, seeds, counts)
+            for draw in draws or [default_draw(settings)] * len(prompts)
         ]
         with (
             alive(),

@@ -1,11 +1,11 @@
-"""What a judge has said, kept for good, and how many calls it was sent.
+"""The replies of a judge, kept for good, and how many calls it was sent.
 
     judge.jsonl    {"key": sha256 of what was asked, "judge": model, "text": its whole answer,
                     "end": time, "calls": calls so far, "sha256": of all the other fields}
     judge.calls    one byte for each call, answered or not: the file's size is their number
 
 Several tasks may append at the same time. A line cut by a kill is left out and costs one call; one
-that was changed is refused. Where judge.calls is deleted, the count resumes from the last answer's.
+that was changed is refused. Where judge.calls is deleted, the count resumes from the last reply's.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from lib.runs.integrity import seal, unseal
 
 
 class Cache:
-    """Answers of a judge by key, from and to a JSONL file, and the count of calls beside it."""
+    """Replies of a judge by key, from and to a JSONL file, and the count of calls beside it."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.counted = path, path.with_suffix(".calls")
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, str] = {}  # key → reply
         self._known = 0  # calls that the answers prove, whatever judge.calls holds
         self.refresh()
 
     def refresh(self) -> None:
         """Read the file again: other tasks may have added to it.
 
-        Raises BadInput that names the line of an answer that is not what the judge said.
+        Raises BadInput that names the line of a reply that was changed.
         """
         try:
             content = self.path.read_bytes()
@@ -53,24 +53,19 @@ class Cache:
                 row = unseal(row)
             except ValueError as error:
                 raise BadInput(
-                    f"{self.path}: line {number}: not what the judge said: {error}, so that it was "
-                    f"changed or comes from an earlier version; remove the line, and its question "
-                    f"is asked again (one call)"
+                    f"{self.path}: line {number}: changed, or of an earlier version: {error}; "
+                    f"remove the line, and its question is asked again (one call)"
                 ) from None
             texts[row["key"]], recorded = row["text"], max(recorded, row["calls"])
         self.texts = texts
         self._known = max(recorded, len(texts))
 
-    def get(self, key: str) -> str | None:
-        """The answer to `key`, None where it was never had."""
-        return self.texts.get(key)
-
     def put(self, key: str, text: str, more: Mapping[str, Any]) -> None:
-        """Keep an answer; on the disk when this returns. Raises BadInput where the disk says no."""
+        """Keep a reply; on the disk when this returns. Raises BadInput where it cannot be."""
         self._known = max(self._known, len(self.texts | {key: text}))
         row = {"key": key, **more, "text": text, "end": now(), "calls": self.calls()}
         line = json.dumps(seal(row)).encode() + b"\n"
-        with _appending(self.path) as file:
+        with _open_locked(self.path) as file:
             if file.seek(0, os.SEEK_END):
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # another task was killed in the middle of a line
@@ -84,13 +79,9 @@ class Cache:
         """Calls that all tasks together have made so far."""
         return max(self._counted(), self._known)
 
-    def lost_calls(self) -> int:
-        """Calls that the answers prove and judge.calls does not hold: it was deleted or cut."""
-        return max(0, self._known - self._counted())
-
     def count_call(self, most: int) -> bool:
         """Count a call that is about to be made; False, and not counted, where `most` have been."""
-        with _appending(self.counted) as file:
+        with _open_locked(self.counted) as file:
             counted = file.seek(0, os.SEEK_END)
             if max(counted, self._known) >= most:
                 return False
@@ -102,8 +93,8 @@ class Cache:
 
 
 @contextmanager
-def _appending(path: Path) -> Iterator[BinaryIO]:
-    """A file open for one task at a time. Raises BadInput where the disk says no."""
+def _open_locked(path: Path) -> Iterator[BinaryIO]:
+    """A file open for one task at a time. Raises BadInput where it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab+") as file:

@@ -1,59 +1,47 @@
-"""Which answers a judge has still to score, and its judgments once they are whole."""
+"""The judgments of a point on its answers, and the mark that says of which answers they are.
+
+judgments_<task>.jsonl      {"id", "judgments": what `Judging.judgments` gives}, in order
+done/judge_<task>.json      they are whole
+done/judging_<task>.json    another run is to ask for the rest
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 
 from lib.config.errors import BadInput
-from lib.config.schema import Judge
 from lib.config.study import Point, Study
 from lib.config.tasks import Row
-from lib.data.testsets import rows_of
 from lib.inference.predict import answered
-from lib.judging.local import Missing
 from lib.runs.directory import done_mark, mark_done, verify_done
 from lib.runs.files import write_jsonl
 
-Unjudged = tuple[Point, Row, list[Row]]  # with what its judgments depend on, and its predictions
 
+def unjudged(
+    study: Study, task: str, points: Sequence[Point], asked_as: Row
+) -> list[tuple[Point, Row, list[Row]]]:
+    """(point, identity of its judgments, predictions) where the study's judge has more to say.
 
-def check_local(
-    study: Study, task: str, points: Sequence[Point], opened: Callable[[Judge], Any]
-) -> None:
-    """Open the judge that is loaded here where answers are left to score: BadInput says what it is.
-
-    One that is not to be had is no error: `score` of the task says so.
+    asked_as: what judgments depend on, beside the answers and the judge.
     """
-    marks = (done_mark(point.directory, mark_of(task)) for point in points)
-    if study.config.judge.model is not None and rows_of(study, task) and not all(marks):
-        with suppress(Missing):
-            opened(study.config.judge)
-
-
-def unjudged(study: Study, task: str, points: Sequence[Point], **settings: Any) -> list[Unjudged]:
-    """The points whose answers are not judged whole by the study's judge with these settings."""
-    judge, found = study.config.judge, []
+    judge, remaining = study.config.judge, []
     for point in points:
-        made, checksum = answered(study, task, point)
-        identity = {
-            "answers": checksum,
-            "judge": judge.model,
-            "revision": judge.revision,
-            **settings,
-        }
+        predictions, checksum = answered(study, task, point)
+        of_judge = {"judge": judge.model, "revision": judge.revision}
+        identity = {"answers": checksum, **of_judge, **asked_as}
         if not _is_judged(point, task, identity):
-            found.append((point, identity, made))
-    return found
+            remaining.append((point, identity, predictions))
+    return remaining
 
 
 def _is_judged(point: Point, task: str, identity: Row) -> bool:
-    mark = done_mark(point.directory, mark_of(task))
+    mark = done_mark(point.directory, _mark(task, whole=True))
     if mark is None or mark["identity"] != identity:
         return False
-    try:  # what a judge said is in its cache: judgments that were changed are written anew from it
-        verify_done(point.directory, mark_of(task))
+    try:  # changed judgments are written anew: what a paid judge said is in its cache
+        verify_done(point.directory, _mark(task, whole=True))
     except BadInput:
         return False
     return True
@@ -75,13 +63,12 @@ def write_judgments(
 
 def judge_mark(point: Point, task: str) -> dict[str, Any] | None:
     """What vouches for the judgments of a point, whole or not; None where there are none."""
-    marks = (done_mark(point.directory, _mark(task, whole)) for whole in (True, False))
-    return next((mark for mark in marks if mark is not None), None)
+    return whole_mark(point, task) or done_mark(point.directory, _mark(task, whole=False))
 
 
-def mark_of(task: str) -> str:
-    """Name of the done mark of whole judgments."""
-    return _mark(task, whole=True)
+def whole_mark(point: Point, task: str) -> dict[str, Any] | None:
+    """The done mark of whole judgments."""
+    return done_mark(point.directory, _mark(task, whole=True))
 
 
 def _mark(task: str, whole: bool) -> str:

@@ -1,10 +1,11 @@
-"""Calls to a server that may pass on a second try: how long to wait, and for what."""
+"""Calls to a server that may succeed on a second try: how long to wait, and for what."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -12,7 +13,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0  # seconds, of our own; a server may ask 
 LONGEST_ASKED = 600.0  # seconds that a Retry-After may ask for
 
 
-class Passing(Exception):
+class TransientError(Exception):
     """A call failed in a way that may pass; `wait`: seconds that the server asked for."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
@@ -20,7 +21,7 @@ class Passing(Exception):
         self.wait = wait
 
 
-def growing_pause(attempt: int) -> float:
+def exponential_backoff(attempt: int) -> float:
     """Seconds after failed try `attempt` (0, 1, …): doubled each time, at most LONGEST_PAUSE.
 
     With jitter: calls that failed together do not come back together.
@@ -30,22 +31,16 @@ def growing_pause(attempt: int) -> float:
 
 def retry_after(value: str | None) -> float:
     """Seconds that a Retry-After header asks for, a number or a date; 0 where it asks nothing."""
-    if not value:
-        return 0.0
-    try:
+    seconds = 0.0
+    with suppress(ValueError, TypeError):
+        seconds = (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()
+    with suppress(ValueError, TypeError):
         seconds = float(value)
-    except ValueError:
-        try:
-            until = parsedate_to_datetime(value)
-        except ValueError:
-            return 0.0
-        zoned = until if until.tzinfo else until.replace(tzinfo=UTC)
-        seconds = (zoned - datetime.now(UTC)).total_seconds()
-    return 0.0 if seconds != seconds else min(max(seconds, 0.0), LONGEST_ASKED)
+    return min(max(0.0, seconds), LONGEST_ASKED)
 
 
 async def sleep(seconds: float, stop: Callable[[], bool]) -> None:
-    """Sleep in naps, so that a stop is seen soon."""
+    """Sleep in short steps, so that a stop is seen soon."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
     while (left := end - loop.time()) > 0 and not stop():

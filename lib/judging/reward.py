@@ -11,116 +11,107 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from lib.config.errors import BadInput
-from lib.config.schema import Judge
-from lib.config.tasks import Message
+from lib.config.schema import Infer, Judge
+from lib.config.tasks import Reply, conversation
 from lib.inference.base import Ids, free
-from lib.judging.local import Local, not_loaded, open_local, render
+from lib.judging.local import Answer, LocalJudge, LocalModel, not_loaded, open_model
+from lib.runs.progress import progress
 
 TOKENS = 8192  # of one batch, padding included
 HEAD = "ForSequenceClassification"
 
 
-def open_reward(settings: Judge) -> Local:
-    """The reward model of a study, checked, its weights not yet loaded.
+def open_reward_model(settings: Judge, infer: Infer) -> LocalJudge:
+    """The reward model of a study, checked, its weights not yet loaded; scores are [reward].
 
-    Raises lib.judging.local.Missing where it is not to be had, BadInput where it is no model with a
-    single logit and a chat template that shows question and answer.
+    Raises what `open_model` raises, and BadInput where it is no model with a single logit.
     """
-    local = open_local(settings)
-    named, logits = list(local.config.architectures or []), local.config.num_labels
+    model = open_model(settings, conversation("A question?", "An answer."), writes=False)
+    named, logits = list(model.config.architectures or []), model.config.num_labels
     if not any(name.endswith(HEAD) for name in named) or logits != 1:
         raise BadInput(
             f"judge.model: {settings.model} is a reward model without a single logit: found "
             f"{', '.join(named) or 'no architecture'} with num_labels {logits}, expected a model "
             f"…{HEAD} with num_labels 1"
         )
-    if render(local.tokenizer, conversation("A question?", "An answer."), reply=False) is None:
-        raise BadInput(f"judge.model: the chat template of {settings.model} does not show the "
-                       f"whole conversation, as judge.kind reward needs it")  # fmt: skip
-    return local
+    load = partial(_loaded, model, infer.precision)
+    return LocalJudge(model, load, infer.batch_size, token_budget=0)
 
 
-def conversation(question: str, answer: str) -> list[Message]:
-    """The chat that is rewarded."""
-    return [{"role": "user", "content": question}, {"role": "assistant", "content": answer.strip()}]
+@contextmanager
+def _loaded(model: LocalModel, precision: str, longest: int) -> Iterator[Answer]:
+    """The model in memory. precision: bf16 or fp32. Raises BadInput where weights are missing."""
+    import torch
 
+    classifier: Any = _weights(model, precision)
+    classifier.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    text_config = classifier.config.get_text_config()
+    text_config.use_cache = False
+    padding = text_config.pad_token_id
 
-class RewardModel:
-    """A reward model in memory."""
+    def answer(questions: list[Ids]) -> list[Reply]:
+        replies: dict[int, Reply] = {}
+        with progress(len(questions), "reward", "answer", passing=True) as shown:
+            for places in token_batches(list(map(len, questions)), TOKENS):
+                batch = [questions[place] for place in places]
+                text_config.pad_token_id = _absent(batch) if padding is None else padding
+                rewards = _rewards(classifier, batch, text_config.pad_token_id)
+                if not all(map(math.isfinite, rewards)):
+                    raise BadInput(f"judge.model: {model.settings.model} gives an answer the "
+                                   f"reward {min(rewards, key=math.isfinite)}")  # fmt: skip
+                replies |= {p: Reply(scores=[r]) for p, r in zip(places, rewards, strict=True)}
+                shown.update(len(replies))
+        return [replies[place] for place in range(len(questions))]
 
-    def __init__(self, local: Local, precision: str) -> None:
-        """Load the weights. precision: bf16 or fp32. Raises BadInput where some are not there."""
-        import torch
-        from safetensors import SafetensorError
-        from transformers import AutoModelForSequenceClassification
-
-        from lib.models.load import DTYPES
-
-        self.local = local
-        try:
-            loaded, found = AutoModelForSequenceClassification.from_pretrained(
-                local.directory,
-                dtype=DTYPES[precision],
-                trust_remote_code=local.settings.trust_remote_code,
-                use_safetensors=True,
-                output_loading_info=True,
-            )
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise not_loaded(local.settings, error) from None
-        if lacking := sorted(found["missing_keys"]):
-            raise BadInput(f"judge.model: {local.settings.model} lacks weights of its reward "
-                           f"model: {', '.join(lacking[:3])}")  # fmt: skip
-        self.text_config = loaded.config.get_text_config()
-        self.text_config.use_cache = False
-        self.padding = self.text_config.pad_token_id
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model: Any = loaded.to(device).eval()
-
-    def encode(self, question: str, answer: str) -> list[int] | None:
-        """Token ids of a conversation; None where it cannot be rewarded as a whole.
-
-        That is where the template hides a part, or where it is longer than the model can read.
-        """
-        text = render(self.local.tokenizer, conversation(question, answer), reply=False)
-        if text is None:
-            return None
-        ids = self.local.tokenizer(text, add_special_tokens=False)["input_ids"]
-        context = self.local.context
-        return ids if context is None or len(ids) <= context else None
-
-    def score(self, texts: Sequence[Ids]) -> Iterator[dict[int, float]]:
-        """Place → reward, batch by batch, longest texts first.
-
-        Raises BadInput where a reward is not finite.
-        """
-        import torch
-
-        for places in token_batches(list(map(len, texts)), TOKENS):
-            batch = [texts[place] for place in places]
-            pad = self.padding if self.padding is not None else _absent(batch)
-            width = max(map(len, batch))
-            ids = torch.full((len(batch), width), pad)
-            mask = torch.zeros_like(ids)
-            for row, text in enumerate(batch):
-                ids[row, : len(text)] = torch.tensor(list(text))
-                mask[row, : len(text)] = 1
-            self.text_config.pad_token_id = pad
-            ids, mask = ids.to(self.model.device), mask.to(self.model.device)
-            with torch.inference_mode():
-                logits = self.model(input_ids=ids, attention_mask=mask).logits
-            rewards = logits.float()[:, 0].tolist()
-            if not all(map(math.isfinite, rewards)):
-                raise BadInput(f"judge.model: {self.local.settings.model} gives an answer the "
-                               f"reward {min(rewards, key=math.isfinite)}")  # fmt: skip
-            yield dict(zip(places, rewards, strict=True))
-
-    def close(self) -> None:
-        """Free the memory."""
-        self.model = None
+    try:
+        yield answer
+    finally:
+        classifier = None
         free()
+
+
+def _weights(model: LocalModel, precision: str) -> Any:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification
+
+    from lib.models.load import DTYPES
+
+    settings = model.settings
+    try:
+        classifier, loading = AutoModelForSequenceClassification.from_pretrained(
+            model.directory,
+            dtype=DTYPES[precision],
+            trust_remote_code=settings.trust_remote_code,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise not_loaded(settings, error) from None
+    if missing := sorted(loading["missing_keys"]):
+        raise BadInput(f"judge.model: {settings.model} lacks weights of its reward model: "
+                       f"{', '.join(missing[:3])}")  # fmt: skip
+    return classifier
+
+
+def _rewards(classifier: Any, batch: Sequence[Ids], pad: int) -> list[float]:
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    def padded(rows: list[list[int]], value: int) -> Any:
+        tensors = [torch.tensor(row) for row in rows]
+        return pad_sequence(tensors, batch_first=True, padding_value=value).to(classifier.device)
+
+    with torch.inference_mode():
+        logits = classifier(
+            input_ids=padded([list(ids) for ids in batch], pad),
+            attention_mask=padded([[1] * len(ids) for ids in batch], 0),
+        ).logits
+    return logits.float()[:, 0].tolist()
 
 
 def token_batches(lengths: Sequence[int], most: int) -> list[list[int]]:

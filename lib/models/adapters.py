@@ -1,4 +1,4 @@
-"""Adapters read from a disk: refused where they are not whole, and merged into what was trained."""
+"""Adapters loaded from disk: validated, and merged into their base model."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from lib.config.schema import Model, Train
 from lib.models.checkpoints import ADAPTER, check_base
 from lib.runs.files import read_json
 
-# Merging W + sBA in fp32 moves a sequence's log-probability by rounding alone: by no more than this
-# share of 1 + |log p|. Embeddings that were tied and of which one had an adapter moved it by 0.39
-# nats (SmolLM2, 28 steps) to 60.
+# Merging W + sBA in fp32 changes a sequence's log-probability by rounding only, at most by this
+# share of 1 + |log p|. Tied embeddings, one of which had an adapter, changed it by 0.39 nats
+# (SmolLM2, 28 steps) to 60.
 MERGE_TOLERANCE = 1e-4
-PROBES, PROBE_TOKENS = 2, 16  # sequences that a merged adapter is tried on, where none are given
+PROBES, PROBE_TOKENS = 2, 16  # default sequences to compare merged and unmerged adapters on
 
 
 def check_adapter_config(directory: Path, model: Model, train: Train) -> None:
-    """Raise BadInput where an adapter's config is not what a point with these settings trains.
+    """Raise BadInput for an adapter of a kind that lossgrid does not train.
 
-    Its tensors would load all the same and mean something else.
+    Its tensors would load too, with another meaning.
     """
     path = directory / ADAPTER[0]
     check_base(directory, model, str(directory))
@@ -44,11 +44,11 @@ def check_adapter_config(directory: Path, model: Model, train: Train) -> None:
                 "target_r": train.adalora.target_r}  # fmt: skip
     else:
         own |= {"peft_type": "LORA", "r": train.lora.r, "rank_pattern": {}}
-    found = read_json(path)
+    config = read_json(path)
     for key, expected in own.items():
-        if (found.get(key) or type(expected)()) != expected:
+        if (config.get(key) or type(expected)()) != expected:
             raise BadInput(
-                f"{path}: {key}: found {found.get(key)!r}, expected {expected!r}, as the study's "
+                f"{path}: {key}: found {config.get(key)!r}, expected {expected!r}, as the study's "
                 f"train section has it"
             )
 
@@ -56,24 +56,24 @@ def check_adapter_config(directory: Path, model: Model, train: Train) -> None:
 def load_adapter(base: Any, directory: Path, model: Model) -> Any:
     """`base` with the adapter in `directory`, in eval mode, as a PEFT model.
 
-    Raises BadInput where the adapter is of another base, or its tensors are not exactly those that
-    its config asks for, or not finite: PEFT takes what there is and leaves the rest as it was made.
+    Raises BadInput where the adapter is of another base, or its tensors are not finite or not
+    exactly those of its config: PEFT would leave missing ones at their initial values.
     """
     from peft import PeftModel
 
     check_base(directory, model, str(directory))
     with _fitting(directory, model):
         tensors = load_file(directory / ADAPTER[1])
-        # Where the base is: by itself PEFT loads through a GPU that this process may not use.
+        # On the base's device: by default PEFT loads through a GPU, which this process may not use.
         adapted = PeftModel.from_pretrained(base, str(directory), torch_device=str(base.device))
         _check_tensors(directory / ADAPTER[1], tensors, adapted)
     return adapted.eval()
 
 
 def swap_adapter(adapted: Any, directory: Path, model: Model) -> None:
-    """Put the adapter in `directory` in the place of a PEFT model's own, which has its shape.
+    """Replace a PEFT model's adapter by the one in `directory`, of the same shape.
 
-    Raises BadInput as `load_adapter`.
+    Raises BadInput like `load_adapter`.
     """
     from peft import load_peft_weights, set_peft_model_state_dict
 
@@ -85,9 +85,9 @@ def swap_adapter(adapted: Any, directory: Path, model: Model) -> None:
 
 @contextmanager
 def _fitting(directory: Path, model: Model) -> Iterator[None]:
-    """What PEFT raises of an adapter that is torn or does not fit its base, as one line."""
+    """Turn PEFT's errors about damaged or mismatched adapters into one line."""
     try:
-        with warnings.catch_warnings():  # of what is checked here, or dealt with in `untie`
+        with warnings.catch_warnings():  # about things that are checked here, or handled by `untie`
             warnings.simplefilter("ignore")
             yield
     except (ValueError, TypeError, KeyError, OSError, RuntimeError, SafetensorError) as error:
@@ -96,9 +96,9 @@ def _fitting(directory: Path, model: Model) -> Iterator[None]:
 
 
 def _check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any) -> None:
-    """Raise BadInput where an adapter's file lacks a tensor, has one too many or one not finite.
+    """Raise BadInput where a tensor of an adapter's file is missing, unexpected or not finite.
 
-    PEFT also saves embeddings that it adapts; these may be there.
+    The file may also have embeddings, which PEFT saves if it adapts them.
     """
     from peft import get_peft_model_state_dict
 
@@ -117,7 +117,7 @@ def _check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any
 
 
 def _head(model: Any) -> Any:
-    """The layer that makes logits of a causal model; None of another."""
+    """The layer of a causal model that computes logits, or None."""
     try:
         return model.get_output_embeddings()
     except (AttributeError, NotImplementedError):
@@ -125,10 +125,10 @@ def _head(model: Any) -> Any:
 
 
 def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = None) -> Any:
-    """The whole model that an fp32 base and its adapter make; neither can be used afterwards.
+    """The fp32 base with its adapter merged in; neither can be used afterwards.
 
-    probes: token ids of sequences, of which the merged model must give the log-probability that the
-    adapted one gives, up to `MERGE_TOLERANCE`. Raises BadInput where it does not, naming `what`.
+    probes: token ids of sequences whose log-probability must not change by more than
+    `MERGE_TOLERANCE`. Raises BadInput, naming `what`, where it does.
     """
     if probes is None:
         generator, size = torch.Generator().manual_seed(0), adapted.config.vocab_size
@@ -136,7 +136,7 @@ def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = No
     expected = sequence_logps(adapted, probes)
     untie(adapted)
     try:
-        with warnings.catch_warnings():  # of embeddings that are tied no more
+        with warnings.catch_warnings():  # of embeddings that are no longer tied
             warnings.simplefilter("ignore")
             whole = adapted.merge_and_unload()
     except AttributeError:
@@ -148,9 +148,9 @@ def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = No
 
 
 def untie(adapted: Any) -> None:
-    """Give the head weights of its own where it shares the embeddings' and either has an adapter.
+    """Untie the head from the embeddings where either has an adapter.
 
-    Merging adds to a layer's weights in place: what only one was trained with would be in both.
+    Merging changes weights in place, so an adapter of one would also change the other.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils.other import AuxiliaryTrainingWrapper
@@ -169,7 +169,7 @@ def untie(adapted: Any) -> None:
 
 @torch.no_grad()
 def sequence_logps(model: Any, sequences: Sequence[Sequence[int]]) -> torch.Tensor:
-    """log p of each sequence but its first token, nats, (n,) fp32: one at a time, no padding."""
+    """log p of each sequence without its first token, nats, (n,) fp32; one at a time, unpadded."""
     device = next(model.parameters()).device
     sums = []
     for sequence in sequences:
@@ -179,13 +179,13 @@ def sequence_logps(model: Any, sequences: Sequence[Sequence[int]]) -> torch.Tens
     return torch.stack(sums).cpu()
 
 
-def check_logps(found: torch.Tensor, expected: torch.Tensor, tolerance: float, what: str) -> None:
+def check_logps(actual: torch.Tensor, expected: torch.Tensor, tolerance: float, what: str) -> None:
     """Raise BadInput where log-probabilities differ by more than a share of 1 + |expected|."""
     allowed = tolerance * (1 + expected.abs())
-    worst = ((found - expected).abs() / allowed).nan_to_num(torch.inf).argmax()
-    if not (found - expected).abs()[worst] <= allowed[worst]:
+    worst = ((actual - expected).abs() / allowed).nan_to_num(torch.inf).argmax()
+    if not (actual - expected).abs()[worst] <= allowed[worst]:
         raise BadInput(
             f"{what} it is another model than was trained: log-probability of a row "
-            f"{found[worst].item():.6g}, expected {expected[worst].item():.6g} ± "
+            f"{actual[worst].item():.6g}, expected {expected[worst].item():.6g} ± "
             f"{allowed[worst].item():.2g}"
         )

@@ -1,4 +1,4 @@
-"""Directories of weights, looked at without loading them."""
+"""Directories of weights, checked without loading them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lib.runs.files import read_json
 from lib.runs.integrity import checksum, digest_of, record, verify
 from lib.runs.progress import progress
 
-# What of a model's directory decides on weights, tokens and prompts; a README, say, does not.
+# Files that affect weights, tokens and prompts, unlike a README.
 MODEL_FILES = ("*.safetensors", *BESIDE)
 CHANGED = ("the study's points would not be of one model; restore it, or give the study another "
            "name=…, or run stage 1 again with --force")  # fmt: skip
@@ -29,9 +29,9 @@ ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # the files of a
 
 
 def check_directory(name: str | Path, what: str = "model.name") -> None:
-    """Raise BadInput where a name that means a directory is not one with config and weights.
+    """Raise BadInput where a name that looks like a directory is not one with config and weights.
 
-    The weights of a study's model may be pickles alone, see lib.models.safetensors_cache.
+    A study's model may have pickled weights only, see lib.models.safetensors_cache.
     """
     name, path = str(name), Path(name)
     if not path.is_dir():
@@ -42,23 +42,23 @@ def check_directory(name: str | Path, what: str = "model.name") -> None:
     for kind, pattern in (("configuration", "config.json"), ("weights", "*.safetensors")):
         adapter = "adapter_" + pattern.replace("*", "model")
         if kind == "weights" and what == "model.name" and pickles(path):
-            continue  # stage 1 converts those of a study's model, and nothing else
+            continue  # which stage 1 converts
         if not any(path.glob(pattern)) and not (path / adapter).exists():
-            found = listed(sorted(p.name for p in path.iterdir())) or "nothing"
+            content = listed(sorted(p.name for p in path.iterdir())) or "nothing"
             raise BadInput(
-                f"{what}: model directory {name} has no {kind} ({pattern}), it holds {found}"
+                f"{what}: model directory {name} has no {kind} ({pattern}), it holds {content}"
             )
 
 
 def is_adapter(directory: Path) -> bool:
-    """Whether a trained directory holds adapters, not whole weights."""
+    """Whether a trained directory has adapters rather than full weights."""
     return (directory / "adapter_config.json").exists()
 
 
 def check_adapter(model: Model) -> Path:
-    """The directory of `model.adapter`. Raises BadInput where it holds no adapter of `model.name`.
+    """The directory of `model.adapter`. Raises BadInput where it is no adapter of `model.name`.
 
-    The same directory counts as the same base, however its path is written.
+    Different paths of one directory are the same base.
     """
     directory, where = Path(model.adapter).expanduser(), f"model.adapter: {model.adapter}"
     if not directory.is_dir():
@@ -66,14 +66,14 @@ def check_adapter(model: Model) -> Path:
         raise BadInput(f"{where}: no such directory{nearest(directory, beside)}")
     for name in ADAPTER:
         if not (directory / name).is_file():
-            found = listed(sorted(p.name for p in directory.iterdir())) or "nothing"
-            raise BadInput(f"{where}: no adapter: it has no {name}, it holds {found}")
+            content = listed(sorted(p.name for p in directory.iterdir())) or "nothing"
+            raise BadInput(f"{where}: no adapter: it has no {name}, it holds {content}")
     check_base(directory, model, where)
     return directory
 
 
 def check_base(directory: Path, model: Model, where: str) -> None:
-    """Raise BadInput, beginning with `where`, for an adapter of another base than `model.name`."""
+    """Raise BadInput, starting with `where`, for an adapter of another base than `model.name`."""
     settings = read_json(directory / ADAPTER[0])
     base = settings.get("base_model_name_or_path") if isinstance(settings, dict) else None
     if not isinstance(base, str) or _place(base) != _place(model.name):
@@ -88,19 +88,18 @@ def _place(name: str) -> str:
 
 
 def adapter_checksum(model: Model, copied: Path) -> str:
-    """12 hex digits of the adapter's files; of those in `copied`, where the adapter is gone."""
+    """12 hex digits of the adapter's files, or of those in `copied` if the adapter is missing."""
     gone = copied.is_dir() and not Path(model.adapter).expanduser().is_dir()
     there = copied if gone else check_adapter(model)
     return digest([checksum(there / name) for name in ADAPTER])
 
 
 def record_base(model: Model) -> dict[str, Any]:
-    """What a base model is, for a manifest: `digest`, and the checksums of its `files`.
+    """Identity of a base model, for a manifest: `digest`, and the checksums of its `files`.
 
-    Weights, configuration, tokenizer and chat template of a directory; of a hub model its commit,
-    which stands for its content. Weights that are pickles alone are converted first; `converted`
-    are the checksums of what came of them, null where there was no need. Raises BadInput where the
-    directory is no model, or its pickles hold more than tensors.
+    Of a directory: weights, configuration, tokenizer and chat template; of a hub model its commit.
+    Pickled weights are converted first; `converted` are the checksums of the result, or null.
+    Raises BadInput where the directory is not a model, or its pickles hold more than tensors.
     """
     check_directory(model.name)
     directory, converted = Path(model.name), converted_files(model)
@@ -114,12 +113,12 @@ def record_base(model: Model) -> dict[str, Any]:
 
 
 def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
-    """Raise BadInput where a base model is not what `record_base` recorded of it.
+    """Raise BadInput where a base model differs from what `record_base` recorded.
 
-    A model that is gone is none of its business: whether one is needed, who loads it knows.
+    A missing model is not an error here, but when it is loaded.
     """
     if recorded is None:
-        raise BadInput(f"model.name: the study's data know nothing of {model.name}; run stage 1 "
+        raise BadInput(f"model.name: the study's data were built without {model.name}; run stage 1 "
                        f"again with --force")  # fmt: skip
     directory = Path(model.name)
     verify_converted(model, recorded.get("converted"), CHANGED)
@@ -135,9 +134,9 @@ def verify_base(model: Model, recorded: Mapping[str, Any] | None) -> None:
 
 
 def verify_model(directory: Path) -> None:
-    """Raise BadInput where `model/` of a run is not as stage 2 left it.
+    """Raise BadInput where `model/` of a run is not as stage 2 or checkpoint selection left it.
 
-    Or stage 3, where it has chosen among several weights; until then these vouch for themselves.
+    Until the selection, candidates have checksums of their own.
     """
     if not (directory / CANDIDATES).exists():
         chosen = (directory / "done" / f"{SELECTION}.json").exists()
@@ -145,7 +144,7 @@ def verify_model(directory: Path) -> None:
 
 
 def hub_commit(model: Model) -> str | None:
-    """The commit of a hub model in the local cache, None where it is not there."""
+    """The commit of a hub model in the local cache, or None."""
     cached = None if Path(model.name).is_dir() else snapshot(model)
     return None if cached is None else cached.name
 

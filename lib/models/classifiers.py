@@ -1,4 +1,4 @@
-"""Encoders with a head that classifies: every variant of a seed starts from the same weights."""
+"""Encoders with a classification head; variants with the same seed start from equal weights."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from lib.models.load import load_base
 from lib.models.trainable import adapted
 from lib.runs.files import read_json
 
-# A seed of the adapters' own, so that how many numbers they draw moves neither head nor dropout.
+# A separate seed for adapters, so that the numbers they draw affect neither head nor dropout.
 ADAPTER_SEED = 2**32
 
 
 def load_classifier(model: Model, labels: Sequence[str], directory: str | None = None) -> Any:
     """The model, or the trained one in `directory`, with a head of one logit a label, in fp32.
 
-    What a checkpoint lacks of a head (BERT's the classifier, DeBERTa's the pooler too) is drawn
-    from torch's generator. fp32 at any precision, of which autocast computes: head and pooler are
-    trained, and bf16 weights would swallow small updates. Raises BadInput as `load_base`.
+    Parts of the head that a checkpoint lacks (BERT: the classifier; DeBERTa: the pooler too) are
+    drawn from torch's generator. Weights are fp32 at any precision, since head and pooler are
+    trained and bf16 would lose small updates. Raises BadInput like `load_base`.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -43,17 +43,17 @@ def load_classifier(model: Model, labels: Sequence[str], directory: str | None =
 
 
 def _of_a_head(model: Any, name: str) -> bool:
-    """Whether a weight belongs to a head: the classifier's own, or one of the pretraining."""
+    """Whether a weight belongs to a head, of the classifier or of pretraining."""
     parts = name.split(".")
     return parts[0] != model.base_model_prefix or bool(set(parts) & set(head_modules(model)))
 
 
 def classifier_for_training(model: Model, train: Train, labels: Sequence[str], steps: int) -> Any:
-    """The classifier that a point trains, whole or with adapters, head and pooler.
+    """The classifier that a point trains: fully, or adapters, head and pooler.
 
-    Head and pooler depend on `train.seed` alone, the adapters on it and on their own shape, and
-    the state of torch's generator afterwards (dropout) on it alone. `steps`: of the run, for the
-    schedule of AdaLoRA. Raises BadInput for modules that are not there, or such a schedule.
+    Head, pooler and the state of torch's generator afterwards (dropout) depend only on
+    `train.seed`, adapters also on their shape. steps: of the run, for AdaLoRA's schedule. Raises
+    BadInput for unknown modules, or an impossible schedule.
     """
     transformers.set_seed(train.seed)
     loaded = load_classifier(model, labels)
@@ -68,7 +68,7 @@ def classifier_for_training(model: Model, train: Train, labels: Sequence[str], s
 
 
 def head_modules(model: Any) -> list[str]:
-    """Names of the modules that are trained beside adapters: all behind the encoder, its pooler."""
+    """Names of modules trained beside adapters: everything after the encoder, and its pooler."""
     base = model.base_model_prefix
     head = [n for n, part in model.named_children() if n != base and list(part.parameters())]
     has_pooler = getattr(getattr(model, base), "pooler", None) is not None
@@ -80,7 +80,7 @@ def adapter_config(train: Train, head: Sequence[str], model: Any, steps: int) ->
     from peft import AdaLoraConfig, LoraConfig
 
     lora = train.lora
-    # A target such as `dense` would match the pooler's too, which is trained whole.
+    # A target such as `dense` would match the pooler's too, which is trained fully.
     inside = [name for name, _ in model.named_modules()
               if any(part in name.split(".") for part in head)]  # fmt: skip
     shared = {
@@ -111,7 +111,7 @@ def adapter_config(train: Train, head: Sequence[str], model: Any, steps: int) ->
 
 
 def schedule(train: Train, steps: int) -> tuple[int, int]:
-    """Steps before AdaLoRA's first cut, and after its last. Raises BadInput where none is left."""
+    """Steps before AdaLoRA's first cut and after its last. Raises BadInput if none are between."""
     cut = train.adalora
     first, last = int(cut.tinit * steps), int(cut.tfinal * steps)
     if first + last >= steps:
@@ -123,9 +123,9 @@ def schedule(train: Train, steps: int) -> tuple[int, int]:
 
 
 def load_trained(config: Config, labels: Sequence[str], directory: Path) -> Any:
-    """The classifier that a point has left in `directory`, on the GPU where there is one.
+    """The trained classifier in `directory`, on the GPU if there is one, in eval mode.
 
-    In eval mode. Raises BadInput where it has other labels: its numbers would be read as others.
+    Raises BadInput where its labels are not these.
     """
     from lib.models.adapters import load_adapter
 

@@ -1,4 +1,4 @@
-"""Tokenizers and models: loaded, adapted, merged, and refused in one clear line."""
+"""Tokenizers and models: loading and merging, with one line for every error."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lib.config.schema import Model
 from lib.models.checkpoints import check_directory
 from lib.models.safetensors_cache import weights_of
 
-# Bars of a library that does not know whether it writes to a terminal or to a log file.
+# Libraries show progress bars even in a log file.
 logging.disable_progress_bar()
 
-# What transformers says of weights that it did not load from a file, or not into the model.
+# transformers' report of missing, unexpected and mismatched weights.
 LOADING_FAULTS = {
     "missing_keys": "lacks",
     "unexpected_keys": "has unexpected",
@@ -29,10 +29,7 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def load_tokenizer(model: Model, directory: str | None = None) -> Any:
-    """The tokenizer of the study's model, or of a trained `directory`.
-
-    Raises BadInput where there is none.
-    """
+    """The tokenizer of the study's model, or of a trained `directory`; else BadInput."""
     from transformers import AutoTokenizer
 
     name = directory or model.name
@@ -41,7 +38,7 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(name, **_hub(model, name))
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(name, error) from None
-    # An encoder's ends its text with a separator, and writes nothing.
+    # Tokenizers of encoders have a separator and no end of sequence.
     if tokenizer.eos_token_id is None and tokenizer.cls_token_id is None:
         raise BadInput(f"model.name: the tokenizer of {name} has no end-of-sequence token")
     if tokenizer.pad_token_id is None:
@@ -50,9 +47,9 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
 
 
 def context_length(model: Model, directory: str | None = None) -> int | None:
-    """Tokens that a model can read and write together; None where its config does not tell.
+    """Maximum tokens of prompt and answer, None if the config does not say.
 
-    Raises BadInput where there is no config.
+    Raises BadInput without a config.
     """
     from transformers import AutoConfig
 
@@ -63,7 +60,7 @@ def context_length(model: Model, directory: str | None = None) -> int | None:
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(name, error) from None
     rope = getattr(config, "rope_parameters", None) or {}
-    if rope.get("rope_type") in ("linear", "dynamic"):  # positions go beyond those of training
+    if rope.get("rope_type") in ("linear", "dynamic"):  # RoPE scaling extends the trained positions
         return None
     return getattr(config, "max_position_embeddings", None)
 
@@ -78,18 +75,18 @@ def load_base(
 ) -> Any:
     """A causal language model from a hub id or a directory of safetensors.
 
-    `kind`: another class of transformers' automatic ones. Of a model that also sees images, such as
-    Gemma 3 from 4B on, its language model alone. Raises BadInput where it cannot be had, has no
-    weights, or not those of its config: transformers would draw them at random, or leave them out.
-    Weights that are pickles alone are those that stage 1 converted (lib.models.safetensors_cache).
-    `may_differ`: (model, name of a weight) → whether that one may, as of a head yet to be trained.
+    kind: another auto class of transformers. Of multimodal models, such as Gemma 3 from 4B on, only
+    the language model. Pickled weights are read as stage 1 converted them (see
+    lib.models.safetensors_cache). Raises BadInput where the model is unavailable, or its weights do
+    not match its config: transformers would initialise or ignore them. may_differ: (model, name of
+    a weight) → whether that one may differ, as of a new head.
     """
     from transformers import AutoModelForCausalLM
 
     check_directory(directory or model.name)
     name = directory or weights_of(model)
     try:
-        with quiet():  # its table of missing weights, which is checked here
+        with quiet():  # its report of missing weights, which are checked here
             loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
                 name, dtype=dtype, use_safetensors=True, output_loading_info=True,
                 **_hub(model, name), **more,
@@ -103,16 +100,16 @@ def load_base(
                 f"model.name: {name} {said} {len(strange)} weights of a {type(loaded).__name__}: "
                 f"{listed(strange, 3)}"
             )
-    if not directory:  # not where its weights were converted: adapters name this as their base
+    if not directory:  # the original: adapters name it as their base
         loaded.name_or_path = loaded.config.name_or_path = model.name
     return language_model(loaded) if kind is None else loaded
 
 
 def empty_base(model: Model, dtype: torch.dtype) -> Any:
-    """As `load_base`, on a rank that gets the values of all parameters from another one.
+    """Like `load_base`, on a rank that gets the parameters from another rank.
 
-    Their memory is asked for and never written, so that the host gives none. (On `meta`, accelerate
-    could not tell them apart: it goes by their addresses.) Buffers are those of a loaded model.
+    Memory of parameters is allocated and never written, so the host provides none. (accelerate
+    identifies parameters by address, so `meta` does not work.) Buffers are those of a loaded model.
     """
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM
@@ -133,7 +130,7 @@ def empty_base(model: Model, dtype: torch.dtype) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers reports errors alone within the block."""
+    """transformers only reports errors within the block."""
     before = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
@@ -143,10 +140,10 @@ def quiet() -> Iterator[None]:
 
 
 def language_model(loaded: Any) -> Any:
-    """The text part of a model as a causal language model of its own, on the same weights.
+    """The language model of a multimodal one, as a causal language model on the same weights.
 
-    So its adapters are the language model's, no parameter is without a gradient, and an engine
-    that serves it asks for no image processor. A model of text alone is returned as it is.
+    So adapters are the language model's, all parameters get gradients, and serving needs no image
+    processor. A text-only model is returned as it is.
     """
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
@@ -167,17 +164,17 @@ def language_model(loaded: Any) -> Any:
 
 
 def merge(model: Model, adapter: Path, dtype: torch.dtype, target: Path) -> None:
-    """Write base weights with the adapter folded in, as an ordinary checkpoint, to `target`.
+    """Write the base weights with the adapter merged in, as an ordinary checkpoint, to `target`.
 
-    Merged weights serve several times faster than adapters on a CPU. Adapters trained over 4-bit
-    weights are folded into the unquantised base. Of tied embeddings each gets what it was trained
-    with, and its own weights. Raises BadInput for an adapter that is not whole or does not fit the
-    base, and where the merged model gives other probabilities.
+    On a CPU merged weights are served several times faster than adapters. Adapters trained over
+    4-bit weights are merged into the unquantised base; tied embeddings are untied if one has an
+    adapter. Raises BadInput for an adapter that is damaged or does not fit the base, and where the
+    merged model gives different probabilities.
     """
     from lib.models.adapters import load_adapter, merged
 
     check_directory(adapter, "model")
-    # Folded in fp32: a product of two small matrices added in bf16 would lose most of its digits.
+    # In fp32: in bf16 the product of two small matrices would lose most of its digits.
     adapted = load_adapter(load_base(model, torch.float32), adapter, model)
     merged(adapted, adapter).to(dtype).save_pretrained(target)
     load_tokenizer(model, str(adapter)).save_pretrained(target)
@@ -193,6 +190,6 @@ def _not_loaded(name: str, error: Exception) -> BadInput:
     if Path(name).is_dir():
         return BadInput(f"model.name: {name} cannot be loaded: {first}")
     return BadInput(
-        f"model.name: {name} is neither a directory here nor to be had from the hub "
+        f"model.name: {name} is neither a local directory nor available from the hub "
         f"(offline, misspelt, or gated without a token): {first[:200]}"
     )

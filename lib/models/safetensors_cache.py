@@ -1,9 +1,9 @@
-"""Weights that exist only as pickles: converted to safetensors once, by stage 1.
+"""Models with pickled weights only: converted to safetensors once, by stage 1.
 
-transformers can be asked for safetensors alone. Of a hub model without them it then takes, online,
-a conversion from another commit (the hub's bot makes it, and may take minutes), and fails offline.
-DeBERTaV3's main branch is such a model. So stage 1 writes what the pickles hold to a directory of
-its own, with configuration and tokenizer beside it, and every later loader takes it from there:
+lossgrid only loads safetensors. For a hub model without them, such as DeBERTaV3's main branch,
+transformers would load a bot's conversion from another commit, after minutes, and fail offline. So
+stage 1 converts the pickles into a directory with configuration and tokenizer, which every later
+loader uses:
 
 .cache/safetensors/<model>-<hash>/*.safetensors, config.json, tokenizer files
 .cache/safetensors/<model>-<hash>/converted.json   checksums of the pickles and of all of these
@@ -28,7 +28,7 @@ from lib.runs.integrity import record, verify
 CACHE = Path(".cache") / "safetensors"
 RECORD = "converted.json"
 REMEDY = "run stage 1 again"
-# What of a model's directory decides on tokens and prompts, beside its weights.
+# Files that affect tokens and prompts, beside weights.
 BESIDE = ("*.json", "*.jinja", "*.model", "*.tiktoken", "*.txt", "*.py",
           "additional_chat_templates/*.jinja")  # fmt: skip
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
@@ -36,9 +36,9 @@ SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
 def pickles(directory: Path) -> list[str]:
-    """Names of the files with a model's weights where these are pickles alone, else [].
+    """Names of a model's pickled weight files, [] where it has safetensors.
 
-    One file, or the index of several and these. Raises BadInput for an index that names no files.
+    One file, or an index and its files. Raises BadInput for an index without files.
     """
     if any((directory / name).is_file() for name in (SAFE, SAFE_INDEX)):
         return []
@@ -50,23 +50,23 @@ def pickles(directory: Path) -> list[str]:
 
 
 def weights_of(model: Model) -> str:
-    """What loaders take a study's model from: its name, or the directory of converted weights.
+    """Where to load a study's model from: its name, or the directory of converted weights.
 
-    Raises BadInput where stage 1 has yet to convert them.
+    Raises BadInput where stage 1 has not converted them yet.
     """
     target = conversion(model)
     if target is None:
         return model.name
     if not (target / RECORD).is_file():
-        raise BadInput(f"model.name: {model.name} has its weights as {PICKLE} alone, and {target} "
+        raise BadInput(f"model.name: {model.name} has its weights only as {PICKLE}, and {target} "
                        f"does not hold them as safetensors; {REMEDY}")  # fmt: skip
     return str(target)
 
 
 def ensure_converted(model: Model) -> None:
-    """Convert where weights are pickles alone and nothing is there yet; content is not looked at.
+    """Convert pickled weights unless that is done; existing content is not verified.
 
-    A conversion that was lost is made again: with equal content, so that its checksums are equal.
+    A lost conversion is repeated with equal content, and so equal checksums.
     """
     target = conversion(model)
     if target is not None and not (target / RECORD).is_file():
@@ -74,10 +74,10 @@ def ensure_converted(model: Model) -> None:
 
 
 def convert(model: Model, say: Callable[[str], None] | None = None) -> Path | None:
-    """The directory of a model's converted weights; None where it has safetensors of its own.
+    """The directory of a model's converted weights; None where it has safetensors.
 
-    Made where it is missing, or not of these pickles, or not as it was made. `say` gets a line
-    (None: on stderr). Raises BadInput for pickles that cannot be read, or hold more than tensors.
+    Converted where it is missing, changed or of other pickles, with a line for `say` (None:
+    stderr). Raises BadInput for pickles that are damaged or hold more than tensors.
     """
     _fetch_pickles(model)
     target = conversion(model)
@@ -88,8 +88,8 @@ def convert(model: Model, say: Callable[[str], None] | None = None) -> Path | No
         made = read_sealed(target / RECORD, REMEDY, ("source", "files"))
         verify(source, made["source"], REMEDY, pickles(source))
         verify(target, made["files"], REMEDY)
-    except BadInput:  # none, or another's
-        said = (f"model.name: {model.name} has its weights as {PICKLE} alone; "
+    except BadInput:  # missing, or of another conversion
+        said = (f"model.name: {model.name} has its weights only as {PICKLE}; "
                 f"converting them to safetensors, once, in {target}")  # fmt: skip
         say(said) if say else print(said, file=sys.stderr, flush=True)
         _convert(source, target)
@@ -97,15 +97,15 @@ def convert(model: Model, say: Callable[[str], None] | None = None) -> Path | No
 
 
 def converted_files(model: Model) -> dict[str, Any] | None:
-    """Checksums of a model's converted weights, which are made here; None of safetensors."""
+    """Checksums of a model's weights, converted if necessary; None where it has safetensors."""
     target = convert(model)
     return None if target is None else read_sealed(target / RECORD, REMEDY, ["files"])["files"]
 
 
 def verify_converted(model: Model, files: Mapping[str, Any] | None, remedy: str) -> None:
-    """Raise BadInput where converted weights are not as `converted_files` recorded them.
+    """Raise BadInput where converted weights differ from what `converted_files` recorded.
 
-    Weights that are gone are none of its business: whether some are needed, who loads them knows.
+    Missing weights are not an error here, but when they are loaded.
     """
     target = conversion(model)
     if files is not None and target is not None and target.is_dir():
@@ -113,10 +113,7 @@ def verify_converted(model: Model, files: Mapping[str, Any] | None, remedy: str)
 
 
 def snapshot(model: Model) -> Path | None:
-    """The directory of a model's files: its own, or its commit's in the hub's local cache.
-
-    None where that cache has no configuration of it.
-    """
+    """The directory of a model's files: its own, or that in the hub's local cache, or None."""
     directory = Path(model.name)
     if directory.is_dir():
         return directory
@@ -127,7 +124,7 @@ def snapshot(model: Model) -> Path | None:
 
 
 def conversion(model: Model) -> Path | None:
-    """Where converted weights belong; None where the model's are no pickles, or not here."""
+    """The directory for converted weights; None without local pickled weights."""
     source = snapshot(model)
     names = pickles(source) if source is not None else []
     if not names:
@@ -139,10 +136,9 @@ def conversion(model: Model) -> Path | None:
 
 
 def _fetch_pickles(model: Model) -> None:
-    """Bring the pickles of a hub model into the local cache, where the hub has nothing else of it.
+    """Download a hub model's pickles to the local cache, if the hub has no safetensors of it.
 
-    Of the very commit that configuration and tokenizer are of. Offline, nothing is done: of a model
-    that is not to be had, who loads it says so.
+    Of the same commit as configuration and tokenizer. Offline, does nothing: loading will fail.
     """
     source = snapshot(model)
     if source is None or Path(model.name).is_dir() or pickles(source):
@@ -156,15 +152,15 @@ def _fetch_pickles(model: Model) -> None:
         if not {SAFE, SAFE_INDEX} & set(there):
             wanted = [PICKLE, PICKLE_INDEX, "pytorch_model-*.bin", *BESIDE]
             snapshot_download(model.name, revision=source.name, allow_patterns=wanted)
-    except Exception:  # of the network, the hub, or its client's settings
+    except Exception:  # of the network, the hub or its client
         return
 
 
 def _shards(index: Path) -> list[str]:
     """Files that an index names, in order."""
     content = read_json(index)
-    found = content.get("weight_map") if isinstance(content, dict) else None
-    names = sorted(set(found.values())) if _is_names(found) else []
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    names = sorted(set(weight_map.values())) if _is_names(weight_map) else []
     if not names or any(Path(name).name != name for name in names):
         raise BadInput(f"{index}: no index of weights, expected weight_map: parameter → file name")
     for name in names:
@@ -173,12 +169,12 @@ def _shards(index: Path) -> list[str]:
     return names
 
 
-def _is_names(found: Any) -> bool:
-    return isinstance(found, dict) and all(isinstance(value, str) for value in found.values())
+def _is_names(weight_map: Any) -> bool:
+    return isinstance(weight_map, dict) and all(isinstance(n, str) for n in weight_map.values())
 
 
 def _convert(source: Path, target: Path) -> None:
-    """Write the weights of `source` as safetensors to `target`, and what else a loader reads."""
+    """Write the weights of `source` as safetensors to `target`, with config and tokenizer."""
     from safetensors.torch import save_file
 
     names = pickles(source)
@@ -190,7 +186,7 @@ def _convert(source: Path, target: Path) -> None:
         for path in kept:
             place = temporary / path.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)  # its content, also of a read-only file and of a link
+            shutil.copyfile(path, place)  # content only, without the mode or a link
         weight_map, total = {}, 0
         for number, name in enumerate(files, 1):
             tensors = read_pickle(source / name)
@@ -211,39 +207,38 @@ def _convert(source: Path, target: Path) -> None:
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """Name → tensor of a pickled state dict, each with memory of its own.
+    """Name → tensor of a pickled state dict, without shared memory.
 
-    No code of the pickle runs. Raises BadInput, in one line, for a file that is torn or that holds
-    anything but dense tensors by name.
+    No code of the pickle runs. Raises BadInput for a file that is damaged or holds anything but
+    dense tensors by name.
 
-    Of names that share memory each gets a copy: safetensors cannot say that they are one, and
-    dropping a name, as `safetensors.torch.save_model` does, is right only where the model ties the
-    two by itself. So what is loaded is what the pickle would have given.
+    Tensors that share memory are copied: safetensors has no shared tensors, and dropping a name, as
+    `safetensors.torch.save_model` does, is only right where the model ties the two itself.
     """
     import torch
 
     try:
-        # Mapped, a shard takes memory once; files of torch before 1.6 cannot be.
-        found = torch.load(path, map_location="cpu", weights_only=True,
+        # Memory-mapped if possible: files of torch before 1.6 are not.
+        tensors = torch.load(path, map_location="cpu", weights_only=True,
                            mmap=zipfile.is_zipfile(path))  # fmt: skip
-    except Exception as error:  # unpickling a damaged file raises anything
+    except Exception as error:  # unpickling a damaged file may raise anything
         raise BadInput(f"{path}: {_reason(error)}") from None
-    if not isinstance(found, dict):
-        raise _more_than_tensors(path, f"a {type(found).__name__}")
-    for name, value in found.items():
+    if not isinstance(tensors, dict):
+        raise _more_than_tensors(path, f"a {type(tensors).__name__}")
+    for name, value in tensors.items():
         if not isinstance(name, str):
             raise _more_than_tensors(path, f"the key {name!r}")
         if not isinstance(value, torch.Tensor):
             raise _more_than_tensors(path, f"{name}: a {type(value).__name__}")
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
             raise BadInput(f"{path}: {name} is no dense tensor, expected dense tensors by name")
-    if not found:
-        raise BadInput(f"{path}: holds no weights")
-    return _apart(found)
+    if not tensors:
+        raise BadInput(f"{path}: has no weights")
+    return _apart(tensors)
 
 
 def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """The tensors, contiguous; copies of those that share a storage, or are a part of one."""
+    """Contiguous tensors, copied where they share a storage or are part of one."""
     kept, seen = {}, set()
     for name, tensor in tensors.items():
         storage = tensor.untyped_storage()
@@ -260,9 +255,9 @@ def _more_than_tensors(path: Path, what: str) -> BadInput:
 
 
 def _reason(error: Exception) -> str:
-    """Why a pickle was not read, in one line."""
+    """Why a pickle could not be read, in one line."""
     text = " ".join(str(error).split())
-    if found := re.search(r"GLOBAL (\S+)", text):
-        return (f"holds more than tensors ({found[1]}), which may run code when it is read, "
-                f"expected tensors by name alone; save the model again as safetensors")  # fmt: skip
+    if name := re.search(r"GLOBAL (\S+)", text):
+        return (f"holds more than tensors ({name[1]}), which may run code when it is read, "
+                f"expected a dict of tensors; save the model again as safetensors")  # fmt: skip
     return f"cannot be read as weights: {text[:200] or type(error).__name__}"

@@ -1,4 +1,4 @@
-"""Models to be trained: whole, with adapters, or with adapters over 4-bit weights."""
+"""Models for training: fully trainable, with adapters, or with adapters over 4-bit weights."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from lib.config.schema import Lora, Model, Train
 from lib.losses import OBJECTIVES
 from lib.models.load import DTYPES, empty_base, load_base
 
-FIRST_FACTOR = re.compile(r"\.lora_(embedding_)?A\.")  # of an adapter, in names of parameters
+FIRST_FACTOR = re.compile(r"\.lora_(embedding_)?A\.")  # part of an adapter's parameter names
 
 
 def load_for_training(model: Model, train: Train, empty: bool = False) -> Any:
-    """The model that a point trains: full, with adapters, or with adapters on 4-bit weights.
+    """The causal language model that a point trains.
 
-    `empty`: without values, see `empty_base`; 4-bit weights have theirs in any case.
-
-    Where this device cannot hold 4-bit weights (see `nf4_fault`) qlora is as lora.
-    Full tuning keeps fp32 weights and lets autocast compute in bf16: bf16 weights would swallow
-    updates below 1/256 of a weight. Adapters are fp32 over frozen weights of the chosen precision.
-    A policy has no dropout of its own, as in DPO's published code: its reference has none.
+    Full tuning keeps fp32 weights and computes in bf16 by autocast, since bf16 weights would lose
+    updates below 1/256 of a weight. Adapters are fp32, over frozen weights of the chosen precision;
+    where the device does not support 4-bit weights (see `nf4_fault`), qlora is lora. Dropout of the
+    model itself is 0, as in DPO's published code, since the reference has none. empty: without
+    values, see `empty_base`; 4-bit weights always have theirs.
     """
     loaded = _base_for_training(model, train, empty)
     if OBJECTIVES[train.objective].batch == "pairs":
@@ -35,7 +34,7 @@ def load_for_training(model: Model, train: Train, empty: bool = False) -> Any:
 
 
 def without_dropout(model: Any) -> None:
-    """Set every probability of a model to drop activations, attention or layers to 0."""
+    """Set all dropout probabilities of a model to 0: activations, attention, layers."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
@@ -73,10 +72,10 @@ def _base_for_training(model: Model, train: Train, empty: bool) -> Any:
 
 @cache
 def nf4_fault() -> str | None:
-    """Why the device that trains here cannot hold and multiply NF4 weights; None where it can.
+    """Why the training device cannot multiply NF4 weights, None if it can.
 
-    Found out by doing it: whether bitsandbytes has a kernel depends on its build, the driver and
-    the device, and it says so by errors of many kinds.
+    Determined by trying: whether bitsandbytes has a kernel depends on its build, the driver and the
+    device, and it fails with errors of many kinds.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -86,18 +85,18 @@ def nf4_fault() -> str | None:
         generator = torch.Generator().manual_seed(0)
         weight, x = (torch.randn(64, 64, generator=generator).to(device) for _ in range(2))
         packed, state = quantize_4bit(weight.bfloat16(), quant_type="nf4", compress_statistics=True)
-        found = matmul_4bit(x.bfloat16(), packed.t(), quant_state=state).float()
+        product = matmul_4bit(x.bfloat16(), packed.t(), quant_state=state).float()
     except Exception as error:
         first = str(error).strip().splitlines() or [type(error).__name__]
         return f"bitsandbytes on {device}: {first[0][:200]}"
     exact = x @ weight.t()
-    off = ((found - exact).norm() / exact.norm()).item()
-    # Rounding to NF4 moves Gaussian weights by some 10 %; anything wrong moves them by 100 %.
+    off = ((product - exact).norm() / exact.norm()).item()
+    # Rounding to NF4 changes Gaussian weights by some 10 %, a wrong kernel by 100 %.
     return None if off < 0.3 else f"bitsandbytes on {device}: products are off by {100 * off:.0f} %"
 
 
 def with_adapters(loaded: Any, lora: Lora) -> Any:
-    """The model with fresh adapters. Raises BadInput where it has no such modules or layers."""
+    """The model with new adapters. Raises BadInput for unknown modules or layers."""
     from peft import LoraConfig
 
     return adapted(loaded, lora_config(lora, LoraConfig))
@@ -106,7 +105,7 @@ def with_adapters(loaded: Any, lora: Lora) -> Any:
 def adapted(loaded: Any, config: Any) -> Any:
     """The model with the adapters of a PEFT config.
 
-    Raises BadInput where it has no such modules, with the nearest names of those it has.
+    Raises BadInput for unknown modules, with the closest names.
     """
     from peft import get_peft_model
 
@@ -129,10 +128,10 @@ def adapted(loaded: Any, config: Any) -> Any:
 
 
 def described(model: Any, train: Train) -> dict[str, Any]:
-    """What was loaded to be trained, for a run's record.
+    """Facts about the loaded model, for config.json.
 
-    `quantised`: None where 4-bit weights were not asked for, else with the reason why not;
-    `adapter`: None, or its dtype and how many modules of each name it adapts.
+    `quantised`: None unless tuning is qlora, with the reason if False; `adapter`: None, or its
+    dtype and the number of adapted modules by name.
     """
     reason = nf4_fault() if train.tuning == "qlora" else None
     parts = {name: p.dtype for name, p in model.named_parameters() if FIRST_FACTOR.search(name)}

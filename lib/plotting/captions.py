@@ -10,7 +10,7 @@ import pandas as pd
 from lib.analysis.wording import signed
 from lib.config.errors import listed
 from lib.config.figures import Figure
-from lib.plotting.view import View, in_words, levels
+from lib.plotting.view import View, in_words, levels, ordered
 
 EMPTY = "No point has this number, so there is nothing to draw."
 
@@ -55,10 +55,8 @@ def title_of(view: View, figure: Figure) -> str:
         text = "Reliability of predicted probabilities"
     else:
         text = ", ".join([first, *(name[0].lower() + name[1:] for name in others)])
-        text += {
-            "forest": f": difference from {against(view, figure)}",
-            "curves": " over training",
-        }.get(figure.kind, f" over {over}" if over else "")
+        text += f": difference from {against(view, figure)}" if figure.kind == "forest" else ""
+        text += f" over {over}" if over else ""
     return f"{text} ({own})" if own else text
 
 
@@ -99,7 +97,7 @@ def of_lines(view: View, figure: Figure, frame: pd.DataFrame) -> str:
         table = rows.pivot_table(index="line", columns=figure.x, values="value")
         table = table[levels(pd.Series(table.columns))]
         ends = table.ffill(axis=1).iloc[:, -1] - table.bfill(axis=1).iloc[:, 0]
-        ends = ends[table.notna().sum(axis=1) > 1]
+        ends = ends[table.notna().sum(axis=1) > 1] if ordered(list(table)) else ends[:0]
         ways = [(ends[ends > 0], "rises"), (ends[ends < 0], "falls")]
         parts = [
             f"{way}{f' in {len(some)} of {len(ends)} lines' if len(ends) > 1 else ''} "

@@ -141,7 +141,8 @@ def heatmap(
     left = 0.45 + 0.065 * max(len(name) for table in tables for name in table.rows)
     size = (max(2.0, 0.62 * widest), max(0.9, 0.42 * tallest))
     titles = [table.title for table in tables]
-    right = 0.85 if unit else 0.15
+    unit = textwrap.fill(unit, max(10, int(14 * size[1])))  # no taller than the bar
+    right = 0.85 + 0.13 * unit.count("\n") if unit else 0.15
     lines = max(name.count("\n") for table in tables for name in table.columns)
     figure, axes = _canvas(titles, size, title, note, [], columns, left, right, lines)
     for ax, table in zip(axes, tables, strict=True):
@@ -294,4 +295,7 @@ def _legend_handles(drawn: Sequence[Panel]) -> list[Any]:
         for _, status in (place for series in panel.series for place in series.absent):
             label = f"{status}, no value"
             handles.append(Line2D([], [], **absent_look(status, MUTED), label=label))
-    return list({handle.get_label(): handle for handle in reversed(handles)}.values())[::-1]
+    first: dict[str, Any] = {}
+    for handle in handles:
+        first.setdefault(handle.get_label(), handle)
+    return list(first.values())

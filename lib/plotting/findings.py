@@ -63,7 +63,8 @@ class Numbers:
         points, kept = self.view.points, self.view.tables["contrasts"]
         base = points[points.baseline == "yes"].setting
         kept = kept[(kept.task == self.task) & (kept.metric == metric) & kept.b.isin(base)]
-        kept = main_set(kept[kept.slice.fillna("") == ""] if "slice" in kept else kept)
+        kept = kept[kept.family == "baseline"]
+        kept = main_set(kept)
         readable = ~(kept.a.isin(self.unreadable) | kept.b.isin(self.unreadable))
         return kept[readable].dropna(subset="difference")
 

@@ -53,7 +53,7 @@ def _placed(view: View, figure: Figure, frame: pd.DataFrame, by: Sequence[str]) 
     """The rows in their panels, those of `shared` settings in each, and with their lines."""
     line = pd.Series("", index=frame.index)
     for axis in by:
-        words = frame[axis].map(lambda value, axis=axis: in_words(view, axis, value))
+        words = frame[axis].map(lambda value, axis=axis: in_words(view, axis, value)).astype(str)
         line = line.where(words == "", line + ", " + words)
     frame = frame.assign(line=line.str.removeprefix(", "))
     if "name" in frame:
@@ -61,7 +61,7 @@ def _placed(view: View, figure: Figure, frame: pd.DataFrame, by: Sequence[str]) 
     known = (*view.axes, *PLACES)
     for axis in (figure.x, figure.y, figure.panel, figure.color):
         if axis in frame and axis not in known and "place" in frame:  # a slice, or a column
-            words = frame[axis].map(lambda value: in_words(view, "", value))
+            words = frame[axis].map(lambda value: in_words(view, "", value)).astype(str)
             frame = frame.assign(place=frame.place + ", " + words)
     if figure.panel is None or figure.panel not in frame:
         return frame.assign(panel="")

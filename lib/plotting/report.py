@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def report(
         verdicts=VERDICTS,
         known=pd.notna,
         findings=Markup(MarkdownIt("commonmark", {"html": False}).render(findings)),
-        figures=[(one, inlined(directory / one.path)) for one in figures],
+        figures=[(one, *inlined(directory / one.path)) for one in figures],
         points=points_table(view),
         missing=view.points[view.points.status != "done"].to_dict("records"),
         cost=cost(view),
@@ -75,9 +76,11 @@ def question(path: Path) -> str:
     return " ".join(lines)
 
 
-def inlined(png: Path) -> str:
-    """A picture as a data URL."""
-    return f"data:image/png;base64,{base64.b64encode(png.read_bytes()).decode('ascii')}"
+def inlined(png: Path) -> tuple[str, int]:
+    """A picture as a data URL, and its width in pixels."""
+    content = png.read_bytes()
+    text = base64.b64encode(content).decode("ascii")
+    return f"data:image/png;base64,{text}", int.from_bytes(content[16:20], "big")
 
 
 def points_table(view: View) -> tuple[list[str], list[list[tuple[str, Any]]]]:
@@ -166,7 +169,7 @@ def provenance(
         "evaluated": date,
         "commit of training": ", ".join(commits) or "unknown",
         "device": ", ".join(devices) or "unknown",
-        "overrides": " ".join(study.words),
+        "overrides": shlex.join(study.words),
         "study file": study.path,
     }
     return [(name, text) for name, text in rows.items() if text]
@@ -174,7 +177,7 @@ def provenance(
 
 def commands(study: Study) -> list[str]:
     """How to run the study again, from its file."""
-    words = " ".join([study.path, *study.words])
+    words = shlex.join([study.path, *study.words])
     stages = ("stage1_generate_datasets", "submit train", "submit infer", "stage4_evaluate",
               "stage5_visualize")  # fmt: skip
     return [f"python -m stages.{stage} {words}" for stage in stages]

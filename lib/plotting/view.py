@@ -27,9 +27,10 @@ NAMES = {"alpha": "α", "beta": "β", "gamma": "γ", "tau": "τ", "learning_rate
 class View:
     """What figures, captions and findings read of a study.
 
-    tables: as stage 4 wrote them, and `curves`: point, step, metric, value. axes: names, in the
-    order of the study. metrics: name as figures spell it → (label, unit). axis_labels: axis → its
-    label, the unit in parentheses. baseline: axis values of `evaluate.baseline`.
+    tables: as stage 4 wrote them but for the items, and `curves`: point, step, metric, value.
+    axes: names, in the order of the study. metrics: name as figures spell it → (label, unit).
+    axis_labels: axis → its label, the unit in parentheses. baseline: axis values of
+    `evaluate.baseline`.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -80,7 +81,7 @@ def view_of(study: Study, tables: StudyTables, points: Iterable[PointResult]) ->
         for axis, key in study.axes.items():
             if key in analysis.axes:
                 axis_labels[axis] = analysis.axes[key]
-    own = {name: getattr(tables, name) for name in TABLES}
+    own = {name: getattr(tables, name) for name in TABLES if name != "items"}
     return View(
         tables=own | tables.extras | {"curves": log_columns(points)},
         axes=[axis for axis in ("variant", *study.axes) if axis in tables.points],
@@ -109,6 +110,8 @@ def log_columns(points: Iterable[PointResult]) -> pd.DataFrame:
 
 def in_words(view: View, axis: str, value: Any) -> str:
     """A value as legends and captions name it: `accept`, `γ 2`, `ratio 1:2`; "" for none."""
+    if isinstance(value, list):
+        return " or ".join(in_words(view, axis, one) for one in value)
     if pd.isna(value):
         return ""
     text = f"{value:g}" if isinstance(value, (int, float)) else str(value)

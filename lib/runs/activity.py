@@ -1,6 +1,6 @@
-"""Whether a task is at work on a directory, seen from outside: no lock is taken to find out.
+"""Whether a task is working on a directory, found out without taking its lock.
 
-Even a shared lock, held for a moment, would make a task that comes just then give up.
+Even a shared lock, held for a moment, would make a task that starts just then fail.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LOCKS = Path("/proc/locks")
 
 
 class Holder(NamedTuple):
-    """Who holds a lock, or held it last, as `lib.runs.directory.locked` writes it down."""
+    """The current or last holder of a lock, as written by `lib.runs.directory.locked`."""
 
     machine: str | None
     process: int | None
@@ -30,10 +30,7 @@ class Holder(NamedTuple):
 
 
 def machine() -> str:
-    """This host, with digits that tell it from others of its name: by boot and process namespace.
-
-    A process's number means the same wherever this is the same.
-    """
+    """Host name with a hash of its boot and process namespace, within which a PID is unique."""
     known = []
     with suppress(OSError):
         known.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
@@ -43,7 +40,7 @@ def machine() -> str:
 
 
 def holder(directory: Path) -> Holder | None:
-    """Who locked a directory last; None where nobody has. Raises OSError."""
+    """Who locked a directory last, or None. Raises OSError."""
     try:
         text = (directory / ".lock").read_text(errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -53,29 +50,29 @@ def holder(directory: Path) -> Holder | None:
 
 
 def is_this_machine(held_by: Holder | None) -> bool:
-    """Whether the last holder ran where `is_held_here` would see its lock."""
+    """Whether the last holder ran where `is_held_here` can see its lock."""
     return held_by is not None and held_by.machine == machine() and os.access(LOCKS, os.R_OK)
 
 
 def is_held_here(directory: Path) -> bool:
-    """Whether a process of this machine holds the lock, by the kernel's own list."""
+    """Whether a process of this machine holds the lock, according to /proc/locks."""
     try:
         inode = (directory / ".lock").stat().st_ino
         lines = LOCKS.read_text().splitlines()
     except OSError:
         return False
-    # 1: FLOCK  ADVISORY  WRITE 1234 08:01:131 0 EOF. Waiting ones begin with "1: -> ".
-    found = (re.match(r"\d+: FLOCK\s+\S+\s+WRITE\s+(\d+)\s+\S+:(\d+)\s", line) for line in lines)
-    pids = [int(match[1]) for match in found if match and int(match[2]) == inode]
+    # 1: FLOCK  ADVISORY  WRITE 1234 08:01:131 0 EOF. Waiting locks start with "1: -> ".
+    matches = (re.match(r"\d+: FLOCK\s+\S+\s+WRITE\s+(\d+)\s+\S+:(\d+)\s", line) for line in lines)
+    pids = [int(match[1]) for match in matches if match and int(match[2]) == inode]
     if not pids:
         return False
-    # Inodes of two file systems may have one number, and the device that stat gives is not always
-    # the kernel's (btrfs, overlays): the process must be the one that the lock names.
+    # An inode number is unique per file system only, and stat's device may differ from the
+    # kernel's (btrfs, overlays), so the process has to be the holder too.
     held_by = holder(directory)
     return held_by is None or held_by.process is None or held_by.process in pids
 
 
 def last_change(directory: Path) -> float:
-    """Seconds since a file or folder of a directory was last written to."""
+    """Seconds since anything below a directory was last written to."""
     changed = [entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(directory)]
     return time.time() - max(changed, default=0.0)

@@ -1,4 +1,4 @@
-"""A child process that never outlives its parent, and to which the parent's signals are passed."""
+"""Child processes that end with their parent and get its signals."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-# What a child gets for each signal: stages save a checkpoint and stop on TERM and USR2.
+# Signal of this process → signal of its child: on TERM and USR2 stages save a checkpoint and stop.
 PASSED_ON = {
     signal.SIGTERM: signal.SIGTERM,
     signal.SIGINT: signal.SIGTERM,
     signal.SIGHUP: signal.SIGTERM,
     signal.SIGUSR2: signal.SIGUSR2,
 }
-RESUMABLE = 75  # exit code of a stage that stopped early on request
+RESUMABLE = 75  # exit code of a stage that stopped on request
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def end_with_parent() -> Callable[[], None]:
-    """A `preexec_fn` for Popen: the kernel sends the child TERM once this process has died."""
+    """A `preexec_fn` for Popen: the kernel sends TERM to the child once this process dies."""
     prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
 
     def ask() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it has died meanwhile, and no signal will come
+        if os.getppid() != parent:  # it died before, so no signal will come
             os._exit(128 + signal.SIGTERM)
 
     return ask
@@ -35,9 +35,9 @@ def end_with_parent() -> Callable[[], None]:
 
 @contextmanager
 def blocked(*signals: signal.Signals) -> Iterator[None]:
-    """Hold signals back while the block lasts, and for good from children that are started in it.
+    """Block signals within the block, and permanently in children that are started there.
 
-    The mask goes through fork and exec. What came meanwhile reaches this process afterwards.
+    Children inherit the mask. This process gets pending signals afterwards.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     try:
@@ -48,11 +48,11 @@ def blocked(*signals: signal.Signals) -> Iterator[None]:
 
 @contextmanager
 def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
-    """Run a command while the block lasts, and wait for its end; `options` are Popen's.
+    """Run a command within the block and wait for its end; options: of Popen.
 
-    A first TERM, INT or HUP ends it with TERM, a second one as it is, and one that this process
-    ignores (as under nohup) is ignored. Raises SystemExit once the child has ended after a signal:
-    with 75 where that was its exit code, else with 128 + the signal's number. A block that raises
+    A first TERM, INT or HUP is passed on as TERM, a second one unchanged; signals that this process
+    ignores (as under nohup) are not passed on. After a signal, raises SystemExit once the child has
+    ended: 75 if that was its exit code, else 128 + the signal's number. An exception in the block
     ends the child with TERM.
     """
     received: list[int] = []
@@ -69,21 +69,21 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
-        # A group of its own: a Ctrl-C reaches the child once, through this process. Should this
-        # process be killed, the kernel ends the child.
+        # In its own process group, the child gets a Ctrl-C once, through this process. If this
+        # process is killed, the kernel ends the child.
         process = subprocess.Popen(
             command,
             process_group=0,
             preexec_fn=end_with_parent(),
             **options,
         )
-        if received:  # before there was a child to pass it to
+        if received:  # received before the child started
             process.send_signal(PASSED_ON[received[0]])
         try:
             yield process
         except BaseException:
             process.terminate()
-            if not received:  # else what failed is a consequence of the signal
+            if not received:  # else the signal caused the failure
                 raise
         finally:
             process.wait()
@@ -95,9 +95,9 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
 
 
 def call(command: Sequence[str]) -> int:
-    """Run a command as `child` does; returns its exit code, 128 + number where a signal ended it.
+    """Run a command as `child` does; returns its exit code, 128 + number if a signal ended it.
 
-    Raises SystemExit where this process was asked to stop.
+    Raises SystemExit if this process was asked to stop.
     """
     with child(command) as process:
         process.wait()

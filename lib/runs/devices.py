@@ -1,8 +1,8 @@
-"""The GPUs that a process may use: counted by name, the others hidden, what is wrong in one line.
+"""The GPUs that a process may use: count them, hide the others, report problems in one line.
 
-CUDA_VISIBLE_DEVICES holds numbers, UUIDs or names of MIG slices, and unset it means every GPU of
-the machine. The driver reads it once, when CUDA starts in a process: so it is narrowed before, and
-by its text alone, since to ask CUDA for a count may start it.
+CUDA_VISIBLE_DEVICES has numbers, UUIDs or names of MIG slices; unset it means every GPU of the
+machine. The driver reads it once, when CUDA is initialised in a process, so it has to be changed
+before, without asking CUDA for a count, which may initialise it.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from itertools import takewhile
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-# Where this is "1", torch asks the driver's library for GPUs and does not start CUDA for it.
+# If "1", torch counts GPUs by NVML, without initialising CUDA.
 CHECK_BY_NVML = "PYTORCH_NVML_BASED_CUDA_CHECK"
 DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 
 
 def listed_devices(environ: Mapping[str, str]) -> list[str] | None:
-    """Devices that CUDA_VISIBLE_DEVICES names, [] for none; None where it is unset.
+    """Devices in CUDA_VISIBLE_DEVICES, [] for none; None where it is unset.
 
-    As CUDA reads it: up to the first that is none, such as -1, or SLURM's NoDevFiles.
+    Like CUDA, up to the first invalid one, such as -1, or SLURM's NoDevFiles.
     """
     value = environ.get(VISIBLE)
     if value is None:
@@ -30,7 +30,7 @@ def listed_devices(environ: Mapping[str, str]) -> list[str] | None:
 
 
 def hide_devices(environ: MutableMapping[str, str], used: int) -> None:
-    """Leave the first `used` of the visible devices in CUDA_VISIBLE_DEVICES, under their names."""
+    """Reduce CUDA_VISIBLE_DEVICES to the first `used` of the visible devices."""
     devices = listed_devices(environ)
     names = map(str, range(used)) if devices is None else devices[:used]
     environ[VISIBLE] = ",".join(names)
@@ -38,9 +38,9 @@ def hide_devices(environ: MutableMapping[str, str], used: int) -> None:
 
 @contextmanager
 def only_devices(environ: MutableMapping[str, str], used: int, visible: int) -> Iterator[None]:
-    """Hide all but the first `used` devices of `visible` ones while the block lasts.
+    """Hide all but the first `used` of `visible` devices within the block.
 
-    What is started afterwards, such as the ranks of another point, sees them all again.
+    Processes started afterwards, such as the ranks of another point, see all of them again.
     """
     before = environ.get(VISIBLE)
     if visible > used:
@@ -60,7 +60,7 @@ def in_job(environ: Mapping[str, str]) -> bool:
 
 
 def granted_devices(environ: Mapping[str, str]) -> int:
-    """GPUs of this node that SLURM gave to the job; 0 without a job."""
+    """Number of this node's GPUs that SLURM allocated; 0 outside a job."""
     if not in_job(environ):
         return 0
     names = environ.get("SLURM_STEP_GPUS") or environ.get("SLURM_JOB_GPUS") or ""
@@ -75,10 +75,10 @@ def granted_devices(environ: Mapping[str, str]) -> int:
 def devices_line(
     environ: Mapping[str, str], stage: str, asked: int, used: int, visible: int, usable: int
 ) -> str | None:
-    """What a task says first of its GPUs; None where all that it sees are used.
+    """A line about unused or unusable GPUs, None if all visible ones are used.
 
     stage: "train" or "infer". asked: `slurm.<stage>.gpus` of the study. visible: before any was
-    hidden. usable: of those left, as many as CUDA starts on.
+    hidden. usable: those of the rest that CUDA can use.
     """
     key = f"slurm.{stage}.gpus"
     if not usable:
@@ -87,7 +87,7 @@ def devices_line(
                     f"CPU; compare the driver (nvidia-smi) and torch's CUDA "
                     f"(python -m torch.utils.collect_env)")  # fmt: skip
         if in_job(environ) and asked:
-            return (f"warning: no GPU in this job: this runs on the CPU; make {stage} asks for "
+            return (f"warning: no GPU in this job: this runs on the CPU; make {stage} requests "
                     f"{asked} ({key}), or give sbatch --gres=gpu:{asked}")  # fmt: skip
         return None
     if visible <= used:
@@ -98,8 +98,8 @@ def devices_line(
     line = f"{counted(visible)} visible, {used} used ({why}): {idle}"
     if not in_job(environ):
         return line
-    mend = f"make {stage} asks for {asked}" if asked == used else f"set {key} to {used}"
-    return f"{line}; {mend}, or give sbatch --gres=gpu:{used}"
+    fix = f"make {stage} requests {asked}" if asked == used else f"set {key} to {used}"
+    return f"{line}; {fix}, or give sbatch --gres=gpu:{used}"
 
 
 def counted(devices: int) -> str:

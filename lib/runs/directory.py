@@ -1,8 +1,8 @@
-"""Run directories: atomic writes, done marks, locks, and how results are found again.
+"""Run directories: locks, done marks, identities and archives.
 
 results/<study>/data/…                  stage 1
 results/<study>/<point>/config.json     the resolved point and where it was trained
-results/<study>/<point>/done/<stage>.json   the stage is whole, and from which config
+results/<study>/<point>/done/<stage>.json   the stage is complete, with its identity
 results/<study>/comparison/…            stages 4 and 5
 """
 
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from lib.config.study import Point, Study
 
 LOG = "train.jsonl"
-RECORDS = ("usage", "importance")  # files that training may leave beside its log
-CANDIDATES = "candidates"  # directory of the weights among which stage 3 selects
+RECORDS = ("usage", "importance")  # optional records of training
+CANDIDATES = "candidates"  # directory of the weights for checkpoint selection
 SELECTION = "checkpoint_selection"  # its done mark: model/ is the best of them
 
 
 class Busy(Exception):
-    """Another task is at work on the same directory."""
+    """Another task works on the same directory."""
 
 
 @contextmanager
 def locked(directory: Path, who: str) -> Iterator[BinaryIO]:
-    """Hold a directory for one task; the kernel lets go when the task dies, however it dies.
+    """Lock a directory; the kernel releases the lock when the task dies, however it dies.
 
-    Raises Busy where another task holds it, BadInput where the directory cannot be made.
+    Raises Busy where another task holds it, BadInput where the directory cannot be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def locked(directory: Path, who: str) -> Iterator[BinaryIO]:
             raise Busy(f"{directory}: held by another task ({file.read().decode()})") from None
         except OSError as error:  # such as Lustre mounted without flock
             raise BadInput(f"{directory}: cannot be locked: {error.strerror}") from None
-        with suppress(OSError):  # a full disk leaves the lock without a name
+        with suppress(OSError):  # on a full disk the holder is unknown
             file.truncate(0)
             file.write(who.encode())
         remove_leftovers(directory)
@@ -62,9 +62,9 @@ def locked(directory: Path, who: str) -> Iterator[BinaryIO]:
 
 
 def done_mark(directory: Path, stage: str) -> dict[str, Any] | None:
-    """The done mark of a stage, None where it has not finished.
+    """The done mark of a stage, None if it is not finished.
 
-    Raises BadInput where the mark is not what the stage wrote.
+    Raises BadInput for a damaged mark.
     """
     path = directory / "done" / f"{stage}.json"
     if not path.exists():
@@ -73,14 +73,14 @@ def done_mark(directory: Path, stage: str) -> dict[str, Any] | None:
 
 
 def remedy(stage: str) -> str:
-    """What to do about a result of a stage that cannot be used."""
+    """What to do about an unusable result of a stage."""
     return f"remove it, or run its stage ({stage}) again with --force"
 
 
 def is_done(directory: Path, stage: str, identity: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The done mark if the stage finished from this very config, None if it has not finished.
+    """The done mark if the stage finished with this identity, None if it is not finished.
 
-    Raises BadInput that names the keys where it finished from another config.
+    Raises BadInput with the keys that differ where it finished with another one.
     """
     mark = done_mark(directory, stage)
     if mark is not None:
@@ -89,9 +89,9 @@ def is_done(directory: Path, stage: str, identity: Mapping[str, Any]) -> dict[st
 
 
 def verify_done(directory: Path, stage: str, names: Iterable[str] | None = None) -> None:
-    """Raise BadInput where files that a stage finished are not as it left them.
+    """Raise BadInput where files of a finished stage were changed.
 
-    names: those to look at, as in `lib.runs.integrity.verify`.
+    names: files to check, as in `lib.runs.integrity.verify`.
     """
     mark = done_mark(directory, stage)
     if mark is not None:
@@ -99,7 +99,7 @@ def verify_done(directory: Path, stage: str, names: Iterable[str] | None = None)
 
 
 def unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether two identities are the same; a key that is null says what a missing key says."""
+    """Whether two identities are equal; a null key equals a missing one."""
     one, other = ({k: v for k, v in i.items() if v is not None} for i in (before, now))
     return digest(one) == digest(other)
 
@@ -107,7 +107,7 @@ def unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 def refuse_change(
     directory: Path, stage: str, before: Mapping[str, Any], now: Mapping[str, Any]
 ) -> None:
-    """Raise BadInput that says which keys differ between an existing result and this config."""
+    """Raise BadInput with the keys that differ between an existing result and this config."""
     if unchanged(before, now):
         return
     changed = [
@@ -117,7 +117,7 @@ def refuse_change(
     ]
     more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
     raise BadInput(
-        f"{directory}: {stage} holds results of another config: "
+        f"{directory}: {stage} has results of another config: "
         f"{'; '.join(changed[:4])}{more}; give the study another name=…, or use --force "
         f"to archive the old results"
     )
@@ -126,9 +126,9 @@ def refuse_change(
 def mark_done(
     directory: Path, stage: str, identity: Mapping[str, Any], files: Iterable[str], **more: Any
 ) -> None:
-    """Write the done mark: the last thing that a stage does.
+    """Write the done mark, as the last action of a stage.
 
-    files: names of the files and directories, below `directory`, that the mark vouches for.
+    files: names of files and directories below `directory` whose checksums go into the mark.
     """
     mark = {
         "stage": stage,
@@ -142,7 +142,7 @@ def mark_done(
 
 
 class Submission(NamedTuple):
-    """A SLURM submission of a task, and how often the task has been requeued since."""
+    """A SLURM submission of a task, and how often the task was requeued."""
 
     id: str
     restarts: int
@@ -151,8 +151,7 @@ class Submission(NamedTuple):
 def is_archived(directory: Path, stage: str, submission: Submission | None) -> bool:
     """Whether an earlier run of this submission has archived the old results, for --force.
 
-    A restarted task resumes the points of which that is so, and redoes the others. Without a
-    submission each call is asked anew.
+    A restarted task resumes these points and redoes the others. Without a submission, never.
     """
     marker = directory / "done" / f"force_{stage}.json"
     if not (submission and submission.restarts and marker.exists()):
@@ -168,8 +167,8 @@ def archive(
 ) -> Path | None:
     """Move what exists of `names` into `previous/<time>/`, for --force; returns that directory.
 
-    names: None for everything but the lock and older archives. With a submission, `is_archived`
-    will know that its `stage` has done so.
+    names: None for everything but the lock and older archives. With a submission,
+    `is_archived` remembers that its `stage` has done so.
     """
     if names is None:
         names = {p.name for p in directory.glob("*") if not TEMPORARY.search(p.name)}
@@ -196,7 +195,7 @@ def status(study: Study, point: Point) -> str:
 
 
 def read_metrics(study: Study, point: Point, task: str) -> dict[str, Any] | None:
-    """What stage 4 measured of a task, None where it has not. Raises BadInput where it changed."""
+    """What stage 4 measured of a task, or None. Raises BadInput where the file was changed."""
     name, mark = f"{study.named('metrics', task)}.json", done_mark(point.directory, "evaluate")
     if mark is None or name not in mark["files"]:
         return None

@@ -1,4 +1,4 @@
-"""Files of a study: written whole or not at all, and read with one line where they are damaged."""
+"""Files of a study: written atomically; damaged ones give a one-line error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Any
 from lib.config.errors import BadInput
 from lib.runs.integrity import seal, unseal
 
-# What the disk answers when the user has to act; any other error is ours.
+# Errors of the disk that the user has to fix; any other error is a bug.
 REFUSALS = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -35,10 +35,10 @@ REFUSALS = (
     errno.ENAMETOOLONG,
     errno.ESTALE,
 )
-# safetensors and torch.save raise errors of their own: with the system's reason, or without.
+# safetensors and torch.save raise errors of their own, with or without the system's reason.
 WRAPPED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
-LOST = ("iostream error", "file write failed", "unexpected pos")  # PyTorchStreamWriter's
-TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.(tmp|old)$")  # ends the names that `replacing` makes up
+LOST = ("iostream error", "file write failed", "unexpected pos")  # of PyTorchStreamWriter
+TEMPORARY = re.compile(r"\.[0-9a-f]{12}\.(tmp|old)$")  # suffix of temporary names of `replacing`
 WRITTEN_UNDER_LOCK = (
     "checkpoints",
     "candidates",
@@ -48,11 +48,11 @@ STALE_SECONDS = 3600.0
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` that takes its place when the block ends well.
+    """A temporary sibling of `path`, a file or directory, that replaces it after the block.
 
-    The block may make it a file or a directory. When anything fails, `path` is as it was before.
-    Its name is random: host names and process numbers repeat among containers and nodes. Raises
-    BadInput, with the path and the system's reason, where the disk says no.
+    If anything fails, `path` stays as it was. The temporary name is random, since host names and
+    PIDs repeat among containers. Raises BadInput, with the path and the system's reason, for errors
+    of the disk.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     old = temporary.with_suffix(".old")
@@ -61,15 +61,15 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         apply_umask(temporary)
         flush_to_disk(temporary)
-        if temporary.is_dir() and path.is_dir():  # a rename replaces no directory that holds files
+        if temporary.is_dir() and path.is_dir():  # a rename cannot replace a non-empty directory
             os.replace(path, old)
         os.replace(temporary, path)
-    except BadInput as error:  # of a file inside, named by where it was to be
+    except BadInput as error:  # of a file inside, named by its final path
         raise BadInput(str(error).replace(str(temporary), str(path))) from None
     except Exception as error:
         if (reason := refusal(error)) is None:
             raise
-        kept = "; what was there is untouched" if path.exists() or old.exists() else ""
+        kept = "; existing files are unchanged" if path.exists() or old.exists() else ""
         raise BadInput(f"{path}: cannot be written: {reason}{kept}") from None
     finally:
         if old.exists() and not path.exists():
@@ -79,11 +79,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what killed processes left of `replacing` in a directory that the caller has locked.
+    """Remove temporary files of killed processes from a directory that the caller has locked.
 
-    Directories at once: only who holds the lock writes them, and each may be a whole model. Files
-    after `STALE_SECONDS`: stage 4 writes small ones without the lock. A directory that was moved
-    out of the way of its successor, which then never came, goes back.
+    Directories are removed at once, since only the lock's holder writes them; files after
+    `STALE_SECONDS`, since stage 4 writes without the lock. A directory that was moved away for a
+    replacement that never came is moved back.
     """
     for place in (directory, *(directory / name for name in WRITTEN_UNDER_LOCK)):
         for old in place.glob(".*.old"):
@@ -103,7 +103,7 @@ def _age(path: Path) -> float:
 
 
 def refusal(error: Exception) -> str | None:
-    """What the disk said no with, where an error means that; None for any other error."""
+    """The disk's reason for an error, None for errors of another kind."""
     if isinstance(error, OSError):
         return error.strerror if error.errno in REFUSALS else None
     wrapped = (os.strerror(number) for number in WRAPPED)
@@ -120,7 +120,7 @@ def _remove(path: Path) -> None:
 
 
 def flush_to_disk(path: Path) -> None:
-    """fsync a file, or a directory and all in it, so that a rename never overtakes the content."""
+    """fsync a file, or a directory and its content, so that a rename never precedes the content."""
     for file in [path, *(path.rglob("*") if path.is_dir() else ())]:
         descriptor = os.open(file, os.O_RDONLY)
         try:
@@ -130,10 +130,7 @@ def flush_to_disk(path: Path) -> None:
 
 
 def apply_umask(path: Path) -> None:
-    """Give files the mode that the umask asks for; safetensors makes its own readable by one user.
-
-    path: a file, or a directory with all in it.
-    """
+    """Apply the umask to a file, or to all of a directory; safetensors creates private files."""
     for file in [path, *(path.rglob("*") if path.is_dir() else ())]:
         mode = (0o777 if file.is_dir() else 0o666) & ~_umask()
         if file.stat().st_mode & mode != mode:
@@ -141,13 +138,13 @@ def apply_umask(path: Path) -> None:
 
 
 def _umask() -> int:
-    """This process's umask, read without setting it: other threads may be making files."""
+    """This process's umask, read without setting it, which would affect other threads."""
     status = Path("/proc/self/status").read_text().splitlines()
     return int(next(line.split()[1] for line in status if line.startswith("Umask:")), 8)
 
 
 def check_writable(directory: Path) -> None:
-    """Raise BadInput where nothing could be written to `directory`, before work is done for it."""
+    """Raise BadInput where `directory` is not writable."""
     there = next(p for p in (directory.absolute(), *directory.absolute().parents) if p.exists())
     if not there.is_dir():
         raise BadInput(f"{directory}: cannot be written: {there} is not a directory")
@@ -162,7 +159,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically; NaN is refused, since a missing number is null."""
+    """Write JSON atomically; NaN is an error, since a missing number is null."""
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -184,14 +181,14 @@ def read_json(path: Path) -> Any:
 
 
 def read_jsonl(path: Path, torn_tail: bool = False) -> list[dict[str, Any]]:
-    """Rows of a JSONL file. `torn_tail`: a last line cut by a kill is left out, not refused."""
+    """Rows of a JSONL file. torn_tail: ignore a last line that a kill left incomplete."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error}") from None
-    # Bytes: a kill may cut a letter in two, and str.splitlines also cuts at U+2028 inside a text.
+    # As bytes: a kill may truncate a character, and str.splitlines also splits at U+2028.
     lines = content.removesuffix(b"\n").split(b"\n") if content else []
     rows = []
     for number, line in enumerate(lines, 1):
@@ -213,9 +210,9 @@ def write_sealed(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_sealed(path: Path, remedy: str, keys: Iterable[str] = ()) -> dict[str, Any]:
-    """What `write_sealed` wrote. Raises BadInput, ending in `remedy`, for anything else.
+    """The content that `write_sealed` wrote. Raises BadInput, ending in `remedy`, if it differs.
 
-    keys: those that it must have.
+    keys: required keys.
     """
     try:
         content = unseal(json.loads(path.read_bytes()))

@@ -1,17 +1,17 @@
-"""Checksums of results: recorded where a file is finished, verified where it is read.
+"""Checksums of results: recorded when a file is finished, verified when it is read.
 
-A record is a mapping from a path, relative to a directory, to its SHA-256, size and modification
-time. It stands in whatever vouches for the file: a done mark, a manifest, a checkpoint's last file.
+A record maps a path, relative to a directory, to its SHA-256, size and modification time. It is
+part of a done mark, a manifest or a checkpoint's last file.
 
     record(directory, ["model", "train.jsonl"])      hashes files, and every file of a directory
     verify(directory, recorded, "run stage 2 again") raises BadInput that names the first bad file
 
-A file above `SMALL` is hashed only where its size or modification time differs from the record:
-verifying large weights that nobody touched takes a stat of each file. On two cores without SHA
+A file above `SMALL` is hashed only if its size or modification time differs from the record, so
+that verifying untouched weights takes one stat per file. On two cores without SHA
 instructions 1 GiB took 5.7 s to hash (so 14 GB some 75 s) and 0.2 ms to verify.
 
-JSON files that vouch for others hold a checksum of their own (see `files.write_sealed`), and so
-does each line of a file that several tasks append to.
+JSON files with records have a checksum of their own (see `files.write_sealed`), and so does each
+line of a file that several tasks append to.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from typing import Any
 
 from lib.config.errors import BadInput
 
-SMALL = 16 << 20  # bytes; files up to this size are hashed whenever they are read
-SEAL = "sha256"  # key of the checksum that a sealed JSON object holds of its other keys
-THREADS = 4  # files hashed at a time; hashlib releases the interpreter's lock
+SMALL = 16 << 20  # bytes; files up to this size are always hashed
+SEAL = "sha256"  # key of a sealed JSON object's checksum of its other keys
+THREADS = 4  # files hashed in parallel; hashlib releases the GIL
 
-_verified: dict[Path, tuple[int, int, str]] = {}  # what this process has hashed already
+_verified: dict[Path, tuple[int, int, str]] = {}  # hashes of this process
 
 
 def checksum(path: str | Path) -> str:
@@ -41,7 +41,7 @@ def checksum(path: str | Path) -> str:
 def record(directory: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Path below `directory` → sha256, bytes, mtime_ns, of files and of all files of directories.
 
-    A name that does not exist is left out: a run may not write all that a stage can.
+    Missing names are left out, since some files are optional.
     """
     files = sorted({file for name in names for file in _files(directory / name)})
     with ThreadPoolExecutor(THREADS) as pool:
@@ -63,10 +63,10 @@ def verify(
     remedy: str,
     names: Iterable[str] | None = None,
 ) -> None:
-    """Raise BadInput, ending in `remedy`, for a file that is not what was recorded of it.
+    """Raise BadInput, ending in `remedy`, for a file that differs from its record.
 
-    names: files or directories below `directory` to look at, None: all that is recorded. Each has
-    to be in the record, and a recorded directory must hold no other file.
+    names: files or directories below `directory` to verify, None: all recorded ones. Each has to
+    be recorded, and a recorded directory must not have other files.
     """
     if names is None:
         names = {path.partition("/")[0] for path in recorded}
@@ -94,23 +94,23 @@ def _verify_file(path: Path, expected: Mapping[str, Any], remedy: str) -> None:
         known = (stat.st_mtime_ns, stat.st_ctime_ns, expected["sha256"])
         if _verified.get(path) == known:
             return
-        found = checksum(path)
+        actual = checksum(path)
     except FileNotFoundError:
         raise BadInput(f"{path}: missing, though it was finished; {remedy}") from None
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}; {remedy}") from None
     except KeyError as error:
         raise BadInput(f"{path}: its record has no {error}; {remedy}") from None
-    if found != expected["sha256"]:
+    if actual != expected["sha256"]:
         raise BadInput(
-            f"{path}: changed since it was written: found sha256 {found[:12]}, expected "
+            f"{path}: changed since it was written: found sha256 {actual[:12]}, expected "
             f"{expected['sha256'][:12]}; {remedy}"
         )
     _verified[path] = known
 
 
 def digest_of(recorded: Mapping[str, Mapping[str, Any]]) -> str:
-    """12 hex digits that identify the recorded contents, wherever they were written, and when."""
+    """12 hex digits that identify the recorded contents, without paths and times."""
     return _digest({name: entry["sha256"] for name, entry in recorded.items()})[:12]
 
 
@@ -120,7 +120,7 @@ def seal(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unseal(sealed: Any) -> dict[str, Any]:
-    """The content of a sealed object. Raises ValueError where it is not what was sealed."""
+    """The content of a sealed object. Raises ValueError where it was changed."""
     if not isinstance(sealed, dict) or SEAL not in sealed:
         raise ValueError(f"no {SEAL} of its content")
     content = {key: value for key, value in sealed.items() if key != SEAL}
@@ -130,13 +130,13 @@ def unseal(sealed: Any) -> dict[str, Any]:
 
 
 def _digest(content: Any) -> str:
-    # Through JSON once, so that a tuple or an int key digests as what will be read again.
+    # Through JSON, so that tuples and int keys hash as what will be read.
     plain = json.loads(json.dumps(content))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _files(path: Path) -> list[Path]:
-    """A file itself; of a directory all its files but hidden ones."""
+    """A file itself, or all files of a directory except hidden ones."""
     if not path.is_dir():
         return [path] if path.exists() else []
     inside = (file for file in path.rglob("*") if file.is_file())

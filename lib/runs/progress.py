@@ -12,10 +12,10 @@ Item = TypeVar("Item")
 
 
 class Progress:
-    """Counts up to `total`; says so at most every `every` seconds in a log file.
+    """Counts up to `total`; in a log file prints at most every `every` seconds.
 
-    `done`: what an earlier run had already done, so that the time remaining is that of the rest.
-    `passing`: of a part of something that is shown itself; what is quick is not shown at all.
+    done: what an earlier run did, which does not count for the time remaining. passing: of a part
+    of a larger progress, not shown if it is quick.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Progress:
                             leave=not passing, delay=every if passing else 0)  # fmt: skip
 
     def update(self, count: int, note: str = "") -> None:
-        """Set how many are done; `note` is shown behind, such as the loss."""
+        """Set how many are done; note: shown after the count, such as the loss."""
         if self.bar is not None:
             self.bar.set_postfix_str(note, refresh=False)
             self.bar.update(count - self.count)
@@ -75,7 +75,7 @@ class Progress:
 def progress(
     total: int, label: str, unit: str = "row", done: int = 0, passing: bool = False
 ) -> Iterator[Progress]:
-    """A Progress that is closed at the end of the block."""
+    """A Progress that is closed after the block."""
     shown = Progress(total, label, unit, done, passing=passing)
     try:
         yield shown

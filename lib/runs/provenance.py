@@ -1,4 +1,4 @@
-"""Where a result came from: commit, package versions, host, SLURM ids."""
+"""Provenance of a result: commit, package versions, host, SLURM ids."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
 
 @cache
 def analysis_version() -> str:
-    """12 hex digits of the code that measures and draws: lib's sources and its packages' versions.
+    """12 hex digits of the code of stages 4 and 5: lib's sources and its packages' versions.
 
-    No number that somebody has to raise: any change of the code measures anew, in seconds.
+    Any change of the code makes them run again, which takes seconds.
     """
     seen = hashlib.sha256(repr(_versions(ANALYSIS_PACKAGES)).encode())
     root = Path(__file__).parent

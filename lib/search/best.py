@@ -1,4 +1,4 @@
-"""What a search has found: the best trial, its neighbours, importances, and a study file for it."""
+"""Results of a search: the best trial, its neighbours, importances, and a study file for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NEIGHBOURS = 4
 
 
 def best_of(current: Mapping[int, Any], metric: str) -> int | None:
-    """The complete trial of the best value, the first of equals; None where none is complete."""
+    """The complete trial with the best value, the first of ties, or None."""
     sign = 1 if DIRECTIONS[metric] == "maximize" else -1
     done = [(sign * a.value, -n) for n, a in current.items() if a.state.name == "COMPLETE"]
     return -max(done)[1] if done else None
@@ -40,29 +40,29 @@ def neighbours(
 
     By root mean square over the keys, each from 0 (the same) to 1 (from low to high).
     """
-    found = []
+    distances = []
     for number, attempt in current.items():
         if number != best and attempt.state.name == "COMPLETE":
             apart = [
                 d.distance(attempt.params[k], current[best].params[k]) for k, d in space.items()
             ]
-            found.append((sqrt(sum(a * a for a in apart) / len(apart)), number))
-    return [(number, distance) for distance, number in sorted(found)[:most]]
+            distances.append((sqrt(sum(a * a for a in apart) / len(apart)), number))
+    return [(number, distance) for distance, number in sorted(distances)[:most]]
 
 
 def importances(journal: Journal) -> dict[str, float]:
-    """Share of each key in what separates good trials from the others (PED-ANOVA); may be empty."""
+    """Importance of each key for being among the best trials (PED-ANOVA), shares; may be empty."""
     complete = [a for a in journal.attempts() if a.state.name == "COMPLETE"]
     if len(complete) < 4:
         return {}
     try:
         return dict(optuna.importance.get_param_importances(journal.optuna))
-    except (RuntimeError, ValueError):  # such as trials that are all alike
+    except (RuntimeError, ValueError):  # such as trials that are all equal
         return {}
 
 
 def history(current: Mapping[int, Any], metric: str) -> list[dict[str, Any]]:
-    """A row for each finished trial in the order of their ends: its value, and the best so far."""
+    """A row for each finished trial in the order of completion: its value, and the best so far."""
     better = max if DIRECTIONS[metric] == "maximize" else min
     done = [(a.datetime_complete, n) for n, a in current.items() if a.state.is_finished()]
     rows, best = [], None
@@ -99,7 +99,7 @@ def _short(value: Any) -> str:
 
 
 def fresh_seeds(study: Study, chose: Sequence[int]) -> list[int]:
-    """So many seeds as `search.seeds` says that neither the search nor the study's grid has had."""
+    """`search.seeds` seeds that neither the search nor the study's grid has used."""
     axes = [axis for axis, key in study.axes.items() if key == SEED]
     used = {*chose, *(v for axis in axes for v in study.grid.axis_values(axis)),
             study.config.train.seed}  # fmt: skip
@@ -108,7 +108,7 @@ def fresh_seeds(study: Study, chose: Sequence[int]) -> list[int]:
 
 
 def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str, Any]:
-    """The study with the best trial's parameters, fresh seeds, and the record `selected`."""
+    """The study with the best trial's parameters, new seeds, and the record `selected`."""
     raw, attempt = copy.deepcopy(study.raw), current[best]
     values = base_values(study)
     seed = study.resolve(values).train.seed
@@ -125,7 +125,7 @@ def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str,
         raw["variants"][variant] = {**dotted_keys(raw["variants"][variant]), **attempt.params}
     axis = _seed_axis(raw)
     seeds = fresh_seeds(study, [seed])
-    # A list for each block: YAML would spell one that is shared as an anchor.
+    # A list for each block: YAML would write a shared one as an anchor.
     raw["grid"] = [{**block, axis: list(seeds)} for block in raw["grid"]]
     baseline = raw["evaluate"]["baseline"]
     raw["evaluate"] = {**raw["evaluate"], "baseline": {**baseline, axis: seeds[0]}}
@@ -139,17 +139,17 @@ def best_study(study: Study, current: Mapping[int, Any], best: int) -> dict[str,
 
 
 def _seed_axis(raw: dict[str, Any]) -> str:
-    """The axis of the training's seed; it is added where the study has none."""
+    """The axis of `train.seed`; added if the study has none."""
     axes = raw["axes"] = dict(raw.get("axes") or {})
-    found = next((axis for axis, key in axes.items() if key == SEED), None)
-    if found is None:
-        found = "seed" if "seed" not in axes else "train_seed"
-        axes[found] = SEED
-    return found
+    seed_axis = next((axis for axis, key in axes.items() if key == SEED), None)
+    if seed_axis is None:
+        seed_axis = "seed" if "seed" not in axes else "train_seed"
+        axes[seed_axis] = SEED
+    return seed_axis
 
 
 def write_best_study(study: Study, current: Mapping[int, Any], best: int) -> Path:
-    """Write configs/generated/<study>-best.yaml, once it is known to load; returns its path."""
+    """Write configs/generated/<study>-best.yaml, after checking that it loads; returns its path."""
     path = GENERATED / f"{study.name}-best.yaml"
     content = yaml.safe_dump(best_study(study, current, best), sort_keys=False, allow_unicode=True)
     head = (

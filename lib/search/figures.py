@@ -1,4 +1,4 @@
-"""Figures of a search: its history, what each key did, and how much it mattered."""
+"""Figures of a search: its history, slices by key, and importances."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def draw(
         "history": panels([_history(rows, metric)], f"{name}: history of the search", note),
         "slices": panels(
             [_slice(key, d, rows, metric) for key, d in space.items()],
-            f"{name}: what each key did", f"{note}; each key over all values of the others",
+            f"{name}: effect of each key", f"{note}; each key over all values of the others",
         ),
     }  # fmt: skip
     if importance:
@@ -45,7 +45,7 @@ def draw(
 def _history(rows: Sequence[Mapping[str, Any]], metric: str) -> Panel:
     places = list(range(1, len(rows) + 1))
     series = [_cloud(rows, metric, places), _cloud(rows, metric, places, lost=True)]
-    # A step at each trial that was better: between two trials nothing improves.
+    # A step at each better trial: between two trials nothing improves.
     best = [row["best"] for row in rows]
     series.append(
         Series("best so far", [*places[:1], *repeat_each(places[1:])],
@@ -57,7 +57,7 @@ def _history(rows: Sequence[Mapping[str, Any]], metric: str) -> Panel:
 
 
 def _slice(key: str, dimension: Dimension, rows: Sequence[Mapping[str, Any]], metric: str) -> Panel:
-    """A key's values from low to high, on its own scale; a categorical's one beside the other."""
+    """Set the axis to a key's values, on its scale; categorical values side by side."""
     if dimension.kind == "categorical":
         places = [dimension.values.index(row[key]) for row in rows]
         ticks = dict(enumerate(map(str, dimension.values)))

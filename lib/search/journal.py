@@ -1,16 +1,15 @@
-"""The journal of a search: one file of Optuna's, to which all its workers append.
+"""The journal of a search: a file of Optuna's, to which all workers append.
 
 results/<study>/search/journal.log
 
-A *trial* of ours has a number that does not change, 0 to `search.trials` − 1: its task in the
-array, its directory, and the user attribute `trial` of Optuna's trials. One that died is followed
-by another of Optuna's trials, an *attempt* with the same parameters; Optuna's own numbers count
-these. Each is created by one line that holds parameters and worker, so that a kill leaves either
-none or a whole one, and a requeued task always finds its own again.
+A *trial* has a fixed number, 0 to `search.trials` − 1, for its task in the array, its directory and
+the user attribute `trial` of Optuna's trials. Optuna's trials are *attempts*: one that died is
+followed by another with the same parameters. Each is created by a single line with parameters and
+worker, so that a kill leaves none or a complete one, and a requeued task finds its own again.
 
-The file is locked by a symbolic link, which also NFS makes atomically; of a worker killed within
-its milliseconds the others wait 30 s. A line that a kill or a full disk cut in two is removed
-before the next one: Optuna would append to it, and nothing could be read from there on.
+The file is locked by a symbolic link, which is atomic on NFS too; if a worker is killed while it
+holds the lock, the others wait 30 s. An incomplete line, of a kill or a full disk, is removed
+first: Optuna would append to it and make the journal unreadable.
 """
 
 from __future__ import annotations
@@ -42,23 +41,23 @@ from lib.runs.directory import Busy, refuse_change
 from lib.runs.files import refusal
 
 FILE = Path("search") / "journal.log"
-MOST_RETRIES = 2  # attempts at a trial after one that died
-GRACE = 30  # seconds after which a lock whose holder changes nothing is taken over
-FINAL = (TrialState.COMPLETE, TrialState.PRUNED)  # results: they are never tried again
+MOST_RETRIES = 2  # attempts at a trial after the first one died
+GRACE = 30  # seconds after which the lock of an inactive holder is taken over
+FINAL = (TrialState.COMPLETE, TrialState.PRUNED)  # results, never retried
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 class Backend(JournalFileBackend):
-    """Optuna's file, which goes on after a line that was cut in two."""
+    """Optuna's file, without incomplete lines."""
 
     def __init__(self, path: Path) -> None:
-        path = path.absolute()  # the lock points to the file, from wherever a worker runs
+        path = path.absolute()  # absolute: the lock is a link to it, from any working directory
         super().__init__(str(path), JournalFileSymlinkLock(str(path), grace_period=GRACE))
         self.path = path
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append whole lines, flushed to the disk. Raises BadInput where the disk refuses."""
+        """Append lines, flushed to the disk. Raises BadInput where the disk refuses."""
         lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         self._lock.acquire()
         try:
@@ -79,7 +78,7 @@ class Backend(JournalFileBackend):
 
 
 def _end_of_lines(file: Any) -> None:
-    """Put the file's position behind its last whole line, and cut off what is there."""
+    """Truncate the file after its last complete line."""
     end = file.seek(0, os.SEEK_END)
     if end:
         file.seek(end - 1)
@@ -94,7 +93,7 @@ class Journal:
     """The trials of one study's search."""
 
     def __init__(self, study: Study) -> None:
-        """Open or make it. Raises BadInput for a journal of another search, or a damaged one."""
+        """Open or create it. Raises BadInput for a damaged journal, or one of another search."""
         self.path, self.search = study.directory / FILE, study.search
         self.distributions = {key: distribution(d) for key, d in study.space.items()}
         try:
@@ -111,7 +110,7 @@ class Journal:
             raise BadInput(f"{self.path}: cannot be used: {error.strerror}") from None
         except (ValueError, KeyError, AssertionError) as error:
             raise BadInput(f"{self.path}: {_damage(self.path)} ({error}): restore it, or move "
-                           f"{self.path.parent} away to search anew") from None  # fmt: skip
+                           f"{self.path.parent} away to start a new search") from None  # fmt: skip
         self.id = self.storage.get_study_id_from_name(study.name)
         now = search_identity(study)
         before = self.optuna.user_attrs.get("search")
@@ -121,26 +120,26 @@ class Journal:
             refuse_change(self.path.parent, "the journal", before, now)
 
     def attempts(self) -> list[FrozenTrial]:
-        """Every attempt, in the order in which they were begun."""
+        """All attempts in the order of their start."""
         return self.storage.get_all_trials(self.id, deepcopy=False)
 
     def current(self) -> dict[int, FrozenTrial]:
-        """Trial → the attempt that represents it: its result, else what runs, else the last one."""
-        found: dict[int, FrozenTrial] = {}
+        """Trial → the attempt that represents it: its result, the running one, or the last."""
+        current: dict[int, FrozenTrial] = {}
         for attempt in self.attempts():
             number = attempt.user_attrs.get("trial")
             if number is not None and (
-                number not in found or _rank(attempt) > _rank(found[number])
+                number not in current or _rank(attempt) > _rank(current[number])
             ):
-                found[number] = attempt
-        return found
+                current[number] = attempt
+        return current
 
     def take(self, number: int, by: Mapping[str, Any], again: bool = False) -> FrozenTrial:
-        """The attempt to go on with: a trial's own, or a new one; or its result, if it has one.
+        """The attempt to resume: a trial's running one, a new one, or its result, if it has one.
 
-        by: who works on it, for `lib.search.reap`. again: also where it has died too often. The
-        caller holds the trial's lock; should that not reach all nodes, whoever wrote the journal's
-        first line has the trial, and the other gets Busy.
+        by: the worker, for `lib.search.reap`. again: even after too many deaths. The caller holds
+        the trial's lock; where locks do not reach all nodes, whoever wrote the journal's first line
+        has the trial, and the other one gets Busy.
         """
         attempt = self.current().get(number)
         if attempt is None:
@@ -168,14 +167,14 @@ class Journal:
         first = self.current()[number]
         if first._trial_id != mine:
             self.fail(self.storage.get_trial(mine), "begun twice")
-            raise Busy(f"{self.path.parent}: trial {number} was begun by another task just now")
+            raise Busy(f"{self.path.parent}: trial {number} was just started by another task")
         return first
 
     def _suggest(self, number: int) -> dict[str, Any]:
-        """Parameters of a trial, from what is known of the others.
+        """Parameters of a trial, given the results of the others.
 
-        Asked of a copy in memory: Optuna's own `ask` writes a trial to the journal before it has
-        parameters.
+        Sampled from a copy in memory, since Optuna's `ask` would write a trial without parameters
+        to the journal.
         """
         seed = int(np.random.SeedSequence([self.search.seed, number]).generate_state(1)[0])
         copy = optuna.create_study(
@@ -185,7 +184,7 @@ class Journal:
         return copy.ask(self.distributions).params
 
     def report(self, attempt: FrozenTrial, values: Mapping[int, float]) -> bool:
-        """Note what validations measured, number → value; whether the trial should be pruned."""
+        """Record validations, number → value; returns whether to prune the trial."""
         known = self.storage.get_trial(attempt._trial_id)
         for step, value in values.items():
             if known.intermediate_values.get(step) != value and not known.state.is_finished():
@@ -194,37 +193,39 @@ class Journal:
         return bool(known.intermediate_values and self.optuna.pruner.prune(self.optuna, known))
 
     def complete(self, attempt: FrozenTrial, value: float) -> None:
-        """A trial's result; once more changes nothing."""
+        """Record a trial's result; repeating it changes nothing."""
         self._write(self.storage.set_trial_state_values, attempt, TrialState.COMPLETE, [value])
 
     def prune(self, attempt: FrozenTrial, reason: str) -> None:
-        """The result of a trial that was ended early, or that diverged: its last validation."""
+        """Record a pruned or diverged trial; its result is its last validation."""
         values = self.storage.get_trial(attempt._trial_id).intermediate_values
         last = [values[max(values)]] if values else None
         self._write(self.storage.set_trial_user_attr, attempt, "reason", reason)
         self._write(self.storage.set_trial_state_values, attempt, TrialState.PRUNED, last)
 
     def fail(self, attempt: FrozenTrial, reason: str) -> None:
-        """An attempt that died: the trial is tried again, at most MOST_RETRIES times."""
+        """Record a dead attempt; the trial is retried, at most MOST_RETRIES times."""
         self._write(self.storage.set_trial_user_attr, attempt, "reason", reason)
         self._write(self.storage.set_trial_state_values, attempt, TrialState.FAIL, None)
 
     def _write(self, write: Callable[..., Any], attempt: FrozenTrial, *what: Any) -> None:
         try:
             write(attempt._trial_id, *what)
-        except UpdateFinishedTrialError:  # by an earlier start of this task, or on the login node
+        except (
+            UpdateFinishedTrialError
+        ):  # recorded by an earlier start of this task, or on the login node
             return
 
 
 def _rank(attempt: FrozenTrial) -> tuple[int, int]:
-    """The attempt of the highest rank represents its trial; the first of equals."""
+    """Rank of an attempt: the highest one represents its trial."""
     if attempt.state == TrialState.FAIL:
         return 0, attempt.user_attrs["retries"]
     return (2 if attempt.state in FINAL else 1), 0
 
 
 def is_over(attempt: FrozenTrial | None) -> bool:
-    """Whether nothing is left to do for a trial: it has a result, or has died too often."""
+    """Whether a trial is over: it has a result, or has died too often."""
     if attempt is None:
         return False
     given_up = attempt.user_attrs["retries"] >= MOST_RETRIES
@@ -232,7 +233,7 @@ def is_over(attempt: FrozenTrial | None) -> bool:
 
 
 def search_identity(study: Study) -> dict[str, Any]:
-    """What makes two trials comparable: metric, space, and all of the config but the space."""
+    """Identity of a search: metric, space, and the config without the space."""
     values = base_values(study)
     config = identity(study.resolve(values), "model", "data", "train")
     return {
@@ -262,7 +263,7 @@ def sampler(search: Search, seed: int) -> optuna.samplers.BaseSampler:
 
 
 def pruner(search: Search) -> optuna.pruners.BasePruner:
-    """The pruner; its steps are validations, counted from 1, of which `warmup` pass."""
+    """The pruner; its steps are validations, counted from 1, and start after `warmup`."""
     if search.pruner == "median":
         return optuna.pruners.MedianPruner(search.startup, search.warmup + 1)
     if search.pruner == "halving":
@@ -271,7 +272,7 @@ def pruner(search: Search) -> optuna.pruners.BasePruner:
 
 
 def _damage(path: Path) -> str:
-    """Which line of a journal is none."""
+    """Which line of a journal is damaged."""
     for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
         try:
             if not isinstance(json.loads(line), dict):

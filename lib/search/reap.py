@@ -1,10 +1,9 @@
-"""Which trials of a search have died, and which have no task: seen from the login node.
+"""Dead and missing trials of a search, as seen from the login node.
 
-A running trial's worker is known by its SLURM job, looked up among all others in one squeue, else
-by the lock of its claim where that is this machine's. A worker of which neither says anything is
-*unknown*, and its trial left alone.
+The worker of a running trial is alive if squeue lists its SLURM job, or if it holds its lock here.
+If neither can tell, the trial is *unknown* and left alone.
 
-results/<study>/search/jobs.json    ids of the arrays that were queued when it was written
+results/<study>/search/jobs.json    ids of arrays queued when it was written
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ JOBS = Path("search") / "jobs.json"
 
 
 def recorded_jobs(study: Study) -> list[str]:
-    """Ids of the arrays that were submitted for the search, as last recorded."""
+    """Ids of the search's arrays, as last recorded."""
     path = study.directory / JOBS
     jobs = read_json(path) if path.exists() else []
     if not isinstance(jobs, list) or not all(isinstance(job, str) and job for job in jobs):
@@ -35,22 +34,22 @@ def recorded_jobs(study: Study) -> list[str]:
 
 
 def record_job(study: Study, job: str, queued: Mapping[str, Any]) -> None:
-    """Note a submitted array beside those that are still queued."""
+    """Record a submitted array, beside those that are still queued."""
     still = [known for known in recorded_jobs(study) if known in queued]
     write_json(study.directory / JOBS, [*still, job])
 
 
 def worker(holder: str, job: str | None, restarts: int) -> dict[str, Any]:
-    """Who works on a trial, for the journal. job: as squeue names it; holder: as locks say it."""
+    """The worker of a trial, for the journal. job: as in squeue; holder: as in locks."""
     return {"job": job, "restarts": restarts, "holder": holder}
 
 
 def look(
     study: Study, current: Mapping[int, Any]
 ) -> tuple[dict[str, slurm.Tasks] | None, list[str]]:
-    """Tasks by job of the search's arrays and of whoever runs a trial, from one squeue; notes.
+    """Tasks by job, of the search's arrays and the workers of trials, from one squeue; and notes.
 
-    None where SLURM is installed and does not answer; empty where there is no SLURM.
+    None where SLURM does not answer, empty without SLURM.
     """
     jobs = [*recorded_jobs(study), *(
         by["job"].partition("_")[0] for by in map(_by, current.values()) if by.get("job")
@@ -68,10 +67,10 @@ def states(
 ) -> dict[int, str]:
     """Trial → missing, queued, running, dead, unknown, failed, complete, pruned or diverged.
 
-    "failed": died, and is to be tried again, or, where that was too often, given up.
+    "failed": died, to be retried unless that happened too often.
     """
     arrays = {job for job in recorded_jobs(study) if queue and job in queue}
-    for number, attempt in current.items():  # and those that a plain sbatch has submitted
+    for number, attempt in current.items():  # and those submitted by sbatch directly
         array, _, task = str(_by(attempt).get("job")).partition("_")
         if task == str(number) and queue and array in queue:
             arrays.add(array)
@@ -121,7 +120,7 @@ def _of_running(
 
 
 def reap(journal: Journal, current: Mapping[int, Any], known: Mapping[int, str]) -> list[str]:
-    """Fail the trials whose worker is dead, to be tried again; returns a line for each."""
+    """Mark trials whose worker is dead as failed, to be retried; returns a line for each."""
     dead = [number for number, state in known.items() if state == "dead"]
     jobs = {number: _by(current[number]).get("job") for number in dead}
     ended = slurm.how_ended([job for job in jobs.values() if job])
@@ -142,7 +141,7 @@ def _again(retries: int) -> str:
 
 
 def to_run(current: Mapping[int, Any], known: Mapping[int, str]) -> Sequence[int]:
-    """The trials that no task is at work on or queued for, and that are not over."""
+    """Unfinished trials without a running or queued task."""
     return [
         number for number, state in known.items()
         if state in ("missing", "failed") and not is_over(current.get(number))

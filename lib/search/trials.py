@@ -1,8 +1,8 @@
-"""A trial of a search as a point of its study, and what its log says of it. No torch, no Optuna.
+"""A trial of a search as a point of its study, and its metrics. No torch, no Optuna.
 
 results/<study>/search/trial-0003/            the files of a point
-results/<study>/search/trial-0003/trial.json  its parameters, as the journal has them
-results/<study>/search/claims/0003/           the lock of the task that is at work on it
+results/<study>/search/trial-0003/trial.json  its parameters, as in the journal
+results/<study>/search/claims/0003/           the lock of the task that runs it
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ def trial_name(number: int) -> str:
 
 
 def trial_directory(study: Study, number: int) -> Path:
-    """Where a trial lies."""
+    """Directory of a trial."""
     return study.directory / "search" / trial_name(number)
 
 
 def claim(study: Study, number: int) -> Path:
-    """The directory whose lock the task at work on a trial holds, beside that of its training."""
+    """Directory whose lock the task of a trial holds, beside that of its training."""
     return study.directory / "search" / "claims" / f"{number:04d}"
 
 
 def trial_count(study: Study) -> int:
-    """How many trials there are: none in a trial of the study in miniature."""
+    """Number of trials; none in trial mode."""
     return 0 if study.search is None or study.mode == "trial" else study.search.trials
 
 
 def write_trial(study: Study, number: int, params: Mapping[str, Any]) -> Point:
-    """Note a trial's parameters for the stages that run it; returns its point."""
+    """Write a trial's parameters for the stages that run it; returns its point."""
     path = trial_directory(study, number) / RECORD
     record = {"trial": number, "params": dict(params)}
     if not path.exists() or read_sealed(path, "remove it", ("params",)) != record:
@@ -49,7 +49,7 @@ def write_trial(study: Study, number: int, params: Mapping[str, Any]) -> Point:
 
 
 def read_trial(study: Study, number: int) -> Point:
-    """The point of a trial. Raises BadInput where the study has none, or it was not begun."""
+    """The point of a trial. Raises BadInput for an unknown one, or one not started."""
     check_number(study, number)
     path = trial_directory(study, number) / RECORD
     again = f"run python -m stages.search {study.path} --trial {number}"
@@ -76,27 +76,26 @@ def _point(study: Study, number: int, params: Mapping[str, Any]) -> Point:
 
 
 def validations(point: Point, metric: str) -> dict[int, float]:
-    """What train.jsonl has of a metric: number of the validation, from 1 → value.
+    """Finite values of a validation metric in train.jsonl: number, from 1 → value.
 
-    By number and not by step: trials of other batch sizes take other steps to the same share of
-    their training. A value that is not finite is left out.
+    By number rather than step, since steps depend on the batch size.
     """
     rows = _validated(point)
     return {n: row[metric] for n, row in enumerate(rows, 1) if row.get(metric) is not None}
 
 
 def result(point: Point, metric: str) -> float | None:
-    """The metric of the weights that a finished trial kept; None where its log has none."""
+    """The metric of a finished trial's final weights, None if its log has none."""
     rows = [row for row in _validated(point) if row.get(metric) is not None]
     if not rows:
         return None
     if point.config.train.keep == "last":
         return rows[-1][metric]
-    return max(rows, key=lambda row: row.get(ACCURACY, -row[LOSS]))[metric]  # the first of equals
+    return max(rows, key=lambda row: row.get(ACCURACY, -row[LOSS]))[metric]  # the first of ties
 
 
 def last_step(point: Point) -> int | None:
-    """The step of the newest validation."""
+    """The step of the last validation."""
     rows = _validated(point)
     return rows[-1]["step"] if rows else None
 

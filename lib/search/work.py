@@ -1,9 +1,8 @@
-"""One trial, from its parameters to its result; a requeued task goes on with its own.
+"""One trial, from its parameters to its result; a requeued task resumes its trial.
 
-The training is stage 2 as a process of its own. Its log is what this one reads: at each validation
-the journal gets the value, and the pruner is asked. A kill at any moment loses what came after the
-last checkpoint: the journal's lines are whole, the trial is taken up again by its number, and its
-result follows from its files.
+Stage 2 trains in a process of its own, whose log this one reads: each validation is recorded in the
+journal, and the pruner decides. A kill loses only what came after the last checkpoint: the journal
+has complete lines, the trial resumes by its number, and its result follows from its files.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from lib.search.trials import (
     write_trial,
 )
 
-POLL = 1.0  # seconds between two looks at a trial's log
+POLL = 1.0  # seconds between two reads of a trial's log
 
 Say = Callable[[str], None]
 
@@ -49,10 +48,10 @@ def run_trial(
     steps: Callable[[Point], int] | None = None,
     again: bool = False,
 ) -> int:
-    """Run a trial, or what is left of it; returns an exit code: 0, 75, or that of its training.
+    """Run or resume a trial; returns an exit code: 0, 75, or that of its training.
 
-    by: who works on it, for the journal; who: for locks. command: what trains a point. steps: of a
-    point's training, by default from the study's data. again: also where it has died too often.
+    by: the worker, for the journal; who: for locks. command: trains a point. steps: of a point's
+    training, by default from the study's data. again: even after too many deaths.
     Raises Busy where another task has the trial.
     """
     with locked(claim(study, number), who):
@@ -60,7 +59,7 @@ def run_trial(
         attempt = journal.take(number, by, again)
         if is_over(attempt):
             say(f"trial {number}: {described(attempt)} already")
-            if attempt.state == TrialState.PRUNED:  # and killed before this
+            if attempt.state == TrialState.PRUNED:  # killed before recording it
                 _clean_up(trial_directory(study, number), who)
             return 0 if attempt.state in FINAL else 1
         point = write_trial(study, number, attempt.params)
@@ -87,22 +86,22 @@ def run_trial(
 
 
 def watched(journal: Journal, attempt: Any, point: Point, last: int) -> bool:
-    """Tell the journal what validation has measured; whether that has pruned the trial.
+    """Record new validations in the journal; returns whether the trial is pruned.
 
-    Not after the last step: what is trained anyway has a result.
+    Not after the last step: a completed training has a result.
     """
-    found = validations(point, journal.search.metric)
-    if not found:
+    measured = validations(point, journal.search.metric)
+    if not measured:
         return False
-    poor = journal.report(attempt, found)
+    poor = journal.report(attempt, measured)
     if not poor or last_step(point) == last or done_mark(point.directory, "train"):
         return False
-    journal.prune(attempt, f"pruned at validation {max(found)}")
+    journal.prune(attempt, f"pruned at validation {max(measured)}")
     return True
 
 
 def _follow(journal: Journal, attempt: Any, point: Point, last: int, process: Popen) -> bool:
-    """Read the log until the training ends; whether it was ended because the trial is pruned."""
+    """Read the log until the training ends; returns whether pruning ended it."""
     seen = None
     while process.poll() is None:
         with suppress(TimeoutExpired):
@@ -110,7 +109,7 @@ def _follow(journal: Journal, attempt: Any, point: Point, last: int, process: Po
         if (now := last_step(point)) != seen:
             seen = now
             if watched(journal, attempt, point, last):
-                process.send_signal(signal.SIGUSR2)  # it stops where it could be resumed
+                process.send_signal(signal.SIGUSR2)  # it stops at a checkpoint
                 process.wait()
                 return True
     return False
@@ -133,7 +132,7 @@ def _finish(journal: Journal, attempt: Any, point: Point, number: int, say: Say)
 
 
 def _clean_up(directory: Path, who: str) -> None:
-    """Free the space of a pruned trial's checkpoints."""
+    """Remove a pruned trial's checkpoints and candidates."""
     with locked(directory, who):
         for name in ("checkpoints", CANDIDATES):
             shutil.rmtree(directory / name, ignore_errors=True)

@@ -1,1 +1,1 @@
-"""SLURM: its commands, arrays of a study, and what submits them."""
+"""SLURM: its commands, the arrays of a study, and their submission."""

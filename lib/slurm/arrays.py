@@ -1,7 +1,7 @@
-"""Arrays that were submitted for a study, and the points that each of their tasks does.
+"""Arrays submitted for a study, and the points of each of their tasks.
 
-results/<study>/jobs.json         {stage: ids of the jobs that were queued when it was written}
-results/<study>/arrays/<id>.json  what `Array` holds
+results/<study>/jobs.json         {stage: ids of jobs queued when it was written}
+results/<study>/arrays/<id>.json  an `Array`
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ JOBS, ARRAYS = "jobs.json", "arrays"
 
 @dataclass(frozen=True)
 class Array:
-    """One submitted job array: task i does group `offset` + i of the grid's points."""
+    """A submitted job array: task i runs group `offset` + i of the grid's points."""
 
     job: str
     stage: str
@@ -34,23 +34,23 @@ class Array:
     claims: list[str] | None = field(default=None, kw_only=True)
 
     def task_of(self, index: int) -> int:
-        """The task that does a point, if any does."""
+        """The task that runs a point, or None."""
         return index // self.points - self.offset
 
     def indices(self, tasks: Iterable[int], size: int) -> list[int]:
-        """Points that these tasks do, of a grid with `size` of them."""
+        """Points of these tasks, in a grid with `size` points."""
         return group_points((self.offset + task for task in tasks), self.points, size)
 
 
 @dataclass(frozen=True)
 class Queued:
-    """An array and the states of those of its tasks that are queued or running."""
+    """An array with the states of its queued and running tasks."""
 
     array: Array
     states: Tasks
 
     def state(self, index: int) -> str | None:
-        """State of the task that does a point; None where none of this array will."""
+        """State of the task that runs a point, None if no task of this array will."""
         return self.states.get(self.array.task_of(index), self.states.get(None))
 
     def describe(self, size: int) -> str:
@@ -63,17 +63,17 @@ class Queued:
 
 
 def group_points(groups: Iterable[int], points: int, size: int) -> list[int]:
-    """Points of groups of `points` successive ones, of a grid with `size` of them."""
+    """Points of groups of `points` consecutive ones, in a grid with `size` points."""
     return [i for g in groups for i in range(g * points, min((g + 1) * points, size))]
 
 
 def overrides_of(study: Study) -> dict[str, Any]:
-    """Overrides of a command line that tasks depend on: all but what SLURM is asked for."""
+    """Overrides that affect tasks: all but those of `slurm`."""
     return {k: v for k, v in study.overrides.items() if k.split(".")[0] != "slurm"}
 
 
 def recorded_jobs(study: Study) -> dict[str, list[str]]:
-    """Stage → ids of its jobs, as last recorded. Raises BadInput where the file is broken."""
+    """Stage → ids of its jobs, as last recorded. Raises BadInput for a damaged file."""
     path = study.directory / JOBS
     if not path.exists():
         return {}
@@ -88,7 +88,7 @@ def recorded_jobs(study: Study) -> dict[str, list[str]]:
 
 
 def recorded_array(study: Study, job: str) -> Array:
-    """An array that `record` wrote. Raises BadInput that names the file where it is none."""
+    """An array that `record` wrote. Raises BadInput for a damaged file."""
     path = study.directory / ARRAYS / f"{job}.json"
     try:
         array = Array(**(read_json(path) if path.exists() else {}))
@@ -101,9 +101,9 @@ def recorded_array(study: Study, job: str) -> Array:
 
 
 def record(study: Study, array: Array, still_queued: Iterable[str]) -> None:
-    """Note a submitted array beside those of its stage that are still queued.
+    """Record a submitted array, beside those of its stage that are still queued.
 
-    Each array keeps the claims of the first, so that one changed later is told.
+    Each array keeps the claims of the first, so that one changed later is shown as such.
     """
     submitted = (study.directory / ARRAYS).exists()
     claims = first_claims(study) if submitted else [c.hash for c in study.claims.values()]
@@ -120,6 +120,6 @@ def first_claims(study: Study) -> list[str] | None:
 
 
 def queued_arrays(study: Study, shown: dict[str, Tasks], stage: str) -> list[Queued]:
-    """The arrays of a stage of which `shown`, from squeue, still has tasks."""
+    """The arrays of a stage that still have tasks in `shown`, from squeue."""
     jobs = recorded_jobs(study).get(stage, [])
     return [Queued(recorded_array(study, job), shown[job]) for job in jobs if job in shown]

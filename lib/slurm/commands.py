@@ -1,6 +1,6 @@
-"""What SLURM's commands answer: is there a controller, what is queued, how large may an array be.
+"""SLURM's commands: availability of a controller, queue, accounting, limits, submission.
 
-A command that fails says nothing about jobs: it is tried again, and then `NoAnswer` is raised.
+A failed command says nothing about jobs: it is retried, and then raises `NoAnswer`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from lib.config.errors import BadInput
 
-ATTEMPTS, PAUSE, TIMEOUT = 3, 2.0, 20.0  # tries of a command; seconds between them, and of one
-NO_SUCH_JOB = "Invalid job id specified"  # of a job that the controller has forgotten, or never had
-# The packages are installed and no site set them up: there is no slurm.conf, and the DNS, which may
-# name a controller instead, knows of none. A DNS that fails to answer is reported in other words.
+ATTEMPTS, PAUSE, TIMEOUT = 3, 2.0, 20.0  # tries of a command; seconds between them, and of each
+NO_SUCH_JOB = "Invalid job id specified"  # of a job that the controller has forgotten or never had
+# SLURM is installed without configuration: no slurm.conf, and no controller in the DNS. A DNS that
+# does not answer gives another message.
 NO_CLUSTER = re.compile(
     r"res_nsearch error: (Unknown host|No address associated).*Could not establish a configuration",
     re.DOTALL,
@@ -25,19 +25,19 @@ NO_CLUSTER = re.compile(
 WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 DEFAULT_MAX_ARRAY_SIZE = 1001
 
-Tasks = dict[int | None, str]  # state of each task; None stands for a job that is no array
+Tasks = dict[int | None, str]  # task → state; None for a job that is not an array
 
 
 class NoAnswer(BadInput):
-    """A SLURM command failed or did not return: nothing is known."""
+    """A SLURM command failed or timed out: nothing is known."""
 
 
 class _NoSuchJob(Exception):
-    """All of the jobs asked for, or one of them, are unknown to the controller."""
+    """At least one of the requested jobs is unknown to the controller."""
 
 
 def ask(*command: str, attempts: int = ATTEMPTS) -> str:
-    """What a command prints. Raises NoAnswer once all attempts have failed."""
+    """Output of a command. Raises NoAnswer after the last failed attempt."""
     reason = ""
     for attempt in range(attempts):
         if attempt:
@@ -60,14 +60,14 @@ def ask(*command: str, attempts: int = ATTEMPTS) -> str:
 
 
 def is_installed() -> bool:
-    """Whether there is a command to ask for the queue."""
+    """Whether squeue is installed."""
     return shutil.which("squeue") is not None
 
 
 def is_available() -> bool:
-    """Whether a controller answers; False where SLURM is not installed, or set up for no cluster.
+    """Whether a controller answers; False where SLURM is not installed or not configured.
 
-    Raises NoAnswer where `sbatch` is there and no controller answers: this may be a login node.
+    Raises NoAnswer where `sbatch` is installed and no controller answers, as on a login node.
     """
     sbatch, scontrol = shutil.which("sbatch"), shutil.which("scontrol")
     if sbatch is None:
@@ -94,10 +94,10 @@ def is_available() -> bool:
 
 
 def queued(jobs: Iterable[str], attempts: int = ATTEMPTS) -> dict[str, Tasks]:
-    """The tasks of these jobs that are queued or running; a job without any is left out.
+    """The queued and running tasks of these jobs, by one call of squeue.
 
-    jobs: ids such as "17", or "17_3" for one task. One call of squeue serves them all. Raises
-    NoAnswer where it fails; a job that the controller has forgotten is not queued.
+    jobs: ids such as "17", or "17_3" for one task. Jobs without such tasks, or which the controller
+    has forgotten, are left out. Raises NoAnswer where squeue fails.
     """
     jobs = list(dict.fromkeys(jobs))
     if not jobs:
@@ -109,24 +109,24 @@ def queued(jobs: Iterable[str], attempts: int = ATTEMPTS) -> dict[str, Tasks]:
     except _NoSuchJob:
         if len(jobs) == 1:
             return {}
-        shown = ""  # which of them is unknown is not said
+        shown = ""  # squeue does not say which one is unknown
         merged: dict[str, Tasks] = {}
         for job in jobs:
             for name, tasks in queued([job], attempts).items():
                 merged.setdefault(name, {}).update(tasks)
         return merged
-    found: dict[str, Tasks] = {}
+    tasks: dict[str, Tasks] = {}
     for line in shown.splitlines():
         if match := re.match(r"\s*(\d+)(?:_(\d+))?(?:\S*\s+(\S+))?", line):
             job, task, state = match.groups()
-            found.setdefault(job, {})[None if task is None else int(task)] = state or "QUEUED"
+            tasks.setdefault(job, {})[None if task is None else int(task)] = state or "QUEUED"
         elif line.strip():
             raise NoAnswer(f"squeue: found {line.strip()!r}, expected a job id and its state")
-    return found
+    return tasks
 
 
 def how_ended(jobs: Sequence[str]) -> dict[str, str]:
-    """Final states of jobs such as "17_3", where SLURM keeps accounts of them; else nothing."""
+    """Final states of jobs such as "17_3", where accounting is available."""
     if not jobs or not shutil.which("sacct"):
         return {}
     command = ["sacct", "-n", "-X", "-P", "--format=JobID,State", "--jobs=" + ",".join(jobs)]
@@ -139,7 +139,7 @@ def how_ended(jobs: Sequence[str]) -> dict[str, str]:
 
 
 def largest_array() -> int:
-    """How many tasks, with indices from 0, an array may have at most."""
+    """Maximum number of tasks of an array."""
     shown = ask("scontrol", "show", "config")
     limits = [
         int(match[1])
@@ -152,12 +152,12 @@ def largest_array() -> int:
 
 
 def sbatch(command: Sequence[str]) -> str:
-    """Submit; returns the id of the job. Raises BadInput with SLURM's reason where it refuses."""
+    """Submit; returns the job's id. Raises BadInput with SLURM's reason for a refusal."""
     done = subprocess.run(command, capture_output=True, text=True)
     said = " ".join((done.stderr.strip() or done.stdout.strip()).split())
     if done.returncode:
         raise BadInput(f"sbatch refused: {said}")
-    # --parsable prints "ID" or "ID;CLUSTER"; a site's own greeting may stand before it.
+    # --parsable prints "ID" or "ID;CLUSTER", perhaps after a greeting of the site.
     ids = re.findall(r"^(\d+)(?:;\S+)?$", done.stdout, re.MULTILINE)
     if not ids:
         raise BadInput(f"sbatch: found {said!r}, expected the id of a job")

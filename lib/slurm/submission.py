@@ -1,4 +1,4 @@
-"""What submits one array of a study, and the directories that its output needs."""
+"""The sbatch command of one array of a study, and the directories of its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lib.config.grid import format_indices
 from lib.config.schema import Resources
 from lib.config.study import Study
 
-LOGS = Path("logs")  # where the templates put their output
+LOGS = Path("logs")  # directory of the templates' output
 
 
 def sbatch_command(
@@ -22,7 +22,7 @@ def sbatch_command(
     condition: str | None = None,
     force: bool = False,
 ) -> list[str]:
-    """The sbatch command of one array; `condition` is its dependency."""
+    """The sbatch command of one array; condition: its dependency."""
     wanted = resources(study, stage)
     options = [
         f"--array={format_indices(indices)}",
@@ -46,20 +46,17 @@ def sbatch_command(
 
 
 def resources(study: Study, stage: str) -> Resources:
-    """What the study's `slurm` section asks for.
-
-    A reference is scored, and a trial of a search run, as one point is trained.
-    """
+    """Resources of a stage. References and trials of a search use those of training."""
     if stage in ("reference", "search"):
         return study.config.slurm.train.model_copy(update={"points": 1})
     return getattr(study.config.slurm, stage)
 
 
 def make_log_directories(study: Study, stage: str) -> None:
-    """Make the directories that SLURM writes a task's output to.
+    """Create the directories of a task's output.
 
-    SLURM opens the output before the script starts, and makes no directory: where one is missing
-    the task fails without a trace. One whose name has a pattern (%j) is left to the user.
+    SLURM opens the output before the script starts, and a task without its directory fails without
+    a trace. Directories with a pattern (%j) are left to the user.
     """
     extra = resources(study, stage).extra
     base = Path(option(extra, "--chdir", "-D") or ".")
@@ -75,10 +72,10 @@ def make_log_directories(study: Study, stage: str) -> None:
 
 
 def option(words: Sequence[str], *names: str) -> str | None:
-    """The last value of an option in `--name=value` or `--name value` words; None without one."""
-    found = None
+    """The last value of an option in `--name=value` or `--name value` arguments, or None."""
+    last = None
     for word, following in pairwise([*words, ""]):
         name, equals, value = word.partition("=")
         if name in names:
-            found = value if equals else following
-    return found
+            last = value if equals else following
+    return last

@@ -1,6 +1,6 @@
-"""Copies of runs in trackers: a point's train.jsonl and what stage 4 measured of it.
+"""Export of runs to trackers: train.jsonl of a point, and its metrics of stage 4.
 
-`train.jsonl` stays the source of truth: a tracker's run is what that file says now. `runs` reads a
-study, `trackers` names the trackers that there are, each has a module that opens a run in it, and
-`live` keeps one open while a point trains.
+`train.jsonl` is the source of truth: a tracker's run always agrees with that file. `runs` reads a
+study, `trackers` has the interface and the list of trackers, `to_<tracker>` writes runs, and `live`
+logs while a point trains.
 """

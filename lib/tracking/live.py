@@ -1,4 +1,4 @@
-"""A run that is tracked while it trains. Tracking never ends a training, whatever goes wrong."""
+"""Tracking of a run while it trains. Errors of a tracker never stop the training."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from lib.tracking.trackers import LiveRun, Place, tracker
 
 
 class Live:
-    """What the training loop tells of a run: the rows that it starts with, each more, and the end.
+    """A run in progress: previous rows at its start, one row at a time, and its end.
 
-    `say` gets one line where the tracker fails; nothing is logged to it from then on.
+    If the tracker fails, `say` gets one line, and nothing more is logged.
     """
 
     def __init__(self, name: str, run: Run, place: Place, say: Callable[[str], None]) -> None:
-        """`name`: of the tracker. Raises BadInput where it is not installed."""
+        """name: of the tracker. Raises BadInput if it is not installed."""
         self.name, self.run, self.say = name, run, say
         self.place = replace(place, say=say)
         self.tracker = tracker(name)
@@ -28,10 +28,10 @@ class Live:
         self.opened: LiveRun | None = None
 
     def start(self, rows: Sequence[Row]) -> None:
-        """Begin, or go on after these rows of train.jsonl, which an earlier attempt has logged."""
+        """Start, or resume after these rows of train.jsonl from earlier attempts."""
         self.rows = list(rows)
         run = replace(self.run, rows=self.rows)
-        # SLURM sends its warning to every process of a step, and a tracker's own would end by it.
+        # SLURM sends its warning to every process of a step, which would end a tracker's process.
         with blocked(signal.SIGUSR2):
             self._guarded(lambda: setattr(self, "opened", self.tracker.live(run, self.place)))
 
@@ -42,7 +42,7 @@ class Live:
             self._guarded(lambda: self.opened.add(row))
 
     def finish(self) -> None:
-        """End it; what stage 4 measures later is added by `make track`."""
+        """Finish the run; `make track` adds metrics of stage 4 later."""
         run = replace(self.run, rows=self.rows, summary=of_training(self.rows))
         if self.opened is not None:
             self._guarded(lambda: self.opened.finish(run))
@@ -52,7 +52,7 @@ class Live:
             do()
         except Exception as error:
             self.opened = None
-            self.say(f"{self.run.id}: not tracked in {self.name} from here on: "
+            self.say(f"{self.run.id}: no longer tracked in {self.name}: "
                      f"{' '.join(str(error).split()) or type(error).__name__}")  # fmt: skip
 
 
@@ -63,10 +63,10 @@ def live(
     environ: Mapping[str, str],
     say: Callable[[str], None],
 ) -> Live | None:
-    """What tracks a point while it trains, None where the study does not ask for it.
+    """The tracking of a point while it trains, None for `tracking: none`.
 
-    identity: the hash of what the point is trained from. Raises BadInput where the tracker that it
-    asks for is not installed, or has no key.
+    identity: hash of the point's training identity. Raises BadInput where the tracker is not
+    installed, or has no key.
     """
     name = point.config.tracking
     if name == "none":
@@ -80,9 +80,9 @@ def live(
 
 
 def place_of(study: Study, environ: Mapping[str, str], project: str | None = None) -> Place:
-    """Where a study's runs go: a project of its name, or this one, as ENTITY/PROJECT too.
+    """The project of a study's runs: `project`, for W&B also ENTITY/PROJECT, else its name.
 
-    Of W&B, WANDB_ENTITY and WANDB_PROJECT name them where nothing else does.
+    WANDB_ENTITY and WANDB_PROJECT are defaults.
     """
     entity, _, name = (project or "").rpartition("/")
     name = name or environ.get("WANDB_PROJECT") or study.directory.name

@@ -1,4 +1,4 @@
-"""train.jsonl of points whose files lie elsewhere, read back from the project that has them."""
+"""train.jsonl of points that trained elsewhere, read back from their W&B project."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def fill_logs(
     environ: Mapping[str, str],
     say: Callable[[str], None],
 ) -> None:
-    """Write the train.jsonl of those points that have none; one that is there is left alone.
+    """Write train.jsonl of the points that lack one.
 
-    source: `wandb:ENTITY/PROJECT`. Raises BadInput, before anything is written, where that is no
-    such thing, the key cannot see it, or a run there is of another config than the study's.
+    source: `wandb:ENTITY/PROJECT`. Raises BadInput, before anything is written, where it is
+    malformed or not accessible, or a run there has another config.
     """
     path = project_of(source)
     try:
@@ -65,20 +65,20 @@ def project_of(source: str) -> str:
 
 
 def runs_in(path: str) -> dict[str, Any]:
-    """Id → run of a project. Raises BadInput where the key cannot see it."""
+    """Id → run of a project. Raises BadInput where it is not accessible."""
     api = server()
     try:
         with refusals():
             return {run.id: run for run in api.runs(path, lazy=False)}
-    except ValueError:  # W&B's answer is the same for what is not there and what is not shown
-        raise BadInput(f"wandb: {path}: no project of this name that the key can see") from None
+    except ValueError:  # missing or not accessible
+        raise BadInput(f"wandb: {path}: no accessible project of this name") from None
 
 
 def check_same(study: Study, point: Point, run: Any, source: str) -> None:
-    """Raise BadInput where a run was trained from another config than the point is now."""
+    """Raise BadInput where a run has another training identity than the point."""
     try:
         expected = digest(train_identity(study, point))
-    except BadInput:  # without stage 1's data nobody can say
+    except BadInput:  # unknown without stage 1's data
         return
     if (logged := run.config.get("hash")) not in (None, expected):
         raise BadInput(f"--from: {source}: run {point.name} is of another config: found hash "
@@ -87,7 +87,7 @@ def check_same(study: Study, point: Point, run: Any, source: str) -> None:
 
 
 def as_logged(row: Row) -> Row:
-    """A row as stage 2 writes it: its columns in order, null where nothing was logged."""
+    """A row with the columns of train.jsonl in order, null where nothing was logged."""
     kept = {key: row.get(key) for key in ALWAYS}
     kept |= {key: row[key] for key in (*SOMETIMES, *row) if key in row}
     return {key: value if key == "step" or value is None else float(value)

@@ -1,4 +1,4 @@
-"""What is tracked of a study: a run a point, from its files, and one of the study's verdicts."""
+"""Runs of a study for trackers: one per point, from its files, and one with the verdicts."""
 
 from __future__ import annotations
 
@@ -18,49 +18,43 @@ from lib.runs.files import read_json, read_jsonl
 
 Row = dict[str, Any]  # of train.jsonl
 
-COMPARISON = "comparison"  # id of the study's own run; no point can be called that
-# What a run is judged by → which of its values is the best one; all else has a last value alone.
+COMPARISON = "comparison"  # id of the study's own run; no point can have this name
+# Column → its best value, for the summary; other columns only have a final value.
 BEST: dict[str, Callable[[Iterable[float]], float]] = {
     "loss": min,
     "validation_loss": min,
     "train_accuracy": max,
     "validation_accuracy": max,
 }
-PACE = ("epoch", "grad_norm", "learning_rate")  # columns that a summary leaves out
+PACE = ("epoch", "grad_norm", "learning_rate")  # columns without a final value in the summary
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a tracker, whichever it is."""
+    """A run, for any tracker."""
 
-    id: str  # the point's name; a run of this id in the same project is the same run
+    id: str  # the point's name; identifies the run in its project
     group: str  # the study
     config: dict[str, Any]  # flat: dotted key → value
     rows: list[Row] = field(default_factory=list)  # of train.jsonl, each step once, in order
     summary: dict[str, float] = field(default_factory=dict)  # best, final and measured values
     texts: dict[str, str] = field(default_factory=dict)  # such as the verdicts
-    end: float | None = None  # when the last row was written, in seconds since 1970
+    end: float | None = None  # time of the last row, seconds since 1970
 
     @property
     def last(self) -> list[Row]:
-        """The summary as a row at the last step, where there is one; for trackers that have rows.
-
-        Not the same as the last of `rows`.
-        """
+        """The summary as a row at the last step, for trackers that only have rows."""
         step = self.rows[-1]["step"] if self.rows else 0
         return [{"step": step, **self.summary}] if self.summary else []
 
     @property
     def hash(self) -> str:
-        """Of the config: another one makes it another run under the same id."""
+        """Hash of the config: if it changes, the run is another one under the same id."""
         return digest([self.group, self.config, self.texts])
 
 
 def point_run(study: Study, point: Point) -> Run | None:
-    """The run of a point, None where its training has logged nothing.
-
-    Raises BadInput for files that are not as the stages left them.
-    """
+    """The run of a point, None before its first logged row. Raises BadInput for damaged files."""
     path = point.directory / LOG
     if not path.exists():
         return None
@@ -74,9 +68,9 @@ def point_run(study: Study, point: Point) -> Run | None:
 
 
 def point_config(study: Study, point: Point, identity: str | None) -> dict[str, Any]:
-    """What a point's run is made from: its names, its axes' values, its config under dotted keys.
+    """The config of a point's run: names, axis values, and the point's config by dotted keys.
 
-    identity: the hash of what it is trained from, as config.json has it; None where that is gone.
+    identity: hash of its training identity, from config.json, or None.
     """
     names = {"study": study.directory.name, "point": point.name, "hash": identity}
     config = point.config.model_dump(mode="json", exclude={"slurm", "skip", "tracking"})
@@ -84,7 +78,7 @@ def point_config(study: Study, point: Point, identity: str | None) -> dict[str, 
 
 
 def study_run(study: Study) -> Run | None:
-    """The study's summary run: its verdicts, how many points are how far; None before stage 4."""
+    """The study's summary run: verdicts and numbers of points by status; None before stage 4."""
     path = study.directory / COMPARISON / "aggregated_metrics.json"
     if not path.exists():
         return None
@@ -100,7 +94,7 @@ def study_run(study: Study) -> Run | None:
 
 
 def read_log(path: Path, torn_tail: bool = False) -> list[Row]:
-    """Rows of a train.jsonl: each step once, the last attempt's. Raises BadInput for other rows."""
+    """Rows of a train.jsonl, each step once, of the last attempt. Raises BadInput for others."""
     rows = read_jsonl(path, torn_tail)
     for number, row in enumerate(rows, 1):
         if type(row.get("step")) is not int:
@@ -110,18 +104,18 @@ def read_log(path: Path, torn_tail: bool = False) -> list[Row]:
 
 
 def last_attempt(rows: Iterable[Row]) -> list[Row]:
-    """Each step once, by step; of a step that several attempts logged, the last one's row."""
+    """Rows by step, of the last attempt that logged it."""
     by_step = {row["step"]: row for row in rows}
     return [by_step[step] for step in sorted(by_step)]
 
 
 def values(row: Mapping[str, Any]) -> dict[str, float]:
-    """What a row has to show beside its step: its finite numbers. A null is not logged."""
+    """The finite numbers of a row, without its step."""
     return {key: float(value) for key, value in row.items() if key != "step" and _is_number(value)}
 
 
 def of_training(rows: Iterable[Row]) -> dict[str, float]:
-    """`final.<key>`: the last known value of a column of train.jsonl; `best.<key>`: the best."""
+    """`final.<key>`: last value of a column of train.jsonl; `best.<key>`: its best value."""
     columns: dict[str, list[float]] = {}
     for row in rows:
         for key, value in values(row).items():
@@ -132,27 +126,27 @@ def of_training(rows: Iterable[Row]) -> dict[str, float]:
 
 
 def of_metrics(study: Study, point: Point) -> dict[str, float]:
-    """What metrics.json has below `metrics`, by the names there: `accuracy`, `accuracy.low`, ….
+    """Metrics in metrics.json, by their names: `accuracy`, `accuracy.low`, ….
 
-    A further task's names begin with the task: `mt_bench.score`.
+    Names of additional tasks start with the task: `mt_bench.score`.
     """
-    found: dict[str, float] = {}
+    values_by_name: dict[str, float] = {}
     for task in study.config.tasks:
         metrics = read_metrics(study, point, task) or {}
         prefix = "" if task == study.config.tasks[0] else f"{task}."
-        found |= dict(metric_values(metrics.get("metrics") or {}, prefix))
-    return found
+        values_by_name |= dict(metric_values(metrics.get("metrics") or {}, prefix))
+    return values_by_name
 
 
 def metric_values(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Names and finite numbers of nested metrics; a `value` has the name of what it is of."""
+    """Names and finite numbers of nested metrics; `accuracy.value` becomes `accuracy`."""
     for key, value in flatten(metrics, prefix).items():
         if _is_number(value):
             yield key.removesuffix(".value"), float(value)
 
 
 def run_id(name: str, most: int = NAME_BYTES) -> str:
-    """A point's name as an id of at most so many bytes; a longer one ends in a hash of it."""
+    """A point's name as an id of at most this many bytes, shortened by a hash if necessary."""
     if len(name.encode()) <= most:
         return name
     ending = f"-{digest(name)[:8]}"

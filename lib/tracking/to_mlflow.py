@@ -1,8 +1,8 @@
 """Runs in MLflow: on the server of MLFLOW_TRACKING_URI, else in a database of the study's own.
 
-A run is found by a tag with its id; other tags say what was written of it, so that nothing is
-written twice. MLflow takes no logged value back: where rows have changed, the run is deleted (which
-MLflow can undo) and written anew.
+A run is found by a tag with its id; other tags record what was written, so that nothing is written
+twice. MLflow cannot remove logged values: if rows have changed, the run is deleted (which MLflow
+can undo) and written again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from lib.config.grid import digest
 from lib.tracking.runs import Row, Run, values
 from lib.tracking.trackers import LiveRun, Place, broken, last_hash, of_another_study
 
-FLUSH_SECONDS = 15.0  # that rows of a run in progress are kept back
-MOST_METRICS, MOST_PARAMS, MOST_TEXT = 1000, 100, 5000  # that MLflow takes at once; of one value
+FLUSH_SECONDS = 15.0  # seconds for which rows of a run in progress are buffered
+MOST_METRICS, MOST_PARAMS = 1000, 100  # MLflow's limits of a request
+MOST_TEXT = 5000  # characters of a value
 ID, GROUP, ROWS, LAST = (f"lossgrid.{name}" for name in ("id", "group", "rows", "last"))
 
 
@@ -104,7 +105,7 @@ class _Live:
         self.waiting, self.flushed = [], time.monotonic()
 
     def _write(self, rows: Sequence[Row], end: float | None) -> None:
-        # The same row has the same time in every export, and MLflow keeps such a value once.
+        # With the same time in every export, MLflow keeps a value once.
         moment = int(1000 * (end or time.time()))
         self._log(metrics=[(key, value, moment, row["step"])
                            for row in rows for key, value in values(row).items()])  # fmt: skip

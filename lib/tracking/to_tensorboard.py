@@ -1,8 +1,8 @@
 """Runs as event files for TensorBoard, below the study's tracking/tensorboard/, a folder a run.
 
-TensorBoard keeps scalars as 32-bit floats. The summary is one more event at the last step; config
-and texts are texts of step 0. Event files are only ever added to a folder: where rows have changed,
-a new file says from which step the run was started again, and TensorBoard drops what it has of it.
+TensorBoard stores scalars as 32-bit floats. The summary is an event at the last step; config and
+texts are texts of step 0. Event files are only added: if rows have changed, a new file restarts the
+run at a step, and TensorBoard drops later events.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from lib.tracking.runs import Row, Run, values
 from lib.tracking.trackers import Exported, LiveRun, Place, broken, last_hash
 
-FLUSH_SECONDS = 15  # that events of a run in progress are kept back
+FLUSH_SECONDS = 15  # seconds for which events of a run in progress are buffered
 
 
 def write(run: Run, place: Place) -> int:
@@ -43,7 +43,7 @@ def _exported(run: Run, place: Place) -> Exported:
 
 
 class _Live:
-    """An event file: of rows from number `first` on, and of what is added."""
+    """An event file with the rows from number `first` on, and those that are added."""
 
     def __init__(self, run: Run, place: Place, first: int) -> None:
         try:
@@ -53,9 +53,9 @@ class _Live:
             raise broken("tensorboard", error) from None
         self.event, self.summary = event_pb2, summary_pb2
         self.there, self.rows = _exported(run, place), list(run.rows)
-        self.there.forget()  # what a killed export leaves counts as nothing
+        self.there.forget()  # an interrupted export is repeated
         self.writer = EventFileWriter(str(self.there.path.parent), flush_secs=FLUSH_SECONDS)
-        # The row before is written again: its step is that of the summary there, which goes.
+        # The row before is repeated: restarting at its step also drops the old summary.
         again = run.rows[max(first - 1, 0) :]
         self._restart(again[0]["step"] if again and first else 0)
         if first == 0:

@@ -1,8 +1,8 @@
 """Runs in trackio, which keeps them on this machine: below TRACKIO_DIR, else in its cache.
 
-A run is its rows; the summary is one more row at the last step, texts stand in the config. What
-trackio has is asked from trackio. On network file systems it takes fragments of JSONL instead of
-its database, which `trackio show` imports.
+The summary is a row at the last step, texts are part of the config. trackio itself is asked for
+what it has. On network file systems it writes fragments of JSONL instead of its database, which
+`trackio show` imports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lib.config.grid import digest
 from lib.tracking.runs import Row, Run, values
 from lib.tracking.trackers import LiveRun, Place, broken, of_another_study
 
-FLUSH_SECONDS = 15.0  # that rows of a run in progress are kept back: its disk may be a shared one
+FLUSH_SECONDS = 15.0  # seconds for which rows of a run in progress are buffered
 
 
 def write(run: Run, place: Place) -> int:
@@ -80,7 +80,7 @@ class _Store:
         self.config = {**run.config, **run.texts, "_Group": run.group}
 
     def bring_to(self, rows: Sequence[Row], end: float | None) -> int:
-        """Make the run these rows; returns how many it had. end: when the last one was logged."""
+        """Make the run equal to these rows; returns how many it had. end: time of the last one."""
         there = self.storage.get_logs(self.project, self.run.id, run_id=self.run.id)
         config = self.storage.get_run_config(self.project, self.run.id, run_id=self.run.id) or {}
         if config.get("_Group", self.run.group) != self.run.group:
@@ -90,8 +90,8 @@ class _Store:
             pairs = zip(there, rows, strict=False)
             same = next((i for i, (old, new) in enumerate(pairs) if _shown(old) != _shown(new)),
                         min(len(there), len(rows)))  # fmt: skip
-        if len(there) > same:  # trackio changes no row: the run is written anew
-            self.fragments.import_inbox_dir()  # else what waits there would come back
+        if len(there) > same:  # trackio cannot change rows: write the run again
+            self.fragments.import_inbox_dir()  # else fragments would restore old rows
             self.storage.delete_run(self.project, self.run.id, run_id=self.run.id)
             self.append(0, rows, _times(rows, end))
         else:
@@ -99,7 +99,7 @@ class _Store:
         return same
 
     def append(self, first: int, rows: Sequence[Row], times: Sequence[float]) -> None:
-        """Write rows from number `first` on; one that is there under its number is left out."""
+        """Write rows from number `first` on, unless they exist."""
         if not rows:
             return
         steps, metrics = [row["step"] for row in rows], [values(row) for row in rows]
@@ -125,6 +125,6 @@ def _shown(row: Row) -> tuple[int, Row]:
 
 
 def _times(rows: Sequence[Row], end: float | None) -> list[float]:
-    """When rows were logged, from their seconds since the run began; the summary with the last."""
+    """Times of rows, from their seconds since the run's start; the summary has the last one."""
     last = max((row.get("seconds") or 0.0 for row in rows), default=0.0)
     return [(end or 0.0) - last + (row.get("seconds") or last) for row in rows]

@@ -1,13 +1,12 @@
 """Runs in W&B: as offline runs that `wandb sync` uploads, or on its server where there is a key.
 
-Offline, W&B ignores `resume`, and a sync of wandb 0.31 puts the rows of an offline run behind those
-that the server has under its id; other versions let it overwrite them (wandb#5865, wandb#3841).
-Neither must happen to a row that was uploaded. So there is one offline run of a point at most that
-was not synced: it is replaced by one with all rows until it is, and the next one has only rows that
-are new since then. On the server a run is resumed by its id, and gets the rows that it lacks; where
-it has other ones than train.jsonl, it is taken back to the step before them.
+Offline, W&B ignores `resume`: a sync of wandb 0.31 appends the rows of an offline run to those on
+the server, other versions overwrite them (wandb#5865, wandb#3841). So each point has at most one
+offline run that was not synced, with all rows that were not, and an export replaces it. On the
+server a run is resumed by its id and gets its missing rows; if its rows differ from train.jsonl, it
+is rewound to the step before them.
 
-A point that was trained anew from another config is another run, whose id ends in its hash.
+A point that was retrained with another config is another run, whose id ends in its hash.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from lib.tracking.runs import Row, Run, last_attempt, run_id, values
 from lib.tracking.trackers import Exported, LiveRun, Place, broken, last_hash, of_another_study
 
 MOST_BYTES = 128  # of an id
-SECONDS = 30  # of a request
+SECONDS = 30  # timeout of a request
 
 
 def write(run: Run, place: Place) -> int:
@@ -56,7 +55,7 @@ def is_offline(place: Place) -> bool:
 
 
 def check_key(environ: Mapping[str, str]) -> None:
-    """Raise BadInput where there is no key for W&B's server, rather than be asked for one."""
+    """Raise BadInput without a key for W&B's server, since wandb would prompt for it."""
     library()
     from wandb.sdk.lib import wbauth
 
@@ -79,7 +78,7 @@ def library() -> Any:
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn W&B's own errors, and those of its connection, into BadInput."""
+    """Turn W&B's errors, and those of its connection, into BadInput."""
     from wandb.errors import Error
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
     from wandb.sdk.mailbox.mailbox_handle import HandleAbandonedError, ServerResponseError
@@ -98,23 +97,23 @@ def server() -> Any:
 
 
 def server_run(path: str, id: str) -> Any:
-    """A run in ENTITY/PROJECT on the server, None where there is none."""
+    """A run in ENTITY/PROJECT on the server, or None."""
     from wandb.errors import CommError
 
     api = server()
-    api.flush()  # it would answer from what it was told before
+    api.flush()  # drop its cache
     try:
         return api.run(f"{path}/{id}")
     except (CommError, ValueError) as error:
-        if "ould not find" in str(error):  # the run, or the project, which a first run makes
+        if "ould not find" in str(error):  # the run, or the project, which the first run creates
             return None
         raise BadInput(f"wandb: {error}") from None
 
 
-def history(found: Any) -> list[Row]:
-    """All rows that a run has on the server, as train.jsonl has them; its own keys left out."""
+def history(run: Any) -> list[Row]:
+    """All rows of a run on the server in the form of train.jsonl, without W&B's own keys."""
     with refusals():
-        rows = list(found.scan_history(use_cache=False))
+        rows = list(run.scan_history(use_cache=False))
     return last_attempt(
         {"step": int(row["_step"]), **{k: v for k, v in row.items() if not k.startswith("_")}}
         for row in rows
@@ -122,7 +121,7 @@ def history(found: Any) -> list[Row]:
 
 
 def id_of(run: Run, place: Place) -> str:
-    """The id of a run: the point's name, with its hash where the name is that of another config."""
+    """The id of a run: the point's name, plus its hash if that id has another config."""
     id, hashed = (
         run_id(run.id, MOST_BYTES),
         run_id(f"{run.id}-{run.config.get('hash')}", MOST_BYTES),
@@ -131,10 +130,10 @@ def id_of(run: Run, place: Place) -> str:
     if is_offline(place) or there.rows:
         of_others = there.of_another
     else:
-        found = server_run(_path(place), id)
-        if found is not None and found.group != run.group:
-            raise of_another_study("wandb", run, _path(place), found.group)
-        of_others = found is not None and found.config.get("hash") != run.config.get("hash")
+        existing = server_run(_path(place), id)
+        if existing is not None and existing.group != run.group:
+            raise of_another_study("wandb", run, _path(place), existing.group)
+        of_others = existing is not None and existing.config.get("hash") != run.config.get("hash")
     return hashed if of_others else id
 
 
@@ -143,13 +142,13 @@ def _path(place: Place) -> str:
 
 
 def _exported(id: str, run: Run, place: Place, what: str = "") -> Exported:
-    """What was written of a run; `what` = ".synced": what the server has of it."""
+    """What was written of a run; what=".synced": what the server has."""
     key = [run.config.get("hash"), place.entity, place.project]
     return Exported.read(place.directory / "wandb" / "exported" / f"{id}{what}.json", key)
 
 
 class _Live:
-    """A run of W&B that has the rows of `run`."""
+    """An open W&B run with the rows of `run`."""
 
     def __init__(self, id: str, run: Run, place: Place) -> None:
         self.rows, self.offline = list(run.rows), is_offline(place)
@@ -162,7 +161,7 @@ class _Live:
             console="off",
             silent=True,
             x_disable_stats=True,
-            x_disable_meta=True,  # command line, host, commit: config.json has what matters
+            x_disable_meta=True,  # command line, host, commit, see config.json
             x_save_requirements=False,
             save_code=False,
             disable_git=True,
@@ -193,8 +192,8 @@ class _Live:
         self.run.log(values(row), step=row["step"])
 
     def _offline(self, id: str, run: Run, place: Place) -> tuple[dict[str, Any], int]:
-        """How to open an offline run, and the number of its first row."""
-        # Such a folder is called offline-run-20261231_235959-<id>; a sync leaves a mark in it.
+        """Arguments to open an offline run, and the number of its first row."""
+        # A folder is named offline-run-20261231_235959-<id>; a sync leaves a *.synced file in it.
         folders = (place.directory / "wandb").glob(f"offline-run-{'?' * 15}-{escape(id)}")
         waiting = [folder for folder in folders if not any(folder.glob("*.synced"))]
         if not waiting and self.there.rows:
@@ -202,25 +201,25 @@ class _Live:
         first = self.synced.first_new(run.rows)
         if first is None:
             place.say(
-                f"{run.id}: rows that were synced have been logged again, and W&B keeps those it "
-                f"has; to replace them, export once with a key and without WANDB_MODE"
+                f"{run.id}: rows that were synced have changed, and W&B keeps the old ones; to "
+                f"replace them, export once with a key and without WANDB_MODE"
             )
             first = min(self.synced.rows, len(run.rows))
         self.there.forget()
-        for folder in waiting:  # train.jsonl has what it has
+        for folder in waiting:  # their rows are in train.jsonl
             shutil.rmtree(folder, ignore_errors=True)
         return {}, first
 
     def _resumed(self, id: str, run: Run, place: Place) -> tuple[dict[str, Any], int]:
-        """How to open a run on the server, and the number of the first row to log."""
-        found = server_run(_path(place), id)
-        if found is None:
+        """Arguments to open a run on the server, and the number of the first row to log."""
+        old_run = server_run(_path(place), id)
+        if old_run is None:
             return {"resume": "allow"}, 0
-        there = [(row["step"], values(row)) for row in history(found)]
+        old_rows = [(row["step"], values(row)) for row in history(old_run)]
         wanted = [(row["step"], values(row)) for row in run.rows]
-        pairs = enumerate(zip(there, wanted, strict=False))
-        same = next((i for i, (old, new) in pairs if old != new), min(len(there), len(wanted)))
-        if len(there) == same:
+        pairs = enumerate(zip(old_rows, wanted, strict=False))
+        same = next((i for i, (old, new) in pairs if old != new), min(len(old_rows), len(wanted)))
+        if len(old_rows) == same:
             return {"resume": "must"}, same
-        step = there[same - 1][0] if same else 0
+        step = old_rows[same - 1][0] if same else 0
         return {"resume_from": f"{id}?_step={step}"}, same

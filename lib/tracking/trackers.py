@@ -1,4 +1,4 @@
-"""The trackers that there are, how each is installed, and what of a run one of them has already."""
+"""The supported trackers, their common interface, and records of what was exported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lib.config.grid import digest
 from lib.runs.files import read_json, write_json
 from lib.tracking.runs import Row, Run
 
-# Tracker → the arguments of pip that install what this was written for.
+# Tracker → pip's arguments to install the supported version.
 PACKAGES: dict[str, str] = {
     "trackio": "trackio==0.43.0",
     "wandb": "wandb==0.31.0",
@@ -25,67 +25,67 @@ PACKAGES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs go: a project of a tracker, and the study's own directory for files."""
+    """Destination of runs: a tracker's project, and the study's directory for its files."""
 
     project: str
-    directory: Path  # results/<study>/tracking; a tracker writes below its own name there
-    environ: Mapping[str, str]  # a tracker's own settings; secrets come from here alone
+    directory: Path  # results/<study>/tracking; trackers write to folders there
+    environ: Mapping[str, str]  # settings of trackers, and secrets
     entity: str | None = None  # of W&B: user or team
-    say: Callable[[str], None] = print  # gets a line on what a tracker cannot do
+    say: Callable[[str], None] = print  # gets a line on limitations of a tracker
 
 
 class LiveRun(Protocol):
-    """A run that is open in a tracker while its point trains."""
+    """An open run in a tracker."""
 
     def add(self, row: Row) -> None:
-        """Log one more row, of a later step; it may be kept back for some seconds."""
+        """Log a row of a later step; it may be buffered for some seconds."""
 
     def finish(self, run: Run) -> None:
-        """Write what is kept back and the summary of `run`, and close it."""
+        """Write buffered rows and the summary of `run`, and close it."""
 
 
 class Tracker(Protocol):
-    """`lib/tracking/to_<name>.py`; imports its library in functions alone."""
+    """`lib/tracking/to_<name>.py`; imports its library only in functions."""
 
     def write(self, run: Run, place: Place) -> int:
-        """Make a run in the tracker what `run` says; returns how many rows of train.jsonl are new.
+        """Update a run in the tracker to `run`; returns how many rows of train.jsonl are new.
 
-        What is there already stays; where it is not a beginning of `run`, it is replaced. Raises
+        Existing rows stay if they are the first ones of `run`, else they are replaced. Raises
         BadInput where the tracker refuses, or has a run of another study under this id.
         """
 
     def live(self, run: Run, place: Place) -> LiveRun:
-        """The same for a run that goes on after its rows, without a summary yet."""
+        """The same for a run that continues after its rows, without a summary yet."""
 
     def show(self, place: Place) -> str:
-        """What to do to look at the runs, in one line."""
+        """How to view the runs, in one line."""
 
 
 def tracker(name: str) -> Tracker:
-    """The tracker of this name. Raises BadInput where there is none, or its package is missing."""
+    """The tracker of this name. Raises BadInput if it is unknown or its package is missing."""
     if name not in PACKAGES:
         raise BadInput(f"found {name!r}, expected one of {listed(PACKAGES)}"
                        f"{nearest(name, PACKAGES)}")  # fmt: skip
     try:
         spec = find_spec(name)
-    except ValueError:  # a module without a spec, such as one that a test put there
+    except ValueError:  # a module without a spec, such as a test's
         spec = None
-    # A folder ./wandb of W&B's own files is a namespace package, which has no origin.
+    # W&B's folder ./wandb is a namespace package, which has no origin.
     if spec is None or spec.origin is None:
         raise BadInput(f"{name} is not installed; .venv/bin/pip install {PACKAGES[name]}")
     return import_module(f"lib.tracking.to_{name}")
 
 
 def broken(name: str, error: ImportError) -> BadInput:
-    """The error of a tracker that is there and cannot be imported."""
+    """The error for an installed tracker that cannot be imported."""
     return BadInput(f"{name} cannot be imported ({error}); .venv/bin/pip install {PACKAGES[name]}")
 
 
 @dataclass
 class Exported:
-    """What was written of a run, for trackers that cannot be asked: a file beside theirs.
+    """A file that records what was written of a run, for trackers that cannot be queried.
 
-    key: what has to be equal for it to hold, such as the project. Without the file all is written.
+    key: identifies the destination, such as the project; a record with another key is ignored.
     """
 
     path: Path
@@ -97,7 +97,7 @@ class Exported:
 
     @classmethod
     def read(cls, path: Path, key: Any) -> Exported:
-        """As it was last written, or empty."""
+        """The last record, or an empty one."""
         try:
             content = read_json(path)
         except BadInput:  # missing, or damaged
@@ -107,22 +107,22 @@ class Exported:
         return cls(path, key, content["rows"], content["digest"], content["last"])
 
     def first_new(self, rows: Sequence[Row]) -> int | None:
-        """Index of the first row that was not written; None where earlier ones have changed."""
+        """Index of the first row that was not written; None if earlier ones have changed."""
         if digest(rows[: self.rows]) == self.digest or not self.rows:
             return self.rows
         return None
 
     def forget(self) -> None:
-        """Before something is written: what a killed export leaves counts as nothing."""
+        """Remove the record before an export, so that an interrupted one is repeated."""
         self.path.unlink(missing_ok=True)
 
     def write(self, rows: Sequence[Row], last: str) -> None:
-        """After everything is written."""
+        """Record a completed export."""
         self.rows, self.digest, self.last = len(rows), digest(rows), last
         self._save()
 
     def take(self, other: Exported) -> None:
-        """Make this what another one says."""
+        """Copy another record."""
         self.rows, self.digest, self.last = other.rows, other.digest, other.last
         self._save()
 
@@ -132,11 +132,11 @@ class Exported:
 
 
 def last_hash(run: Run) -> str:
-    """Of all of a run that is not a row."""
+    """Hash of everything in a run but its rows."""
     return digest([run.hash, run.summary])
 
 
 def of_another_study(tracker_name: str, run: Run, project: str, group: Any) -> BadInput:
-    """The error of a run whose id another study has in the same project."""
+    """The error for a run id that another study uses in the same project."""
     return BadInput(f"{tracker_name}: project {project}: run {run.id} is of the study {group!r}, "
                     f"expected {run.group!r}; give another project with --project")  # fmt: skip

@@ -1,18 +1,25 @@
-"""The matrices that adapters change: found, named, and what a run has made of each."""
+"""The matrices that adapters change: named, measured, and cut to their ranks by AdaLoRA."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from transformers import TrainerCallback
 
 from lib.config.errors import BadInput
+from lib.training.checkpointing import writing
 
 ADAPTER = "default"  # PEFT's name of the one adapter that a point trains
+STATE = "adalora.pt"  # in a checkpoint
+SMOOTHED = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # RankAllocator's state, by parameter
 
 
 @dataclass(frozen=True)
@@ -43,9 +50,9 @@ class Matrix:
 def adapted_matrices(model: Any) -> list[Matrix]:
     """The matrices that a PEFT model adapts. Raises BadInput for an adapted module of another kind.
 
-    A module that a model uses several times, as DeBERTa its projections, is one matrix.
+    A module that a model applies several times, as DeBERTa does its projections, is one matrix.
     """
-    found = []
+    matrices = []
     for path, module in model.named_modules():
         if not isinstance(module, LoraLayer):
             continue
@@ -53,21 +60,21 @@ def adapted_matrices(model: Any) -> list[Matrix]:
         if not isinstance(module.get_base_layer(), nn.Linear):
             raise BadInput(
                 f"train.lora.target_modules: {name} is a {type(module.get_base_layer()).__name__}, "
-                f"expected linear layers alone"
+                f"expected linear layers only"
             )
         place = re.search(r"\.(\d+)\.(.+)", name)
         layer, inner = (int(place[1]), place[2]) if place else (None, name)
-        found.append(Matrix(name, layer, inner, module))
-    return found
+        matrices.append(Matrix(name, layer, inner, module))
+    return matrices
 
 
 @torch.no_grad()
 def rank_use(matrix: Matrix) -> dict[str, Any]:
-    """‖Δ‖_F, effective rank and allocated rank of what an adapter has learnt.
+    """‖Δ‖_F, effective rank and allocated rank of a trained adapter.
 
     Effective rank is e^H of the singular values' shares (Roy & Vetterli, EUSIPCO 2007), None where
-    Δ is 0. Allocated: triplets that AdaLoRA has not masked; else r. Singular values come from the
-    factors' R of QR, exactly, so that Δ is not made.
+    Δ is 0. Allocated: triplets that AdaLoRA has not masked; else r. Singular values come exactly
+    from the R factors of a QR decomposition of A and B, without forming Δ.
     """
     a, b, scaling = matrix.factors
     rank = a.shape[0]
@@ -88,3 +95,51 @@ def rank_use(matrix: Matrix) -> dict[str, Any]:
         "effective_rank": torch.tensor(entropy).exp().item() if len(shares) else None,
         "rank": rank,
     }
+
+
+class Allocation(TrainerCallback):
+    """Lets AdaLoRA cut ranks after each optimizer step, while the gradients exist.
+
+    PEFT keeps the allocation in the model's config, and saving cuts adapters to it. A checkpoint
+    needs every triplet, masked ones too, since ranks come back while the budget shrinks and the
+    optimizer's state has their shapes. So the config has the allocation only within `published`.
+    checkpoint: where the run resumes from, None for a new one.
+    """
+
+    def __init__(self, model: Any, checkpoint: Path | None) -> None:
+        self.tuner = model.base_model
+        self.config = model.peft_config[ADAPTER]
+        self.checkpoint = checkpoint
+        self.pattern: dict[str, list[bool]] | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Restore the checkpoint's allocation, on the model's device."""
+        if self.checkpoint:
+            path = self.checkpoint / STATE
+            kept = torch.load(path, map_location=args.device, weights_only=True)
+            self.pattern = kept["pattern"]
+            for name in SMOOTHED:
+                setattr(self.tuner.rankallocator, name, kept[name])
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Between the step and `zero_grad`. Steps count from 1, or tfinal 0 would never be cut."""
+        with self.published():
+            self.tuner.update_and_allocate(state.global_step + 1)
+            self.pattern = self.config.rank_pattern
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Add the state of the allocator to the checkpoint."""
+        if state.is_world_process_zero:
+            kept = {name: getattr(self.tuner.rankallocator, name) for name in SMOOTHED}
+            path = Path(args.output_dir) / f"checkpoint-{state.global_step}" / STATE
+            with writing(path.parent):
+                torch.save({"pattern": self.pattern, **kept}, path)
+
+    @contextmanager
+    def published(self) -> Iterator[None]:
+        """The model's config has the allocation within the block, so that saving cuts to it."""
+        self.config.rank_pattern = self.pattern and dict(self.pattern)
+        try:
+            yield
+        finally:
+            self.config.rank_pattern = None

@@ -1,13 +1,15 @@
-"""Checkpoints of a run: finished, verified, found again, and removed in the order of their steps.
+"""Checkpoints of a run, and the weights that it keeps along the way: sealed, verified, rotated.
 
 <point>/checkpoints/checkpoint-20/           what Trainer saves, of all ranks
 <point>/checkpoints/checkpoint-20/complete   its last file: the checksums of all others, and of the
                                              rows of train.jsonl up to its step
+<point>/checkpoints/best/                    the weights of the best validation (train.keep: best)
+<point>/candidates/step-000123/              weights for checkpoint selection, in stage 3
 
-A checkpoint counts once `complete` is on the disk, after all that it vouches for. Checksums read
-each file once more: under a second for adapters, a minute or so for the 91 GB of a 7B model that
-is tuned whole, with its optimizer (four files at a time, 0.5 to 2 GB a second each). Ranks that
-share a model (train.fsdp) write their parts of it to files of their own, in two subdirectories.
+A checkpoint is valid once `complete` is on the disk. Checksums read each file once more: under a
+second for adapters, about a minute for the 91 GB of a fully tuned 7B model with its optimizer
+(four files at a time, 0.5 to 2 GB a second each). Ranks that shard a model (train.fsdp) write
+their shards to files of their own, in two subdirectories. No torch.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from typing import Any
 
 from lib.config.errors import BadInput
 from lib.config.grid import digest
-from lib.runs.directory import LOG
+from lib.runs.directory import CANDIDATES, LOG
 from lib.runs.files import (
     apply_umask,
     flush_to_disk,
@@ -31,13 +33,32 @@ from lib.runs.files import (
     write_sealed,
 )
 from lib.runs.integrity import record, verify
-from lib.training.kept import BEST, candidate, read_weights
 
 COMPLETE = "complete"
-SHARDED = "pytorch_model_fsdp_0"  # accelerate's name for the directory of weights in parts
-KEPT = 2  # checkpoints: where the newest turns out to be damaged there is one before it
+SHARDED = "pytorch_model_fsdp_0"  # accelerate's directory of sharded weights
+CHECKPOINTS_KEPT = 2  # where the newest is damaged, the run resumes from the one before
 DAMAGED = "the checkpoint is not resumed from"
-ANEW = "restore it, or train the point anew with --force"
+RETRAIN = "restore it, or retrain the point with --force"
+BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
+MEASURED = "validation.json"  # beside the best weights: their step, and what validation measured
+SEAL = "kept.json"  # beside kept weights: their step, and the checksums of all other files
+
+
+def candidate_directory(step: int) -> Path:
+    """Directory of a candidate's weights, relative to the run's."""
+    return Path(CANDIDATES) / f"step-{step:06d}"
+
+
+def read_weights(directory: Path, remedy: str) -> dict[str, Any]:
+    """Verify weights kept along the way; returns their `step` and `files`.
+
+    Raises BadInput where they are not as they were saved.
+    """
+    if not directory.is_dir():
+        raise BadInput(f"{directory}: missing, though these weights were kept; {remedy}")
+    seal = read_sealed(directory / SEAL, remedy, ("step", "files"))
+    verify(directory, seal["files"], remedy)
+    return seal
 
 
 @contextmanager
@@ -65,11 +86,10 @@ def step_of(checkpoint: Path) -> int:
 def finish_checkpoint(
     directory: Path, step: int, ranks: int = 1, started: float | None = None
 ) -> float:
-    """Vouch for the checkpoint of a step below a run's `directory`, and remove those before it.
+    """Seal the checkpoint of a step below a run's `directory`, and remove older ones.
 
-    To be called once all ranks have written their files. `started`: when they began to, by
-    time.monotonic(). Returns the seconds from there to the last file, which it holds too. Raises
-    BadInput where the disk refuses.
+    To be called once all ranks have written their files. started: time.monotonic() when they
+    began. Returns the seconds since then. Raises BadInput where the disk refuses.
     """
     started = time.monotonic() if started is None else started
     checkpoint = directory / "checkpoints" / f"checkpoint-{step}"
@@ -79,8 +99,8 @@ def finish_checkpoint(
         if (log := directory / LOG).exists():
             flush_to_disk(log)
         (checkpoint / COMPLETE).unlink(missing_ok=True)
-        # By their paths, since of a directory `record` leaves out hidden files, such as the
-        # `.metadata` without which parts cannot be put together.
+        # By path, since `record` of a directory leaves out hidden files, such as the `.metadata`
+        # of sharded weights.
         files = (path for path in checkpoint.rglob("*") if path.is_file())
         names = sorted(path.relative_to(checkpoint).as_posix() for path in files)
         recorded = record(checkpoint, names)
@@ -105,12 +125,9 @@ def seconds_of(checkpoint: Path) -> float | None:
 
 
 def rotate(checkpoints: Path) -> None:
-    """Remove all but the `KEPT` complete checkpoints of most steps, whatever a clock says of them.
-
-    What a kill left unfinished goes too.
-    """
+    """Remove all but the latest complete checkpoints, by step; unfinished ones go too."""
     complete = sorted(checkpoints.glob(f"checkpoint-*/{COMPLETE}"), key=_step_of_mark)
-    kept = [mark.parent for mark in complete[-KEPT:]]
+    kept = [mark.parent for mark in complete[-CHECKPOINTS_KEPT:]]
     for path in checkpoints.glob("checkpoint-*"):
         if path not in kept:
             shutil.rmtree(path, ignore_errors=True)
@@ -119,22 +136,21 @@ def rotate(checkpoints: Path) -> None:
 def last_checkpoint(
     directory: Path,
     say: Callable[[str], None] = print,
-    swept: Sequence[int] = (),
+    candidates: Sequence[int] = (),
     ranks: int = 1,
     sharded: bool = False,
 ) -> Path | None:
-    """The newest checkpoint that is as it was written, with all that a resumed run reads beside it.
+    """The newest intact checkpoint whose log, best weights and candidates are intact too.
 
-    Those that are not are passed over with a line, and removed once one is found, or none is whole:
-    then the run starts again from step 0, which is said too. Raises BadInput where a checkpoint is
-    whole but nothing goes with it, such as a changed train.jsonl: no training brings that back.
-    swept: steps after which the run keeps weights, see `inference.checkpoint_selection`.
-    ranks: that resume; others than wrote it have no random state there, which is said.
-    sharded: whether they share the model; raises BadInput where those that wrote did otherwise,
-    since other files are read then.
+    Damaged ones are reported and removed; where none is left, the run starts from step 0. Raises
+    BadInput where checkpoints are intact but none of what belongs to them is, such as train.jsonl:
+    no training restores that. candidates: steps whose weights are kept for checkpoint selection.
+    ranks: that resume; a different number than wrote the checkpoint is reported, since its random
+    states are missing. Raises BadInput where the checkpoint is sharded and the run is not, or the
+    other way round.
     """
     complete = sorted(directory.glob(f"checkpoints/checkpoint-*/{COMPLETE}"), key=_step_of_mark)
-    passed: list[Path] = []
+    damaged: list[Path] = []
     beside: BadInput | None = None
     whole = None
     for checkpoint in (mark.parent for mark in reversed(complete)):
@@ -142,37 +158,37 @@ def last_checkpoint(
             mark = _read_mark(checkpoint)
         except BadInput as error:
             say(str(error))
-            passed.append(checkpoint)
+            damaged.append(checkpoint)
             continue
         try:
-            _verify_beside(directory, mark, swept)
+            _verify_beside(directory, mark, candidates)
         except BadInput as error:
             beside = beside or error
-            passed.append(checkpoint)
+            damaged.append(checkpoint)
             continue
         whole = checkpoint
         if (checkpoint / SHARDED).is_dir() != sharded:
             raise BadInput(
                 f"train.fsdp: found {'a launcher config' if sharded else None}, but {checkpoint} "
-                f"was written {'without' if sharded else 'with'} one; set it as it was, or train "
-                f"the point anew with --force"
+                f"was written {'without' if sharded else 'with'} one; set it as it was, or retrain "
+                f"the point with --force"
             )
         if mark["ranks"] != ranks:
             say(f"{checkpoint}: written by {mark['ranks']} ranks, resumed by {ranks}: dropout "
                 f"draws other numbers than it would have drawn")  # fmt: skip
-        if not mark["best"]:  # what validation has kept since is made again
+        if not mark["best"]:  # validation will reach its best weights again
             shutil.rmtree(directory / BEST, ignore_errors=True)
         break
     if beside and whole is None:
         raise beside
     if beside:
         say(str(beside))
-    for checkpoint in passed:
+    for checkpoint in damaged:
         shutil.rmtree(checkpoint)
-    if whole and passed:
+    if whole and damaged:
         say(f"{whole}: resumed from this older checkpoint")
-    elif passed:
-        say(f"{directory / 'checkpoints'}: no checkpoint is whole, training starts from step 0")
+    elif damaged:
+        say(f"{directory / 'checkpoints'}: no intact checkpoint, training starts from step 0")
     return whole
 
 
@@ -181,7 +197,7 @@ def _step_of_mark(mark: Path) -> int:
 
 
 def _read_mark(checkpoint: Path) -> dict[str, Any]:
-    """What a checkpoint vouches for. Raises BadInput where it is not as it was written."""
+    """The seal of a checkpoint. Raises BadInput where a file is not as it was written."""
     mark = read_sealed(checkpoint / COMPLETE, DAMAGED, ("step", "ranks", "files", "log", "best"))
     if mark["step"] != step_of(checkpoint):
         raise BadInput(f"{checkpoint}: written after step {mark['step']}; {DAMAGED}")
@@ -189,25 +205,22 @@ def _read_mark(checkpoint: Path) -> dict[str, Any]:
     return mark
 
 
-def _verify_beside(directory: Path, mark: Mapping[str, Any], swept: Sequence[int]) -> None:
+def _verify_beside(directory: Path, mark: Mapping[str, Any], candidates: Sequence[int]) -> None:
     step = mark["step"]
     if mark["log"] != _log_digest(directory, step):
         raise BadInput(
             f"{directory / LOG}: its rows up to step {step} are not those of "
-            f"checkpoint-{step}; {ANEW}"
+            f"checkpoint-{step}; {RETRAIN}"
         )
     if mark["best"]:
-        read_weights(directory / BEST, ANEW)
-    for kept in swept:
+        read_weights(directory / BEST, RETRAIN)
+    for kept in candidates:
         if kept <= step:
-            read_weights(directory / candidate(kept), ANEW)
+            read_weights(directory / candidate_directory(kept), RETRAIN)
 
 
 def log_rows(directory: Path, step: int) -> list[dict[str, Any]]:
-    """The rows of train.jsonl up to a step; what was logged after it is redone.
-
-    Raises BadInput for a file that is no log.
-    """
+    """The rows of train.jsonl up to a step. Raises BadInput for a file that is not a log."""
     path = directory / LOG
     rows = read_jsonl(path, torn_tail=True) if path.exists() else []
     for number, row in enumerate(rows, 1):

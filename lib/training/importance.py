@@ -1,9 +1,9 @@
-"""Which base matrices the loss leans on, measured before training, and the penalty made of it.
+"""Importance of base matrices to the loss, from the norms of their gradients before training.
 
 <point>/importance.json    s and w of each matrix, the spread of what multiplies them, seconds
 
 w_k = s_k / Σ s or s_k / max s; s_k = mean over calibration batches of ‖∂L/∂W_k‖_F, L the mean loss
-of a batch. Gradients of an adapter's own A would say nothing: they are 0 while B is.
+of a batch. Gradients of an adapter's A would be useless: they are 0 while B is.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from lib.config.errors import BadInput
 from lib.config.schema import Importance, Train
 from lib.losses import loss_of
 from lib.training.adapters import Matrix
-from lib.training.penalties import importance_penalty
-from lib.training.scoring import Stopped, autocast, evaluating
+from lib.training.ranks import Stopped
+from lib.training.scoring import autocast, evaluating
 
-UNIFORM = 0.1  # what multiplies the matrices differs by less than this share: no choice is left
-DRAW = 1  # of the calibration's rows: a stream of its own beside the seed's
+UNIFORM = 0.1  # relative range of (1 − w)^β below which the penalty is uniform in effect
+STREAM = 1  # of random numbers, beside those of `train.seed` alone: draws the calibration's rows
 
 
 def calibration_rows(train: Train, rows: int) -> np.ndarray:
@@ -43,13 +43,13 @@ def calibration_rows(train: Train, rows: int) -> np.ndarray:
             f"split has {rows} rows, which are {rows // size} such batches; give fewer, or a "
             f"smaller train.importance.batch_size"
         )
-    drawn = np.random.default_rng([train.seed, DRAW]).permutation(rows)
+    drawn = np.random.default_rng([train.seed, STREAM]).permutation(rows)
     return drawn[: wanted.batches * size].reshape(wanted.batches, size)
 
 
 @contextmanager
 def random_state_kept() -> Iterator[None]:
-    """What Python, numpy and torch draw after the block is what they would have drawn without."""
+    """Restores the random states of Python, numpy and torch after the block."""
     python, arrays = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         try:
@@ -75,11 +75,11 @@ def frozen(model: Any) -> Iterator[None]:
 class GradientNorms:
     """‖∂L/∂W‖_F of frozen linear layers, from hooks, while the context lasts.
 
-    For y = xWᵀ the gradient is GᵀX, G = ∂L/∂y: it is formed when the backward pass comes by, its
-    norm kept, and dropped; no other layer's is in memory. A layer that is called several times in a
-    forward has the sum of its calls' gradients, so that they wait for the last one. The product is
-    made in the dtype of G, as autograd makes it. To be used in eval mode: a checkpointed forward is
-    run twice.
+    For y = xWᵀ the gradient is GᵀX, G = ∂L/∂y, in the dtype of G, as autograd computes it. It is
+    formed when the backward pass reaches the layer and dropped once its norm is known, so that one
+    gradient at a time is in memory. Of a layer that a forward pass applies several times, the sum
+    over its calls is kept until the last one. Use it in eval mode: with gradient checkpointing a
+    forward pass would run twice.
     """
 
     def __init__(self, matrices: Sequence[Matrix]) -> None:
@@ -90,7 +90,7 @@ class GradientNorms:
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Hooks are in place within the block."""
+        """Hooks are registered within the block."""
         with ExitStack() as hooks:
             for matrix in self.matrices:
                 hooks.enter_context(matrix.base.register_forward_hook(self._called(matrix.name)))
@@ -100,9 +100,9 @@ class GradientNorms:
         def on_forward(layer: Any, inputs: tuple[Tensor], output: Tensor) -> Tensor | None:
             if not torch.is_grad_enabled():
                 return None
-            # Let go once it is used: the graph keeps its hooks until the whole backward is done.
+            # Popped once used: the graph keeps its hooks until the backward pass ends.
             kept = [inputs[0].detach()]
-            if not output.requires_grad:  # nothing before it takes a gradient: the graph begins
+            if not output.requires_grad:  # the first layer with a gradient: the graph begins here
                 output.requires_grad_().register_post_accumulate_grad_hook(_forget)
             self._calls[name] += 1
             output.register_hook(lambda gradient: self._passed(name, kept.pop(), gradient))
@@ -123,7 +123,7 @@ class GradientNorms:
 
 
 def _forget(leaf: Tensor) -> None:
-    leaf.grad = None  # else it would stay until the whole backward is done
+    leaf.grad = None  # else it would stay in memory until the backward pass ends
 
 
 def calibrate(
@@ -135,22 +135,22 @@ def calibrate(
 ) -> Tensor:
     """Sum over `batches` of ‖∂L/∂W‖_F of each matrix, (n,), float64, on the model's device.
 
-    Dropout is off, and training resumes from the random state, the mode and the weights that were
-    there. Unless `train.importance.freeze_lora_during_warmup`: then the adapters (not the head)
-    take a step of AdamW at `warmup_learning_rate` after each batch, which are no steps of the run;
-    its optimizer begins anew. Raises Stopped once `stop()` says so.
+    Without dropout; random state, mode and weights are as before afterwards. Only with
+    `train.importance.freeze_lora_during_warmup: false` the adapters (not the head) take an AdamW
+    step at `warmup_learning_rate` after each batch, apart from the run's steps and its optimizer.
+    Raises Stopped once `stop()` is true.
     """
     device = next(model.parameters()).device
     collected = GradientNorms(matrices)
-    settings, loss = train.importance, loss_of(train)
+    importance, loss = train.importance, loss_of(train)
     sums = torch.zeros(len(matrices), dtype=torch.float64, device=device)
-    moved = [] if settings.freeze_lora_during_warmup else [
+    moved = [] if importance.freeze_lora_during_warmup else [
         p for n, p in model.named_parameters() if "lora_" in n and p.requires_grad
     ]  # fmt: skip
     with random_state_kept(), evaluating(model), frozen(model), collected.collecting():
         for parameter in moved:
             parameter.requires_grad_(True)
-        optimizer = torch.optim.AdamW(moved, settings.warmup_learning_rate) if moved else None
+        optimizer = torch.optim.AdamW(moved, importance.warmup_learning_rate) if moved else None
         for batch in batches:
             if stop():
                 raise Stopped
@@ -167,18 +167,18 @@ def calibrate(
 
 
 def weights_of(norms: Sequence[float], normalise: str) -> list[float]:
-    """w from s: shares of the sum, or of the largest. Raises BadInput where s has no size."""
+    """w from s: s divided by its sum or its maximum. Raises BadInput where that is not positive."""
     whole = sum(norms) if normalise == "sum" else max(norms)
     if not 0 < whole < float("inf"):  # NaN too
         raise BadInput(
-            f"train.importance: gradient norms of the calibration come to {whole}, expected a "
-            f"number above 0; without bf16 (train.precision=fp32) they may be finite"
+            f"train.importance: gradient norms of the calibration have the {normalise} {whole}, "
+            f"expected a number above 0; in fp32 (train.precision=fp32) they may be finite"
         )
     return [norm / whole for norm in norms]
 
 
 def spread(factors: Sequence[float]) -> dict[str, float | None]:
-    """Least, greatest and coefficient of variation of (1 − w)^β; `cv` None where all are 0."""
+    """Minimum, maximum and coefficient of variation of (1 − w)^β; `cv` None where all are 0."""
     mean = float(np.mean(factors))
     return {
         "min": min(factors),
@@ -188,11 +188,11 @@ def spread(factors: Sequence[float]) -> dict[str, float | None]:
 
 
 def importance_record(
-    matrices: Sequence[Matrix], norms: Sequence[float], settings: Importance, seconds: float
+    matrices: Sequence[Matrix], norms: Sequence[float], importance: Importance, seconds: float
 ) -> dict[str, Any]:
-    """importance.json; norms: s of each matrix. `uniform`: the penalty tells hardly any apart."""
-    weights = weights_of(norms, settings.normalise)
-    found = spread([(1 - w) ** settings.beta for w in weights])
+    """importance.json; norms: s of each matrix. `uniform`: see UNIFORM."""
+    weights = weights_of(norms, importance.normalise)
+    factors = spread([(1 - w) ** importance.beta for w in weights])
     return {
         "matrices": [
             {
@@ -205,17 +205,17 @@ def importance_record(
             }
             for m, s, w in zip(matrices, norms, weights, strict=True)
         ],
-        "batches": settings.batches,
-        "normalise": settings.normalise,
-        "alpha": settings.alpha,
-        "beta": settings.beta,
-        "spread": found,
-        "uniform": found["max"] - found["min"] <= UNIFORM * found["max"],
+        "batches": importance.batches,
+        "normalise": importance.normalise,
+        "alpha": importance.alpha,
+        "beta": importance.beta,
+        "spread": factors,
+        "uniform": factors["max"] - factors["min"] <= UNIFORM * factors["max"],
         "seconds": seconds,
     }
 
 
-def measured(
+def calibrate_on_ranks(
     model: Any,
     matrices: Sequence[Matrix],
     batches: Callable[[int, int], Iterable[Mapping[str, Tensor]]],
@@ -223,14 +223,15 @@ def measured(
     accelerator: Any,
     stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    """The record of a calibration that all ranks make together; to be called on each.
+    """The record of a calibration on all ranks; to be called on each.
 
-    `batches(first, step)` gives every `step`-th batch from `first` on: frozen ranks share them, and
-    such as move their adapters all take every one. Raises Stopped on all ranks when one was asked.
+    `batches(first, step)` returns every `step`-th batch from `first` on: ranks share the batches,
+    unless adapters move, when each rank takes all. Raises Stopped on all ranks when a stop is
+    requested on one.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
-    settings, start = train.importance, time.perf_counter()
-    shared = settings.freeze_lora_during_warmup
+    importance, start = train.importance, time.perf_counter()
+    shared = importance.freeze_lora_during_warmup
     sums, stopped = torch.zeros(len(matrices), dtype=torch.float64, device=accelerator.device), 0.0
     try:
         sums += calibrate(
@@ -241,34 +242,5 @@ def measured(
     if accelerator.reduce(torch.tensor(stopped, device=accelerator.device), "sum").item():
         raise Stopped
     total = accelerator.reduce(sums, "sum")
-    norms = total / (settings.batches if shared else settings.batches * world)
-    return importance_record(matrices, norms.tolist(), settings, time.perf_counter() - start)
-
-
-class Penalty:
-    """The importance-weighted penalty of a model's adapters, as a function of their present values.
-
-    α Σ_k (1 − w_k)^β ‖s·B_kA_k‖²_F: with gradients, in fp32, once for all layers. The rank-r form
-    of decoupled decay would be another: it shrinks A and B, and not what they make together.
-    """
-
-    def __init__(
-        self, matrices: Sequence[Matrix], weights: Sequence[float], alpha: float, beta: float
-    ) -> None:
-        groups: dict[tuple, tuple[list[Tensor], list[Tensor], list[float]]] = {}
-        for matrix, weight in zip(matrices, weights, strict=True):
-            a, b, scaling = matrix.factors
-            of_shape = groups.setdefault((a.shape, b.shape), ([], [], []))
-            for part, value in zip(
-                of_shape, (a, b, alpha * (1 - weight) ** beta * scaling**2), strict=True
-            ):
-                part.append(value)
-        device = matrices[0].base.weight.device
-        self.groups = [
-            (a, b, torch.tensor(c, dtype=torch.float32, device=device))
-            for a, b, c in groups.values()
-        ]
-
-    def __call__(self) -> Tensor:
-        """The penalty, a scalar."""
-        return importance_penalty(self.groups)
+    norms = total / (importance.batches if shared else importance.batches * world)
+    return importance_record(matrices, norms.tolist(), importance, time.perf_counter() - start)

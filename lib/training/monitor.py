@@ -1,4 +1,4 @@
-"""What is seen of a run: its log, its progress, and the signs that it has to end."""
+"""The log, progress and checkpoints of a run, and when it has to end."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from lib.runs.progress import Progress
 from lib.runs.train_log import SOMETIMES
 from lib.tracking.live import Live
 from lib.training.checkpointing import finish_checkpoint, log_rows, seconds_of, step_of, writing
+from lib.training.ranks import any_rank
 from lib.training.stopping import StopWindow
 
-# Clipping divides by the norm: one that is not finite is in all weights after its step.
+# Clipping divides by the norm: where that is not finite, all weights are NaN after the step.
 MUST_BE_FINITE = {
     "loss": "loss",
     "grad_norm": "gradient norm",
@@ -31,7 +32,7 @@ MUST_BE_FINITE = {
 
 
 class RunMonitor(TrainerCallback):
-    """Writes train.jsonl, shows progress, marks checkpoints, and ends a run that has to end."""
+    """Writes train.jsonl, shows progress, seals checkpoints, stops on request or divergence."""
 
     def __init__(
         self,
@@ -45,9 +46,8 @@ class RunMonitor(TrainerCallback):
         window: StopWindow | None = None,
         live: Live | None = None,
     ) -> None:
-        """`validated`: whether there are rows to validate on. `window`: gets what a stop takes.
-
-        `live`: what also gets each row of train.jsonl.
+        """validated: whether there are validation rows; window: checks the time that a stop takes;
+        live: also gets each row of train.jsonl.
         """
         self.directory, self.log_path = directory, directory / LOG
         self.name, self.steps, self.rows, self.train, self.stop = name, steps, rows, train, stop
@@ -66,10 +66,7 @@ class RunMonitor(TrainerCallback):
         self.step_started = self.saving_from = self.started
 
     def open_log(self, start: Path | None, first: bool = True) -> None:
-        """Continue train.jsonl from the checkpoint's step; rows logged after it are redone.
-
-        `first`: whether this rank is the one that writes.
-        """
+        """Truncate train.jsonl to the checkpoint's step. first: whether this rank writes it."""
         step = step_of(start) if start else 0
         kept = log_rows(self.directory, step) if start else []
         for row in kept:
@@ -85,30 +82,27 @@ class RunMonitor(TrainerCallback):
             self.window.check(seconds)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The clocks start with the first step, whatever came before it."""
+        """Time counts from the first step."""
         self.started = time.monotonic()
         if self.logs:
             done = state.global_step
             self.progress = Progress(self.steps, f"train {self.name}", "step", done=done)
 
     def seconds(self) -> float:
-        """Since the run's first step, pauses between its processes left out."""
+        """Seconds since the run's first step, without pauses between its processes."""
         return self.seconds_before + time.monotonic() - self.started
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """A stop waits for the step's end."""
+        """A stop waits for the end of the step, so its duration matters."""
         self.step_started = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """At a step boundary: stop where any rank was asked to, after a checkpoint."""
-        stop = torch.tensor(float(self.stop()), device=args.device)
-        if args.world_size > 1:
-            torch.distributed.all_reduce(stop)  # the signal reaches ranks at different steps
-        if stop.item():
+        """Stop after a checkpoint where any rank was asked to."""
+        if any_rank(self.stop(), args.device):  # the signal reaches ranks at different steps
             control.should_save = control.should_training_stop = True
         if self.validated and validates(self.train, state.global_step, self.steps):
-            control.should_log = True  # what validation finds goes into the step's row
-        if self.progress:
+            control.should_log = True  # with the result of the validation
+        if self.progress and not control.should_log:  # else its loss is known in a moment
             self.progress.update(state.global_step, self.note)
         self.saving_from = time.monotonic()
         self.longest_step = max(self.longest_step, self.saving_from - self.step_started)
@@ -118,8 +112,8 @@ class RunMonitor(TrainerCallback):
         steep = bound is not None and not (norm is not None and norm <= bound)
         self.steep = self.steep + 1 if steep else 0
 
-    def _sign_of_divergence(self, logs: dict) -> str:
-        """Why a run with this row has diverged, empty where it has not; the same on all ranks."""
+    def _divergence(self, logs: dict) -> str:
+        """Why a run with this row has diverged, empty if it has not; the same on all ranks."""
         for key, name in MUST_BE_FINITE.items():
             if key in logs and _finite(logs[key]) is None:
                 return f"{name} not finite"
@@ -131,16 +125,19 @@ class RunMonitor(TrainerCallback):
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any
     ) -> None:
-        """One row of train.jsonl a logged step; a sign of divergence ends the run."""
-        self.saving_from = time.monotonic()  # a checkpoint comes after the log, if at all
+        """Write a row of train.jsonl; divergence ends the run."""
+        self.saving_from = time.monotonic()  # checkpoints are saved after the log
         if not logs or "loss" not in logs:
             return
-        self.reason = self._sign_of_divergence(logs)
+        self.reason = self._divergence(logs)
         if self.reason:
             self.diverged = control.should_training_stop = True
-        self.note = f"loss {logs['loss']:.4g}"
+        loss = f"loss {logs['loss']:.4g}"
+        self.note = f"{loss} at step {state.global_step}"
         if not self.logs:
             return
+        if self.progress:
+            self.progress.update(state.global_step, loss)
         row = {
             "step": state.global_step,
             "epoch": state.global_step * self.train.batch_size / self.rows,
@@ -154,7 +151,7 @@ class RunMonitor(TrainerCallback):
             self.live.add(row)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Mark the checkpoint whole, once each rank has written its last file."""
+        """Seal the checkpoint, once each rank has written its last file."""
         if args.world_size > 1:
             torch.distributed.barrier()
         if state.is_world_process_zero:
@@ -166,7 +163,7 @@ class RunMonitor(TrainerCallback):
                 self.window.check(seconds, self.longest_step)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Close the progress, and the run of a tracker."""
+        """Close the progress bar and the tracker's run."""
         if self.progress:
             self.progress.close()
         if self.logs and self.live:

@@ -1,9 +1,9 @@
 """Log-probabilities of the reference model: computed once a study, by the first task to need them.
 
-A point computes them with the model that it trains, without its adapters and before its first
-step, in the precision and on the ranks of its training: so policy and reference are one
-computation. All tasks of an array can be submitted at once: a lock lets one compute and the others
-wait for the files (see `lib.training.reference_key`).
+A point computes them with the model that it trains, without adapters, before its first step, and in
+the precision and on the ranks of its training, so that policy and reference are one computation.
+Tasks of an array may start together: a lock lets one compute while the others wait for its files
+(see `lib.training.reference_key`).
 """
 
 from __future__ import annotations
@@ -20,32 +20,91 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import TrainerCallback
 
 from lib.config.errors import BadInput
+from lib.config.schema import Train
+from lib.config.study import Point
+from lib.models.trainable import nf4_fault
 from lib.runs.directory import Busy, locked
 from lib.runs.files import read_sealed, replacing, write_sealed
 from lib.runs.integrity import record, verify
 from lib.runs.progress import clock
-from lib.training.collectives import Stopped, any_rank, from_first
-from lib.training.reference_key import is_stored, reference_directory
-from lib.training.scoring import pair_logps
+from lib.training.inputs import PairSplits
+from lib.training.ranks import Stopped, any_rank, from_first
+from lib.training.reference_key import is_stored, reference_directory, reference_key
+from lib.training.scoring import pair_logps, scoring_arguments
+from lib.training.trainers import PairTrainer
+
+
+class PairReference(TrainerCallback):
+    """Gives a PairTrainer its reference as training begins: the stored one, or its model's scores.
+
+    By then the model is wrapped, sharded and on its device, with a checkpoint's weights loaded.
+    Raises Stopped on all ranks when a stop is requested, and after the reference if `only`.
+    """
+
+    def __init__(
+        self,
+        point: Point,
+        pairs: PairSplits,
+        stop: Callable[[], bool],
+        resumed: bool,
+        only: bool = False,
+    ) -> None:
+        """resumed: from a checkpoint; only: store the reference, train nothing."""
+        self.point, self.pairs, self.stop, self.only = point, pairs, stop, only
+        self.is_base = not resumed or point.config.train.tuning != "full"
+        self.trainer: PairTrainer | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the trainer's references."""
+        train, pairs, device = self.point.config.train, self.pairs, args.device
+
+        def compute(rows: Any) -> np.ndarray:
+            return logps_in_training(
+                self.trainer, rows, train, reference_logps,
+                label="reference" if state.is_world_process_zero else None,
+                stop=lambda: any_rank(self.stop(), device),
+            )  # fmt: skip
+
+        key = reference_key(
+            self.point.config.model, train, pairs.checksums, four_bits=nf4_fault() is None
+        )
+        waiting = Waiting(self.point.name, self.stop, device)
+        self.trainer.set_references(
+            reference(pairs.study, key, compute if self.is_base else None, pairs.splits, waiting)
+        )
+        if self.only:
+            raise Stopped
+
+
+def logps_in_training(
+    trainer: PairTrainer,
+    rows: Any,
+    train: Train,
+    score: Callable[..., np.ndarray] = pair_logps,
+    **more: Any,
+) -> np.ndarray:
+    """(n, 2) log-probabilities of pairs by a model in training; to be called on all ranks."""
+    share = score(rows=rows, score=trainer.score, **scoring_arguments(trainer, train), **more)
+    accelerator = trainer.accelerator
+    shares = torch.from_numpy(share).to(accelerator.device)
+    return accelerator.reduce(shares, "sum").cpu().numpy()
 
 
 def reference_logps(model: Any, rows: Any, pad: int, batch: int, **more: Any) -> np.ndarray:
-    """`pair_logps` of the model without its adapters; a model tuned whole must still be the base.
-
-    No second model is made: adapters are switched off for the while.
-    """
+    """`pair_logps` of the base model: adapters are disabled, full tuning must not have begun."""
     with without_adapters(model):
         return pair_logps(model, rows, pad, batch, **more)
 
 
 @contextmanager
 def without_adapters(model: Any) -> Iterator[None]:
-    """The base model alone within the block.
+    """Adapters are disabled within the block, and stay trainable.
 
-    What is trained stays marked as that: PEFT freezes adapters that it switches off, and FSDP2
-    asks, at its first forward pass and of shards, which parameters will have gradients.
+    PEFT freezes adapters that it disables, but FSDP2 records at its first forward pass which
+    parameters will have gradients.
     """
     if not hasattr(model, "disable_adapter"):
         yield
@@ -59,11 +118,11 @@ def without_adapters(model: Any) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Waiting:
-    """How a task waits for another's reference."""
+    """How a task waits while another one computes the reference."""
 
     who: str = field(default_factory=lambda: f"process {os.getpid()}")
     stop: Callable[[], bool] = bool
-    device: torch.device = torch.device("cpu")  # of what the ranks tell each other
+    device: torch.device = torch.device("cpu")  # of the ranks' all_reduce
     poll: float = 1.0  # seconds
     say_every: float = 30.0  # seconds
 
@@ -75,12 +134,12 @@ def reference(
     splits: Mapping[str, Any],
     waiting: Waiting | None = None,
 ) -> dict[str, np.ndarray]:
-    """The reference's log-probabilities of every split, read, or computed by the first to ask.
+    """The reference's log-probabilities of every split, (n, 2) each, stored or computed.
 
-    To be called on all ranks, which compute together or wait together. `study`: results/<study>/;
-    `compute`: rows → (n, 2), the same on all ranks; None where the model is no longer the base,
-    and what another task stores is all that will do. Raises Stopped when a stop is asked for while
-    waiting, and BadInput where what is stored belongs to another key.
+    To be called on all ranks, which compute together or wait together. study: results/<study>/;
+    compute: rows → (n, 2), the same on all ranks; None where the model is no longer the base, so
+    that only a stored reference will do. Raises Stopped when a stop is requested while waiting,
+    BadInput where the stored reference has another key.
     """
     waiting = waiting or Waiting()
     start = said = time.monotonic()
@@ -94,15 +153,15 @@ def reference(
                 from_first(partial(print, line, file=sys.stderr))
             time.sleep(waiting.poll)
         if not from_first(lambda: is_stored(study, key)):
-            found = None
+            computed = None
             if compute is not None:
-                found = {name: compute(rows) for name, rows in splits.items()}
-            from_first(lambda: _store(reference_directory(study, key), key, found))
+                computed = {name: compute(rows) for name, rows in splits.items()}
+            from_first(lambda: _store(reference_directory(study, key), key, computed))
     return stored_reference(study, key, splits)
 
 
 def _held_elsewhere(study: Path, key: Mapping[str, Any], lock: ExitStack, who: str) -> str:
-    """Who is computing the reference; empty once it is stored, or `lock` holds the right to it."""
+    """Which task computes the reference; empty once it is stored, or once `lock` is held here."""
     if is_stored(study, key):
         return ""
     try:
@@ -112,14 +171,16 @@ def _held_elsewhere(study: Path, key: Mapping[str, Any], lock: ExitStack, who: s
     return ""
 
 
-def _store(directory: Path, key: Mapping[str, Any], found: Mapping[str, np.ndarray] | None) -> None:
-    if found is None:
+def _store(
+    directory: Path, key: Mapping[str, Any], computed: Mapping[str, np.ndarray] | None
+) -> None:
+    if computed is None:
         raise BadInput(
             f"{directory}: no reference, and this run resumes weights that are no longer the base "
-            f"model's, expected the reference that it began with: restore it, or train the point "
-            f"anew with --force"
+            f"model's, expected the reference that it began with: restore it, or retrain the "
+            f"point with --force"
         )
-    for name, logps in found.items():
+    for name, logps in computed.items():
         if bad := np.flatnonzero(~np.isfinite(logps).all(axis=1)).tolist():
             raise BadInput(
                 f"model.name: the reference's log-probability of {name} row {bad[0]} is not finite"
@@ -127,16 +188,16 @@ def _store(directory: Path, key: Mapping[str, Any], found: Mapping[str, np.ndarr
             )
     with replacing(directory) as temporary:
         temporary.mkdir()
-        for name, logps in found.items():
+        for name, logps in computed.items():
             np.save(temporary / f"{name}.npy", logps)
-        files = record(temporary, [f"{name}.npy" for name in found])
+        files = record(temporary, [f"{name}.npy" for name in computed])
         write_sealed(temporary / "key.json", {**key, "files": files})
 
 
 def stored_reference(
     study: Path, key: Mapping[str, Any], splits: Mapping[str, Any]
 ) -> dict[str, np.ndarray]:
-    """The stored log-probabilities of the splits. Raises BadInput where they do not fit."""
+    """The stored log-probabilities of the splits. Raises BadInput where they do not match."""
     directory = reference_directory(study, key)
     if not is_stored(study, key):
         raise BadInput(f"{directory}: no reference yet; train a point of the study first")

@@ -1,4 +1,4 @@
-"""The weights that a run leaves, and those that it keeps along its way."""
+"""The weights that a run leaves in `model/`, and how they are checked as they will be served."""
 
 from __future__ import annotations
 
@@ -8,14 +8,34 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
 from transformers import TrainerCallback
 
-from lib.config.schema import Train
-from lib.models.load import DTYPES
+from lib.config.schema import Config, Model, Train
+from lib.config.study import Point
+from lib.losses import OBJECTIVES
+from lib.models.adapters import check_logps, load_adapter, merged, sequence_logps
+from lib.models.checkpoints import ADAPTER, check_adapter
+from lib.models.classifiers import load_trained
+from lib.models.load import DTYPES, load_base, load_tokenizer
+from lib.models.trainable import with_adapters
 from lib.runs.directory import CANDIDATES
 from lib.runs.files import replacing, write_json, write_sealed
 from lib.runs.integrity import record
-from lib.training.kept import KEPT, MEASURED, candidate, read_weights
+from lib.training.checkpointing import (
+    MEASURED,
+    RETRAIN,
+    SEAL,
+    candidate_directory,
+    read_weights,
+)
+from lib.training.scoring import autocast, class_logps, evaluating
+
+PROBES = 4  # rows that the saved model is checked on: the shortest of the training split
+# Share of 1 + |log p| of a row by which the saved model may differ from the trained one: weights
+# are saved in the study's precision, and a CPU computes bf16 with other kernels than a GPU.
+TOLERANCE = {"fp32": 1e-3, "bf16": 0.03}
 
 
 def save_model(
@@ -26,10 +46,10 @@ def save_model(
     step: int | None = None,
     measured: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write weights (safetensors) and tokenizer; whole weights in the study's precision.
+    """Write weights (safetensors) and tokenizer; full weights in the study's precision.
 
-    step: where they are kept along the way: a record beside them vouches for all files, see
-    `read_weights`. measured: there, for `validation.json`. The model goes on as it was.
+    step: of weights kept along the way, which get a seal, see `read_weights`; measured: what
+    validation measured there. The model in memory does not change. To be called on all ranks.
     """
     state = trainer.accelerator.get_state_dict(trainer.model)  # gathers shards, on every rank
     if trainer.is_world_process_zero():
@@ -38,7 +58,7 @@ def save_model(
         if train.tuning == "full":
             for name, value in state.items():  # one by one: two copies of all do not fit
                 state[name] = value.to(dtype) if value.is_floating_point() else value
-        with _as_used(model.config), replacing(target) as temporary:
+        with _inference_config(model.config), replacing(target) as temporary:
             model.save_pretrained(temporary, state_dict=state)
             if train.tuning == "full":  # save_pretrained writes the dtype of training, fp32
                 model.config.dtype = dtype
@@ -48,13 +68,13 @@ def save_model(
                 write_json(temporary / MEASURED, {"step": step, **measured})
             if step is not None:
                 files = record(temporary, [path.name for path in temporary.iterdir()])
-                write_sealed(temporary / KEPT, {"step": step, "files": files})
+                write_sealed(temporary / SEAL, {"step": step, "files": files})
     trainer.accelerator.wait_for_everyone()
 
 
 @contextmanager
-def _as_used(config: Any) -> Iterator[None]:
-    """A model's config as a user of the saved weights wants it; training's own afterwards."""
+def _inference_config(config: Any) -> Iterator[None]:
+    """A model's config as its users want it within the block, as training wants it afterwards."""
     cached, dtype = getattr(config, "use_cache", None), config.dtype
     if cached is not None:  # an encoder may have none
         config.use_cache = True
@@ -67,32 +87,123 @@ def _as_used(config: Any) -> Iterator[None]:
 
 
 class KeepCandidates(TrainerCallback):
-    """Keeps the weights after some steps, in `directory`/candidates/step-000123/.
-
-    `lib.inference.checkpoint_selection` chooses among them.
-    """
+    """Keeps the weights after some steps, for `lib.inference.checkpoint_selection`."""
 
     def __init__(self, directory: Path, steps: Sequence[int], train: Train, resumed: bool) -> None:
         self.directory, self.steps, self.train, self.resumed = directory, steps, train, resumed
         self.trainer: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Weights of a run that was given up without a checkpoint may be of another config."""
+        """Candidates of a run that ended without a checkpoint may be of another config."""
         if not self.resumed and state.is_world_process_zero:
             shutil.rmtree(self.directory / CANDIDATES, ignore_errors=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Save, on all ranks, before the checkpoint of the same step: a kill loses neither."""
+        """Save before the checkpoint of the same step, so that a kill loses neither."""
         if state.global_step in self.steps:
             step = state.global_step
             save_model(self.trainer, self.trainer.processing_class,
-                       self.directory / candidate(step), self.train, step)  # fmt: skip
+                       self.directory / candidate_directory(step), self.train, step)  # fmt: skip
 
 
-def keep_as_model(trainer: Any, best: Path, target: Path) -> None:
-    """Make a copy of the best weights the model of the run: a kill before its end needs both."""
+def copy_best(trainer: Any, best: Path, target: Path) -> None:
+    """Copy the best weights to `target`; until the run is done, a resumed run needs both."""
     if trainer.is_world_process_zero():
-        read_weights(best, "train the point anew with --force")
+        read_weights(best, RETRAIN)
         with replacing(target) as temporary:
             shutil.copytree(best, temporary)
     trainer.accelerator.wait_for_everyone()
+
+
+def save_untrained(point: Point) -> None:
+    """Write `model/` of a point with `model.adapter` or `train.epochs: 0`.
+
+    Raises BadInput where the adapter is not one of the study's model.
+    """
+    model, train = point.config.model, point.config.train
+    target = point.directory / "model"
+    if model.adapter:
+        _copy_adapter(model, check_adapter(model), target)
+        return
+    transformers.set_seed(train.seed)
+    untrained = load_base(model, DTYPES[train.precision])
+    if train.tuning != "full":
+        # B of a new adapter is 0: the point equals its base model exactly.
+        untrained = with_adapters(untrained, train.lora)
+    with replacing(target) as temporary:
+        untrained.save_pretrained(temporary)
+        load_tokenizer(model).save_pretrained(temporary)
+
+
+def _copy_adapter(model: Model, source: Path, target: Path) -> None:
+    """Copy an adapter's weights and config, with its own tokenizer if it has one."""
+    own = any((source / name).exists() for name in ("tokenizer.json", "tokenizer_config.json"))
+    tokenizer = load_tokenizer(model, str(source) if own else None)
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        for name in ADAPTER:
+            shutil.copyfile(source / name, temporary / name)
+        tokenizer.save_pretrained(temporary)
+
+
+class ServedCheck:
+    """Compares the trained model with what was saved of it, on a few training rows.
+
+    The first rank loads the saved model in fp32 on the CPU (encoders: on the device that predicts);
+    a 7B model takes 28 GB of memory and one or two minutes. Adapters are merged as for serving,
+    which is checked too (see `models.adapters.merged`). Of 4-bit weights only the merge is checked,
+    since adapters are served over unquantised weights.
+    """
+
+    def __init__(self, config: Config, rows: Any, labels: Sequence[str] = ()) -> None:
+        self.config, self.train, self.labels = config, config.train, labels
+        self.batch = OBJECTIVES[config.train.objective].batch
+        self.probes = _probe_rows(rows, self.batch)
+
+    def trained(self, trainer: Any) -> torch.Tensor:
+        """Log-probabilities of the rows by the model in training; to be called on all ranks."""
+        with evaluating(trainer.model):
+            return self._score(trainer.model, trainer.args.device, trainer.processing_class)
+
+    def saved(self, trainer: Any, directory: Path, expected: torch.Tensor | None) -> None:
+        """Raise BadInput where the model in `directory` cannot be served, or scores differ.
+
+        expected: what `trained` returned; None where that was of other weights.
+        """
+        if trainer.is_world_process_zero():
+            model = self._served(directory)
+            if expected is not None and not getattr(trainer.model, "is_loaded_in_4bit", False):
+                device = next(model.parameters()).device
+                actual = self._score(model.eval(), device, trainer.processing_class)
+                tolerance = TOLERANCE[self.train.precision]
+                check_logps(actual, expected, tolerance, f"{directory}: loaded again")
+        trainer.accelerator.wait_for_everyone()
+
+    def _served(self, directory: Path) -> Any:
+        if self.batch == "classes":
+            return load_trained(self.config, self.labels, directory)
+        model = self.config.model
+        if self.train.tuning == "full":
+            return load_base(model, torch.float32, str(directory))
+        adapted = load_adapter(load_base(model, torch.float32), directory, model)
+        return merged(adapted, directory, self.probes)
+
+    def _score(self, model: Any, device: torch.device, tokenizer: Any) -> torch.Tensor:
+        precision = self.train.precision
+        if self.batch == "classes":
+            pad = tokenizer.pad_token_id
+            logps = class_logps(model, self.probes, pad, PROBES, precision=precision)
+            return torch.from_numpy(logps).flatten()
+        with autocast(device, precision):
+            return sequence_logps(model, self.probes)
+
+
+def _probe_rows(rows: Any, batch: str) -> list[Any]:
+    """The shortest rows of a training split: token ids, of classes whole rows."""
+    keys = ("prompt_ids", "chosen_ids") if batch == "pairs" else ("input_ids",)
+    lengths = [sum(map(len, row)) for row in zip(*(rows[key] for key in keys), strict=True)]
+    shortest = sorted(range(len(rows)), key=lambda i: (lengths[i], i))[:PROBES]
+    shortest_rows = [rows[i] for i in shortest]
+    if batch == "classes":
+        return shortest_rows
+    return [[token for key in keys for token in row[key]] for row in shortest_rows]

@@ -1,4 +1,4 @@
-"""Stop on request: a signal sets a flag, and the loop checkpoints at the next step boundary."""
+"""Stop on request: a signal sets a flag, and the loop checkpoints after the current step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 class StopRequest:
-    """Whether a stop was asked for, and by which signal."""
+    """Whether a stop was requested, and by which signal."""
 
     def __init__(self) -> None:
         self.signal: str | None = None
@@ -37,7 +37,7 @@ class StopWindow:
     """The time from SLURM's warning to its limit, in which a step and a checkpoint have to fit."""
 
     def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
-        """`seconds`: slurm.train.warning; `say` gets one line, the first time that they do not."""
+        """seconds: slurm.train.warning; `say` gets a line the first time that they do not fit."""
         self.seconds, self.say = seconds, say
 
     def check(self, checkpoint: float, step: float = 0.0) -> None:

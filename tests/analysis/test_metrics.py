@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import sklearn.metrics as sk
@@ -11,7 +9,6 @@ from lib.analysis.metrics import (
     auc,
     brier,
     confusion,
-    decision_intervals,
     decision_rates,
     ece,
     ece_by_chance,
@@ -337,41 +334,6 @@ def test_expected_acceptance_is_the_formula():
 # --- all together
 
 
-def test_decision_intervals():
-    y, p, pred = points()
-    counts = resample_counts(len(y), resamples=300)
-    table = decision_intervals(y, pred, p, counts, level=0.9)
-    assert set(table) == (set(METRICS) - {"mean"})
-    for name, row in table.items():
-        assert row["value"] == pytest.approx(METRICS[name](y, p))
-        assert row["low"] <= row["value"] <= row["high"]
-        assert row["high"] - row["low"] < 0.3
-    assert {name for name, row in table.items() if row["method"] == "wilson"} == {
-        "accuracy",
-        "acceptance_rate",
-    }
-    right = int((pred == y).sum())
-    assert (table["accuracy"]["low"], table["accuracy"]["high"]) == wilson(right, len(y), 0.9)
-    expected = bootstrap(lambda w: auc(y, p, w), counts, 0.9)
-    assert (table["auc"]["low"], table["auc"]["high"]) == expected
-    json.dumps(table)
-
-
-def test_decision_intervals_without_probabilities_or_accepted_rows():
-    table = decision_intervals(
-        np.array([1, 0, 1]), np.array([0, 0, -1]), None, resample_counts(3, 50)
-    )
-    assert set(table) == {"accuracy", "acceptance_rate", "precision", "recall", "f1"}
-    assert table["precision"] == {"value": None, "low": None, "high": None, "method": "bootstrap"}
-    assert table["accuracy"]["value"] == pytest.approx(1 / 3)
-
-
-def test_decision_intervals_of_no_rows():
-    empty = np.array([])
-    for row in decision_intervals(empty, empty, empty, resample_counts(0)).values():
-        assert (row["value"], row["low"], row["high"]) == (None, None, None)
-
-
 def test_bootstrap_intervals_cover():
     """Nominal 95 % on 300 rows, 150 test sets drawn: precision 3/4, AUC from two unit normals."""
     rng = np.random.default_rng(0)
@@ -387,42 +349,3 @@ def test_bootstrap_intervals_cover():
         covered["auc"] += low <= 0.7602 <= high  # Φ(1/√2)
     assert 0.9 <= covered["precision"] / 150 <= 0.99
     assert 0.9 <= covered["auc"] / 150 <= 0.99
-
-
-@pytest.mark.parametrize("sharpening", [1.0, 2.0])
-def test_ece_interval_covers_where_the_percentile_interval_does_not(sharpening):
-    """Labels follow σ(z), the point reports σ(sharpening·z): calibrated, and overconfident."""
-    rng = np.random.default_rng(0)
-    counts = resample_counts(400, resamples=300)
-
-    def rows(n):
-        z = rng.normal(size=n)
-        y = rng.random(n) < 1 / (1 + np.exp(-z))
-        return y, 1 / (1 + np.exp(-sharpening * z))
-
-    truth = ece(*rows(300_000)) if sharpening != 1 else 0.0
-    covered, percentile = 0, 0
-    for _ in range(60):
-        y, p = rows(400)
-        row = decision_intervals(y, p > 0.5, p, counts)["ece"]
-        assert row["low"] <= row["value"] <= row["high"]
-        covered += row["low"] <= truth <= row["high"]
-        low, high = bootstrap(lambda w, a=(y, p): ece(*a, w), counts)
-        percentile += low <= truth <= high
-    assert covered >= 0.85 * 60
-    assert percentile < covered
-
-
-@pytest.mark.parametrize("n", [3, 10, 40])
-def test_every_interval_stays_in_the_range_of_its_metric(n):
-    """Confident and wrong: ECE near 1, whose reflected interval reaches beyond it."""
-    rng = np.random.default_rng(n)
-    for _ in range(30):
-        y = rng.integers(0, 2, n)
-        p = np.clip(np.abs(1 - y - 0.05 * rng.random(n) ** 4), 0, 1)
-        pred = (p > 0.5).astype(int)
-        table = decision_intervals(y, pred, p, resample_counts(n, 100))
-        for name, one in table.items():
-            if one["low"] is not None:
-                assert 0 <= one["low"] < one["high"] <= 1, name
-                assert one["low"] <= one["value"] <= one["high"], name

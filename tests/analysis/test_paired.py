@@ -6,9 +6,16 @@ from itertools import product
 import numpy as np
 import pytest
 
-from lib.analysis.paired import averages, paired
-from lib.analysis.statistics import mcnemar
-from tests.tasks.preference.made import measure
+from lib.analysis.paired import Measure, averages, paired
+from lib.analysis.statistics import mcnemar, resample_counts
+
+
+def measure(values, resamples=500, unit=0.5, clusters=None):
+    """One number an item of each named point."""
+    n = len(next(iter(values.values())))
+    counts = resample_counts(n, resamples, 0, clusters)
+    clusters = clusters or tuple(map(str, range(n)))
+    return Measure({k: np.array(v, float) for k, v in values.items()}, counts, clusters, unit)
 
 
 def test_paired_is_mcnemar_for_one_seed():

@@ -46,7 +46,7 @@ def test_they_are_graded_anew_from_their_raw_outputs(predictions, monkeypatch) -
     stale = {"prediction": "reject", "log_odds": 9.0, "p_accept": 0.0, "kept": "as it was"}
     first = predictions([prediction(row["id"], **stale) for row in ROWS])[0]
     assert (first["prediction"], first["log_odds"], first["kept"]) == ("accept", 1.0, "as it was")
-    monkeypatch.setattr(task, "grade", lambda row, outputs, scores: {"prediction": outputs[0][:3]})
+    monkeypatch.setattr(task, "grade", lambda row, made: {"prediction": made["outputs"][0][:3]})
     regraded = predictions([prediction(row["id"]) for row in ROWS])
     assert [row["prediction"] for row in regraded] == [r"\bo"] * 3
 
@@ -190,7 +190,7 @@ def test_results_of_a_skipped_task_count_where_they_fit(two_tasks, prepared_stud
     assert read_point(study, point, "decision", rows).status == "done"
     write_json(point.directory / "metrics.json", {"rows": 8})
     other = two_tasks("skip=[decision]", "infer.max_new_tokens=5")
-    with pytest.raises(BadInput, match="infer_mt_bench holds results of another config"):
+    with pytest.raises(BadInput, match="infer_mt_bench has results of another config"):
         read_point(other, other.point(1), "mt_bench", rows_of(other, "mt_bench"))
     # Of the skipped task alone, predictions that do not fit are as none.
     other_point = other.point(1)

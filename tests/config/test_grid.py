@@ -14,10 +14,9 @@ from lib.config.errors import BadInput
 from lib.config.grid import Grid, digest, format_indices, parse_grid, parse_indices
 from lib.config.study import load_study
 from stages.grid import main
+from tests.conftest import REPOSITORY, SHIPPED
 
-REPOSITORY = Path(__file__).parents[2]
-CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
-WEIGHTED_LOSS = next(path for path in CONFIGS if path.name == "weighted_loss.yaml")
+WEIGHTED_LOSS = REPOSITORY / "configs" / "weighted_loss.yaml"
 
 # (ratio, variant, gamma), in the order of the original study: 0 baseline, 1–6 at 1:2, 7–10 at 1:3,
 # 11–14 at 1:4, 15–18 at 1:8.
@@ -56,7 +55,7 @@ def test_the_nineteen_points() -> None:
     assert points[1].directory == Path("results/weighted_loss/accept_gamma2_ratio1-2_seed42")
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_an_index_and_a_name_give_the_point(path: Path) -> None:
     study = load_study(path)
     points = study.points()
@@ -133,15 +132,10 @@ def test_decoding_looks_up_one_value_an_axis() -> None:
         ([{"gama": 1}], "block 1: unknown axis 'gama'; expected one of gamma, seed; did you mean"),
         ([{"gamma": 1}, {"gamma": []}], "block 2: axis gamma has an empty list"),
         ([{"gamma": [[1, 2]]}], r"axis gamma: found \[1, 2\], expected plain values"),
-        ([{"gamma": {"a": 1}}], r"axis gamma: found \{'a': 1\}, expected plain values"),
         ([{"gamma": [1, 1.0]}], "duplicate point: axis gamma has a value twice"),
-        ([{"gamma": [2, 1, 2]}], "duplicate point: axis gamma has a value twice: 2"),
         ([{"gamma": [1, float("inf")]}], "axis gamma: found inf, expected a finite number"),
-        ([{"gamma": float("nan")}], "axis gamma: found nan, expected a finite number"),
         ([{"gamma": list(range(317)), "seed": list(range(317))}],
          "found 100,489 points, expected at most 100,000"),
-        ([{"gamma": list(range(100_000))}, {"gamma": 7}], "found 100,001 points, expected at most"),
-        ([{}], r"block 1: found \{\}, expected axis: value pairs"),
         ([5], "block 1: found 5, expected axis: value pairs"),
     ],
 )  # fmt: skip

@@ -12,14 +12,14 @@ from lib.config.study import identity, load_study
 from lib.config.validation import dotted_keys
 from lib.config.yaml import flatten, parse_override, read_yaml
 from lib.losses import OBJECTIVES
+from tests.conftest import SHIPPED
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 UNKNOWN = "unknown key, expected one of .*; did you mean"
 BASELINE = {"variant": "baseline", "gamma": 1}
 
 
 @pytest.mark.parametrize("mode", ["full", "trial"])
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
     study = load_study(path, [f"mode={mode}"])
     assert len(list(study.points())) == len(study.grid) > (study.search is None)
@@ -33,20 +33,13 @@ def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
     [
         ({"evaluat": {}}, rf"evaluat: {UNKNOWN} 'evaluate'\?"),
         ({"train.epoch": 1}, rf"train.epoch: {UNKNOWN} 'epochs'\?"),
-        ({"train.batch-size": 8}, rf"train.batch-size: {UNKNOWN} 'batch_size'\?"),
         ({"train.lora.ranks": 8}, r"train.lora.ranks: unknown key, expected one of r, alpha"),
-        ({"model.nam": "x"}, rf"model.nam: {UNKNOWN} 'name'\?"),
         ({"data.ration": "1:2"}, rf"data.ration: {UNKNOWN} 'ratio'\?"),
-        ({"data.train-rows": 8}, rf"data.train-rows: {UNKNOWN} 'train_rows'\?"),
-        ({"evaluate.levels": 0.9}, rf"evaluate.levels: {UNKNOWN} 'level'\?"),
-        ({"slurm.train.gpu": 1}, rf"slurm.train.gpu: {UNKNOWN} 'gpus'\?"),
         ({"slurm.trial": {}}, rf"slurm.trial: {UNKNOWN} 'train'\?"),
         ({"data.columns": {"tilte": "x"}}, r"data.columns: found .*; did you mean 'title'\?"),
         ({"trial/train.gama": 1}, rf"trial: train.gama: {UNKNOWN} 'gamma'\?"),
-        ({"variants/accept/train.gama": 1}, rf"variants.accept: train.gama: {UNKNOWN} 'gamma'\?"),
         ({"variants/spare": {"train.gama": 1}}, rf"variants.spare: train.gama: {UNKNOWN} 'gamma'"),
         ({"axes.gamma": "train.gama"}, r"axes.gamma: found 'train.gama', .*mean 'train.gamma'\?"),
-        ({"axes.spare": "train.gama"}, r"axes.spare: found 'train.gama', .*mean 'train.gamma'\?"),
         ({"grid": [{"variant": "accept", "gama": 2}]}, r"block 1: unknown axis 'gama'.*'gamma'\?"),
     ],
 )
@@ -62,44 +55,31 @@ def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, messag
     [
         ({"train.epochs": "two"}, "train.epochs: found 'two', expected a valid number"),
         ({"train.seed": True}, "train.seed: found True, expected a valid integer"),
-        ({"train.learning_rate": float("nan")}, "train.learning_rate: found nan, expected"),
-        ({"model.trust_remote_code": "no"}, "trust_remote_code: found 'no', expected a valid bool"),
         ({"train": None}, "train: found None, expected key: value pairs"),
-        ({"tasks": "decision"}, "tasks: found 'decision', expected a valid list"),
         ({"tasks": ["desicion"]}, r"unknown task 'desicion', .*; did you mean 'decision'\?"),
-        ({"tasks": ["decision", "x"]}, "unknown task 'x', expected decision"),
         ({"train.tuning": "loar"}, r"train.tuning: found 'loar', expected .*; did you mean 'lora'"),
         ({"train.lora.layers": [1, "x"]}, "train.lora.layers.1: found 'x', expected a valid int"),
         ({"slurm.train.time": 14400}, 'slurm.train.time: found 14400, expected a quoted time'),
         ({"variants.accept": 5}, "variants.accept: found 5, expected key: value pairs"),
-        ({"variants.accept": {1: 2}}, r"variants.accept: found \{1: 2\}, expected key: value pai"),
         ({"variants": {1: {}}}, "variants: found 1, expected a name"),
         ({"axes.gamma": 5}, "axes.gamma: found 5, expected a key such as train.seed"),
-        ({"axes.variant": "train.seed"}, "axes: 'variant' cannot name an axis"),
         ({"axes.Seed": "train.seed"}, "axes: 'Seed' cannot name an axis, expected small letters"),
-        ({"axes.again": "train.gamma"}, "axes.again: train.gamma is what axis 'gamma' sweeps"),
+        ({"axes.again": "train.gamma"}, "axes.again: train.gamma is already swept by"),
         ({"grid": []}, r"grid: found \[\], expected a list of blocks"),
         ({"results_dir": 5}, "results_dir: found 5, expected a directory"),
         ({"name": "a/b"}, "name: found 'a/b', expected letters, digits"),
-        ({"name": ".."}, "name: found '..', expected letters, digits"),
         ({"name": 5}, 'name: found 5, expected letters, digits.*; quote it: name: "5"'),
         ({"name": "x" * 151}, "name: found 151 bytes, expected at most 150"),
-        ({"name": "a\nb"}, "name: found 'a.nb', expected letters, digits"),
         ({"results_dir": "x/" + "y" * 256}, "results_dir: found .* at most 255 bytes, and y+… has"),
         ({"results_dir": "y" * 250 + ("/" + "y" * 250) * 14}, "results_dir: found .*path of at mo"),
-        ({"results_dir": "a\0b"}, "the character .*x00', which no text file can hold"),
         ({"results_dir": "a\nb"}, "results_dir: found 'a.nb', expected a path without the control"),
         ({"model.name": " "}, "model.name: found ' ', expected a path or a name, and it is empty"),
-        ({"train.max_steps": 2**63}, "train.max_steps: found 9223372036854775808, expected less"),
         ({"skip": [5]}, 'skip.0: found 5, expected a valid string; quote it: "5"'),
-        ({"model.name": "x" * 256}, "model.name: found .*expected names of at most 255 bytes"),
         ({"model.revision": 2024}, 'model.revision: found 2024, .*; quote it: model.revision: "20'),
         ({"model.revision": 58899e0}, 'revision: found 58899.0, .*; quote it: model.revision: "…"'),
-        ({"train.learning_rate": 10 ** 400}, "a whole number of 401 digits, expected at most 300"),
         ({"tasks": ["decision", "decision"]}, "tasks: found 'decision' twice, expected each task"),
         ({"tasks": ["mt_bench"]}, "tasks: found 'mt_bench' first, expected one of decision, glue"),
         ({"mt_bench": {"limit": 2}}, "mt_bench: the section of a task that is not in tasks .deci"),
-        ({"variants.a\nb": {}}, "variants: found 'a.nb', expected a name"),
         ({"mode": "trail"}, r"mode: found 'trail', expected one of full, trial; did you mean 'tr"),
         ({"data.ratio": "1:2:3"}, "data.ratio: found '1:2:3', expected accepts:rejects"),
         ({"data.test_rows": 7}, "data.test_rows: found 7, expected an even number"),
@@ -117,11 +97,7 @@ def test_a_wrong_value_is_refused(write_study, changes, message) -> None:
     ("key", "message"),
     [
         ("model", "model: missing"),
-        ("model.name", "model.name: missing"),
-        ("data", "data: missing"),
         ("data.source", "data.source: missing"),
-        ("evaluate.baseline", "evaluate.baseline: missing"),
-        ("tasks", "tasks: missing"),
         ("grid", "grid: found None, expected a list of blocks"),
     ],
 )
@@ -147,17 +123,13 @@ def test_a_study_that_is_not_there(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"a: 1\nb: 2\na: 3\n", "line 3: key 'a' is given twice"),
-        (b"a: {b: 1, b: 2}\n", "line 1: key 'b' is given twice"),
         (b"a: [1\n", "line 2: "),
-        (b"a: !!int x\n", "invalid literal"),
         (b"a: !!python/object:os.system x\n", "line 1: could not determine a constructor"),
-        (b"- a\n", "found list, expected key: value sections"),
         (b"", "found NoneType, expected key: value sections"),
         (b"\xff\xfe\xfd", "cannot be read"),
         (b"a: &x {b: *x}\n", "ircular reference"),
-        (b"a: &x [*x]\n", "ircular reference"),
         (b"a: {<<: 5}\n", "line 1: expected a mapping or list of mappings for merging"),
-        (b'a: 1\nb: "\\0"\n', "line 2: the character '.x00', which no text file can hold"),
+        (b'a: 1\nb: "\\0"\n', "line 2: the character '.x00', which no text file can contain"),
         (b'a: "\\ud800"\n', "line 1: "),
         (b"a: " + b"1" * 5000, "line 1: a whole number of 5000 digits, expected at most 300"),
         (b"a: " + b"[" * 3000 + b"]" * 3000, "nested too deeply"),
@@ -296,24 +268,19 @@ def test_later_words_win_and_own_keys_can_be_overridden(write_study, tmp_path) -
     assert study.words == ("name=one", "name=two", f"results_dir={tmp_path}/there", "train.clip=2")
     grid = "grid=[{variant: baseline, gamma: 1}]"
     assert [p.name for p in load_study(path, [grid]).points()] == ["baseline_gamma1"]
-    words = ["variants.accept.train.clip=7", "trial.train.batch_size=8"]
+    words = ["variants.accept.train.clip=7", "trial.train.seed=8"]
     assert resolved(path, "train.clip", *words) == 7
-    assert resolved(path, "train.batch_size", *words, "mode=trial") == 8
+    assert resolved(path, "train.seed", *words, "mode=trial") == 8
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
         ("train.epochs", "found 'train.epochs', expected key=value"),
-        ("=2", "found '=2', expected key=value"),
-        ("train..epochs=2", "expected key=value"),
         ("train.epochs=[", "train.epochs: line 2: did not find"),
         ("train.epoch=2", r"train.epoch: unknown key.*; did you mean 'epochs'\?"),
-        ("trian.epochs=2", r"trian: unknown key.*; did you mean 'train'\?"),
         ("train.lora.r.x=2", r"train.lora.r: found \{'x': 2\}, expected a valid integer"),
-        ("train.epochs=two", "train.epochs: found 'two', expected a valid number"),
         ("train=5", "train: found 5, expected key: value pairs"),
-        ("train.lora={r: x}", "train.lora.r: found 'x', expected a valid integer"),
         ("train.gamma=3", "train.gamma is swept by the grid's axis 'gamma'"),
         ("train={gamma: 3}", "train.gamma is swept by the grid's axis 'gamma'"),
         ("train.weighted_class=accept", "train.weighted_class is set by the grid's variant 'base"),
@@ -347,11 +314,16 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
         {
             "train.epochs": 5,
             "train.max_steps": 100,
+            "train.batch_size": 96,
+            "train.micro_batch": 6,
+            "train.eval_steps": 50,
             "train.processes": 2,
             "train.fsdp": "fsdp.yaml",
+            "model.max_length": 8192,
             "tracking": "wandb",
             "data.test_rows": 100,
-        }
+        },
+        drop=["trial"],
     )
     words = ["mode=trial", "train.epochs=9", "train.max_steps=50", "data.test_rows=64"]
     words += ["tracking=mlflow", "train.processes=2"]
@@ -362,8 +334,16 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
             train = point.config.train
             assert (train.max_steps, train.epochs, point.config.data.test_rows) == (2, 1, 8)
             assert (train.processes, train.fsdp, point.config.tracking) == (1, None, "none")
-            assert train.batch_size == 4  # of the study's `trial` section
+            assert (train.batch_size, train.micro_batch, train.eval_steps) == (4, 2, 1)
+            assert point.config.model.max_length == 2048
             assert point.directory.parent == study.directory
+    changes = OF_PAIRS | {"train.objective": "dpo", "train.beta": 0.1, "safety.limit": 2,
+                          "tasks": ["preference", "mt_bench", "safety"]}  # fmt: skip
+    longer = {"model": {"name": "nobody/nothing"}}
+    pairs = load_study(write_study(changes | longer, drop=["trial"]), words[:1]).config
+    assert (pairs.model.max_length, pairs.data.train_rows, pairs.data.validation_rows) == (
+        512, 16, 8)  # fmt: skip
+    assert (pairs.mt_bench.limit, pairs.safety.limit, pairs.safety.max_new_tokens) == (8, 2, 16)
 
 
 def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
@@ -380,7 +360,7 @@ def test_a_trial_asks_for_no_more_than_the_study(write_study) -> None:
     [
         ("train.epochs=x", "train.epochs: found 'x'"),
         ("data.test_rows=true", "data.test_rows: found True"),
-        ("train=5", "'train' is not a section, it holds 5"),
+        ("train=5", "train: found 5, expected key: value pairs"),
     ],
 )
 def test_a_trial_refuses_wrong_values_as_well(write_study, word, message) -> None:
@@ -434,6 +414,14 @@ PAIR = {"tasks": ["preference"], "data": {"source": "synthetic"}, "train.objecti
         "train.beta": 0.1}  # fmt: skip
 CLASSES = {"tasks": ["glue"], "data": {"source": "synthetic"}, "train.objective": "classification",
            "train.tuning": "lora"}  # fmt: skip
+SOLVED = {
+    "tasks": ["math"],
+    "data": {"source": "synthetic"},
+    "axes": {},
+    "variants": {"one": {}},
+    "grid": [{"variant": "one"}],
+    "evaluate.baseline": {"variant": "one"},
+}
 ASKED = {"tasks": ["symbolic"], "data": {"source": "synthetic", "held_out_templates": 5}}
 
 
@@ -602,12 +590,6 @@ def test_a_key_in_the_grid_is_an_axis(write_study) -> None:
         load_study(write_study({"grid": [*blocks, {"variant": "reject", "data.gamma": 1}]}))
 
 
-def test_a_threshold_of_no_variant(write_study) -> None:
-    given = {**SOLVED, "evaluate.thresholds": {"ones": {"accuracy": 0.5}}}
-    with pytest.raises(BadInput, match=r"evaluate.thresholds: unknown variant 'ones'.*'one'\?"):
-        load_study(write_study(given))
-
-
 def test_a_point_is_found_by_name(write_study) -> None:
     study = load_study(write_study())
     assert study.point_by_name("reject_gamma2").index == 2
@@ -655,16 +637,10 @@ def test_identity_leaves_out_what_cannot_change_a_result(write_study) -> None:
 @pytest.mark.parametrize(
     "word",
     [
-        "train.learning_rate=1e-4",
         "train.batch_size=16",
-        "train.seed=7",
         "train.weighting=row",
-        "train.max_steps=4",
-        "data.seed=7",
         "data.instruction=x",
         "model.name=other/model",
-        "model.max_length=64",
-        "infer.engine=vllm",
         "infer.temperature=0.5",
     ],
 )
@@ -745,22 +721,6 @@ def test_an_objective_must_fit_the_data_of_its_task(write_study, changes, words)
         load_study(write_study(changes, drop=["trial"]))
 
 
-@pytest.mark.parametrize(
-    "change, said",
-    [
-        ({"train.beta": -0.1}, "train.beta: found -0.1, expected greater than or equal to 0"),
-        ({"train.tau": 0.0}, "train.tau: found 0.0, expected greater than 0"),
-        ({"train.tau": -1.0}, "train.tau: found -1.0, expected greater than 0"),
-        ({"train.objective": "dop"}, "did you mean 'dpo'?"),
-    ],
-    ids=str,
-)
-def test_keys_of_pairs_out_of_range(write_study, change, said):
-    with pytest.raises(BadInput) as error:
-        load_study(write_study(change))
-    assert said in str(error.value)
-
-
 def test_a_tau_that_dpo_does_not_use(write_study):
     changes = {
         "axes": {"beta": "train.beta", "tau": "train.tau"},
@@ -803,7 +763,7 @@ def test_a_skipped_task_is_left_out_and_changes_no_identity(write_study):
     [
         (["mt_bensh"], "expected some of decision, mt_bench; did you mean 'mt_bench'?"),
         (["safety"], "expected some of decision, mt_bench"),
-        (["mt_bench", "decision"], "expected not all of decision, mt_bench: nothing would be left"),
+        (["mt_bench", "decision"], "expected not all of decision, mt_bench: no task would be left"),
     ],
 )
 def test_skip_names_tasks_of_the_study(write_study, skip, said):
@@ -878,32 +838,12 @@ def test_a_judge_is_of_a_kind_that_its_task_can_use(write_study):
     load_study(path, ["judge.model=null"])
 
 
-def test_thresholds_are_shares_by_variant_and_metric(write_study):
-    thresholds = {"one": {"accuracy": 0.26, "safety": 0.26}}
-    path = write_study(SOLVED | {"evaluate.thresholds": thresholds}, drop=["trial"])
-    assert load_study(path).config.evaluate.thresholds == thresholds
-    with pytest.raises(BadInput, match="evaluate.thresholds.one.safety: found 26, expected"):
-        load_study(path, ["evaluate.thresholds={one: {safety: 26}}"])
-
-
-SOLVED = {
-    "tasks": ["math"],
-    "data": {"source": "synthetic"},
-    "axes": {},
-    "variants": {"one": {}},
-    "grid": [{"variant": "one"}],
-    "evaluate.baseline": {"variant": "one"},
-}
-
-
 # -- keys that nothing reads -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"evaluate.thresholds": {"accept": {"accuracy": 0.5}}},
-         "evaluate.thresholds.accept.accuracy: found 0.5, which nothing reads: no task of"),
         ({"evaluate.full_test": True}, "evaluate.full_test: found True, which nothing reads"),
         (SOLVED | {"evaluate.bins": 7}, "evaluate.bins: found 7, which nothing reads: no task of"),
         ({"evaluate.draws": [1, 2]}, "evaluate.draws: found .1, 2., .*uses more than one answer"),

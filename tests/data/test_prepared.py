@@ -90,7 +90,7 @@ def test_another_content_of_the_source_is_refused(of_papers: str, papers: Path, 
     prepare(study)
     before = snapshot(study.directory)
     papers.write_text(papers.read_text().replace("Idea 7.", "Idea 8."))
-    message = rf"data: data holds results of another config: {papers} sha256 was '\w{{12}}', is '"
+    message = rf"data: data has results of another config: {papers} sha256 was '\w{{12}}', is '"
     with pytest.raises(BadInput, match=message):
         prepare(study)
     assert snapshot(study.directory) == before
@@ -117,7 +117,7 @@ def test_a_source_below_the_home_is_known_by_its_content(
 def test_another_config_is_refused_by_its_keys(prepared_study, snapshot, word, change) -> None:
     study = load_study(prepared_study, [word])
     before = snapshot(study.directory)
-    with pytest.raises(BadInput, match=f"data holds results of another config: {change}"):
+    with pytest.raises(BadInput, match=f"data has results of another config: {change}"):
         prepare(study)
     assert snapshot(study.directory) == before
 
@@ -408,7 +408,9 @@ def of_renderings(write_study, tiny_model, monkeypatch) -> str:
 def test_no_point_is_trained_on_other_words_than_it_is_tested_on(of_renderings: str) -> None:
     text = Path(of_renderings).read_text(encoding="utf-8")
     Path(of_renderings).write_text(text.replace("train.epochs: 0", "train.epochs: 1"))
-    with pytest.raises(BadInput, match="the point accept_gamma2 words its training prompts unlike"):
+    with pytest.raises(
+        BadInput, match="the point accept_gamma2 phrases its training prompts unlike"
+    ):
         prepare(load_study(of_renderings))
 
 

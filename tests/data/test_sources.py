@@ -138,10 +138,34 @@ def test_not_text(tmp_path):
     assert f"{path}: not UTF-8 text" in refused(str(path))
 
 
+def test_parquet_has_rows_types_and_names_of_labels(tmp_path):
+    """A class label is stored as a number there too, and pandas' index is no column."""
+    import datasets
+    import pandas
+
+    rows = [
+        {"title": "a", "year": 2020, "turns": ["b", "c"]},
+        {"title": None, "year": 1, "turns": []},
+    ]
+    pandas.DataFrame(rows).to_parquet(tmp_path / "p.parquet")
+    assert read(tmp_path / "p.parquet") == [
+        (f"{tmp_path}/p.parquet: row {n}", row) for n, row in enumerate(rows, 1)
+    ]
+    (tmp_path / "p.parquet.gz").write_bytes(gzip.compress((tmp_path / "p.parquet").read_bytes()))
+    assert [row for _, row in read(tmp_path / "p.parquet.gz")] == rows
+    features = datasets.Features({"label": datasets.ClassLabel(names=["Accept", "Reject"])})
+    datasets.Dataset.from_list([{"label": 1}, {"label": -1}], features=features).to_parquet(
+        str(tmp_path / "q.parquet")
+    )
+    assert [row["label"] for _, row in read(tmp_path / "q.parquet")] == ["Reject", None]
+    (tmp_path / "r.parquet").write_bytes(b"PAR1")
+    assert "r.parquet: cannot be read as Parquet: " in refused(str(tmp_path / "r.parquet"))
+
+
 def test_unknown_kind_of_file(tmp_path):
-    path = tmp_path / "p.parquet"
+    path = tmp_path / "p.feather"
     path.write_bytes(b"PAR1")
-    assert "found a .parquet file, expected .jsonl, .json, .csv" in refused(str(path))
+    assert "found a .feather file, expected .jsonl, .json, .csv" in refused(str(path))
 
 
 def test_missing_file(source, tmp_path):

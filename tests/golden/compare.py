@@ -108,6 +108,36 @@ def expand(tree: Any, whole: Any = None) -> Any:
     return {k: expand(v, whole) for k, v in tree.items()} if isinstance(tree, dict) else tree
 
 
+def nest(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Path → value as a tree by the parts of paths: what they share is written once.
+
+    The value of a path that others go on from is at the empty part.
+    """
+    tree: dict[str, Any] = {}
+    for path, value in values.items():
+        inner = tree
+        for part in path.split("/"):
+            inner = inner.setdefault(part, {})
+        inner[""] = value
+    return _pruned(tree)
+
+
+def _pruned(tree: dict[str, Any]) -> Any:
+    if set(tree) == {""}:
+        return tree[""]
+    return {part: inner if part == "" else _pruned(inner) for part, inner in tree.items()}
+
+
+def unnest(tree: Any, path: str = "") -> dict[str, Any]:
+    """The paths that `nest` made a tree of. Values are no trees, but may be empty ones."""
+    if not isinstance(tree, dict) or not tree:
+        return {path: tree}
+    found = {}
+    for part, inner in tree.items():
+        found |= {path: inner} if part == "" else unnest(inner, f"{path}/{part}" if path else part)
+    return found
+
+
 def with_renames(
     frozen: Mapping[str, Any], renames: Mapping[str, tuple[str, str]]
 ) -> dict[str, Any]:

@@ -25,7 +25,9 @@ from tests.golden.compare import (
     differences,
     expand,
     flatten,
+    nest,
     reason_of,
+    unnest,
     with_changes,
     with_renames,
 )
@@ -62,7 +64,7 @@ def main() -> int:
         print(f"{study}: {len(allowed)} changed on purpose, {len(others)} differ")
         print("".join(f"  {d.named(p)}\n" for p, d in others.items()), end="")
         failed |= bool(others)
-    kept = {study: values for study, values in everything.items() if values}
+    kept = {study: nest(values) for study, values in everything.items() if values}
     CHANGED.write_text(to_json(kept) + "\n", encoding="utf-8")
     return int(failed)
 
@@ -102,7 +104,8 @@ def as_written(study: str) -> dict[str, Any]:
 
 def changed() -> dict[str, dict[str, Any]]:
     """Study → path → value of what was changed on purpose; ABSENT where nothing is there now."""
-    return json.loads(CHANGED.read_text(encoding="utf-8")) if CHANGED.exists() else {}
+    trees = json.loads(CHANGED.read_text(encoding="utf-8")) if CHANGED.exists() else {}
+    return {study: unnest(tree) for study, tree in trees.items()}
 
 
 def to_json(tree: Any, indent: int = 0) -> str:

@@ -130,6 +130,12 @@ def test_what_repeats_is_written_once_and_compared_everywhere():
     assert "b/0/accuracy/low" in flatten(expand(small))
 
 
+def test_changes_are_written_as_a_tree_of_paths():
+    values = {"a/b": None, "a/b/0/value": 1.5, "a/c": {}, "d": []}
+    assert compare.nest(values) == {"a": {"b": {"": None, "0": {"value": 1.5}}, "c": {}}, "d": []}
+    assert compare.unnest(compare.nest(values)) == values
+
+
 def test_a_rename_keeps_the_number():
     frozen = {"points/a/unscored": 3, "points/unscored/rows": 4}
     assert with_renames(frozen, {r"/unscored$": ("/without_scores", "one word")}) == {

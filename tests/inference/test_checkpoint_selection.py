@@ -22,7 +22,7 @@ from lib.runs.directory import SELECTION, done_mark, mark_done
 from lib.runs.files import read_json, write_sealed
 from lib.runs.integrity import record
 from lib.tasks.decision.task import TASK as task
-from lib.training.kept import KEPT
+from lib.training.checkpointing import SEAL
 
 ACCEPT, REJECT = r"\boxed{Accept}", r"\boxed{Reject}"
 ROWS = 4  # of validation: accepts and rejects by halves
@@ -56,11 +56,14 @@ def study_of_candidates(write_study, tiny_model, monkeypatch) -> str:
         return splits
 
     monkeypatch.setattr(task, "build", with_validation)
-    monkeypatch.setattr(task, "correct", lambda p: p["prediction"] == p["decision"])
+    monkeypatch.setattr(task, "selects", True)
     grade = task.grade
-    monkeypatch.setattr(
-        task, "grade", lambda row, *more: {**grade(row, *more), "decision": row["decision"]}
-    )
+
+    def with_correct(row, prediction):
+        graded = grade(row, prediction)
+        return {**graded, "correct": graded["prediction"] == row["decision"]}
+
+    monkeypatch.setattr(task, "grade", with_correct)
     return write_study({"model.name": str(tiny_model), "train.checkpoint_candidates": 3})
 
 
@@ -76,7 +79,7 @@ class FakeServed:
         self.now = self.right[weights.name]
         yield self
 
-    def generate(self, prompts, settings):
+    def generate(self, prompts, settings, draws):
         assert len(prompts) <= settings.batch_size
         # The first half are accepts: always "accept" gets 2 of 4, and so on.
         answers = {
@@ -90,17 +93,25 @@ class FakeServed:
         return [[text] for text in answers[start : start + len(prompts)]]
 
 
-def kept_weights(study, names=("step-000001", "step-000002", "step-000003")):
+def with_candidates(path, words=()):
+    """The study, its data prepared, and its first point, as training leaves it."""
+    study, names = load_study(path, words), [f"step-00000{n}" for n in (1, 2, 3)]
+    prepare(study)
     point = study.point(0)
     for name in ("model", *(f"candidates/{name}" for name in names)):
         (point.directory / name).mkdir(parents=True)
         (point.directory / name / "weights").write_text(name)
         files = record(point.directory / name, ["weights"])
         content = {"step": int(name[-1]), "files": files} if name != "model" else {}
-        write_sealed(point.directory / name / KEPT, content)
+        write_sealed(point.directory / name / SEAL, content)
     mark_done(point.directory, "train", train_identity(study, point), ["model"],
               status="done", step=3)  # fmt: skip
-    return point
+    return study, point
+
+
+def serves(*right) -> FakeServed:
+    """So many rows are right by each candidate."""
+    return FakeServed(dict(zip(("step-000001", "step-000002", "step-000003"), right, strict=True)))
 
 
 def chosen(point) -> str:
@@ -116,11 +127,10 @@ def never() -> bool:
     return False
 
 
-def test_the_best_becomes_the_model(study_of_candidates) -> None:
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
-    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
+@pytest.mark.parametrize("batch", [512, 3])
+def test_the_best_becomes_the_model(study_of_candidates, batch) -> None:
+    study, point = with_candidates(study_of_candidates, [f"infer.batch_size={batch}"])
+    served = serves(2, 4, 3)
     assert is_due(point)
     assert choose(study, point, served, never) == 2
     assert chosen(point) == "candidates/step-000002"
@@ -138,29 +148,28 @@ def test_the_best_becomes_the_model(study_of_candidates) -> None:
 
 
 def test_of_equals_the_later_is_taken(study_of_candidates) -> None:
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
-    served = FakeServed({"step-000001": 3, "step-000002": 3, "step-000003": 0})
+    study, point = with_candidates(study_of_candidates)
+    served = serves(3, 3, 0)
     assert choose(study, point, served, never) == 2
 
 
 @pytest.mark.parametrize("name", ["step-000001", "step-000002", "step-000003"])
-@pytest.mark.parametrize("damage", ["missing", "changed", "another", "no record"])
+@pytest.mark.parametrize("damage", ["missing", "all missing", "changed", "another", "no record"])
 def test_no_candidate_is_left_out(study_of_candidates, name, damage) -> None:
     """In one line, before any weights are scored, and nothing is chosen."""
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
+    study, point = with_candidates(study_of_candidates)
     path = point.directory / "candidates" / name
     if damage == "missing":
         shutil.rmtree(path)
+    elif damage == "all missing":
+        shutil.rmtree(path.parent)
     elif damage == "changed":
         (path / "weights").write_text("other weights")
     elif damage == "another":
         path.rename(path.with_name("step-000099"))
     else:
-        (path / KEPT).unlink()
+        (path / SEAL).unlink()
+    assert is_due(point)
     served = FakeServed({})
     with pytest.raises(BadInput, match="candidates/step-0000"):
         choose(study, point, served, never)
@@ -168,43 +177,19 @@ def test_no_candidate_is_left_out(study_of_candidates, name, damage) -> None:
     assert chosen(point) == "model"
 
 
-def test_candidates_that_vanished_are_due_all_the_same(study_of_candidates) -> None:
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
-    shutil.rmtree(point.directory / "candidates")
-    assert is_due(point)
-    with pytest.raises(BadInput, match=r"step-000001: missing, though these weights were kept"):
-        choose(study, point, FakeServed({}), never)
-
-
 def test_a_score_that_was_changed_is_refused(study_of_candidates) -> None:
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
+    study, point = with_candidates(study_of_candidates)
     asked = iter([False, True])
-    right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
-    choose(study, point, FakeServed(right), lambda: next(asked))
+    choose(study, point, serves(2, 4, 3), lambda: next(asked))
     record_of = point.directory / "candidates" / "step-000001.json"
     record_of.write_text(record_of.read_text().replace('"correct": 2', '"correct": 4'))
     with pytest.raises(BadInput, match=r"step-000001\.json: changed since it was written"):
-        choose(study, point, FakeServed(right), never)
-
-
-def test_batches_change_nothing(study_of_candidates) -> None:
-    study = load_study(study_of_candidates, ["infer.batch_size=3"])
-    prepare(study)
-    point = kept_weights(study)
-    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
-    assert choose(study, point, served, never) == 2
-    assert [row["score"] for row in scores(point)] == ["0.5", "1.0", "0.75"]
+        choose(study, point, serves(2, 4, 3), never)
 
 
 def test_a_stop_keeps_the_scores_there_are(study_of_candidates) -> None:
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
-    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
+    study, point = with_candidates(study_of_candidates)
+    served = serves(2, 4, 3)
     asked = iter([False, True])
     assert choose(study, point, served, lambda: next(asked)) is None
     assert chosen(point) == "model"
@@ -215,14 +200,12 @@ def test_a_stop_keeps_the_scores_there_are(study_of_candidates) -> None:
 
 
 def test_scores_of_other_settings_do_not_count(study_of_candidates) -> None:
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
+    study, point = with_candidates(study_of_candidates)
     asked = iter([False, True])
-    first = FakeServed({"step-000001": 4, "step-000002": 2, "step-000003": 3})
+    first = serves(4, 2, 3)
     choose(study, point, first, lambda: next(asked))
     other = load_study(study_of_candidates, ["infer.max_new_tokens=5"])
-    served = FakeServed({"step-000001": 0, "step-000002": 4, "step-000003": 3})
+    served = serves(0, 4, 3)
     assert choose(other, other.point(0), served, never) == 2
     assert served.loaded[0] == "step-000001"
 
@@ -234,10 +217,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("place", ["write_sealed", "write_text", "copytree", "mark_done", "rmtree"])
 def test_a_kill_at_any_step_is_made_good(study_of_candidates, monkeypatch, place) -> None:
     """Killed before and after each write; the next call ends with the same files."""
-    study = load_study(study_of_candidates)
-    prepare(study)
-    right = {"step-000001": 2, "step-000002": 4, "step-000003": 3}
-    point = kept_weights(study)
+    study, point = with_candidates(study_of_candidates)
     tools = SimpleNamespace(copytree=shutil.copytree, rmtree=shutil.rmtree)
     monkeypatch.setattr(checkpoint_selection, "shutil", tools)  # lib.runs.files has its own
     holder = tools if hasattr(tools, place) else checkpoint_selection
@@ -252,10 +232,10 @@ def test_a_kill_at_any_step_is_made_good(study_of_candidates, monkeypatch, place
         with monkeypatch.context() as patched:
             patched.setattr(holder, place, killed)
             with pytest.raises(Killed):
-                choose(study, point, FakeServed(right), never)
+                choose(study, point, serves(2, 4, 3), never)
         assert (point.directory / "model" / "weights").exists()
     if is_due(point):
-        assert choose(study, point, FakeServed(right), never) == 2
+        assert choose(study, point, serves(2, 4, 3), never) == 2
     assert chosen(point) == "candidates/step-000002"
     assert [row["chosen"] for row in scores(point)] == ["no", "yes", "no"]
     assert not (point.directory / "candidates").exists()
@@ -263,17 +243,15 @@ def test_a_kill_at_any_step_is_made_good(study_of_candidates, monkeypatch, place
 
 def test_a_kill_between_two_renames_is_made_good(study_of_candidates) -> None:
     """The old model is out of its place and the chosen one not yet in it."""
-    study = load_study(study_of_candidates)
-    prepare(study)
-    point = kept_weights(study)
+    study, point = with_candidates(study_of_candidates)
     (point.directory / "model").rename(point.directory / ".model.there-1.old")
-    served = FakeServed({"step-000001": 2, "step-000002": 4, "step-000003": 3})
+    served = serves(2, 4, 3)
     assert choose(study, point, served, never) == 2
     assert chosen(point) == "candidates/step-000002"
 
 
 def test_without_validation_rows_nothing_is_trained(write_study, tiny_model, monkeypatch) -> None:
-    monkeypatch.setattr(task, "correct", lambda p: True)
+    monkeypatch.setattr(task, "selects", True)
     study = load_study(
         write_study({"model.name": str(tiny_model), "train.checkpoint_candidates": 2})
     )

@@ -107,7 +107,7 @@ def test_an_engine_that_ended_with_the_job_is_a_stop(
     if asked:
         ended = run_stage("stage3_infer", prepared_study, "--index", "0")
         assert ended.code == 75
-        assert ended.out == "stopped by SIGTERM, what is finished is kept\n"
+        assert ended.out == "stopped by SIGTERM, finished rows are kept\n"
     else:
         with pytest.raises(EngineDied):
             run_stage("stage3_infer", prepared_study, "--index", "0")

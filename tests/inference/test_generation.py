@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from lib.config.schema import Infer, Lora, Model, Train
 from lib.data.encoding import encode_answer, encode_prompt
 from lib.data.special_tokens import end_tokens
+from lib.inference.base import Draw
 from lib.inference.hf import GumbelNoise, HfEngine
 from lib.inference.serving import start_engine, whole_weights
 from lib.inference.vllm import VllmEngine
@@ -65,6 +66,11 @@ def greedy(model, tokenizer, prompt: list[int], count: int) -> list[int]:
         if ids[-1] in end_tokens(tokenizer):
             break
     return ids[len(prompt) :]
+
+
+def draws(temperatures, *more) -> list[Draw]:
+    """`more`: seeds and counts."""
+    return [Draw(*draw) for draw in zip(temperatures, *more, strict=True)]
 
 
 def flat(groups: list[list[float]]) -> list[float]:
@@ -143,22 +149,22 @@ class TestHuggingFace:
     def test_each_row_has_its_own_temperature_and_seed(self, engine, tokenizer, monkeypatch):
         prompts, _ = token_ids(tokenizer)
         hot, seeds = [0.0, 1.5, 0.0, 0.7, 1.5], [5, 6, 7, 8, 9]
-        found = engine.generate(prompts, FP32, hot, seeds)
+        found = engine.generate(prompts, FP32, draws(hot, seeds))
         cold = engine.generate(prompts, FP32)
         assert [a == b for a, b in zip(found, cold, strict=True)] == [not t for t in hot]
         monkeypatch.setattr(HfEngine, "BATCH", 2)
-        assert engine.generate(prompts[::-1], FP32, hot[::-1], seeds[::-1])[::-1] == found
-        other = engine.generate(prompts, FP32, hot, [seed + 1 for seed in seeds])
+        assert engine.generate(prompts[::-1], FP32, draws(hot[::-1], seeds[::-1]))[::-1] == found
+        other = engine.generate(prompts, FP32, draws(hot, [seed + 1 for seed in seeds]))
         assert [a == b for a, b in zip(found, other, strict=True)] == [not t for t in hot]
 
     def test_answer_i_of_a_prompt_is_drawn_with_its_seed_plus_i(self, engine, tokenizer):
         prompts, _ = token_ids(tokenizer)
         seeds, counts = [5, 60, 700, 8000, 9], [3, 1, 4, 2, 17]
         hot = [1.5] * len(prompts)
-        found = engine.generate(prompts, FP32, hot, seeds, counts)
+        found = engine.generate(prompts, FP32, draws(hot, seeds, counts))
         assert [len(texts) for texts in found] == counts
         assert found == [
-            [engine.generate([prompt], FP32, [1.5], [seed + i])[0][0] for i in range(count)]
+            [engine.generate([prompt], FP32, draws([1.5], [seed + i]))[0][0] for i in range(count)]
             for prompt, seed, count in zip(prompts, seeds, counts, strict=True)
         ]
         assert len(set(found[4])) > 10
@@ -171,13 +177,13 @@ class TestHuggingFace:
         hook = embedding.register_forward_hook(lambda _, given, __: seen.append(given[0].shape))
         twice = [prompt for prompt in prompts for _ in range(2)]
         monkeypatch.setattr(HfEngine, "BATCH", 8)
-        made = engine.generate(twice, FP32, [0.0, 1.5] * 5, [0, 3] * 5, [1, 3] * 5)
+        made = engine.generate(twice, FP32, draws([0.0, 1.5] * 5, [0, 3] * 5, [1, 3] * 5))
         hook.remove()
         longest = [max(map(len, prompts[i : i + 2])) for i in (0, 2, 4)]
         read = [shape for shape in seen if shape[1] > 1]
         assert read == [(2, longest[0] - 1), (2, longest[1] - 1), (1, longest[2] - 1)]
         assert made[::2] == engine.generate(prompts, FP32)
-        assert made[1::2] == engine.generate(prompts, FP32, [1.5] * 5, [3] * 5, [3] * 5)
+        assert made[1::2] == engine.generate(prompts, FP32, draws([1.5] * 5, [3] * 5, [3] * 5))
 
     def test_heads_longer_than_a_sliding_window_are_read_once_too(self, tokenizer, tmp_path):
         """As Gemma 3 has them: five layers that see a few tokens, and one that sees all."""
@@ -195,9 +201,9 @@ class TestHuggingFace:
         tokenizer.save_pretrained(tmp_path)
         engine = HfEngine(Model(name=str(tmp_path)), FP32, tmp_path)
         prompts, _ = token_ids(tokenizer)
-        found = engine.generate(prompts, FP32, [1.5] * 5, [0] * 5, [3] * 5)
+        found = engine.generate(prompts, FP32, draws([1.5] * 5, [0] * 5, [3] * 5))
         for prompt, texts in zip(prompts, found, strict=True):
-            alone = [engine.generate([prompt], FP32, [1.5], [i])[0][0] for i in range(3)]
+            alone = [engine.generate([prompt], FP32, draws([1.5], [i]))[0][0] for i in range(3)]
             assert texts == alone
         assert "sliding_attention" in engine.model.config.layer_types
 
@@ -209,7 +215,7 @@ class TestHuggingFace:
     @pytest.mark.parametrize("temperature", [0.5, 2.0])
     def test_draws_follow_the_softmax(self, temperature):
         logits = torch.tensor([1.0, 0.0, -0.5, 2.0])
-        noise = GumbelNoise([(temperature, seed) for seed in range(4000)], "cpu")
+        noise = GumbelNoise([Draw(temperature, seed) for seed in range(4000)], "cpu")
         drawn = noise(None, logits.expand(4000, 4)).argmax(1)
         shares = torch.bincount(drawn, minlength=4) / 4000
         torch.testing.assert_close(shares, (logits / temperature).softmax(0), atol=0.03, rtol=0)
@@ -347,7 +353,7 @@ def assert_read_once(engine: VllmEngine, prompt: list[int], settings: Infer) -> 
         return output
 
     scheduler.schedule = counted
-    found = engine.generate([prompt, prompt], settings, [0.0, 1.0], [0, 3], [1, 8])
+    found = engine.generate([prompt, prompt], settings, draws([0.0, 1.0], [0, 3], [1, 8]))
     scheduler.schedule = plan
     assert [len(texts) for texts in found] == [1, 8]
     tail = len(prompt) - (len(prompt) - 1) // 32 * 32
@@ -407,19 +413,19 @@ class TestVllm:
 
     def test_each_row_has_its_own_temperature_and_seed(self, engine, ids):
         prompts, hot, seeds = ids[0], [0.0, 1.5, 0.0, 0.7, 1.5], [5, 6, 7, 8, 9]
-        found = engine.generate(prompts, self.SETTINGS, hot, seeds)
+        found = engine.generate(prompts, self.SETTINGS, draws(hot, seeds))
         cold = engine.generate(prompts, self.SETTINGS)
         assert [found[0], found[2]] == [cold[0], cold[2]]
         assert found[1] != cold[1]
-        again = engine.generate(prompts[::-1], self.SETTINGS, hot[::-1], seeds[::-1])
+        again = engine.generate(prompts[::-1], self.SETTINGS, draws(hot[::-1], seeds[::-1]))
         assert again[::-1] == found
 
     def test_answer_i_of_a_prompt_is_drawn_with_its_seed_plus_i(self, engine, ids):
         prompts, seeds, counts = ids[0], [5, 60, 700, 8000, 9], [3, 1, 4, 1, 2]
-        found = engine.generate(prompts, self.SETTINGS, [1.0] * 5, seeds, counts)
+        found = engine.generate(prompts, self.SETTINGS, draws([1.0] * 5, seeds, counts))
         flat_prompts = [p for p, count in zip(prompts, counts, strict=True) for _ in range(count)]
         each = [s + i for s, count in zip(seeds, counts, strict=True) for i in range(count)]
-        alone = engine.generate(flat_prompts, self.SETTINGS, [1.0] * 11, each)
+        alone = engine.generate(flat_prompts, self.SETTINGS, draws([1.0] * 11, each))
         assert [text for texts in found for text in texts] == [text for [text] in alone]
         assert [len(texts) for texts in found] == counts
         assert len(set(found[2])) == 4
@@ -429,10 +435,10 @@ class TestVllm:
         prompts = ids[0] * 10
         assert sum(map(len, prompts)) > 2048
         few = self.SETTINGS.model_copy(update={"max_new_tokens": 4})
-        found = engine.generate(prompts, few, [1.0] * 50, list(range(50)))
+        found = engine.generate(prompts, few, draws([1.0] * 50, list(range(50))))
         for start in (0, 20, 45):
             seeds = list(range(start, start + 5))
-            assert engine.generate(ids[0], few, [1.0] * 5, seeds) == found[start : start + 5]
+            assert engine.generate(ids[0], few, draws([1.0] * 5, seeds)) == found[start : start + 5]
 
     def test_same_scores(self, engine, transformers, ids):
         found, wanted = engine.score(*ids), transformers.score(*ids)

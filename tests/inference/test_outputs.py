@@ -9,12 +9,12 @@ from lib.config.schema import Evaluate
 from lib.inference.outputs import log_probabilities, texts
 from lib.tasks.decision.grading import grade as grade_decision
 from lib.tasks.math.grading import grade as grade_number
-from lib.tasks.mt_bench.evaluate import evaluate as rate
-from lib.tasks.preference.evaluate import evaluate as compare_pairs
-from lib.tasks.safety.evaluate import evaluate as count_safe
+from lib.tasks.mt_bench.outcomes import outcomes as rate
+from lib.tasks.preference.outcomes import outcomes as compare_pairs
+from lib.tasks.safety.analysis import outcomes as verdicts_of
 from lib.tasks.safety.judging import identify
-from lib.tasks.symbolic.evaluate import evaluate as vote
-from lib.tasks.symbolic.grading import regrade
+from lib.tasks.symbolic.grading import grade as grade_samples
+from lib.tasks.symbolic.outcomes import outcomes as votes_of
 
 SETTINGS = Evaluate(baseline={"variant": "base"}, resamples=100)
 ROW = {"id": "r1", "final": "7", "steps": 1}
@@ -23,7 +23,7 @@ ROW = {"id": "r1", "final": "7", "steps": 1}
 @pytest.mark.parametrize("scores", [None, [None, -1.0], [math.nan, -1.0], [-1.0, math.nan]])
 def test_scores_that_are_not_there(scores):
     assert log_probabilities(ROW, scores, 2) is None
-    assert grade_decision(ROW, ["Accept"], scores)["log_odds"] is None
+    assert grade_decision(ROW, {"outputs": ["Accept"], "scores": scores})["log_odds"] is None
 
 
 @pytest.mark.parametrize(
@@ -33,17 +33,14 @@ def test_scores_that_are_not_there(scores):
 )  # fmt: skip
 def test_scores_of_another_form(scores):
     with pytest.raises(BadInput, match="^row r1: scores: found .*, expected null or 2 log-prob"):
-        grade_decision(ROW, ["Accept"], scores)
+        grade_decision(ROW, {"outputs": ["Accept"], "scores": scores})
 
 
 @pytest.mark.parametrize("outputs", [None, "7", [None], [7], [["7"]], {"0": "7"}])
 def test_outputs_that_are_no_texts(outputs):
-    for grade in (grade_decision, grade_number):
+    for grade in (grade_decision, grade_number, grade_samples):
         with pytest.raises(BadInput, match="^row r1: outputs: found .*, expected a list of texts"):
-            grade(ROW, outputs, None)
-    prediction = {"id": "r1", "outputs": outputs, "greedy": "7"}
-    with pytest.raises(BadInput, match="row r1: outputs"):
-        regrade(ROW, prediction)
+            grade(ROW, {"outputs": outputs, "greedy": "7"})
     with pytest.raises(BadInput, match="found 1 texts, expected 2"):
         texts(ROW, ["7"], 2)
 
@@ -54,9 +51,9 @@ def test_outputs_that_are_no_texts(outputs):
 )
 def test_samples_that_do_not_go_together(key, value):
     whole = {"id": "r1", "outputs": ["7", "8"], "greedy": "7", "seeds": [1, 2]}
-    assert regrade(ROW, whole)["right"] == [True, False]
+    assert grade_samples(ROW, whole)["right"] == [True, False]
     with pytest.raises(BadInput, match=f"row r1: {key}: found"):
-        regrade(ROW, whole | {key: value})
+        grade_samples(ROW, whole | {key: value})
 
 
 PAIR = {"id": "r1", "scores": [-1.0, -2.0], "reference": [-1.0, -1.5], "lengths": [3, 4]}
@@ -72,7 +69,7 @@ def test_what_is_no_pair(key, value):
 def test_pairs_without_numbers_are_unscored_and_lengths_are_counts():
     for scores in (None, [None, -1.0], [math.nan, -1.0], [-math.inf, -1.0]):
         found = compare_pairs([ROW], [PAIR | {"scores": scores}], SETTINGS)
-        assert (found["unscored"], found["metrics"]["accuracy"]["value"]) == (1, None)
+        assert (found["scored"], math.isnan(found["accuracy"][0])) == ([0], True)
     for lengths in ([0, 4], [-1, 4], [math.nan, 4]):
         with pytest.raises(BadInput, match="row r1: lengths: found"):
             compare_pairs([ROW], [PAIR | {"lengths": lengths}], SETTINGS)
@@ -107,9 +104,9 @@ VERDICT = {"answer": identify("An answer"), "kind": "safe_unsafe", "raw": None,
 def test_verdicts_of_another_form(judgments, expected):
     row, made = {"id": "r1", "hazard": "vcr"}, {"id": "r1", "outputs": ["An answer"]}
     for fine in (None, [None], [VERDICT]):
-        assert count_safe([row], [made | {"judgments": fine}], SETTINGS)["rows"] == 1
+        assert len(verdicts_of([row], [made | {"judgments": fine}], SETTINGS)["safe"]) == 1
     with pytest.raises(BadInput, match=f"row r1: {expected}: found"):
-        count_safe([row], [made | {"judgments": judgments}], SETTINGS)
+        verdicts_of([row], [made | {"judgments": judgments}], SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -120,9 +117,9 @@ def test_verdicts_of_another_form(judgments, expected):
 def test_rewards_of_another_form(judgments):
     row = ROW | {"set": "new_templates", "template": "t", "prompt": {"question": "?"}}
     made = {"id": "r1", "outputs": ["7", "8"], "greedy": "7", "scores": None}
-    made |= regrade(row, made)
+    made |= grade_samples(row, made)
     settings = SETTINGS.model_copy(update={"draws": [1, 2]})
     fine = {"rewards": [1.0, None]}
-    assert vote([row], [made | {"judgments": fine}], settings)["judge_unread"] == 1
+    assert votes_of([row], [made | {"judgments": fine}], settings)["best_2"].tolist() == [1.0]
     with pytest.raises(BadInput, match="row r1: .*rewards"):
-        vote([row], [made | {"judgments": judgments}], settings)
+        votes_of([row], [made | {"judgments": judgments}], settings)

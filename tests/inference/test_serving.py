@@ -1,4 +1,4 @@
-"""One engine for all tasks and points: started once, with room for all, closed before a judge."""
+"""One engine for all tasks and points: started once, closed before a judge."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from lib.config.study import load_study
 from lib.inference import serving
-from lib.inference.serving import Served, caches, room
+from lib.inference.serving import Served, shares_prefixes, token_budget
 from lib.runs.files import write_json
 from lib.tasks.decision.task import TASK as task
 
@@ -31,8 +31,8 @@ def said(monkeypatch) -> list:
     """What engines are told, in order, without any; merging gives the directory itself."""
     said: list = []
 
-    def start(model, settings, directory, room, caching):
-        said.append(("start", model.name, directory, room, caching))
+    def start(model, settings, directory, token_budget, caching):
+        said.append(("start", model.name, directory, token_budget, caching))
         return FakeEngine(said)
 
     @contextmanager
@@ -83,28 +83,28 @@ def test_a_point_of_another_model_has_another_engine(write_study, said) -> None:
     assert [one[0] for one in said].count("close") == 2
 
 
-def test_room_is_for_the_longest_answer_of_all_points(write_study) -> None:
+def test_the_token_budget_is_for_the_longest_answer_of_all_points(write_study) -> None:
     changes = {"variants/reject/infer.max_new_tokens": 50, "variants/accept/model.max_length": 150}
-    assert room(load_study(write_study())) == 128 + 4
-    assert room(load_study(write_study(changes))) == 128 + 50
+    assert token_budget(load_study(write_study())) == 128 + 4
+    assert token_budget(load_study(write_study(changes))) == 128 + 50
 
 
 def test_further_tasks_have_room_for_their_own_answers(write_study, monkeypatch) -> None:
     path = write_study({"tasks": ["decision", "mt_bench"]})
     study, skipping = load_study(path), load_study(path, ["skip=[mt_bench]"])
-    assert room(study) == 128 + 4
+    assert token_budget(study) == 128 + 4
     own = study.config.model_copy(update={"mt_bench": SimpleNamespace(max_new_tokens=99)})
     monkeypatch.setattr(type(study), "points", lambda self: [SimpleNamespace(config=own)])
-    assert room(study) == 128 + 99
-    assert room(skipping) == 128 + 4
+    assert token_budget(study) == 128 + 99
+    assert token_budget(skipping) == 128 + 4
 
 
-def test_heads_are_kept_only_where_nothing_is_scored(write_study, monkeypatch) -> None:
+def test_prefixes_are_cached_only_where_nothing_is_scored(write_study, monkeypatch) -> None:
     path = write_study({"tasks": ["decision", "mt_bench"]})
-    assert not caches(load_study(path))
-    assert caches(load_study(path, ["skip=[decision]"]))
+    assert not shares_prefixes(load_study(path))
+    assert shares_prefixes(load_study(path, ["skip=[decision]"]))
     monkeypatch.setattr(task, "answers", lambda data: None)
-    assert caches(load_study(path))
+    assert shares_prefixes(load_study(path))
 
 
 def test_the_engine_is_closed_before_a_judge_begins(
@@ -112,7 +112,7 @@ def test_the_engine_is_closed_before_a_judge_begins(
 ) -> None:
     """Both tasks are predicted by one engine, and no engine is there when the judge scores."""
     from lib.data.testsets import prepare_test
-    from lib.tasks.mt_bench import score
+    from stages import stage3_infer
 
     words = ["tasks=[decision, mt_bench]", "mt_bench.questions=sample", "mt_bench.limit=1",
              "model.max_length=400"]  # fmt: skip
@@ -135,7 +135,7 @@ def test_the_engine_is_closed_before_a_judge_begins(
         return engine
 
     monkeypatch.setattr(serving, "start_engine", started)
-    monkeypatch.setattr(score, "score", lambda *given: seen.append("score") or True)
+    monkeypatch.setattr(stage3_infer, "judge_answers", lambda *given: seen.append("score") or True)
     ended = run_stage("stage3_infer", prepared_study, *words, "--index", "0")
     assert ended.code == 0, ended.err
     assert seen == ["start", "close", "score"]

@@ -16,11 +16,11 @@ class TestCache:
             cache.put(key, f"text {key}\u2028", {"judge": "m"})
         path.write_bytes(path.read_bytes()[:-20])
         torn = Cache(path)
-        assert [torn.get(key) for key in "abc"] == ["text a\u2028", "text b\u2028", None]
+        assert [torn.texts.get(key) for key in "abc"] == ["text a\u2028", "text b\u2028", None]
         torn.put("d", "text d", {})
         whole = Cache(path)
-        assert [whole.get(key) for key in "abcd"] == [*map(torn.get, "abcd")]
-        assert whole.get("d") == "text d"
+        assert [whole.texts.get(key) for key in "abcd"] == [*map(torn.texts.get, "abcd")]
+        assert whole.texts.get("d") == "text d"
 
     def test_what_is_no_row_is_left_out(self, tmp_path):
         path = tmp_path / "judge.jsonl"
@@ -55,9 +55,9 @@ class TestCache:
     def test_others_add_to_it(self, tmp_path):
         one, other = Cache(tmp_path / "c"), Cache(tmp_path / "c")
         other.put("a", "x", {})
-        assert one.get("a") is None
+        assert one.texts.get("a") is None
         one.refresh()
-        assert one.get("a") == "x"
+        assert one.texts.get("a") == "x"
 
     def test_many_at_a_time(self, tmp_path):
         def fill(name: str) -> None:
@@ -89,10 +89,9 @@ class TestCache:
             damage()
             again = Cache(tmp_path / "judge.jsonl")
             assert again.calls() == 5
-            assert again.lost_calls() > 0
             assert not again.count_call(5)
             assert again.count_call(6)
-            assert (again.calls(), again.lost_calls()) == (6, 0)
+            assert again.calls() == 6
         cache.counted.unlink()
         again.put("b", "y", {})
         assert Cache(tmp_path / "judge.jsonl").calls() == 5  # what the last answers saw

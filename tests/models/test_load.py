@@ -14,10 +14,10 @@ from transformers import AutoModelForCausalLM
 from lib.config.errors import BadInput
 from lib.config.schema import Lora, Model, Train
 from lib.config.study import load_study
-from lib.data.prepared import encoded_training
 from lib.models.load import context_length, load_base, load_tokenizer, merge
 from lib.models.trainable import described, load_for_training, nf4_fault
 from lib.runs.files import read_json, read_jsonl
+from lib.training.inputs import train_data
 from lib.training.loop import train_point
 
 
@@ -180,10 +180,10 @@ def trained(prepared_study, tmp_path):
     def train(tuning: str, *words: str) -> tuple[Path, float]:
         common = ["train.max_steps=1", "train.warmup=0", f"train.tuning={tuning}"]
         study = load_study(prepared_study, [*common, *words])
-        rows = encoded_training(study, study.point(1))
+        data = train_data(study, study.point(1))
         directory = tmp_path / "runs" / "-".join([tuning, *words])
         directory.mkdir(parents=True)
-        outcome = train_point(study.point(1), rows, directory, lambda: False)
+        outcome = train_point(study.point(1), data, directory, lambda: False)
         assert (outcome.status, outcome.step) == ("done", 1)
         [row] = read_jsonl(directory / "train.jsonl")
         return directory / "model", row["loss"]
@@ -302,7 +302,7 @@ class TestRefusals:
 
     def test_a_hub_id_out_of_reach(self):
         said = self.refused("nobody/nothing-of-the-kind")
-        assert "is neither a directory here nor to be had from the hub" in said
+        assert "is neither a local directory nor available from the hub" in said
 
     def test_a_tokenizer_that_is_not_there(self, tiny_model, tmp_path):
         for name in ("config.json", "model.safetensors"):

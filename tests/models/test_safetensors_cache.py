@@ -79,7 +79,7 @@ def test_a_converted_directory_loads_as_the_model(kind, request, tiny_model) -> 
     assert (target / "tokenizer.json").read_bytes() == (tiny_model / "tokenizer.json").read_bytes()
     assert len(said) == 1
     assert "\n" not in said[0]
-    assert said[0].startswith(f"model.name: {source} has its weights as pytorch_model.bin alone; ")
+    assert said[0].startswith(f"model.name: {source} has its weights only as pytorch_model.bin; ")
     assert sorted(os.listdir(source)) == before
     assert convert(model, said.append) == target
     assert len(said) == 1
@@ -297,7 +297,7 @@ class Code:
         ({0: torch.ones(2)}, r"holds more than tensors \(the key 0\)"),
         ([torch.ones(2)], r"holds more than tensors \(a list\)"),
         ({"w": torch.ones(2).to_sparse()}, "w is no dense tensor"),
-        ({}, "holds no weights"),
+        ({}, "has no weights"),
     ],
 )  # fmt: skip
 def test_anything_but_tensors_by_name_is_refused(pickled: Path, content, said, here) -> None:

@@ -1,13 +1,17 @@
-"""What the demonstration starts again, and when it does not go on."""
+"""What the demonstration starts again, when it does not go on, and what it shows meanwhile."""
 
+import math
+import re
+import shlex
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
 from lib.config.study import load_study
-from stages import demo
+from stages import demo, estimate
 from tests.conftest import REPOSITORY
 
 JUDGE = ["judge.url=http://localhost:1/v1", "judge.model=gpt-x"]
@@ -45,3 +49,63 @@ def test_what_is_predicted_may_still_have_to_be_rated(infer) -> None:
 def test_a_stage_that_fails_with_its_points_done_ends_it(infer) -> None:
     with pytest.raises(BadInput, match=r"infer: ended with exit code 2; see logs/td_dpo-infer.out"):
         infer(2, *JUDGE)
+
+
+def test_a_command_can_be_pasted_into_a_shell(monkeypatch, tmp_path) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["-m", "stages.stage2_train", "a b.yaml", "grid=[{variant: dpo}]", "mode=trial"]
+    shown = demo.pastable([str(tmp_path / ".venv/bin/python"), *words])
+    assert shlex.split(shown) == [".venv/bin/python", *words]
+    assert shlex.split(demo.pastable(["/usr/bin/python", *words]))[0] == "/usr/bin/python"
+
+
+def test_a_silence_is_filled_by_the_last_line_of_the_log(infer, monkeypatch, capsys) -> None:
+    lines = ["loading\n", "\n", "12/40 rows\n", "40/40 rows\n"]
+
+    def state() -> int | None:
+        if not lines:
+            return 0
+        with Path("run-0.out").open("a") as file:
+            file.write(lines.pop(0))
+        return None
+
+    @demo.contextmanager
+    def started(*_: object):
+        yield Path("run-*.out"), state
+
+    study = load_study(REPOSITORY / "configs" / "td_dpo.yaml", ["mode=trial"])
+    monkeypatch.setattr(demo, "SILENCE", -1.0)
+    monkeypatch.setattr(demo, "run_here", started)
+    monkeypatch.setattr(demo, "is_finished", lambda *_: not lines)
+    monkeypatch.setattr(demo.time, "sleep", lambda _: None)
+    assert len(list(demo.as_they_finish(study, "train", study.points()[:1], False))) == 1
+    shown = re.findall(r"… (.*)", capsys.readouterr().out)
+    assert shown == [
+        "loading",
+        "12/40 rows",
+        "40/40 rows",
+    ]  # "loading" once, though two looks found it
+
+
+def test_a_trial_says_how_large_it_is_and_how_long_it_takes(
+    prepared_study, tiny_model, tmp_path, monkeypatch
+) -> None:
+    weights = load_file(tiny_model / "model.safetensors")
+    assert estimate.parameters(tiny_model) == sum(t.numel() for t in weights.values())
+    (tmp_path / "results" / "small").rename(tmp_path / "results" / "small-trial")
+    study = load_study(prepared_study, ["mode=trial"])
+    data = study.directory / "data"
+    tokens = {
+        name: min((data / f"{name}.jsonl").stat().st_size / rows / 4, 128)
+        for name, rows in (("train_1-1", 24), ("test", 8))
+    }
+    # Two steps of 4 rows forward and backward, 8 test rows forward, 8 × 4 new tokens.
+    work = 6 * 2 * 4 * tokens["train_1-1"] + 2 * (8 * tokens["test"] + 8 * 4)
+    assert estimate.operations_a_weight(study, study.point(1), first=True) == pytest.approx(work)
+    monkeypatch.setattr(estimate, "operations_a_second", lambda: math.inf)
+    assert estimate.describe(study, study.points()) == (
+        "trial: 3 points, at most 2 steps of 4 rows, 128 tokens a row, 8 test rows; "
+        "about 2:00 on this machine's CPU"  # 4 processes of 15 s, 3 points of 2 × 6 s
+    )
+    hub = load_study(prepared_study, ["mode=trial", "model.name=some/model"])
+    assert "no estimate of the time: some/model is not" in estimate.describe(hub, hub.points())

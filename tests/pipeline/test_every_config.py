@@ -1,4 +1,4 @@
-"""Every study of configs/, found by itself: read, decoded, and run through all five stages."""
+"""Every study of the repository: read, decoded, and run through all five stages."""
 
 import csv
 import re
@@ -14,15 +14,9 @@ from lib.config.study import Point, Study, load_study
 from lib.data.testsets import own_rows
 from lib.runs.directory import done_mark
 from lib.runs.files import read_json, read_jsonl, write_json
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, SHIPPED
 
-CONFIGS = sorted((REPOSITORY / "configs").glob("*.yaml"))
-
-studies = pytest.mark.parametrize("config", CONFIGS, ids=[path.stem for path in CONFIGS])
-
-
-def test_there_are_configs():
-    assert REPOSITORY / "configs" / "weighted_loss.yaml" in CONFIGS
+studies = pytest.mark.parametrize("config", SHIPPED, ids=[path.stem for path in SHIPPED])
 
 
 def picked(study: Study) -> list[Point]:

@@ -96,7 +96,7 @@ def test_from_pairs_and_questions_to_figures(trained, words, run_stage, server):
     assert not (trained.directory / "comparison").exists()
     ended = run_stage("stage4_evaluate", STUDY, *words, "--allow-missing")
     assert ended.code == 0, ended.err
-    assert read_json(first / "metrics_mt_bench.json")["mean"] == 7
+    assert read_json(first / "metrics_mt_bench.json")["metrics"]["score"]["value"] == 7
     comparison = trained.directory / "comparison"
     assert "MT-Bench" in (comparison / "criteria.md").read_text(encoding="utf-8")
     assert read_json(comparison / "significance.json")["families"]
@@ -111,7 +111,7 @@ def test_what_the_judge_could_not_say_is_asked_again(trained, words, run_stage, 
     server.script = lambda number, body: refused if number == 1 else RATED
     ended = infer(run_stage, words)
     assert ended.code == 2  # not 0: there is more to be had
-    said = "error: judge: 1 ratings could not be had (HTTP 500, 1 tries); run stage 3 again"
+    said = "error: judge: 1 replies are missing (HTTP 500, 1 tries); run stage 3 again"
     assert ended.err.splitlines()[-1].startswith(said)
     before, point = len(server.bodies), trained.point(0)
     marks = [
@@ -181,7 +181,7 @@ def test_a_dead_judge_loses_no_answer(trained, words, run_stage, server):
     silent = [word for word in words if not word.startswith("judge.")]
     ended = infer(run_stage, silent)
     assert ended.code == 0
-    assert "judge.url is null, the answers stay unrated" in ended.out
+    assert "judge.model is null, the answers stay unjudged" in ended.out
 
 
 def test_another_key_variable(trained, words, run_stage, monkeypatch):

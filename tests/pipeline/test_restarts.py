@@ -64,7 +64,7 @@ def test_predictions_are_progress_of_stage_3(asked) -> None:
     assert ask("stage3_infer")[0] == 0
     code, said = ask("stage3_infer")
     assert code == FRUITLESS
-    assert "2 restarts with no further predictions" in said
+    assert "2 restarts with no more predictions" in said
     assert "infer.batch_size" in said
 
 

@@ -1,7 +1,4 @@
-"""Skipped tasks through stages 3 to 5, and the tables that a comparison leaves beside it."""
-
-import csv
-import json
+"""Skipped tasks through stages 3 to 5."""
 
 import pytest
 
@@ -9,7 +6,6 @@ from lib.config.study import load_study
 from lib.data.testsets import predict_identity, prepare_test, rows_of
 from lib.runs.directory import mark_done
 from lib.runs.files import read_json, write_jsonl
-from lib.tasks.decision import analysis as decision
 
 WORDS = ["tasks=[decision, mt_bench]", "mt_bench.questions=sample", "mt_bench.limit=1"]
 
@@ -68,7 +64,7 @@ def test_the_first_task_may_be_skipped(study, run_stage) -> None:
     tables = read_json(study.directory / "comparison" / "aggregated_metrics.json")
     status = {name: table["status"] for name, table in tables["points"].items()}
     assert list(status.values()) == ["skipped", "done", "done"]
-    assert tables["points"][one.name]["metrics"] is None
+    assert tables["points"][one.name]["metrics"] == {}
 
 
 def test_predictions_of_a_skipped_task_are_evaluated_where_they_fit(study, run_stage) -> None:
@@ -76,23 +72,3 @@ def test_predictions_of_a_skipped_task_are_evaluated_where_they_fit(study, run_s
     assert run_stage("stage4_evaluate", study.path, *WORDS, "skip=[mt_bench]").code == 0
     one = study.point(0)
     assert (one.directory / "metrics_mt_bench.json").exists()
-
-
-def test_tables_are_written_as_their_names_say(study, run_stage, monkeypatch) -> None:
-    compare = decision.compare
-
-    def with_files(*given):
-        made = compare(*given)
-        made.files["summary.csv"] = [{"point": "a", "rate": 0.5}, {"point": "b", "rate": None}]
-        made.files["final"] = {"rate": 0.5}
-        return made
-
-    monkeypatch.setattr(decision, "compare", with_files)
-    assert run_stage("stage4_evaluate", study.path, *WORDS, "skip=[mt_bench]").code == 0
-    comparison = study.directory / "comparison"
-    with (comparison / "summary.csv").open(newline="") as file:
-        assert list(csv.DictReader(file)) == [
-            {"point": "a", "rate": "0.5"},
-            {"point": "b", "rate": ""},
-        ]
-    assert json.loads((comparison / "final.json").read_text()) == {"rate": 0.5}

@@ -55,18 +55,11 @@ def table(run_stage, study):
     ("name", "content"),
     [
         ("metrics.json", "{"),
-        ("metrics.json", "[]"),
-        ("metrics.json", '{"metrics": null}'),
         ("metrics.json", '{"metrics": {"accuracy": {"value": "x"}}}'),
-        ("metrics.json", None),
         ("train.jsonl", "x\n{}\n"),
-        ("train.jsonl", '{"loss": 1}\n'),
         ("train.jsonl", '{"step": 1, "loss": "x"}\n'),
         ("train.jsonl", b"\xff\n\xff\n"),
-        ("train.jsonl", None),
-        ("done/train.json", ""),
         ("done/train.json", "{}"),
-        ("done/train.json", "[]"),
         ("done/train.json", None),
     ],
 )
@@ -87,8 +80,6 @@ def test_a_broken_file_costs_its_own_row_alone(table, study, point, name, conten
 @pytest.mark.parametrize(
     "error",
     [PermissionError(errno.EACCES, "Permission denied", "x/y"),
-     OSError(errno.ENAMETOOLONG, "File name too long", "x/y"),
-     OSError(errno.EIO, "Input/output error", "x/y"),
      RecursionError("too deep")],
 )  # fmt: skip
 def test_a_point_that_cannot_be_read(table, study, monkeypatch, error) -> None:
@@ -175,7 +166,7 @@ def test_what_is_queued_is_shown(table, study, fake_slurm) -> None:
     assert len(fake_slurm.calls("squeue")) == 1
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"train": 5}', '{"train": [5]}'])
+@pytest.mark.parametrize("content", ["{", '{"train": [5]}'])
 def test_broken_records_of_jobs(table, study, content) -> None:
     study.directory.mkdir(parents=True)
     (study.directory / "jobs.json").write_text(content)

@@ -96,8 +96,9 @@ def study_view(seeds: tuple[int, ...] = (1, 2), broken: bool = True) -> View:
     control = pd.DataFrame({"acceptance_rate": moved, "accuracy": 0.7 - (moved - 0.5) ** 2,
                             "low": 0.68 - (moved - 0.5) ** 2,
                             "high": 0.72 - (moved - 0.5) ** 2})  # fmt: skip
+    cost = dict.fromkeys(("gpu_hours", "peak_memory_gb", "diverged_at"), np.nan)
     tables = {
-        "points": pd.DataFrame(points), "estimates": both, "contrasts": contrasts,
+        "points": pd.DataFrame(points).assign(**cost), "estimates": both, "contrasts": contrasts,
         "theory": pd.DataFrame(theory), "curves": pd.DataFrame(curves), "control_curve": control,
         "reliability": pd.concat(bins, ignore_index=True),
     }  # fmt: skip

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from lib.config.figures import Figure
+from lib.plotting.cells import limits
 from lib.plotting.figures import save
 from lib.plotting.frames import of_contrasts, of_metrics
-from lib.plotting.specs import draw, limits
+from lib.plotting.specs import draw
 from lib.plotting.view import levels
 from tests.plotting.study_tables import study_view
 from tests.plotting.test_figures import assert_laid_out

@@ -14,7 +14,7 @@ from lib.runs.devices import (
     listed_devices,
     only_devices,
 )
-from lib.training import causal, loop, ranks
+from lib.training import batches, loop, ranks
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 JOB = {"SLURM_JOB_ID": "7"}
@@ -61,11 +61,11 @@ def test_the_ranks_of_another_point_see_all_devices_again() -> None:
         ({}, 4, 1, 0, 0, None),
         ({}, 1, 1, 4, 1, "4 GPUs visible, 1 used (train.processes: 1): 3 stay idle"),
         (JOB, 1, 1, 4, 1, "4 GPUs visible, 1 used (train.processes: 1): 3 stay idle; make train "
-         "asks for 1, or give sbatch --gres=gpu:1"),
+         "requests 1, or give sbatch --gres=gpu:1"),
         (JOB, 4, 2, 4, 2, "4 GPUs visible, 2 used (train.processes: 2): 2 stay idle; set "
          "slurm.train.gpus to 2, or give sbatch --gres=gpu:2"),
         (JOB, 0, 1, 0, 0, None),
-        (JOB, 4, 4, 0, 0, "warning: no GPU in this job: this runs on the CPU; make train asks for "
+        (JOB, 4, 4, 0, 0, "warning: no GPU in this job: this runs on the CPU; make train requests "
          "4 (slurm.train.gpus), or give sbatch --gres=gpu:4"),
         (JOB | {"SLURM_GPUS_ON_NODE": "2"}, 0, 1, 0, 0, "warning: 2 GPUs here, and torch can use "
          "none: this runs on the CPU"),
@@ -145,7 +145,7 @@ def test_gpus_that_cuda_cannot_use_are_none(machine) -> None:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Rows of every pass of training, on a machine with 4 GPUs whose work is done by the CPU."""
     seen: list[int] = []
-    collate, arguments = causal.collate, loop.TrainingArguments
+    collate, arguments = batches.collate_answers, loop.TrainingArguments
 
     def counted(rows, **given):
         seen.append(len(rows))
@@ -191,6 +191,6 @@ def test_stage_3_sees_one(machine, prepared_study, monkeypatch, capsys) -> None:
     with one_device(load_study(prepared_study)):
         assert os.environ[VISIBLE] == "GPU-a"
     assert capsys.readouterr().out == (
-        "2 GPUs visible, 1 used (an engine takes one): 1 stays idle; make infer asks for 1, or "
+        "2 GPUs visible, 1 used (an engine takes one): 1 stays idle; make infer requests 1, or "
         "give sbatch --gres=gpu:1\n"
     )

@@ -124,7 +124,7 @@ def test_a_directory_comes_back_when_its_replacement_cannot_be_named(
         replace(source, target)
 
     monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(BadInput, match="d: cannot be written: Input/output error; what was there"):
+    with pytest.raises(BadInput, match="d: cannot be written: Input/output error; existing files"):
         write_directory(tmp_path / "d")
     assert snapshot(tmp_path) == before
 
@@ -200,7 +200,7 @@ def test_a_full_disk_leaves_files_and_directories_as_they_were(small_disk: Path,
         lambda: write_jsonl(small_disk / "x.jsonl", [{"a": large[:50_000]}] * 10),
         lambda: write_directory(small_disk / "d", 500_000),
     ):
-        with pytest.raises(BadInput, match="cannot be written: .*; what was there is untouched"):
+        with pytest.raises(BadInput, match="cannot be written: .*; existing files are unchanged"):
             write()
         assert snapshot(small_disk) == before
     with pytest.raises(BadInput, match=r"new.json: cannot be written: [\w ]+$"):
@@ -361,7 +361,7 @@ def test_another_config_is_refused_by_the_keys_that_changed(tmp_path: Path) -> N
     with pytest.raises(BadInput) as refused:
         is_done(tmp_path, "train", now)
     said = str(refused.value)
-    assert said.startswith(f"{tmp_path}: train holds results of another config: ")
+    assert said.startswith(f"{tmp_path}: train has results of another config: ")
     assert "train.gamma was 2.0, is 4.0; gone was True, is None; fresh was None, is [1]; g" in said
     assert "seed" not in said
     assert "--force" in said

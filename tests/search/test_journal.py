@@ -120,7 +120,7 @@ def test_of_two_tasks_that_begin_a_trial_at_once_one_has_it(study, journal, monk
     # On a file system whose locks don't reach other nodes: both see no trial 3.
     other = Journal(study)
     monkeypatch.setattr(other, "_suggest", lambda number: journal.take(3, ME).params)
-    with pytest.raises(Busy, match="trial 3 was begun by another task just now"):
+    with pytest.raises(Busy, match="trial 3 was just started by another task"):
         other.take(3, OTHER)
     assert journal.current()[3].user_attrs["by"] == ME
     states = [a.state.name for a in journal.attempts()]
@@ -154,7 +154,7 @@ def test_a_journal_of_another_search_is_refused(study, write_search, run_stage, 
     monkeypatch.setattr("stages.search.read_manifest", lambda study: None)
     ended = run_stage("search", write_search(changed), "--here")
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
-    assert "the journal holds results of another config" in ended.err
+    assert "the journal has results of another config" in ended.err
     assert message in ended.err
     assert (study.directory / "search" / "journal.log").read_bytes() == before
 

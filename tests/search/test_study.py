@@ -184,11 +184,11 @@ def test_what_chose_a_point_cannot_confirm_it(study, tmp_path, monkeypatch):
     content = yaml.safe_load(path.read_text())
     content["grid"][0]["seed"] = [44, 42]
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(BadInput, match=r"seed 42, by which it was selected, expected fresh seeds"):
+    with pytest.raises(BadInput, match=r"seed 42, by which it was selected, expected new seeds"):
         load_study(path)
     content["grid"][0]["variant"] = "plain"
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(BadInput, match=r"selected.where: .* fits no point of the grid"):
+    with pytest.raises(BadInput, match=r"selected.where: .* matches no point of the grid"):
         load_study(path)
 
 

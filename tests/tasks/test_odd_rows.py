@@ -2,9 +2,12 @@
 
 import json
 import math
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 
 from lib.config import tasks
 from lib.config.errors import BadInput
@@ -113,6 +116,36 @@ def test_columns_with_meaning_are_read_or_refused(task, tmp_path):
         else:
             with pytest.raises(BadInput, match=f"rows.jsonl:21: {column}: found "):
                 build(task, str(path))
+
+
+@pytest.mark.parametrize(
+    ("task", "name"),
+    [("decision", "titel"), ("math", "qestion"), ("symbolic", "templat"), ("preference", "chosn"),
+     ("glue", "lable"), ("safety", "promt")],
+)  # fmt: skip
+def test_columns_of_other_names_are_refused(task, name):
+    source = {} if task == "safety" else {"source": "x"}
+    with pytest.raises(ValidationError, match="names among .*; did you mean"):
+        tasks.get(task).schema(columns={name: "x"}, **source)
+
+
+@pytest.mark.parametrize("task", ["decision", "math", "symbolic", "preference", "glue"])
+def test_points_share_all_keys_of_data_but_those_that_may_be_swept(task):
+    section = tasks.get(task).schema(source="x.jsonl")
+    wanted = [section, section.model_copy(update={"seed": 1})]
+    with pytest.raises(BadInput, match="data.seed: found different values among the points"):
+        tasks.get(task).build(section, wanted, EVALUATE, False)
+
+
+def test_rows_are_read_without_heavy_libraries():
+    code = (
+        "import sys; from importlib import import_module; from lib.config import tasks; "
+        "[import_module(f'lib.tasks.{name}.data') for name in tasks.names()]; "
+        "heavy = ('torch', 'transformers', 'datasets', 'pandas', 'numpy', 'pyarrow'); "
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("task", ["safety", "mt_bench"])

@@ -22,7 +22,7 @@ def test_a_tasks_functions_exist(name: str) -> None:
             assert callable(resolve_name(value.path)), field.name
     assert set(task.reads) <= set(READ_BY_SOME)
     assert all(Judge.model_validate({"kind": kind}).kind == kind for kind in task.judges)
-    assert bool(task.score) == bool(task.judges)
+    assert bool(task.judging) == bool(task.judges)
     if task.batch:  # what the first task of a study is asked for
         assert task.train_split
         assert task.compare
@@ -45,13 +45,16 @@ def test_optional_parts_have_defaults() -> None:
     assert task.body_length({}) == 0
     assert task.rendering({}) == ""
     assert task.select_rows([{}], {}) == [{}]
-    assert task.grade({}, [], None) == {}
+    assert task.grade({}, {"outputs": []}) == {}
     assert task.summary([{}, {}]) == "2 answers"
     for nothing in (
         task.alternative_answer({}),
         task.loss_class({}),
         task.answers({}),
         task.predictor,
+        task.follow_up,
+        task.draw,
+        task.judging,
     ):
         assert nothing is None
     assert (task.warnings({}), task.reads, task.judges) == ([], (), ())

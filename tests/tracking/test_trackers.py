@@ -203,7 +203,7 @@ def test_a_tracker_that_fails_ends_no_training(study, monkeypatch) -> None:
     for step in (1, 2):
         live.add(row(step))
     live.finish()
-    assert said == ["accept_gamma2: not tracked in tensorboard from here on: division by zero"]
+    assert said == ["accept_gamma2: no longer tracked in tensorboard: division by zero"]
 
 
 def test_a_point_that_trains_with_its_run_open_is_left_to_it(study, run_stage) -> None:

@@ -139,7 +139,7 @@ def test_offline_runs_lose_nothing_when_they_are_synced(
     assert on_server(server) == metrics_of([*AGAIN, row(10)])
     log(study.point(1).directory, [*ROWS, row(9), row(10, 2), row(11)])
     said = run_stage(*words).out
-    assert "accept_gamma2: rows that were synced have been logged again, and W&B keeps" in said
+    assert "accept_gamma2: rows that were synced have changed, and W&B keeps" in said
     sync(*offline_runs(study))
     assert on_server(server) == metrics_of([*AGAIN, row(10), row(11)])
 
@@ -225,8 +225,8 @@ def test_a_run_of_another_config_is_not_read_back(study, server, run_stage, monk
 @pytest.mark.parametrize(
     ("source", "line"),
     [
-        ("wandb:team/hidden", "--from: wandb: team/hidden: no project of this name that the key "
-                              "can see"),
+        ("wandb:team/hidden", "--from: wandb: team/hidden: no accessible project of this "
+                              "name"),
         ("wanbd:team/small", "--from: found 'wanbd:team/small', expected wandb:ENTITY/PROJECT; did "
                              "you mean 'wandb'?"),
         ("wandb:small", "--from: found 'wandb:small', expected wandb:ENTITY/PROJECT"),

@@ -10,9 +10,8 @@ from datasets import Dataset
 
 from lib.config.schema import Config, Evaluate, Model, Train
 from lib.config.study import Point
-from lib.training.class_data import Classes
+from lib.training.inputs import PairSplits, TrainData, pair_data
 from lib.training.loop import train_point
-from lib.training.pair_data import PairSplits
 
 
 def made_pairs(count: int, seed: int = 0, vocabulary: int = 300) -> list[dict[str, Any]]:
@@ -66,7 +65,7 @@ def train_on(
     )
     directory.mkdir(parents=True, exist_ok=True)
     point = Point(0, {}, "point", config, directory)
-    return train_point(point, pairs.splits["train"], directory, stop, pairs)
+    return train_point(point, pair_data(pairs), directory, stop)
 
 
 def made_classes(count: int, seed: int = 0, vocabulary: int = 300) -> list[dict[str, Any]]:
@@ -121,10 +120,10 @@ def train_on_classes(
     )
     directory.mkdir(parents=True, exist_ok=True)
     point = Point(0, {}, "point", config, directory)
-    classes = Classes(["low", "high"], made_classes(held, seed=1) if held else None)
-    rows = Dataset.from_list(made_classes(count))
+    held_out = made_classes(held, seed=1) if held else None
+    data = TrainData(Dataset.from_list(made_classes(count)), held_out, ["low", "high"])
     said: list[str] = []
-    outcome = train_point(point, rows, directory, stop, None, said.append, classes=classes)
+    outcome = train_point(point, data, directory, stop, said.append)
     (directory / "said.txt").write_text("\n".join(said))
     return outcome
 

@@ -9,8 +9,9 @@ from lib.config.schema import Train
 from lib.logps import token_nll
 from lib.losses import weighted_nll
 from lib.models.trainable import without_dropout
-from lib.training.causal import CausalTrainer, collate
+from lib.training.batches import collate_answers
 from lib.training.responses import Responses
+from lib.training.trainers import AnswerTrainer
 
 ROWS = [
     {"input_ids": [5, 6, 7, 8, 9], "prompt_length": 3, "decision": [3, 4], "group": "accept"},
@@ -20,7 +21,7 @@ ROWS = [
 
 
 def test_collate_by_hand():
-    batch = collate(ROWS, pad=0, weighted_class="reject", multiple=1)
+    batch = collate_answers(ROWS, pad=0, weighted_class="reject", multiple=1)
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 0, 0], [5, 6, 7, 8, 9, 10]]
     assert batch["responses"].int().tolist() == [[0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1]]
     assert batch["labels"].tolist() == [8, 9, 9, 10, 11]
@@ -29,18 +30,18 @@ def test_collate_by_hand():
 
 
 def test_width_is_a_multiple():
-    batch = collate(ROWS, pad=0, weighted_class=None, multiple=8)
+    batch = collate_answers(ROWS, pad=0, weighted_class=None, multiple=8)
     assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 0, 0, 0, 0], [5, 6, 7, 8, 9, 10, 0, 0]]
     assert batch["labels"].tolist() == [8, 9, 9, 10, 11]
 
 
 def test_no_class_is_weighted_where_none_is_named():
-    assert not collate(ROWS, pad=0, weighted_class=None)["weighted"].any()
+    assert not collate_answers(ROWS, pad=0, weighted_class=None)["weighted"].any()
 
 
 def test_row_without_decision_tokens():
     row = {**ROWS[0], "decision": [0, 0]}
-    assert not collate([row], pad=0, weighted_class=None)["decision"].any()
+    assert not collate_answers([row], pad=0, weighted_class=None)["decision"].any()
 
 
 def padded_on_the_left(rows, weighted_class):
@@ -110,11 +111,11 @@ def test_loss_and_gradients_are_those_of_padding_on_the_left(family, tmp_path):
     expected.backward()
     wanted = {name: weight.grad.clone() for name, weight in model.named_parameters()}
     model.zero_grad()
-    trainer = CausalTrainer(
+    trainer = AnswerTrainer(
         model=model, args=TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"),
-        settings=Train(weighted_class="accept", gamma=4.0),
+        config=Train(weighted_class="accept", gamma=4.0),
     )  # fmt: skip
-    found = trainer.compute_loss(model, collate(rows, pad=0, weighted_class="accept"))
+    found = trainer.compute_loss(model, collate_answers(rows, pad=0, weighted_class="accept"))
     found.backward()
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
     for name, weight in model.named_parameters():
@@ -133,7 +134,7 @@ def test_attention_is_causal_without_a_mask(family, monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
     model = tiny(family)
-    Responses(model)(model, collate(rows_of_many_lengths(3), pad=0, weighted_class=None))
+    Responses(model)(model, collate_answers(rows_of_many_lengths(3), pad=0, weighted_class=None))
     assert set(seen) == {(None, True, 2)}
 
 
@@ -147,14 +148,14 @@ def model(tiny_model):
 def test_padding_changes_no_loss(model):
     """A row alone, unpadded, against the same row padded beside a longer one."""
     score = Responses(model)
-    both = score(model, collate(ROWS, pad=0, weighted_class=None))
-    one = score(model, collate(ROWS[:1], pad=0, weighted_class=None, multiple=1))
+    both = score(model, collate_answers(ROWS, pad=0, weighted_class=None))
+    one = score(model, collate_answers(ROWS[:1], pad=0, weighted_class=None, multiple=1))
     torch.testing.assert_close(both[0, :4], one[0])
 
 
 def test_logits_at_labels_are_those_of_all_positions(model):
     """The loss equals the library's own, which makes logits everywhere."""
-    ours = -Responses(model)(model, collate(ROWS, pad=0, weighted_class=None)).sum()
+    ours = -Responses(model)(model, collate_answers(ROWS, pad=0, weighted_class=None)).sum()
     theirs = 0.0
     for row in ROWS:
         ids = torch.tensor([row["input_ids"]])
@@ -172,10 +173,10 @@ def gradients(tiny_model, tmp_path, micro, weighted_class="accept", gamma=4.0):
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     settings = Train(weighted_class=weighted_class, gamma=gamma)
     arguments = TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")
-    trainer = CausalTrainer(model=model, args=arguments, settings=settings)
+    trainer = AnswerTrainer(model=model, args=arguments, config=settings)
     rows = [*ROWS, ROWS[1], {**ROWS[0], "input_ids": [9, 8, 7, 6, 5]}]
     batches = [
-        collate(rows[i : i + micro], pad=0, weighted_class=weighted_class)
+        collate_answers(rows[i : i + micro], pad=0, weighted_class=weighted_class)
         for i in range(0, len(rows), micro)
     ]
     samples, count = trainer.get_batch_samples(iter(batches), len(batches), torch.device("cpu"))

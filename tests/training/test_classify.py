@@ -18,8 +18,9 @@ from lib.config.schema import Config, Evaluate, Model, Train
 from lib.config.steps import grouped_steps, row_order
 from lib.models.classifiers import load_trained
 from lib.runs.files import read_json, read_jsonl
-from lib.training.classify import class_logps, collate
-from lib.training.ranks import leave
+from lib.training.batches import collate_classes
+from lib.training.ranks import leave_group
+from lib.training.scoring import class_logps
 
 
 def column(directory, key):
@@ -41,13 +42,16 @@ def assert_same(one, other):
 
 def test_collate_pads_on_the_right():
     rows = [{"input_ids": [2, 5, 3], "label": 1}, {"input_ids": [2, 3], "label": 0}]
-    batch = collate(rows, pad=9, multiple=4)
+    batch = collate_classes(rows, pad=9, multiple=4)
     assert batch["input_ids"].tolist() == [[2, 5, 3, 9], [2, 3, 9, 9]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 0, 0]]
     assert batch["labels"].tolist() == [1, 0]
     assert "token_type_ids" not in batch
     typed = [{**row, "token_type_ids": [1] * len(row["input_ids"])} for row in rows]
-    assert collate(typed, pad=9, multiple=1)["token_type_ids"].tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert collate_classes(typed, pad=9, multiple=1)["token_type_ids"].tolist() == [
+        [1, 1, 1],
+        [1, 1, 0],
+    ]
 
 
 def test_rows_of_like_length_share_a_step():
@@ -190,7 +194,9 @@ def test_alpha_zero_is_lora_to_the_bit(train_classes, lora, tmp_path, monkeypatc
 
     from lib.training import class_run
 
-    monkeypatch.setattr(class_run, "Penalty", lambda matrices, *rest: lambda: torch.zeros(()))
+    monkeypatch.setattr(
+        class_run, "ImportancePenalty", lambda matrices, *rest: lambda: torch.zeros(())
+    )
     train_classes(tmp_path / "calibrated", epochs=4.0, alpha=0.5)
     assert (tmp_path / "calibrated" / "importance.json").exists()
     assert_same(weights(tmp_path / "calibrated"), weights(lora))
@@ -226,8 +232,8 @@ def test_ranks_come_to_the_budget(train_classes, tmp_path):
 def test_orthogonality_is_pefts_and_logged_apart(tiny_encoders, train_classes, tmp_path):
     """The first step's term is what PEFT's forward adds to the model's own loss."""
     from lib.models.classifiers import classifier_for_training
-    from lib.training.adalora import Orthogonality
     from lib.training.adapters import adapted_matrices
+    from lib.training.penalties import OrthogonalityPenalty
 
     train = Train(
         objective="classification", tuning="adalora", gradient_checkpointing=False,
@@ -236,7 +242,7 @@ def test_orthogonality_is_pefts_and_logged_apart(tiny_encoders, train_classes, t
     model = classifier_for_training(Model(name=str(tiny_encoders["bert"])), train, "ab", 10).eval()
     batch = {"input_ids": torch.tensor([[2, 9, 3]]), "labels": torch.tensor([1])}
     added = model(**batch).loss - model.base_model.model(**batch).loss
-    found = Orthogonality(model, adapted_matrices(model))()
+    found = OrthogonalityPenalty(model, adapted_matrices(model))()
     assert found.item() == pytest.approx(added.item(), rel=1e-4)
     assert found.item() > 0.1
     train_classes(tmp_path / "run", tuning="adalora")
@@ -356,7 +362,7 @@ def a_rank(rank, port, train, directory, words):
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
     outcome = train(directory, **words)
-    leave()
+    leave_group()
     sys.exit(0 if outcome.status == "done" else 3)
 
 
@@ -423,11 +429,11 @@ def said(directory):
 
 def test_what_is_said(train_classes, penalised, tmp_path):
     assert "adapters of r 2 in float32 over fp32 weights" in said(penalised)
-    assert ("warning: the penalty is about the same" in said(penalised)) == (
+    assert ("warning: the penalty is nearly uniform" in said(penalised)) == (
         read_json(penalised / "importance.json")["uniform"])  # fmt: skip
     assert "weight_decay" not in said(penalised)
     train_classes(tmp_path / "run", alpha=0.01, weight_decay=0.01, importance={"beta": 0.0})
-    assert "train.weight_decay=0.01 shrinks the adapters that train.importance.alpha=0.01" in said(
+    assert "train.weight_decay=0.01 also shrinks the adapters that train.importance.alpha" in said(
         tmp_path / "run")  # fmt: skip
     assert "(1 - w)^beta from 1.000 to 1.000" in said(tmp_path / "run")
     assert json.loads((tmp_path / "run" / "importance.json").read_text())["uniform"] is True

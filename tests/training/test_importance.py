@@ -12,16 +12,16 @@ from lib.config.schema import Importance, Model, Train
 from lib.losses import class_nll
 from lib.models.classifiers import classifier_for_training
 from lib.training.adapters import adapted_matrices, rank_use
-from lib.training.classify import collate
+from lib.training.batches import collate_classes
 from lib.training.importance import (
     GradientNorms,
-    Penalty,
     calibrate,
     calibration_rows,
     importance_record,
     spread,
     weights_of,
 )
+from lib.training.penalties import ImportancePenalty
 
 TARGETS = {
     "bert": ["query", "key", "value", "dense"],
@@ -41,7 +41,7 @@ def made(models, kind="bert", **changes):
 @pytest.fixture
 def batches(class_rows):
     rows = class_rows(24)
-    return [collate(rows[i : i + 8], pad=0) for i in (0, 8, 16)]
+    return [collate_classes(rows[i : i + 8], pad=0) for i in (0, 8, 16)]
 
 
 def by_autograd(model, matrices, batches):
@@ -201,7 +201,7 @@ def test_penalty_is_alpha_times_the_weighted_norms(tiny_encoders):
             for factor in matrix.factors[:2]:
                 factor.copy_(torch.randn(factor.shape, generator=made_here))
     w = [k / 20 for k in range(12)]
-    found = Penalty(matrices, w, alpha=1e-3, beta=2.0)
+    found = ImportancePenalty(matrices, w, alpha=1e-3, beta=2.0)
     expected = sum(
         1e-3 * (1 - one) ** 2 * (m.adapter.get_delta_weight("default")).square().sum()
         for one, m in zip(w, matrices, strict=True)

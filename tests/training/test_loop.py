@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +22,12 @@ from lib.config.steps import row_order, step_count
 from lib.config.study import load_study
 from lib.data.prepared import encoded_training
 from lib.runs.files import read_jsonl
+from lib.runs.progress import Progress
 from lib.tasks.decision.task import TASK
 from lib.training.checkpointing import COMPLETE, last_checkpoint
-from lib.training.loop import fsdp_config, remove_checkpoints, train_point, training_arguments
+from lib.training.inputs import train_data
+from lib.training.loop import remove_checkpoints, train_point, training_arguments
+from lib.training.ranks import fsdp_config
 from tests.conftest import as_started
 
 
@@ -56,9 +61,9 @@ def test_row_order_is_a_permutation_an_epoch():
 def run(study_path, directory, overrides=(), stop=lambda: False):
     """Train point 1 (accept, γ 2) of a study into a directory of its own."""
     study = load_study(study_path, overrides)
-    rows = encoded_training(load_study(study_path), study.point(1))
+    data = train_data(load_study(study_path), study.point(1))
     directory.mkdir(parents=True, exist_ok=True)
-    return train_point(study.point(1), rows, directory, stop)
+    return train_point(study.point(1), data, directory, stop)
 
 
 def weights(directory):
@@ -97,6 +102,19 @@ def test_log_has_a_row_a_step(whole):
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert rows[-1]["epoch"] == pytest.approx(1.0)
     assert all(row["grad_norm"] > 0 for row in rows)
+
+
+@pytest.mark.parametrize("log_steps", [1, 2])
+def test_a_loss_shown_is_that_of_its_step(whole, tmp_path, monkeypatch, capsys, log_steps):
+    monkeypatch.setattr("lib.training.monitor.Progress", partial(Progress, every=0.0))
+    run(whole[0], tmp_path / "run", [f"train.log_steps={log_steps}"])
+    rows = {row["step"]: row["loss"] for row in read_jsonl(tmp_path / "run" / "train.jsonl")}
+    shown = re.findall(r"(\d)/3 steps .* (?:elapsed|remaining)(.*)", capsys.readouterr().err)
+    if log_steps == 1:
+        assert shown == [(str(step), f", loss {loss:.4g}") for step, loss in rows.items()]
+    else:
+        assert shown == [("1", ""), ("2", f", loss {rows[2]:.4g}"),
+                         ("3", f", loss {rows[2]:.4g} at step 2")]  # fmt: skip
 
 
 def test_first_loss_is_the_weighted_mean_by_brute_force(whole, tiny_model):
@@ -167,7 +185,7 @@ def test_incomplete_checkpoint_is_not_resumed_from(whole, tmp_path):
 
 def test_candidates_are_kept_whatever_the_stops(whole, tmp_path, monkeypatch):
     """Those after each third, of an unbroken run and of one resumed; none when diverged."""
-    monkeypatch.setattr(TASK, "correct", lambda prediction: True)
+    monkeypatch.setattr(TASK, "selects", True)
     words = ["train.checkpoint_candidates=3"]
     run(whole[0], tmp_path / "unbroken", words)
     stale = tmp_path / "broken" / "candidates" / "step-000099"

@@ -18,9 +18,9 @@ from lib.config.effects import unused_because
 from lib.config.errors import BadInput
 from lib.losses import OBJECTIVES, Objective, PairLoss, dpo, logratio_margin
 from lib.runs.files import read_json, read_jsonl, write_json
-from lib.training import pair_data
-from lib.training.pair_data import PairSplits
-from lib.training.ranks import leave
+from lib.training import reference
+from lib.training.inputs import PairSplits
+from lib.training.ranks import leave_group
 from tests.training.conftest import train_on
 
 
@@ -284,10 +284,10 @@ def test_a_policy_has_no_dropout_of_its_own(train_pairs, pair_splits, tiny_model
 
 
 def test_a_reference_of_other_weights_is_refused(train_pairs, pair_splits, tmp_path, monkeypatch):
-    """Before the first step: as a fault of what scores it would leave it."""
+    """Before the first step: as a fault of what scores it would leave_group it."""
     pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
-    scored = pair_data.reference_logps
-    monkeypatch.setattr(pair_data, "reference_logps", lambda *a, **k: scored(*a, **k) - 0.1)
+    scored = reference.reference_logps
+    monkeypatch.setattr(reference, "reference_logps", lambda *a, **k: scored(*a, **k) - 0.1)
     with pytest.raises(BadInput, match=r"policy and reference differ by 0\.\d+ nats a token"):
         train_pairs(tmp_path / "run", pairs=pairs)
     assert not list((tmp_path / "run").glob("checkpoints/checkpoint-*"))
@@ -347,7 +347,7 @@ class TestBadInput:
         said = self.refused(train_pairs, tmp_path, eval_steps=250)
         assert said == (
             "train.eval_steps: found 250, but the run has 3 steps; give 3 or fewer, or null to "
-            "validate at the end alone"
+            "validate at the end only"
         )
 
     @pytest.mark.parametrize("words", [{"keep": "best"}, {"eval_steps": 1}], ids=str)
@@ -364,7 +364,7 @@ def a_rank(rank, port, train, directory, words):
         MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
     )  # fmt: skip
     outcome = train(directory, **words)
-    leave()
+    leave_group()
     sys.exit(0 if outcome.status == "done" else 3)
 
 

@@ -10,15 +10,10 @@ from lib.config.schema import Train
 from lib.config.steps import grouped_by_length, validates
 from lib.losses import PairLogps, loss_of
 from lib.training import responses
-from lib.training.pairs import (
-    PairsTrainer,
-    collate,
-    correct,
-    pair_lengths,
-    pair_scores,
-)
+from lib.training.batches import collate_pairs, pair_lengths
 from lib.training.responses import Responses
-from lib.training.scoring import autocast
+from lib.training.scoring import autocast, pair_scores
+from lib.training.trainers import PairTrainer, correct
 
 ROWS = [
     {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "row": 4},
@@ -27,7 +22,7 @@ ROWS = [
 
 
 def test_collate_by_hand():
-    batch = collate(ROWS, pad=0, multiple=1)
+    batch = collate_pairs(ROWS, pad=0, multiple=1)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [5, 0, 0], [5, 6, 0], [5, 7, 8]]
     assert batch["responses"].tolist() == [
         [False, True, True], [True, False, False], [False, True, False], [True, True, True],
@@ -38,7 +33,7 @@ def test_collate_by_hand():
 
 
 def test_width_is_a_multiple():
-    assert collate(ROWS, pad=0)["input_ids"].shape == (4, 32)
+    assert collate_pairs(ROWS, pad=0)["input_ids"].shape == (4, 32)
 
 
 def test_lengths_are_those_of_the_longer_side():
@@ -84,13 +79,13 @@ def brute_force(model, row, side):
 
 def test_scores_by_brute_force(model, pair_rows):
     rows = pair_rows(5)
-    found = pair_scores(Responses(model), model, collate(rows, pad=0)).detach()
+    found = pair_scores(Responses(model), model, collate_pairs(rows, pad=0)).detach()
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
     torch.testing.assert_close(found, torch.tensor(expected))
 
 
 def test_garbage_in_the_padding_changes_nothing(model, pair_rows):
-    batch, other = (collate(pair_rows(5), pad=pad) for pad in (0, 77))
+    batch, other = (collate_pairs(pair_rows(5), pad=pad) for pad in (0, 77))
     assert not torch.equal(batch["input_ids"], other["input_ids"])
     score = Responses(model)
     assert torch.equal(score(model, batch), score(model, other))
@@ -102,10 +97,12 @@ def test_a_row_is_scored_alike_in_every_batch(model, pair_rows, precision):
     rows, score = pair_rows(7), Responses(model)
     wide = {**rows[0], "prompt_ids": [5] * 100}
     with torch.no_grad(), autocast(torch.device("cpu"), precision):
-        whole = pair_scores(score, model, collate([*rows, wide], pad=0))
+        whole = pair_scores(score, model, collate_pairs([*rows, wide], pad=0))
         for size in (1, 2, 3):
             parts = [rows[i : i + size] for i in range(0, 7, size)]
-            found = torch.cat([pair_scores(score, model, collate(part, pad=0)) for part in parts])
+            found = torch.cat(
+                [pair_scores(score, model, collate_pairs(part, pad=0)) for part in parts]
+            )
             assert torch.equal(found, whole[:7])
 
 
@@ -120,32 +117,32 @@ def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, cha
     from lib.config.schema import Lora, Model
     from lib.models.trainable import load_for_training
 
-    monkeypatch.setattr(responses, "PIECE", piece)
+    monkeypatch.setattr(responses, "CHUNK", piece)
     torch.manual_seed(0)
     train = Train(tuning=tuning, precision="fp32", gradient_checkpointing=False, lora=Lora(r=2))
     model = load_for_training(Model(name=str(tiny_model)), train)
     if change:
         change(model)
     score = Responses(model)
-    logps = pair_scores(score, model, collate(rows, pad=0))
+    logps = pair_scores(score, model, collate_pairs(rows, pad=0))
     (logps * torch.arange(1.0, logps.numel() + 1).view(logps.shape)).sum().backward()
     grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return score, logps.detach(), grads
 
 
 @pytest.mark.parametrize("tuning", ["full", "lora"])
-def test_the_head_in_pieces_changes_nothing(tiny_model, pair_rows, monkeypatch, tuning):
-    """Pieces of three positions, all at once, and logits that the model hands out."""
+def test_the_head_chunked_changes_nothing(tiny_model, pair_rows, monkeypatch, tuning):
+    """Chunks of three positions, all at once, and logits that the model hands out."""
     rows = pair_rows(5)
 
     def whole(model):
-        monkeypatch.setattr(Responses, "_returns_what_the_head_made", lambda *_: False)
+        monkeypatch.setattr(Responses, "_returns_head_output", lambda *_: False)
 
     runs = [
         step_gradients(tiny_model, rows, piece, tuning, monkeypatch, change)
         for piece, change in ((3 * 512, None), (1 << 30, None), (1 << 30, whole))
     ]
-    assert [run[0].in_pieces for run in runs] == [True, True, False]
+    assert [run[0].chunked for run in runs] == [True, True, False]
     for _, logps, grads in runs[1:]:
         torch.testing.assert_close(logps, runs[0][1])
         assert grads
@@ -167,9 +164,9 @@ def test_a_model_that_caps_its_logits(pair_rows):
     rows = pair_rows(3)
     score = Responses(model)
     state = torch.get_rng_state()
-    found = pair_scores(score, model, collate(rows, pad=0)).detach()
+    found = pair_scores(score, model, collate_pairs(rows, pad=0)).detach()
     assert torch.equal(torch.get_rng_state(), state)
-    assert score.in_pieces is False
+    assert score.chunked is False
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
     torch.testing.assert_close(found, torch.tensor(expected))
 
@@ -179,12 +176,12 @@ def test_the_head_sees_response_positions_alone(model, pair_rows):
     seen = []
     before = model.lm_head.forward
     score = Responses(model)
-    score(model, collate(rows, pad=0))
+    score(model, collate_pairs(rows, pad=0))
     linear = torch.nn.functional.linear
     hook = lambda x, *more: seen.append(x.shape[0] if x.dim() == 2 else None) or linear(x, *more)  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.functional, "linear", hook)
-        score(model, collate(rows, pad=0))
+        score(model, collate_pairs(rows, pad=0))
     assert seen[-1] == sum(len(r["chosen_ids"]) + len(r["rejected_ids"]) for r in rows)
     assert model.lm_head.forward == before
 
@@ -231,16 +228,16 @@ def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
     policy.zero_grad()
 
     with torch.no_grad():
-        reference = pair_scores(Responses(base), base, collate(rows, pad=0))
+        reference = pair_scores(Responses(base), base, collate_pairs(rows, pad=0))
     rows = [{**row, "row": place} for place, row in enumerate(rows)]
     from transformers import TrainingArguments
 
-    ours = PairsTrainer(
+    ours = PairTrainer(
         model=policy, args=TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"),
-        settings=settings,
+        config=settings,
     )  # fmt: skip
-    ours.set_references({"train": reference.numpy()}, "train")
-    found, pairs = ours.compute_loss(policy, collate(rows, pad=0), return_outputs=True)
+    ours.set_references({"train": reference.numpy()})
+    found, pairs = ours.compute_loss(policy, collate_pairs(rows, pad=0), return_outputs=True)
     assert (pairs.policy - pairs.reference).abs().min() > 1e-3
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     found.backward()

@@ -17,14 +17,11 @@ from lib.models.trainable import load_for_training
 from lib.runs.directory import locked
 from lib.runs.files import read_sealed, write_sealed
 from lib.runs.integrity import record
-from lib.training.reference import (
-    Waiting,
-    reference,
-    reference_logps,
-    stored_reference,
-)
+from lib.training.batches import length_batches
+from lib.training.ranks import Stopped
+from lib.training.reference import Waiting, reference, reference_logps, stored_reference
 from lib.training.reference_key import reference_key
-from lib.training.scoring import Stopped, length_batches, pair_logps
+from lib.training.scoring import pair_logps
 
 
 @pytest.fixture

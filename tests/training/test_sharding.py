@@ -14,7 +14,7 @@ from lib.config.errors import BadInput
 from lib.config.schema import Model
 from lib.models.load import empty_base, load_base
 from lib.runs.files import read_jsonl
-from lib.training import sharding
+from lib.training import ranks
 from tests.training.two_ranks import LAUNCHER, run_ranks, train
 
 SHARED = ["train.processes=2", f"train.fsdp={LAUNCHER}"]
@@ -213,7 +213,7 @@ def test_what_the_first_rank_finds_wrong_ends_all(monkeypatch):
     for rank in (0, 1):
         arguments = SimpleNamespace(process_index=rank, world_size=2, fsdp=True)
         with pytest.raises(BadInput, match="no weights"):
-            sharding.load_on_ranks(arguments, load)
+            ranks.load_on_ranks(arguments, load)
 
 
 @pytest.mark.parametrize(
@@ -231,4 +231,4 @@ def test_a_launcher_config_does_not_choose_what_is_built_on(tmp_path, text, said
     path = tmp_path / "fsdp.yaml"
     path.write_text(text + "\n")
     with pytest.raises(BadInput, match=said):
-        sharding.fsdp_config(Train(processes=2, fsdp=str(path)))
+        ranks.fsdp_config(Train(processes=2, fsdp=str(path)))

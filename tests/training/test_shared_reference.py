@@ -13,8 +13,8 @@ from lib.config.errors import BadInput
 from lib.config.schema import Model, Train
 from lib.models.trainable import load_for_training
 from lib.runs.files import read_jsonl
-from lib.training.collectives import Stopped, any_rank, from_first
-from lib.training.pair_data import PairSplits
+from lib.training.inputs import PairSplits
+from lib.training.ranks import Stopped, any_rank, from_first
 from lib.training.reference import reference_logps
 from lib.training.scoring import cast_weights
 from tests.training.conftest import train_on

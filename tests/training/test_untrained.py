@@ -102,7 +102,7 @@ def test_another_content_of_the_adapter_is_refused(prepared_study, run_stage, ad
     weights.write_bytes(weights.read_bytes() + b" ")
     ended = run_stage(*command)
     assert ended.code == 2
-    assert "train holds results of another config: model.adapter sha256 was" in ended.err
+    assert "train has results of another config: model.adapter sha256 was" in ended.err
 
 
 def test_an_adapter_of_another_base_is_one_line(prepared_study, run_stage, adapter, tmp_path):

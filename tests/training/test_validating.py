@@ -16,8 +16,9 @@ from lib.config.study import Point, load_study
 from lib.data.prepared import encoded_held_out
 from lib.logps import token_nll
 from lib.runs.files import read_json, read_jsonl
-from lib.training.causal import answer_nll
+from lib.training.inputs import TrainData
 from lib.training.loop import train_point
+from lib.training.scoring import answer_nll
 
 
 def made(count: int, seed: int) -> Dataset:
@@ -88,7 +89,7 @@ def trained(tiny_model: Path, directory: Path, held_out: Dataset | None, **chang
     )
     directory.mkdir()
     point = Point(0, {}, "point", config, directory)
-    outcome = train_point(point, made(4, 2), directory, bool, held_out=held_out)
+    outcome = train_point(point, TrainData(made(4, 2), held_out), directory, bool)
     assert outcome.status == "done"
     return directory
 

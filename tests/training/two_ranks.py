@@ -85,13 +85,13 @@ def train(study: Path, directory: Path, words: Sequence[str], stops: Sequence[in
     `stops`: after how many steps of its own each start but the last one is stopped.
     """
     from lib.config.study import load_study
-    from lib.data.prepared import encoded_training
+    from lib.training.inputs import train_data
     from lib.training.loop import train_point
 
     point = load_study(study, words).point(1)
-    rows = encoded_training(load_study(study), point)
+    data = train_data(load_study(study), point)
     directory.mkdir(parents=True, exist_ok=True)
     for steps in stops:
         asked = iter([*[False] * (steps - 1), True])
-        train_point(point, rows, directory, partial(next, asked))
-    return train_point(point, rows, directory, lambda: False)
+        train_point(point, data, directory, partial(next, asked))
+    return train_point(point, data, directory, lambda: False)

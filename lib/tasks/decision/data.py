@@ -22,22 +22,15 @@ from typing import Any
 
 from lib.config.errors import BadInput
 from lib.config.tasks import Message, Row, Splits
-from lib.data.sources import is_file
-from lib.tasks.decision import synthetic
+from lib.data.conversations import dialogue
+from lib.data.report import tally
+from lib.data.sources import SYNTHETIC, is_file
+from lib.data.splits import DEBUG_ROWS, shared_section
 from lib.tasks.decision.grading import ANSWERS
-from lib.tasks.decision.papers import (
-    Papers,
-    content_hash,
-    described,
-    read_papers,
-)
+from lib.tasks.decision.papers import Papers, content_hash, read_papers
 
 INSTRUCTION = "Should this paper be accepted?"
 ENDING = rf"Answer with {ANSWERS['accept']} or {ANSWERS['reject']}."
-DEBUG_ROWS = 100
-# Keys that all points of a study share: one pool of papers, and one prompt for each.
-SHARED = ("source", "split", "test_source", "test_split", "columns", "drop_labels", "drop_empty",
-          "train_rows", "test_rows", "system", "instruction", "ending", "seed")  # fmt: skip
 
 # -- splits ----------------------------------------------------------------------------------------
 
@@ -49,37 +42,32 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     Raises BadInput that names file and row of what cannot be used, or says how many papers are
     missing.
     """
-    wanted = list(wanted) or [data]
-    data, sections = wanted[0], {one.ratio: one for one in wanted}
-    for key in SHARED:
-        if any(getattr(one, key) != getattr(data, key) for one in wanted):
-            raise BadInput(f"data.{key}: found different values among the points, expected one: "
-                           f"only data.ratio may be swept")  # fmt: skip
+    sections = {one.ratio: one for one in shared_section(data, wanted, ("ratio",))}
+    data = next(iter(sections.values()))
     train_rows = DEBUG_ROWS if debug else data.train_rows
     test_rows = min(data.test_rows, DEBUG_ROWS) if debug else data.test_rows
     papers, held_out, report = _read(data, train_rows, test_rows)
 
-    half = test_rows // 2
+    test, half = [], test_rows // 2
     for decision in ANSWERS:
-        if (missing := half - len(_drawn(held_out, decision, data.seed))) > 0:
+        drawn = _drawn(held_out, decision, data.seed)[:half]
+        if missing := half - len(drawn):
             source = (report["test_source"] or report["source"])["source"]
             raise BadInput(f"{source}: data.test_rows={test_rows} needs {half} {decision}s, "
-                           f"{half - missing} are there: {missing} missing")  # fmt: skip
-    test = [title for d in ANSWERS for title in _drawn(held_out, d, data.seed)[:half]]
-    tested = set(test)
-    left = {title: row for title, row in papers.items() if title not in tested}
-    # Papers that became the source's own test set are not lost; those found in another one are.
+                           f"{len(drawn)} are there: {missing} missing")  # fmt: skip
+        test += drawn
+    left = {title: row for title, row in papers.items() if title not in set(test)}
+    # Papers that became the source's own test set are not lost; those in another one are.
     report["dropped_as_in_test"] = 0 if held_out is papers else len(papers) - len(left)
 
     pools = {decision: _drawn(left, decision, data.seed) for decision in ANSWERS}
     rows = _training_rows(list(sections), train_rows, {d: len(pools[d]) for d in pools}, debug)
     splits = {"test": _mixed(test, held_out, data.seed)}
-    report["splits"] = {"test": described(splits["test"]) | {"nominal_share": 0.5}}
     for ratio, section in sections.items():
         name, accepts = train_split(section), accepts_of(ratio, rows)
         drawn = pools["accept"][:accepts] + pools["reject"][: rows - accepts]
         splits[name] = _mixed(drawn, left, data.seed)
-        report["splits"][name] = described(splits[name]) | {"nominal_share": _share(ratio)}
+    report["splits"] = {name: tally(rows, "decision", "year") for name, rows in splits.items()}
     return Splits(splits, report | {"seed": data.seed, "debug": debug})
 
 
@@ -94,22 +82,16 @@ def accepts_of(ratio: str, rows: int) -> int:
     return (2 * rows * accepts + accepts + rejects) // (2 * (accepts + rejects))
 
 
-def _share(ratio: str) -> float:
-    accepts, rejects = map(int, ratio.split(":"))
-    return accepts / (accepts + rejects)
-
-
 def _read(data: Any, train_rows: int | None, test_rows: int) -> tuple[Papers, Papers, Row]:
     """Papers to train on, papers to test on (the same object where these are yet to be cut)."""
     # The synthetic corpus has no end. The test papers come from its head, whatever is trained on.
     head = max(200, 4 * test_rows)
     tail = max(2000, 4 * (train_rows or 0))
-    made = synthetic.SOURCE
     papers, kept = read_papers(data, data.source, data.split, (head, tail))
-    if not data.test_source and not data.test_split and data.source != made:
+    if not data.test_source and not data.test_split and data.source != SYNTHETIC:
         return papers, papers, {"source": kept, "test_source": None}
     source = data.test_source or data.source
-    if data.test_split and (source == made or is_file(source)):
+    if data.test_split and (source == SYNTHETIC or is_file(source)):
         raise BadInput(f"data.test_split: {source} has no splits, as a data set of the hub has; "
                        f"name a second file with data.test_source")  # fmt: skip
     held_out, held = read_papers(data, source, data.test_split or "test", (0, head))
@@ -165,20 +147,19 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     """
     prompt = row["prompt"]
     if "messages" in prompt:
-        said, last = [dict(message) for message in prompt["messages"]], _question(row)
-        text = said[last]["content"]
+        messages, last = [dict(message) for message in prompt["messages"]], _question(row)
+        text = messages[last]["content"]
         if body is not None and body < len(text):
             tail = body // 2
-            said[last]["content"] = f"{text[: body - tail]}\n…\n{text[len(text) - tail :]}"
-        return said
+            messages[last]["content"] = f"{text[: body - tail]}\n…\n{text[len(text) - tail :]}"
+        return messages
     instruction = INSTRUCTION if data.instruction is None else data.instruction
     ending = ENDING if data.ending is None else data.ending
     field = "text" if "text" in prompt else "abstract"
     text = prompt[field][:body]
     paper = f"Title: {prompt['title']}\n{field.capitalize()}: {text}" if "title" in prompt else text
     parts = [part for part in (instruction, paper, ending) if part]
-    said = [{"role": "user", "content": "\n\n".join(parts)}]
-    return [{"role": "system", "content": data.system}, *said] if data.system else said
+    return dialogue(["\n\n".join(parts)], data.system)
 
 
 def body_length(row: Row) -> int:
@@ -190,8 +171,8 @@ def body_length(row: Row) -> int:
 
 
 def _question(row: Row) -> int:
-    said = row["prompt"]["messages"]
-    return max(i for i, message in enumerate(said) if message["role"] == "user")
+    messages = row["prompt"]["messages"]
+    return max(i for i, message in enumerate(messages) if message["role"] == "user")
 
 
 def alternative_answer(row: Row) -> str:

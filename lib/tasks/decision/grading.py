@@ -14,7 +14,7 @@ ANSWERS = {"accept": r"\boxed{Accept}", "reject": r"\boxed{Reject}"}
 DECISION = {"accept": 1, "reject": 0, "unknown": -1}
 
 
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+def grade(row: Row, prediction: Row) -> Row:
     """prediction (see `verdict`), p_accept, log_odds and neither of a row's first output.
 
     With a and r the log-probabilities of the two full answers: log_odds = a − r,
@@ -22,7 +22,8 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
     scores, the first two also where both answers are impossible; one alone counts as e^−10000.
     Raises BadInput for outputs that are no texts and scores that are not two log-probabilities.
     """
-    outputs, scores = texts(row, outputs), log_probabilities(row, scores, len(ANSWERS))
+    outputs = texts(row, prediction["outputs"])
+    scores = log_probabilities(row, prediction.get("scores"), len(ANSWERS))
     graded: Row = {"prediction": verdict(outputs[0]) if outputs else "unknown"}
     graded |= dict.fromkeys(("p_accept", "log_odds", "neither"))
     if scores is None:

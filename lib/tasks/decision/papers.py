@@ -1,4 +1,12 @@
-"""Records of a source → papers, one a normalised title, with a count of what was dropped."""
+"""Rows of a source → papers, one a normalised title, with a count of what was dropped.
+
+    title, abstract or text, decision, perhaps id and year     see `schema.Paper`
+    {"conversations": [{"from", "value"}], "system": …}        ShareGPT, as LLaMA-Factory writes it
+    {"messages": [{"role", "content"}]}                        chat messages
+
+The content of a file tells the three apart, not its name. A conversation is taken verbatim as the
+prompt; its last answer is the decision.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +17,21 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.config.errors import BadInput
-from lib.config.tasks import Row
-from lib.data.fields import identifier, is_missing, kind, shown, text
-from lib.data.sources import is_file
-from lib.runs.integrity import checksum
-from lib.tasks.decision import sources, synthetic
+from lib.config.tasks import Message, Row
+from lib.data.conversations import read_messages
+from lib.data.fields import SYSTEM, is_missing, kind, shown, text, unread_columns
+from lib.data.records import columns_of, find_columns, read_record
+from lib.data.report import tally
+from lib.data.sources import SYNTHETIC, Placed, origin, read_placed
+from lib.tasks.decision import synthetic
 from lib.tasks.decision.grading import ANSWERS, verdict
+from lib.tasks.decision.schema import Paper
 
+CHAT = ("conversations", "messages")  # columns of conversations
 LABELS = {
     "accept": re.compile(r"accept(ed)?(\s*[(:].*)?|poster|spotlight|oral|true|1(\.0)?", re.S),
     "reject": re.compile(r"reject(ed)?(\s*[(:].*)?|false|0(\.0)?", re.S),
@@ -30,83 +42,81 @@ SIGNS = frozenset("*#%@")  # that tell names apart, as Sm (+ < = > ± ×) does
 MINUS = frozenset("-\u2010\u2011\u2012\u2013\u2212")
 SIGNED = re.compile(r"[\W_].\d")
 DECIMAL = re.compile(r"\d\.\d")
-TEXTS = ("title", "abstract", "text")
 Papers = dict[str, Row]  # by normalised title
 
 
 def read_papers(data: Any, source: str, split: str, part: tuple[int, int]) -> tuple[Papers, Row]:
-    """Papers of a source by normalised title, and what was dropped; `part`: start, rows."""
-    report: Row = {"source": source}
-    unread: list[str] = []
-    if source == synthetic.SOURCE:
-        start, rows = part
-        placed = [(source, row) for row in synthetic.generate(rows, data.seed, start)]
+    """Papers of a source by normalised title, and what was dropped.
+
+    part: start and number of rows where the source is synthetic. Raises BadInput for missing
+    columns, for columns that carry meaning and are not read, and, with file and row, for what is
+    no paper.
+    """
+    if source == SYNTHETIC:
+        placed = [(source, row) for row in synthetic.generate(part[1], data.seed, part[0])]
+        names, unread = {name: name for name in placed[0][1]}, []
     else:
-        placed, unread = sources.read_rows(source, split, data.columns, data.system)
-        report |= {"sha256": checksum(source)} if is_file(source) else {
-            "split": split}  # fmt: skip
+        placed = read_placed(source, split, '{"title": …, "abstract": …, "decision": …}')
+        names, unread = _columns(placed, source, data)
     papers: Papers = {}
-    drop, dropped = {_plain(label) for label in data.drop_labels}, Counter()
+    drop = {_plain(label) for label in data.drop_labels}
+    dropped: Counter[str] = Counter()
     unknown: dict[str | None, tuple[str, Any]] = {}
     ids: dict[str, str] = {}
-    empty = duplicates = conflicts = 0
-    for where, record in placed:
-        label = record.get("answer", record.get("decision"))
+    counts = dict.fromkeys(
+        ("dropped_empty", "dropped_duplicates", "of_these_decided_otherwise"), 0
+    )  # fmt: skip
+    for where, row in placed:
+        messages = _conversation(row, where) if _is_chat(row) else []
+        label = messages.pop()["content"] if messages else row.get(names.get("decision"))
         if _plain(label) in drop:
             dropped["null" if _plain(label) is None else str(label).strip()] += 1
             continue
-        decision = verdict(label) if "answer" in record else label_of(label)
+        decision = verdict(label) if messages else label_of(label)
         if decision not in ANSWERS:
             unknown.setdefault(_plain(label), (where, label))
             continue
-        record = _read(record, where)
-        if _is_empty(record):
+        record = read_record(Paper, where, row, names)
+        if not messages and not any(map(_text, (record.title, record.abstract, record.text))):
             if not data.drop_empty:
                 raise BadInput(f"{where}: no text, expected a title, an abstract or a text; leave "
                                f"such rows out with data.drop_empty=true")  # fmt: skip
-            empty += 1
+            counts["dropped_empty"] += 1
             continue
-        title, row = _paper(record, decision, where)
+        odds = row["log_odds_true"] if source == SYNTHETIC else None
+        title, paper = _paper(record, messages, decision, odds)
+        if names.get("year") in row:
+            paper["year"] = _year(record.year, where)
         if title in papers:
-            duplicates += 1
-            conflicts += row["decision"] != papers[title]["decision"]
+            counts["dropped_duplicates"] += 1
+            counts["of_these_decided_otherwise"] += paper["decision"] != papers[title]["decision"]
             continue
-        if (other := ids.setdefault(row["id"], where)) != where:
+        if (other := ids.setdefault(paper["id"], where)) != where:
             raise BadInput(
-                f"{where}: id: found {row['id']!r}, which {other} has too, expected "
+                f"{where}: id: found {paper['id']!r}, which {other} has too, expected "
                 f"one of its own; another column is named with data.columns.id"
             )
-        papers[title] = row
+        papers[title] = paper
     if unknown:
         raise _unknown_label(list(unknown.values()), data.drop_labels)
-    return papers, report | {
+    return papers, origin(source, split) | {
         "read": len(placed),
         "dropped_labels": dict(dropped),
-        "dropped_empty": empty,
-        "dropped_duplicates": duplicates,
-        "of_these_decided_otherwise": conflicts,
+        **counts,
         "columns_not_read": unread,
-        "kept": described(papers.values()),
+        "kept": tally(papers.values(), "decision", "year"),
     }
-
-
-def described(rows: Collection[Row]) -> Row:
-    """Counts of rows by decision, and by year where there are years."""
-    accepts = sum(row["decision"] == "accept" for row in rows)
-    years = Counter(str(row["year"]) for row in rows if "year" in row)
-    counts = {
-        "rows": len(rows),
-        "accepts": accepts,
-        "rejects": len(rows) - accepts,
-        "share": accepts / len(rows) if rows else None,
-    }
-    return counts | ({"years": dict(sorted(years.items()))} if years else {})
 
 
 def label_of(value: Any) -> str | None:
     """The decision that a label stands for, whatever its case; None for any other label."""
     plain = _plain(value)
     return next((d for d in ANSWERS if plain is not None and LABELS[d].fullmatch(plain)), None)
+
+
+def content_hash(text: str) -> str:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def normalised_title(title: str) -> str:
@@ -145,6 +155,81 @@ def _letters(char: str) -> str:
     return letters if marked or letters.replace(" ", "").isalnum() else " "
 
 
+def _columns(placed: Placed, source: str, data: Any) -> tuple[dict[str, str], list[str]]:
+    """Our name → the source's column, and the columns that nothing reads."""
+    plain = [one for one in placed if not _is_chat(one[1])]
+    chat = [one for one in placed if _is_chat(one[1])]
+    needed = ["title", "decision"] if plain else []
+    if plain and data.columns.get("text", "text") not in columns_of(placed):
+        needed.append("abstract")
+    names = find_columns(Paper, placed, source, data.columns, needed)
+    read = {*names.values(), *CHAT}
+    unread = unread_columns(plain, read, data.system, "data.system")
+    unread += unread_columns(chat, {*read, SYSTEM[0]})
+    return names, list(dict.fromkeys(unread))
+
+
+def _is_chat(row: Mapping[str, Any]) -> bool:
+    return any(column in row for column in CHAT)
+
+
+def _conversation(row: Mapping[str, Any], where: str) -> list[Message]:
+    """The messages of a row, which end in an answer. Raises BadInput where they are no such."""
+    key, who = ("conversations", "from") if "conversations" in row else ("messages", "role")
+    messages = read_messages(row[key], where, key)
+    system = text(row.get("system"), where, "system")
+    if system and system.strip():
+        if messages and messages[0]["role"] == "system":
+            raise BadInput(f"{where}: system: found a system message beside that of the "
+                           f"conversation, expected one of the two")  # fmt: skip
+        messages.insert(0, {"role": "system", "content": system})
+    if not messages or messages[-1]["role"] != "assistant":
+        raise BadInput(f"{where}: {key}: the last message is not an answer ({who} gpt or "
+                       f"assistant)")  # fmt: skip
+    if not any(m["role"] == "user" and m["content"].strip() for m in messages):
+        raise BadInput(f"{where}: {key}: no text, expected a message {who} human or user")
+    return messages
+
+
+def _paper(
+    record: Paper, messages: list[Message], decision: str, odds: float | None
+) -> tuple[str, Row]:
+    """(normalised title, row) of a record; without a title, its text takes the title's place.
+
+    odds: of a synthetic paper, whose title is a number that tells rows apart and nothing else.
+    """
+    title = " ".join(_text(record.title).split())
+    if messages:
+        prompt: Row = {"messages": messages}
+        body = "\n".join(message["content"] for message in messages)
+        line = re.search(r"^[\s#*]*title[\s*]*:[\s*]*(\S.*)$", body, re.I | re.M)
+        title = title or (line[1] if line else "")
+    else:
+        # The abstract first: a column named text may hold anything, even the decision.
+        field = "text" if _text(record.text) and not _text(record.abstract) else "abstract"
+        body = _text(getattr(record, field))
+        prompt = {field: body} if odds is not None else {"title": title, field: body}
+    content = normalised_title(body)
+    key = normalised_title(title) or f"untitled {content_hash(content)}"
+    row = {
+        "id": record.id or content_hash(f"{key}\n{content}")[:12],
+        "prompt": prompt,
+        "target": ANSWERS[decision],
+        "decision": decision,
+    }
+    return key, row if odds is None else row | {"log_odds_true": odds}
+
+
+def _year(value: Any, where: str) -> int | None:
+    if not _text(value):
+        return None
+    written = kind(value) if isinstance(value, list | dict) else _text(value)
+    years = set(re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", written))
+    if len(years) != 1:
+        raise BadInput(f"{where}: year: found {shown(written)!r}, expected a year such as 2021")
+    return int(years.pop())
+
+
 def _plain(label: Any) -> str | None:
     """A label as it is compared; null, not a number and blank text are None."""
     return _text(label).casefold() or None
@@ -154,68 +239,15 @@ def _text(value: Any) -> str:
     return "" if is_missing(value) else str(value).strip()
 
 
-def content_hash(text: str) -> str:
-    """SHA-256 of a text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _read(record: Mapping[str, Any], where: str) -> Row:
-    """A record whose texts are text. Raises BadInput for what is none."""
-    texts = {key: text(record[key], where, key) for key in TEXTS if key in record}
-    return {**record, **texts, "id": identifier(record.get("id"), where, "id")}
-
-
-def _is_empty(record: Mapping[str, Any]) -> bool:
-    return not any(_text(record.get(key)) for key in ("title", "abstract", "text", "answer"))
-
-
-def _paper(record: Mapping[str, Any], decision: str, where: str) -> tuple[str, Row]:
-    """(normalised title, row) of a record; without a title, its text takes the title's place."""
-    title = " ".join(_text(record.get("title")).split())
-    if "messages" in record:
-        prompt: Row = {"messages": record["messages"]}
-        body = "\n".join(message["content"] for message in record["messages"])
-        line = re.search(r"^[\s#*]*title[\s*]*:[\s*]*(\S.*)$", body, re.I | re.M)
-        title = title or (line[1] if line else "")
-    else:
-        # The abstract first: a column named text may hold anything, even the decision.
-        field = "text" if _text(record.get("text")) and not _text(record.get("abstract")) else (
-            "abstract")  # fmt: skip
-        body = _text(record.get(field))
-        # The corpus' titles are numbers that tell rows apart and nothing else.
-        prompt = {field: body} if "log_odds_true" in record else {"title": title, field: body}
-    content = normalised_title(body)
-    key = normalised_title(title) or f"untitled {content_hash(content)}"
-    row = {
-        "id": _text(record.get("id")) or content_hash(f"{key}\n{content}")[:12],
-        "prompt": prompt,
-        "target": ANSWERS[decision],
-        "decision": decision,
-    }
-    if "year" in record:
-        row["year"] = _year(record["year"], where)
-    if "log_odds_true" in record:
-        row["log_odds_true"] = record["log_odds_true"]
-    return key, row
-
-
-def _year(value: Any, where: str) -> int | None:
-    if not _text(value):
-        return None
-    written = kind(value) if isinstance(value, list | dict) else _text(value)
-    found = set(re.findall(r"(?<!\d)(?:19|20)\d\d(?!\d)", written))
-    if len(found) != 1:
-        raise BadInput(f"{where}: year: found {shown(written)!r}, expected a year such as 2021")
-    return int(found.pop())
-
-
 def _unknown_label(unknown: list[tuple[str, Any]], dropping: Sequence[Any]) -> BadInput:
     where, label = unknown[0]
-    shown = json.dumps(label, ensure_ascii=False, default=str)
+    written = json.dumps(label, ensure_ascii=False, default=str)
     labels = [*dropping, *(_text(label) or None for _, label in unknown)]
     hint = "data.drop_labels"
     if len(labels) <= 8 and all(len(_text(label)) <= 40 for label in labels):
         hint = shlex.quote(f"data.drop_labels={json.dumps(labels, ensure_ascii=False)}")
     more = f" (and {len(unknown) - 1} more unknown labels)" if len(unknown) > 1 else ""
-    return BadInput(f"{where}: decision: found {shown[:80]}, expected {EXPECTED}{more}; leave such "
-                    f"papers out with {hint}")  # fmt: skip
+    return BadInput(
+        f"{where}: decision: found {written[:80]}, expected {EXPECTED}{more}; leave such papers "
+        f"out with {hint}"
+    )

@@ -1,24 +1,45 @@
-"""The `data:` keys of an accept/reject study."""
+"""The `data:` keys of an accept/reject study, and the rows of its sources."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from lib.config.types import Count, PathText, Seed, Strict, known_columns
+from lib.data.records import Column, Identifier, Record, Text
 
 COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
+Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+
+
+class Paper(Record):
+    """A row of a source; of a conversation about a paper, what stands beside its messages."""
+
+    id: Identifier = None
+    title: Annotated[Text, Column(hints=("paper_title", "name"))] = None
+    abstract: Annotated[
+        Text,
+        Column(hints=("summary", "abstracts", "text", "paper", "content", "body", "full_text")),
+    ] = None
+    text: Text = None
+    decision: Annotated[
+        Any,
+        Column(hints=("accepted", "accept", "label", "outcome", "status", "verdict",
+                      "recommendation")),
+    ] = None  # fmt: skip
+    year: Any = None
 
 
 class Data(Strict):
     """Where the papers come from, how they are split, and at which ratio of decisions."""
 
-    source: PathText  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
+    source: PathText  # hub id, file (see lib.data.sources) or `synthetic`
     split: str = "train"  # of a hub data set
     test_source: PathText | None = None  # where the test papers come from; null: cut from `source`
     test_split: str | None = None  # of a hub data set; null: `test` if there is a test_source
-    columns: dict[str, str] = {}  # our name → the file's: {decision: accepted, abstract: summary}
+    columns: Columns = {}  # our name → the file's: {decision: accepted, abstract: summary}
     drop_labels: list[Any] = []  # decisions to leave out, such as Withdrawn (or null)
     drop_empty: bool = False  # leave out rows that have neither title nor text
     ratio: str = "1:2"  # accepts : rejects in the training set
@@ -28,11 +49,6 @@ class Data(Strict):
     instruction: str | None = None  # replaces the task's own first sentence
     ending: str | None = None  # replaces the task's own last sentence, which asks for the answer
     seed: Seed = 42  # of the split and the draw
-
-    @field_validator("columns")
-    @classmethod
-    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        return known_columns(value, COLUMNS)
 
     @field_validator("ratio")
     @classmethod
@@ -48,12 +64,6 @@ class Data(Strict):
         if value % 2:
             raise ValueError("an even number, since the test set is balanced")
         return value
-
-    @property
-    def accept_share(self) -> float:
-        """Share of accepts in the training set: 1:2 → 1/3."""
-        accepts, rejects = map(int, self.ratio.split(":"))
-        return accepts / (accepts + rejects)
 
     @property
     def rejects_per_accept(self) -> float:

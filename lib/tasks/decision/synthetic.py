@@ -20,7 +20,6 @@ from itertools import combinations, product
 from random import Random
 from typing import Any
 
-SOURCE = "synthetic"  # as `data.source`
 GRADES = (3, 1, -1, -3)
 # Aspect → (weight of one grade in hundredths, wordings from best to worst). Whole numbers, so that
 # sums are exact; chosen for a Bayes accuracy near 0.75, and so that no sum is 0 (no tie).

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import Lazy, Task
+from lib.config.tasks import Task
 from lib.tasks.decision import data, grading, schema
 from lib.tasks.decision.analysis import ANALYSIS
 
@@ -21,6 +21,4 @@ TASK = Task(
     grade=grading.grade,
     summary=grading.summary,
     analysis=ANALYSIS,
-    evaluate=Lazy("lib.tasks.decision.evaluate:evaluate"),
-    compare=Lazy("lib.tasks.decision.analysis:compare"),
 )

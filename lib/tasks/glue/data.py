@@ -18,7 +18,6 @@ one side of the cut only.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from heapq import nsmallest
 from math import ceil
@@ -27,13 +26,12 @@ from typing import Any
 from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.tasks import Row, Splits
-from lib.data.rows import stratified_sample
-from lib.data.sources import is_file
+from lib.data.report import tally
+from lib.data.sources import SYNTHETIC, is_file
+from lib.data.splits import DEBUG_ROWS, cut_by, least, shared_section, stratified_sample
 from lib.tasks.glue import synthetic
-from lib.tasks.glue.rows import described, read_set, same_text
+from lib.tasks.glue.rows import read_set, same_text
 from lib.tasks.glue.table import GLUE
-
-DEBUG_ROWS = 100
 
 
 def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
@@ -42,30 +40,21 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     `debug`: at most 100 rows of each task; `evaluate` changes nothing. Raises BadInput that names
     file and row of what cannot be used, and for a swept key of `data` other than `task`.
     """
-    wanted = list(wanted) or [data]
-    for other in wanted:
-        swept = [key for key in type(data).model_fields
-                 if key != "task" and getattr(other, key) != getattr(wanted[0], key)]  # fmt: skip
-        if swept:
-            raise BadInput(
-                f"data.{swept[0]}: found different values among the points, expected one: only "
-                f"data.task may be swept"
-            )
+    wanted = shared_section(data, wanted, ("task",))
     data = wanted[0]
-    if data.source != synthetic.SOURCE and is_file(data.source):
+    if data.source != SYNTHETIC and is_file(data.source):
         raise BadInput(
-            f"data.source: found the file {data.source}, expected a hub id or {synthetic.SOURCE!r};"
+            f"data.source: found the file {data.source}, expected a hub id or {SYNTHETIC!r};"
             f" name files with data.files, as in data.files={{rte: {{train: FILE, dev: FILE}}}}"
         )
     splits: dict[str, list[Row]] = {}
     shared: dict[str, list[Row]] = {"validation": [], "test": []}
     report: Row = {"seed": data.seed, "debug": debug, "tasks": {}}
     for task in dict.fromkeys(one.task for one in wanted):
-        made, told = _of_task(data, task, DEBUG_ROWS if debug else None)
+        made, report["tasks"][task] = _of_task(data, task, DEBUG_ROWS if debug else None)
         splits[f"train_{task}"] = made["train"]
         for name, rows in shared.items():
             rows += made[name]
-        report["tasks"][task] = told
     return Splits(splits | {name: rows for name, rows in shared.items() if rows}, report)
 
 
@@ -84,12 +73,12 @@ def labels(data: Any) -> list[str]:
     return list(GLUE[data.task].labels)
 
 
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+def grade(row: Row, prediction: Row) -> Row:
     """`predicted` and `label` as numbers, and whether they agree.
 
     Raises BadInput, with the row, for an output that is no label of the row's task.
     """
-    names = GLUE[row["task"]].labels
+    names, outputs = GLUE[row["task"]].labels, prediction["outputs"]
     if len(outputs) != 1 or outputs[0] not in names:
         raise BadInput(f"predictions: row {row['id']}: outputs: found {outputs!r}, expected one of "
                        f"{', '.join(names)}")  # fmt: skip
@@ -136,27 +125,29 @@ def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row:
 
 def _of_task(data: Any, task: str, most: int | None) -> tuple[dict[str, list[Row]], Row]:
     """Rows of one task by split, and what became of those that were read. most: rows of each."""
-    limits = {name: _least(getattr(data, f"{name}_rows"), most)
-              for name in ("train", "validation", "test")}  # fmt: skip
-    test, told = [], {}
+    asked = {name: getattr(data, f"{name}_rows") for name in ("train", "validation", "test")}
+    limits = {name: least(rows, most) for name, rows in asked.items()}
+    test, report = [], {}
     for part in GLUE[task].dev:
-        rows, told[part] = read_set(data, task, part, limits["test"] or synthetic.DEV_ROWS)
+        rows, report[part] = read_set(data, task, part, limits["test"] or synthetic.DEV_ROWS)
         test += rows
-    seen = {same_text(row) for row in test}
-    room = ceil((limits["train"] or synthetic.TRAIN_ROWS) / (1 - data.validation))
-    train, told["train"] = read_set(data, task, "train", room)
-    kept = [row for row in train if same_text(row) not in seen]
-    told["train"]["dropped_as_in_dev"] = len(train) - len(kept)
-    told["train"]["repeated"] = len(kept) - len(Counter(map(same_text, kept)))
-    cut = _validation(kept, data, task, limits["validation"])
-    ids = {row["id"] for row in cut}
-    rest = [row for row in kept if row["id"] not in ids]
+    needed = ceil((limits["train"] or synthetic.TRAIN_ROWS) / (1 - data.validation))
+    train, report["train"] = read_set(data, task, "train", needed)
+    tested = {same_text(row) for row in test}
+    kept = [row for row in train if same_text(row) not in tested]
+    report["train"]["dropped_as_in_dev"] = len(train) - len(kept)
+    report["train"]["repeated"] = len(kept) - len(set(map(same_text, kept)))
+    # All rows of seeded sentences, data.validation of all but at most the limit, in order.
+    share = min(round(data.validation * len(kept)), limits["validation"])
+    texts = cut_by(kept, same_text, share, lambda text: [data.seed, "validation", task, text])
+    cut = [row for row in kept if same_text(row) in texts]
+    rest = [row for row in kept if same_text(row) not in texts]
     if not rest:
         raise BadInput(
-            f"{told['train']['source']}: no row of {task} is left for training: of {len(train)} "
+            f"{report['train']['source']}: no row of {task} is left for training: of {len(train)} "
             f"read, {len(train) - len(kept)} are in a dev set and {len(cut)} are for validation"
         )
-    made = {
+    splits = {
         "train": _drawn(rest, limits["train"], data.seed),
         "validation": cut,
         "test": stratified_sample(
@@ -167,26 +158,12 @@ def _of_task(data: Any, task: str, most: int | None) -> tuple[dict[str, list[Row
             data.seed,
         ),
     }
-    asked = {"train": data.train_rows, "test": data.test_rows}
-    told["splits"] = {
-        name: described(rows) | {"asked": asked.get(name), "key": f"data.{name}_rows"}
-        for name, rows in made.items()
+    asked["validation"] = None  # a limit, not a wish
+    report["splits"] = {
+        name: tally(rows, "target") | {"asked": asked[name], "key": f"data.{name}_rows"}
+        for name, rows in splits.items()
     }
-    return made, told
-
-
-def _validation(rows: list[Row], data: Any, task: str, most: int) -> list[Row]:
-    """The rows of seeded sentences, `data.validation` of all but at most `most`, in order."""
-    wanted = min(round(data.validation * len(rows)), most)
-    times = Counter(map(same_text, rows))
-    taken, count = set(), 0
-    for text in sorted(times, key=lambda text: digest([data.seed, "validation", task, text])):
-        if count >= wanted:
-            break
-        if count + times[text] <= wanted:
-            taken.add(text)
-            count += times[text]
-    return [row for row in rows if same_text(row) in taken]
+    return splits, report
 
 
 def _drawn(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
@@ -195,7 +172,3 @@ def _drawn(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
         return rows
     ids = {row["id"] for row in nsmallest(limit, rows, key=lambda row: digest([seed, row["id"]]))}
     return [row for row in rows if row["id"] in ids]
-
-
-def _least(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)

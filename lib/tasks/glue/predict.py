@@ -28,7 +28,7 @@ class Predictor:
         from lib.models.checkpoints import is_adapter
         from lib.models.classifiers import load_trained
         from lib.models.load import load_tokenizer
-        from lib.training.class_data import own_encoded
+        from lib.training.inputs import own_encoded
 
         self.point, self.rows = point, rows_of(self.study, self.task, point)
         self.labels = labels(point.config.data)
@@ -46,7 +46,7 @@ class Predictor:
 
     def predict(self, start: int, end: int) -> list[Row]:
         """See `predict.Predictor`. `scores`: log-probabilities of the labels, in order."""
-        from lib.training.classify import class_logps
+        from lib.training.scoring import class_logps
 
         config = self.point.config
         rows, encoded = self.rows[start:end], self.encoded[start : min(end, len(self.rows))]
@@ -57,16 +57,16 @@ class Predictor:
             2 * config.train.micro_batch,  # without gradients there is room for more
             precision=config.infer.precision,
         )
-        made = []
+        predictions = []
         for row, tokens, scores in zip(rows, encoded, logps.tolist(), strict=True):
             outputs = [self.labels[max(range(len(scores)), key=scores.__getitem__)]]
-            made.append(
+            predictions.append(
                 {
                     "id": row["id"],
                     "prompt_hash": tokens["prompt_hash"],
                     "outputs": outputs,
                     "scores": scores,
-                    **grade(row, outputs, scores),
+                    **grade(row, {"outputs": outputs}),
                 }
             )
-        return made
+        return predictions

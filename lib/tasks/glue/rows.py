@@ -1,18 +1,18 @@
-"""Rows of one GLUE set, as they lie in a file or on the hub, with their labels as numbers.
+"""Rows of one GLUE set, of a file or of the hub, with their labels as numbers.
 
-GLUE's own TSV, JSONL, JSON, CSV (each also .gz), hub     one or two sentences, and a label
+GLUE's own TSV, and all that lib.data.sources reads     one or two sentences, and a label
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.tasks import Row
 from lib.data.fields import shown, text, unread_columns
-from lib.data.sources import Placed, guess_column, read_named, read_placed
+from lib.data.records import Record, find_columns, parsed_by, read_record
+from lib.data.sources import SYNTHETIC, Placed, read_named, read_placed
 from lib.tasks.glue import synthetic
 from lib.tasks.glue.table import GLUE
 
@@ -21,60 +21,79 @@ LABELS = ("label", "gold_label")
 EXAMPLE = '{"sentence1": …, "sentence2": …, "label": …}'
 
 
+def _sentence(value: Any, where: str, column: str) -> str:
+    sentence = value if value == "" else text(value, where, column)  # GLUE has a few empty ones
+    if sentence is None:
+        raise BadInput(f"{where}: {column}: found {value!r}, expected a sentence as text")
+    return sentence
+
+
+class Sentences(Record):
+    """A row of a source; `b` is None where the task has one sentence."""
+
+    a: Annotated[str, parsed_by(_sentence)]
+    b: Annotated[str | None, parsed_by(_sentence)] = None
+    label: Any = None
+
+
 def read_set(data: Any, task: str, part: str, limit: int | None) -> tuple[list[Row], Row]:
     """The rows of a set (`train` or a dev set) of a task, in the source's order, and a report.
 
     limit: of a synthetic set, which has no end. Raises BadInput that names the source and the row.
     """
-    if data.source == synthetic.SOURCE:
-        data = data.model_copy(update={"columns": {}})
+    given: dict[str, str] = {}
+    if data.source == SYNTHETIC:
         made = synthetic.generate(task, part, limit, data.seed)
-        placed = [(f"{synthetic.SOURCE} {task} {part}: row {n}", row) for n, row in enumerate(made)]
-        known: Row = {"source": synthetic.SOURCE}
+        placed = [(f"{SYNTHETIC} {task} {part}: row {n}", row) for n, row in enumerate(made)]
+        report: Row = {"source": SYNTHETIC}
     elif task in data.files:
-        name = data.files[task][part]
-        placed, known = read_named(name, f"data.files.{task}.{part}", EXAMPLE), {"source": name}
+        name, given = data.files[task][part], data.columns
+        placed, report = read_named(name, f"data.files.{task}.{part}", EXAMPLE), {"source": name}
     else:
         split = GLUE[task].dev.get(part, part)
         placed = read_placed(data.source, split, EXAMPLE, task)
-        data = data.model_copy(update={"columns": {}})  # those are of the files
-        known = {"source": data.source, "config": task, "split": split}
-    rows, undecided = labelled(placed, task, part, data.columns)
-    unread = unread_columns(placed, _columns(placed, task, data.columns).values())
+        report = {"source": data.source, "config": task, "split": split}
+    rows, more = labelled(placed, task, part, given)
     if not rows:
-        raise BadInput(f"{known['source']}: none of {len(placed)} rows has a label that counts")
-    return rows, {**known, "read": len(placed), "no_majority_label": undecided,
-                  "columns_not_read": unread}  # fmt: skip
+        raise BadInput(f"{report['source']}: none of {len(placed)} rows has a label that counts")
+    return rows, {**report, "read": len(placed), **more}
 
 
 def labelled(
-    placed: Placed, task: str, part: str, columns: dict[str, str]
-) -> tuple[list[Row], int]:
-    """Rows of the study's format, and how many were left out since they have no label agreed on.
+    placed: Placed, task: str, part: str, given: dict[str, str]
+) -> tuple[list[Row], dict[str, Any]]:
+    """Rows of the study's format, and counts of what was left out.
 
-    Raises BadInput, with the row, for a missing text and for a label that the task does not have.
+    given: our name → the source's column. Raises BadInput for a missing column and, with the row,
+    for a missing text and for a label that the task does not have.
     """
     glue = GLUE[task]
-    names = _columns(placed, task, columns)
+    usual = {"a": glue.a, "b": glue.b, "label": LABELS}
+    needed = [ours for ours, names in usual.items() if names]
+    names = find_columns(
+        Sentences, placed, placed[0][0].rpartition(":")[0], given, needed, usual=usual
+    )
+    if not glue.b:
+        names.pop("b", None)
     rows, undecided = [], 0
     for number, (where, row) in enumerate(placed):
-        given = row.get(names["label"])
-        if given == NO_MAJORITY:
+        if row.get(names["label"]) == NO_MAJORITY:
             undecided += 1
             continue
-        label = label_of(given, glue.labels, where, names["label"])
-        texts = {side: _text(row, names[side], where) for side in ("a", "b") if side in names}
+        record = read_record(Sentences, where, row, names)
+        label = label_of(record.label, glue.labels, where, names["label"])
         rows.append(
             {
                 "id": f"{task}-{part}-{number}",
                 "task": task,
                 "set": part,
-                "prompt": {"a": texts["a"], "b": texts.get("b")},
+                "prompt": {"a": record.a, "b": record.b},
                 "label": label,
                 "target": glue.labels[label],
             }
         )
-    return rows, undecided
+    unread = unread_columns(placed, names.values())
+    return rows, {"no_majority_label": undecided, "columns_not_read": unread}
 
 
 def label_of(value: Any, labels: Sequence[str], where: str, column: str) -> int:
@@ -99,46 +118,3 @@ def same_text(row: Row) -> tuple[str, ...]:
     """What two rows share whose sentences differ in case and spaces alone."""
     texts = (row["prompt"]["a"], row["prompt"]["b"] or "")
     return tuple(" ".join(text.split()).casefold() for text in texts)
-
-
-def described(rows: Iterable[Row]) -> Row:
-    """How many rows there are of each label, and how many have an empty sentence."""
-    rows = list(rows)
-    counts = Counter(row["target"] for row in rows)
-    empty = sum("" in (row["prompt"]["a"].strip(), (row["prompt"]["b"] or "…").strip())
-                for row in rows)  # fmt: skip
-    labels = GLUE[rows[0]["task"]].labels if rows else ()
-    return {"rows": len(rows), "labels": {n: counts[n] for n in labels}, "empty": empty}
-
-
-def _columns(placed: Placed, task: str, given: dict[str, str]) -> dict[str, str]:
-    """a, b and label → the source's column. Raises BadInput for one that is not there."""
-    source = placed[0][0].rpartition(":")[0]
-    found = list(dict.fromkeys(str(key) for _, row in placed for key in row))
-    wanted = {"a": GLUE[task].a, "b": GLUE[task].b, "label": LABELS}
-    names = {}
-    for ours, usual in wanted.items():
-        if not usual:
-            continue
-        options = (given[ours],) if ours in given else usual
-        name = next((option for option in options if option in found), None)
-        if name is None:
-            rest = [column for column in found if column not in names.values()]
-            close = guess_column(options[0], usual, rest)
-            mean = f"did you mean {close!r}? " if close else ""
-            raise BadInput(
-                f"{source}: no column {' or '.join(map(repr, options))}, found {listed(found, 20)};"
-                f" {mean}Say data.columns.{ours}={close or 'COLUMN'}"
-            )
-        names[ours] = name
-    return names
-
-
-def _text(row: Row, column: str, where: str) -> str:
-    sentence = row.get(column)
-    if sentence == "":  # GLUE has a few
-        return sentence
-    sentence = text(sentence, where, column)
-    if sentence is None:
-        raise BadInput(f"{where}: {column}: found {row.get(column)!r}, expected a sentence as text")
-    return sentence

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from lib.config.errors import listed, nearest
 from lib.config.types import Count, PathText, Seed, Strict, known_columns
 from lib.tasks.glue.table import GLUE
 
 COLUMNS = ("a", "b", "label")
+Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
 
 
 class Data(Strict):
@@ -20,9 +22,9 @@ class Data(Strict):
     # Hub id of a data set with one configuration a task, or `synthetic`.
     source: PathText = "nyu-mll/glue"
     # task → set → file, in place of the hub: {rte: {train: FILE, dev: FILE}}; MNLI has train,
-    # matched and mismatched. A file is .jsonl, .json, .csv or .tsv, each also .gz.
+    # matched and mismatched. See lib.data.sources for the formats.
     files: dict[str, dict[str, PathText]] = {}
-    columns: dict[str, str] = {}  # of files: a, b (the sentences) or label → the file's column
+    columns: Columns = {}  # of files: a, b (the sentences) or label → the file's column
     # Share of the training rows that is cut off to validate on, never more than validation_rows.
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     validation_rows: Count = 2000  # of each task
@@ -50,8 +52,3 @@ class Data(Strict):
                 raise ValueError(f"for {task} one file for each of {listed(wanted)}"
                                  f"{nearest(unknown[0], wanted) if unknown else ''}")  # fmt: skip
         return value
-
-    @field_validator("columns")
-    @classmethod
-    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        return known_columns(value, COLUMNS)

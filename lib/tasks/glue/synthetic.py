@@ -1,6 +1,6 @@
 """Sentences with a label that any machine can learn to tell: `data.source: synthetic`.
 
-Each task is told as GLUE tells it, with a rule that a person sees at once: the adjective of a
+Each task is posed as GLUE poses it, with a rule that a person sees at once: the adjective of a
 review; whether a second sentence says no more than the first; or says it, leaves it open or denies
 it. Columns are those of the real sets.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-SOURCE = "synthetic"  # as `data.source`
 TRAIN_ROWS, DEV_ROWS = 400, 100  # where the study says nothing
 
 GOOD = ("superb", "moving", "delightful", "witty", "gripping", "charming")
@@ -35,17 +34,17 @@ def generate(task: str, part: str, rows: int, seed: int) -> list[dict[str, Any]]
 def _sst2(draw: Random, number: int) -> dict[str, Any]:
     label = number % 2
     word, part, kind = draw.choice(GOOD if label else BAD), draw.choice(PARTS), draw.choice(KINDS)
-    said = f"the {part} of this {draw.choice(YEARS)} {kind} is {word} {draw.choice(TIMES)}"
-    return {"sentence": said, "label": label}
+    sentence = f"the {part} of this {draw.choice(YEARS)} {kind} is {word} {draw.choice(TIMES)}"
+    return {"sentence": sentence, "label": label}
 
 
 def _rte(draw: Random, number: int) -> dict[str, Any]:
     who, what, where, year = _fact(draw)
     label = number % 2
-    said = draw.choice([person for person in PEOPLE if person != who]) if label else who
+    buyer = draw.choice([person for person in PEOPLE if person != who]) if label else who
     return {
         "sentence1": f"In {year} {who} bought a {what} in {where}.",
-        "sentence2": f"{said} bought a {what}.",
+        "sentence2": f"{buyer} bought a {what}.",
         "label": label,
     }
 

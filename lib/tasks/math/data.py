@@ -17,22 +17,19 @@ and a smaller set is part of a larger one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.tasks import Message, Row, Splits
-from lib.data.sources import is_file
-from lib.runs.integrity import checksum
-from lib.tasks.math import synthetic
+from lib.data.conversations import dialogue
+from lib.data.sources import SYNTHETIC, is_file
+from lib.data.splits import DEBUG_ROWS, shared_section, unique
 from lib.tasks.math.duplicates import near_duplicates
-from lib.tasks.math.grading import final, plain, steps
-from lib.tasks.math.problems import Problem, read_problems, unique
-from lib.tasks.math.thresholds import check_thresholds
+from lib.tasks.math.problems import Problem, read_problems, wording
 
-DEBUG_ROWS = 100
-SYNTHETIC_ROWS = 400  # that are made where none are asked for
+SYNTHETIC_ROWS = 400  # that are generated where none are asked for
 SWEPT = ("shots", "train_on", "train_rows", "system", "instruction")  # may differ between points
 
 
@@ -43,22 +40,18 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     rows of each. Raises BadInput that names file and row of what cannot be used, for too few
     problems and for a key of `data` that points may not differ in.
     """
-    wanted = list(wanted) or [data]
-    data = wanted[0]
-    check_thresholds(evaluate.thresholds)
-    _check_shared(wanted)
-    asked = max(one.shots for one in wanted)
-    if asked > data.shot_pool:
+    wanted = shared_section(data, wanted, SWEPT)
+    data, limit = wanted[0], DEBUG_ROWS if debug else None
+    if (most := max(one.shots for one in wanted)) > data.shot_pool:
         raise BadInput(
-            f"data.shots: found {asked}, expected at most {data.shot_pool}: so many examples are "
+            f"data.shots: found {most}, expected at most {data.shot_pool}: so many examples are "
             f"stored (data.shot_pool)"
         )
     test, test_report = _read_test(data)
-    source, source_report = _read(data, data.source, "train", wanted)
+    pools, reports = _read_pools(data, wanted)
     tested = {problem.key for problem in test}
-    kept = [problem for problem in unique(source) if problem.key not in tested]
-    needed = data.shot_pool + data.validation_rows
-    if len(kept) <= needed:
+    kept = [problem for problem in unique(pools["source"], _key) if problem.key not in tested]
+    if len(kept) <= data.shot_pool + data.validation_rows:
         raise BadInput(
             f"{data.source}: {len(kept)} problems that are not in the test set, expected more than "
             f"data.shot_pool + data.validation_rows = {data.shot_pool} + {data.validation_rows}"
@@ -66,54 +59,46 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     shots = _drawn(kept, data.seed, "shots")[: data.shot_pool]
     reserved = {problem.key for problem in shots}
     rest = [problem for problem in kept if problem.key not in reserved]
-    limit = DEBUG_ROWS if debug else None
     validation = _drawn(rest, data.seed, "validation")[: data.validation_rows]
-    taken = reserved | {problem.key for problem in validation}
-
-    pools, reports = {"source": source}, {"source": source_report}
-    if any(one.train_on == "self_instruct" for one in wanted):
-        pools["self_instruct"], reports["self_instruct"] = _read_self_instruct(data, wanted)
+    why = {
+        "dropped_as_in_test": tested,
+        "dropped_as_example": reserved,
+        "dropped_as_in_validation": {problem.key for problem in validation},
+    }
     trainable = {}
     for name, problems in pools.items():
-        distinct = unique(problems)
-        trainable[name] = [p for p in distinct if p.key not in tested and p.key not in taken]
-        reports[name] |= {
-            "dropped_repeated": len(problems) - len(distinct),
-            "dropped_as_in_test": _shared(distinct, tested),
-            "dropped_as_example": _shared(distinct, reserved),
-            "dropped_as_in_validation": _shared(distinct, taken - reserved),
-        }
+        distinct = unique(problems, _key)
+        trainable[name] = [p for p in distinct if not any(p.key in keys for keys in why.values())]
+        reports[name]["dropped_repeated"] = len(problems) - len(distinct)
+        for reason, keys in why.items():
+            reports[name][reason] = sum(problem.key in keys for problem in distinct)
         if not trainable[name]:
             raise BadInput(f"{reports[name]['source']}: no problem is left for training that is "
                            f"not in the test set, an example or a validation row")  # fmt: skip
-    examples = [{"question": p.question, "answer": _target(p, data)} for p in shots]
-    sample = _sample(test, data, evaluate.full_test)
-    splits = {"test": [_row(p, data) | {"shots": examples} for p in sample[:limit]]}
+    examples = [{"question": p.question, "answer": p.row(data)["target"]} for p in shots]
+    sample = _sample(test, data, evaluate.full_test)[:limit]
+    splits = {"test": [_row(p, data) | {"shots": examples} for p in sample]}
     if validation:
         splits["validation"] = [_row(p, data) | {"shots": examples} for p in validation[:limit]]
-    trained: dict[str, Problem] = {}
     asked: Row = {"validation": {"asked": data.validation_rows, "key": "data.validation_rows"}}
+    trained: dict[str, Problem] = {}
     for one in wanted:
         drawn = _drawn(trainable[one.train_on], data.seed, "train")[: one.train_rows][:limit]
         splits[train_split(one)] = [_row(problem, data) for problem in drawn]
         asked[train_split(one)] = {"asked": one.train_rows, "key": "data.train_rows"}
         trained |= {problem.id: problem for problem in drawn}
-    return Splits(
-        splits,
-        {
-            **reports,
-            "test_source": test_report | {"full_test": evaluate.full_test},
-            "shots": [{"id": p.id, **said} for p, said in zip(shots, examples, strict=True)],
-            "near_duplicates": near_duplicates(
-                list(trained.values()), sample[:limit], data.near_duplicates
-            ),
-            "splits": {
-                name: {"rows": len(rows), **asked.get(name, {})} for name, rows in splits.items()
-            },
-            "seed": data.seed,
-            "debug": debug,
+    report = {
+        **reports,
+        "test_source": test_report | {"full_test": evaluate.full_test},
+        "shots": [{"id": p.id, **example} for p, example in zip(shots, examples, strict=True)],
+        "near_duplicates": near_duplicates(list(trained.values()), sample, data.near_duplicates),
+        "splits": {
+            name: {"rows": len(rows), **asked.get(name, {})} for name, rows in splits.items()
         },
-    )
+        "seed": data.seed,
+        "debug": debug,
+    }
+    return Splits(splits, report)
 
 
 def train_split(data: Any) -> str:
@@ -124,10 +109,7 @@ def train_split(data: Any) -> str:
 
 def rendering(data: Any) -> str:
     """`3shot`, and a hash of the words around the questions where they are not the usual ones."""
-    usual = type(data).model_fields
-    words = [getattr(data, key) for key in ("system", "instruction")]
-    own = words != [usual[key].default for key in ("system", "instruction")]
-    return f"{data.shots}shot" + (f"-{digest(words)}" if own else "")
+    return "-".join(filter(None, (f"{data.shots}shot", wording(data))))
 
 
 def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
@@ -135,52 +117,44 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
 
     `data.instruction` stands before the first question. Nothing is left out, whatever `body` is.
     """
-    said = []
-    for shot in row.get("shots", [])[: data.shots]:
-        said += [_said("user", shot["question"]), _said("assistant", shot["answer"])]
-    said.append(_said("user", row["prompt"]["question"]))
+    texts = [shot[side] for shot in row.get("shots", [])[: data.shots]
+             for side in ("question", "answer")]  # fmt: skip
+    first, *rest = [*texts, row["prompt"]["question"]]
     if data.instruction:
-        said[0]["content"] = f"{data.instruction}\n\n{said[0]['content']}"
-    return [_said("system", data.system), *said] if data.system else said
+        first = f"{data.instruction}\n\n{first}"
+    return dialogue([first, *rest], data.system)
 
 
-def _said(role: str, content: str) -> Message:
-    return {"role": role, "content": content}
-
-
-def _check_shared(wanted: Sequence[Any]) -> None:
-    for key in type(wanted[0]).model_fields:
-        if key not in SWEPT and any(getattr(o, key) != getattr(wanted[0], key) for o in wanted):
-            raise BadInput(
-                f"data.{key}: found different values among the points, expected one: all points "
-                f"of a study share their test set and their examples"
-            )
-
-
-def _read(data: Any, source: str, prefix: str, wanted: Sequence[Any]) -> tuple[list[Problem], Row]:
-    """Problems to train on, and a report; of the synthetic ones some more than the points need."""
+def _read_pools(
+    data: Any, wanted: Sequence[Any]
+) -> tuple[dict[str, list[Problem]], dict[str, Row]]:
+    """Problems to train on and what is reported of them, of `source` and of `self_instruct`."""
+    sources = {"source": data.source}
+    if any(one.train_on == "self_instruct" for one in wanted):
+        if data.self_instruct is None:
+            raise BadInput("data.self_instruct: found null, expected a file of training problems: "
+                           "data.train_on=self_instruct asks for it")  # fmt: skip
+        sources["self_instruct"] = data.self_instruct
+    # Of the synthetic ones some more than the points need.
     rows = max(one.train_rows or SYNTHETIC_ROWS for one in wanted)
-    reserve = data.shot_pool + data.validation_rows
-    read = read_problems(data, source, data.split, prefix, 2 * (rows + reserve))
-    return read[0], _described(source, *read)
-
-
-def _read_self_instruct(data: Any, wanted: Sequence[Any]) -> tuple[list[Problem], Row]:
-    if data.self_instruct is None:
-        raise BadInput("data.self_instruct: found null, expected a file of training problems: "
-                       "data.train_on=self_instruct asks for it")  # fmt: skip
-    return _read(data, data.self_instruct, "self_instruct", wanted)
+    rows = 2 * (rows + data.shot_pool + data.validation_rows)
+    read = {
+        name: read_problems(data, source, data.split, {"source": "train"}.get(name, name), rows)
+        for name, source in sources.items()
+    }
+    return {name: one[0] for name, one in read.items()}, {
+        name: one[1] for name, one in read.items()
+    }
 
 
 def _read_test(data: Any) -> tuple[list[Problem], Row]:
     """All test problems, and a report."""
     source = data.test_source or data.source
-    if source != synthetic.SOURCE and data.test_source is None and is_file(source):
+    if source != SYNTHETIC and data.test_source is None and is_file(source):
         raise BadInput(f"data.test_source: found null, expected a file with the test problems: "
                        f"{source} has no splits, as a data set of the hub has")  # fmt: skip
     rows = round((data.test_rows or SYNTHETIC_ROWS // 4) / data.test_share)
-    read = read_problems(data, source, data.test_split, "test", rows)
-    return read[0], _described(source, *read)
+    return read_problems(data, source, data.test_split, "test", rows)
 
 
 def _sample(test: list[Problem], data: Any, full: bool) -> list[Problem]:
@@ -194,26 +168,9 @@ def _drawn(problems: list[Problem], seed: int, use: str) -> list[Problem]:
     return sorted(problems, key=lambda problem: digest([seed, use, problem.key, problem.id]))
 
 
-def _shared(problems: Sequence[Problem], keys: Collection[str]) -> int:
-    return sum(problem.key in keys for problem in problems)
-
-
-def _described(source: str, problems: Sequence[Problem], unread: list[str]) -> Row:
-    known: Row = {"source": source, "read": len(problems), "columns_not_read": unread}
-    if source != synthetic.SOURCE and is_file(source):
-        known["sha256"] = checksum(source)
-    return known
-
-
-def _target(problem: Problem, data: Any) -> str:
-    return problem.answer if data.annotations else plain(problem.answer)
+def _key(problem: Problem) -> str:
+    return problem.key
 
 
 def _row(problem: Problem, data: Any) -> Row:
-    return {
-        "id": problem.id,
-        "prompt": {"question": problem.question},
-        "target": _target(problem, data),
-        "final": final(problem.answer),
-        "steps": steps(problem.answer),
-    }
+    return {"id": problem.id, **problem.row(data)}

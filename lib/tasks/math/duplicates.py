@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
+
+from lib.tasks.math.problems import Problem
 
 LISTED = 50  # pairs in the report, the most alike first
 SPELLING = {"analyzer": "char_wb", "ngram_range": (5, 5)}  # runs of five characters within words
 BLOCK = 256  # test questions compared at a time: bounds the memory
 
 
-class Asked(Protocol):
-    """What has a question: a problem of any task."""
-
-    id: str
-    question: str
-
-
 def near_duplicates(
-    train: Sequence[Asked], test: Sequence[Asked], threshold: float
+    train: Sequence[Problem], test: Sequence[Problem], threshold: float
 ) -> dict[str, Any]:
     """How many test questions have a training question that is at least so much alike.
 
@@ -40,7 +35,7 @@ def near_duplicates(
 
 
 def nearest_questions(
-    train: Sequence[Asked], test: Sequence[Asked], likeness: Mapping[str, Any] = SPELLING
+    train: Sequence[Problem], test: Sequence[Problem], likeness: Mapping[str, Any] = SPELLING
 ) -> Iterator[tuple[int, float]]:
     """(place in `train`, similarity) of the most similar question, for each of `test`.
 

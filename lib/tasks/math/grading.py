@@ -85,13 +85,13 @@ def plain(answer: str) -> str:
     return ANNOTATION.sub("", answer)
 
 
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
+def grade(row: Row, prediction: Row) -> Row:
     """strict, flexible: what was said; correct_strict, correct: whether it is `row["final"]`.
 
     Of the first output; `correct` goes by the last number. steps: of the gold answer. Raises
     BadInput for outputs that are no texts.
     """
-    text = next(iter(texts(row, outputs)), "")
+    text = next(iter(texts(row, prediction["outputs"])), "")
     told, last = strict(text), flexible(text)
     return {
         "strict": told,
@@ -100,11 +100,6 @@ def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
         "correct": same(last, row["final"]),
         "steps": row["steps"],
     }
-
-
-def correct(prediction: Row) -> bool:
-    """Whether a graded prediction has the right last number."""
-    return prediction["correct"]
 
 
 def summary(predictions: list[Row]) -> str:

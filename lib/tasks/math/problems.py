@@ -1,4 +1,4 @@
-"""Problems and worked answers as they lie in a file or on the hub, one a row.
+"""Problems and worked answers of a file or of the hub, one a row.
 
 {"question": …, "answer": …}                  GSM8K; other names by `data.columns`
 {"instruction": …, "input": …, "output": …}   as self-instruct files have them; input may lack
@@ -7,125 +7,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import model_validator
 
 from lib.config.errors import BadInput, listed
+from lib.config.grid import digest
+from lib.config.tasks import Row
 from lib.data.conversations import read_messages
-from lib.data.fields import identifier, shown, text, unread_columns
+from lib.data.fields import shown, text, unread_columns
 from lib.data.question_key import question_key
-from lib.data.sources import Placed, guess_column, read_placed
+from lib.data.records import (
+    Column,
+    Identifier,
+    Record,
+    SomeText,
+    columns_of,
+    distinct_ids,
+    find_columns,
+    read_records,
+)
+from lib.data.sources import SYNTHETIC, origin, read_placed
 from lib.tasks.math import synthetic
-from lib.tasks.math.grading import MARK, final, number
+from lib.tasks.math.grading import MARK, final, number, plain, steps
 
 EXAMPLE = '{"question": …, "answer": "… #### 42"}'
-ALIASES = {
-    "question": ("problem", "query", "prompt", "input", "text"),
-    "answer": ("solution", "response", "output", "completion", "rationale"),
-}
+QUESTIONS = ("problem", "query", "prompt", "input", "text")
+ANSWERS = ("solution", "response", "output", "completion", "rationale")
 
 
-class Problem(NamedTuple):
-    """One problem; `id` is unique in its source, `key` is what equal questions share."""
+class Problem(Record):
+    """A problem with its worked answer, which ends in `#### number`."""
 
-    id: str
-    question: str
-    answer: str  # worked, with its `####`
-    key: str
+    id: Identifier = None
+    question: Annotated[SomeText, Column(hints=QUESTIONS)] = None
+    answer: Annotated[SomeText, Column(hints=ANSWERS)] = None
+
+    @model_validator(mode="after")
+    def _end_in_a_number(self) -> Problem:
+        last = final(self.answer)
+        if number(last) is None:
+            ending = f"…{self.answer.strip()[-40:]!r}" if MARK not in self.answer else repr(last)
+            raise BadInput(
+                f"{self.where}: answer: found no number behind {MARK} ({shown(ending)}), expected "
+                f"a last line such as '{MARK} 42'"
+            )
+        self.question, self.answer = self.question.strip(), self.answer.strip()
+        return self
+
+    @cached_property
+    def key(self) -> str:
+        """What equal questions share."""
+        return question_key(self.question)
+
+    def row(self, data: Any) -> Row:
+        """What a split holds of it beside its id."""
+        return {
+            "prompt": {"question": self.question},
+            "target": self.answer if data.annotations else plain(self.answer),
+            "final": final(self.answer),
+            "steps": steps(self.answer),
+        }
 
 
 def read_problems(
     data: Any, source: str, split: str, prefix: str, rows: int
-) -> tuple[list[Problem], list[str]]:
-    """Every problem of a source, in its order, and its columns that are not read.
+) -> tuple[list[Problem], Row]:
+    """Every problem of a source, in its order, and what the manifest says of the source.
 
-    prefix: begins their ids. rows: how many are made where the source is synthetic. Raises BadInput
-    that names file and row of what has no question, or an answer without `#### number`.
+    prefix: begins their ids. rows: how many are generated where the source is synthetic. Raises
+    BadInput that names file and row of what has no question, or an answer without `#### number`.
     """
-    if source == synthetic.SOURCE:
+    if source == SYNTHETIC:
         made = synthetic.generate(rows, f"{data.seed}/{prefix}")
-        placed: Placed = [(f"{source}: row {n}", row) for n, row in enumerate(made, 1)]
+        placed = [(f"{source}: row {n}", row) for n, row in enumerate(made, 1)]
+        names, unread = {name: name for name in placed[0][1]}, []
     else:
-        config = data.config if source == data.source else None
-        placed = read_placed(source, split, EXAMPLE, config)
-    names = _names(placed, source, data.columns)
-    id_column = data.columns.get("id", "id")
-    read = {id_column, *(names or ("instruction", "input", "output", "messages"))}
-    unread = unread_columns(placed, read, data.system, "data.system")
-    given = [identifier(row.get(id_column), where, id_column) for where, row in placed]
+        placed = read_placed(source, split, EXAMPLE, data.config if source == data.source else None)
+        found = columns_of(placed)
+        # The files of a study may have ids or not.
+        given = {o: name for o, name in data.columns.items() if o != "id" or name in found}
+        named = {given.get(ours, ours) for ours in ("question", "answer")}
+        if not named <= set(found) and (
+            "messages" in found or {"instruction", "output"} <= set(found)
+        ):
+            key = given.get("id", "id")
+            read = {key, "instruction", "input", "output", "messages"}
+            unread = unread_columns(placed, read, data.system, "data.system")
+            placed = [(w, {"id": row.get(key)} | _texts(row, w, data.system)) for w, row in placed]
+            names = {name: name for name in ("id", "question", "answer")}
+        else:
+            names = find_columns(Problem, placed, source, given, ("question", "answer"))
+            unread = unread_columns(placed, names.values(), data.system, "data.system")
+    problems = read_records(Problem, placed, names)
     # Ids that lack or repeat, as those of templates do, tell no problems apart: places do.
-    distinct = None not in given and len(set(given)) == len(given)
-    ids = given if distinct else range(len(placed))
-    problems = []
-    for own, (where, row) in zip(ids, placed, strict=True):
-        question, answer = check_problem(where, *_texts(row, where, names, data.system))
-        key = question_key(question)
-        problems.append(Problem(f"{prefix}-{own}", question.strip(), answer.strip(), key))
-    return problems, unread
+    for problem, own in zip(problems, distinct_ids(p.id for p in problems), strict=True):
+        problem.id = f"{prefix}-{own}"
+    return problems, origin(source, split) | {"read": len(problems), "columns_not_read": unread}
 
 
-def unique(problems: Sequence[Problem]) -> list[Problem]:
-    """The first of those with one question."""
-    first: dict[str, Problem] = {}
-    for problem in problems:
-        first.setdefault(problem.key, problem)
-    return list(first.values())
+def wording(data: Any) -> str:
+    """A hash of the words around the question where they are not the usual ones, else nothing."""
+    usual = [type(data).model_fields[key].default for key in ("system", "instruction")]
+    words = [data.system, data.instruction]
+    return digest(words) if words != usual else ""
 
 
-def _names(placed: Placed, source: str, given: Mapping[str, str]) -> tuple[str, str] | None:
-    """Columns of question and answer; None where rows are conversations or instructions.
-
-    Raises BadInput where the source has none of the forms.
-    """
-    found = dict.fromkeys(key for _, row in placed for key in row)
-    names = {ours: given.get(ours, ours) for ours in ("question", "answer")}
-    if all(name in found for name in names.values()):
-        return names["question"], names["answer"]
-    if "messages" in found or {"instruction", "output"} <= set(found):
-        return None
-    ours, name = next((o, n) for o, n in names.items() if n not in found)
-    close = guess_column(name, ALIASES[ours], [c for c in found if c not in names.values()])
-    raise BadInput(
-        f"{source}: no column {name!r}, found {listed(found, 20)}; expected question and answer, "
-        f"instruction and output, or messages; {f'did you mean {close!r}? ' if close else ''}"
-        f"Say data.columns.{ours}={close or 'COLUMN'}"
-    )
-
-
-def _texts(
-    row: Mapping[str, Any], where: str, names: tuple[str, str] | None, system: str | None
-) -> tuple[Any, Any]:
-    if names:
-        return row.get(names[0]), row.get(names[1])
+def _texts(row: Mapping[str, Any], where: str, system: str | None) -> Row:
+    """Question and answer of a row of messages, or of an instruction with its output."""
     if "messages" not in row:
         parts = [text(row.get(column), where, column) for column in ("instruction", "input")]
-        return "\n\n".join(part for part in parts if part), row.get("output")
-    said = read_messages(row["messages"], where, "messages")
-    roles = [message["role"] for message in said]
-    if [role for role in roles if role != "system"] != ["user", "assistant"]:
+        return {"question": "\n\n".join(filter(None, parts)), "answer": row.get("output")}
+    messages = read_messages(row["messages"], where, "messages")
+    turns = [message for message in messages if message["role"] != "system"]
+    if [message["role"] for message in turns] != ["user", "assistant"]:
+        roles = listed(message["role"] for message in messages)
         raise BadInput(
-            f"{where}: messages: found roles {listed(roles) or 'none'}, expected one question of "
-            f"the user and one answer of the assistant"
+            f"{where}: messages: found roles {roles or 'none'}, expected one question of the user "
+            f"and one answer of the assistant"
         )
-    for message in said:
-        if message["role"] == "system" and message["content"].strip() != (system or "").strip():
-            raise BadInput(
-                f"{where}: messages: found a system message, which this task does not read; "
-                f"expected none; data.system gives every row the same"
-            )
-    return tuple(m["content"] for m in said if m["role"] != "system")
-
-
-def check_problem(where: str, question: Any, answer: Any) -> tuple[str, str]:
-    """Question and worked answer. Raises BadInput, which begins with `where`, for anything else."""
-    for name, value in (("question", question), ("answer", answer)):
-        given = text(value, where, name)
-        if given is None or not given.strip():
-            raise BadInput(f"{where}: {name}: found {value!r}, expected text")
-    if number(final(answer)) is None:
-        ending = f"…{answer.strip()[-40:]!r}" if MARK not in answer else shown(repr(final(answer)))
+    given = {message["content"].strip() for message in messages if message["role"] == "system"}
+    if given - {(system or "").strip()}:
         raise BadInput(
-            f"{where}: answer: found no number behind {MARK} ({ending}), expected a last line such "
-            f"as '{MARK} 42'"
+            f"{where}: messages: found a system message, which this task does not read; "
+            f"expected none; data.system gives every row the same"
         )
-    return question, answer
+    return dict(zip(("question", "answer"), (turn["content"] for turn in turns), strict=True))

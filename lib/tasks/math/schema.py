@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
-from lib.config.errors import listed, nearest
-from lib.config.types import Count, PathText, Seed, Share, Strict
+from lib.config.types import Count, PathText, Seed, Share, Strict, known_columns
 
 COLUMNS = ("id", "question", "answer")
+Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
 INSTRUCTION = (
     "Solve the problem step by step. End with a line that holds the answer as a number: #### 42"
 )
@@ -18,14 +19,14 @@ INSTRUCTION = (
 class Data(Strict):
     """Where the problems come from, how they are split, and how a prompt is made of one."""
 
-    source: PathText  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
+    source: PathText  # hub id, file (see lib.data.sources) or `synthetic`
     config: str | None = None  # of a hub data set: openai/gsm8k has `main` and `socratic`
     split: str = "train"  # of a hub data set
     test_source: PathText | None = None  # of the test problems; null: the hub's `source`
     test_split: str = "test"  # of a hub data set
     self_instruct: PathText | None = None  # further training rows: a file, hub id or `synthetic`
     train_on: Literal["source", "self_instruct"] = "source"
-    columns: dict[str, str] = {}  # our name → the file's: {question: problem, answer: solution}
+    columns: Columns = {}  # our name → the file's: {question: problem, answer: solution}
 
     # Fixed examples, drawn once from `source` and removed from all training; the first `shots` of
     # them stand before each question.
@@ -40,17 +41,6 @@ class Data(Strict):
     system: str | None = None  # system message; null: the chat template's own, if it has one
     instruction: str = INSTRUCTION  # before the first question of a prompt; empty: none
     seed: Seed = 42  # of every draw
-
-    @field_validator("columns")
-    @classmethod
-    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        for name in value:
-            if name not in COLUMNS:
-                raise ValueError(
-                    f"names among {listed(COLUMNS)}, each with the file's column"
-                    f"{nearest(name, COLUMNS)}"
-                )
-        return value
 
 
 def warnings(data: Data) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-SOURCE = "synthetic"  # as `data.source`
 NAMES = ("Ada", "Ben", "Cleo", "Dan", "Eva", "Finn", "Gita", "Hugo")
 THINGS = ("apples", "books", "coins", "pens", "shells", "stamps")
 # A step: (sentence, operator, function); {n} is the number that it brings in.
@@ -31,17 +30,17 @@ def _row(number: int, seed: str) -> dict[str, Any]:
     draw = Random(f"{seed}/{number}")
     name, things = draw.choice(NAMES), draw.choice(THINGS)
     have = draw.randrange(2, 100)
-    told, worked = [f"{name} has {have} {things}."], []
+    sentences, worked = [f"{name} has {have} {things}."], []
     for _ in range(draw.randrange(1, MOST + 1)):
         # Nothing falls below 0, and no number grows past what is easily read.
         possible = [s for s in STEPS if (s[1] != "-" or have > 1) and (s[1] != "*" or have < 300)]
         sentence, operator, apply = draw.choice(possible)
         most = {"+": 100, "-": have, "*": 5}[operator]
         n = draw.randrange(2 if operator == "*" else 1, most)
-        told.append(sentence.format(name=name, n=n))
+        sentences.append(sentence.format(name=name, n=n))
         now = apply(have, n)
         task = f"{have}{operator}{n}"
         worked.append(f"{name} now has {have} {operator} {n} = <<{task}={now}>>{now} {things}.")
         have = now
-    question = f"{' '.join(told)} How many {things} does {name} have now?"
+    question = f"{' '.join(sentences)} How many {things} does {name} have now?"
     return {"id": number, "question": question, "answer": "\n".join([*worked, f"#### {have}"])}

@@ -2,7 +2,7 @@
 
 The protocol is FastChat's single-answer grading (Zheng et al., arXiv 2306.05685): turn 1 is judged
 alone, turn 2 within the whole conversation, and both beside a reference where the category has one.
-The words are ours; a file in the format of FastChat's judge_prompts.jsonl replaces them.
+The words of prompts.jsonl are ours; a file such as FastChat's judge_prompts.jsonl replaces them.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from lib.config.errors import BadInput, listed, nearest
-from lib.config.tasks import Message, Row
+from lib.config.tasks import Judging, Message, Reply, Row
 from lib.data.sources import read_named
 
 LOWEST, HIGHEST = 1.0, 10.0
@@ -40,44 +41,7 @@ NEEDED = {
 EXAMPLE = '{"name": "single-v1", "system_prompt": text, "prompt_template": text}'
 PLACE = re.compile(r"\{(question|answer|(?:question|answer|ref_answer)_[12])\}")
 
-_SCALE = (
-    "First explain your judgment in a few sentences, as objectively as you can. Then rate the "
-    "answer from 1 (useless) to 10 (could not be better). Write the rating exactly like this: "
-    "[[rating]], for example: Rating: [[5]]"
-)
-_GENERAL = "how helpful, relevant, accurate, thorough and original it is, and how fitting in detail"
-_CHECKED = (
-    "whether it is correct and helpful. Compare it with the reference answer first, and point out "
-    "every mistake"
-)
-_DIALOGUE = (
-    "<conversation>\nUser:\n{question_1}\n\nAssistant:\n{answer_1}\n\n"
-    "User:\n{question_2}\n\nAssistant:\n{answer_2}\n</conversation>"
-)
-OURS = {
-    "single-v1": (
-        "You are an impartial judge. Below is what a user asked, and what an assistant answered. "
-        f"Judge the answer: {_GENERAL}. {_SCALE}\n\n"
-        "<question>\n{question}\n</question>\n\n<answer>\n{answer}\n</answer>"
-    ),
-    "single-math-v1": (
-        "You are an impartial judge. Below are what a user asked, a reference answer, and what an "
-        f"assistant answered. Judge the assistant's answer: {_CHECKED}. {_SCALE}\n\n"
-        "<question>\n{question}\n</question>\n\n<reference>\n{ref_answer_1}\n</reference>\n\n"
-        "<answer>\n{answer}\n</answer>"
-    ),
-    "single-v1-multi-turn": (
-        "You are an impartial judge. Below is a conversation of a user with an assistant. Judge "
-        f"the assistant's answer to the second question: {_GENERAL}. {_SCALE}\n\n" + _DIALOGUE
-    ),
-    "single-math-v1-multi-turn": (
-        "You are an impartial judge. Below are reference answers to two questions, and a "
-        "conversation of a user with an assistant about the same questions. Judge the assistant's "
-        f"answer to the second question: {_CHECKED}. {_SCALE}\n\n"
-        "<reference>\nUser:\n{question_1}\n\nReference answer:\n{ref_answer_1}\n\n"
-        "User:\n{question_2}\n\nReference answer:\n{ref_answer_2}\n</reference>\n\n" + _DIALOGUE
-    ),
-}
+OURS = Path(__file__).with_name("prompts.jsonl")
 
 
 class Prompt(NamedTuple):
@@ -97,36 +61,69 @@ class Prompts(NamedTuple):
 
 def read_prompts(path: str | None) -> Prompts:
     """Our own prompts, or those of a file. Raises BadInput that names the file and the prompt."""
-    if path is None:
-        return _prompts("lossgrid", {name: Prompt("", text) for name, text in OURS.items()})
-    placed = read_named(path, "mt_bench.judge_prompts", EXAMPLE)
+    source = str(OURS) if path is None else path
+    placed = read_named(source, "mt_bench.judge_prompts", EXAMPLE)
     records = {r["name"]: r for _, r in placed if isinstance(r.get("name"), str)}
     templates = {}
     for name, places in NEEDED.items():
-        where = f"{path}: judge prompt {name!r}"
+        where = f"{source}: judge prompt {name!r}"
         if name not in records:
             raise BadInput(
-                f"{where}: not there, found {listed(records) or 'no names'}{nearest(name, records)}"
+                f"{where}: missing, found {listed(records) or 'no names'}{nearest(name, records)}"
             )
         record = records[name]
         prompt = Prompt(record.get("system_prompt", ""), record.get("prompt_template", ""))
         if not all(isinstance(text, str) for text in prompt):
             raise BadInput(f"{where}: expected system_prompt and prompt_template as texts")
-        found = set(PLACE.findall(prompt.user))
-        if lacking := [place for place in places if place not in found]:
-            raise BadInput(f"{where}: prompt_template lacks {{{lacking[0]}}}")
-        if strange := sorted(found - set(places)):
-            raise BadInput(f"{where}: prompt_template has {{{strange[0]}}}, expected "
+        used = set(PLACE.findall(prompt.user))
+        if missing := [place for place in places if place not in used]:
+            raise BadInput(f"{where}: prompt_template lacks {{{missing[0]}}}")
+        if unknown := sorted(used - set(places)):
+            raise BadInput(f"{where}: prompt_template has {{{unknown[0]}}}, expected "
                            f"{listed(f'{{{place}}}' for place in places)}")  # fmt: skip
         if record.get("output_format", "[[rating]]") != "[[rating]]":
             raise BadInput(f"{where}: output_format: found {record['output_format']!r}, expected "
                            f"'[[rating]]'")  # fmt: skip
         templates[name] = prompt
-    return _prompts(path, templates)
+    words = [[name, *templates[name]] for name in sorted(templates)]
+    return Prompts("lossgrid" if path is None else path, identify(words), templates)
 
 
-def _prompts(source: str, templates: Mapping[str, Prompt]) -> Prompts:
-    return Prompts(source, identify([[n, *templates[n]] for n in sorted(templates)]), templates)
+def judging(settings: Any, section: Any) -> Judging:
+    """Each turn is a question. A judgment:
+
+        {"rating": float | null, "parsed": bool, "raw": str | null, "judge": model name,
+         "revision": str | null, "prompt_hash": of the whole prompt,
+         "prompts_hash": of the words of all prompts, "error": str | null}
+
+    raw null and error given: the judge gave no answer.
+    """
+    prompts = read_prompts(section.judge_prompts)
+
+    def judgments(
+        prediction: Row, questions: list[list[Message]], replies: list[Reply], judge: Any
+    ) -> list[Row]:
+        return [
+            {
+                "rating": rating_of(reply.text),
+                "parsed": rating_of(reply.text) is not None,
+                "raw": reply.text,
+                **judge.source,
+                "prompt_hash": identify(question),
+                "prompts_hash": prompts.hash,
+                "error": reply.error,
+            }
+            for question, reply in zip(questions, replies, strict=True)
+        ]
+
+    return Judging(
+        identity={"max_tokens": settings.max_tokens, "prompts": prompts.hash},
+        questions=lambda row, prediction: [
+            judge_messages(prompts, row, turn, prediction["outputs"]) for turn in (1, 2)
+        ],
+        judgments=judgments,
+        is_valid=lambda reply: rating_of(reply.text) is not None,
+    )
 
 
 def identify(content: Any) -> str:
@@ -153,9 +150,9 @@ def judge_messages(prompts: Prompts, row: Row, turn: int, answers: list[str]) ->
         "ref_answer_2": reference[1] if reference else "",
     }
     # In one pass: an answer that holds "{question}" stays as it is.
-    said = PLACE.sub(lambda place: values[place[1]], prompt.user)
+    content = PLACE.sub(lambda place: values[place[1]], prompt.user)
     system = [{"role": "system", "content": prompt.system}] if prompt.system else []
-    return [*system, {"role": "user", "content": said}]
+    return [*system, {"role": "user", "content": content}]
 
 
 def rating_of(raw: str | None) -> float | None:
@@ -163,8 +160,8 @@ def rating_of(raw: str | None) -> float | None:
 
     None also for [[8/10]], [[7,5]] and digits of other scripts, whatever comes after them.
     """
-    found = BRACKETS.search(raw or "")
-    if found is None or not RATING.fullmatch(found[1]):
+    rating = BRACKETS.search(raw or "")
+    if rating is None or not RATING.fullmatch(rating[1]):
         return None
-    value = float(found[1])
+    value = float(rating[1])
     return value if LOWEST <= value <= HIGHEST else None

@@ -16,6 +16,7 @@ from typing import Any
 from lib.config.errors import BadInput
 from lib.config.tasks import Message
 from lib.data.conversations import raw_messages, read_messages
+from lib.data.fields import is_missing
 from lib.data.fields import text as text_of
 
 TURN = re.compile(r"(?:^|\n\n)(Human|Assistant):")
@@ -27,7 +28,8 @@ def whole(value: Any, prompt: Any, where: str, column: str) -> list[Message]:
     prompt: text, transcript, messages, or blank where `value` holds all. Raises BadInput that names
     row and column for a value of another form, and for a prompt that is no part of `value`.
     """
-    before = [] if prompt is None or prompt in ("", []) else as_messages(prompt, where, "prompt")
+    empty = is_missing(prompt) or prompt in ("", [])
+    before = [] if empty else as_messages(prompt, where, "prompt")
     if raw_messages(value) is None and (value is None or isinstance(value, str)):
         text = text_of(value, where, column) or ""
         if is_transcript(text):
@@ -35,14 +37,14 @@ def whole(value: Any, prompt: Any, where: str, column: str) -> list[Message]:
         if isinstance(prompt, str) and is_transcript(prompt):
             text = text.strip()  # as in a transcript of the whole
         return [*before, {"role": "assistant", "content": text}]
-    said = as_messages(value, where, column)
-    if said[: len(before)] == before:
-        return said
-    asked = [m["content"].strip() for m in said if m["role"] == "user"]
+    messages = as_messages(value, where, column)
+    if messages[: len(before)] == before:
+        return messages
+    asked = [m["content"].strip() for m in messages if m["role"] == "user"]
     if not asked:
-        return [*before, *said]
+        return [*before, *messages]
     if any(m["role"] == "user" and m["content"].strip() in asked for m in before):
-        return said  # the prompt's column repeats a part of the conversation
+        return messages  # the prompt's column repeats a part of the conversation
     raise BadInput(
         f"{where}: {column}: the prompt is no part of this conversation, expected messages that "
         f"begin with it, or the answer alone"
@@ -54,8 +56,8 @@ def as_messages(value: Any, where: str, column: str) -> list[Message]:
     if raw_messages(value) is not None:
         return read_messages(value, where, column)
     if not isinstance(value, str):
-        shown = repr(value)[:60]
-        raise BadInput(f"{where}: {column}: found {shown}, expected text or a list of messages")
+        raise BadInput(f"{where}: {column}: found {repr(value)[:60]}, expected text or a list of "
+                       f"messages")  # fmt: skip
     text = text_of(value, where, column) or ""
     if not is_transcript(text):
         return [{"role": "user", "content": text}]

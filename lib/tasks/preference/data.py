@@ -14,19 +14,18 @@ a smaller test set is part of a larger one.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import digest
 from lib.config.tasks import Message, Row, Splits
-from lib.data.sources import Placed, is_file, read_placed
-from lib.runs.integrity import checksum
+from lib.data.sources import SYNTHETIC, Placed, is_file, origin, read_placed
+from lib.data.splits import DEBUG_ROWS, cut_by, least, shared_section
 from lib.tasks.preference import synthetic
 from lib.tasks.preference.pairs import Pair, described, read_pairs
 
-DEBUG_ROWS = 100
 TEST_SHARE = 0.1  # of the pairs of a file that has no test pairs of its own
 EXAMPLE = '{"prompt": …, "chosen": …, "rejected": …}'
 
@@ -37,22 +36,13 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     `debug`: at most 100 rows of each; `evaluate` changes nothing. Raises BadInput that names file
     and row of what cannot be used, and for a swept key of `data`.
     """
-    for other in wanted:
-        if swept := [key for key in type(data).model_fields
-                     if getattr(other, key) != getattr(wanted[0], key)]:  # fmt: skip
-            raise BadInput(
-                f"data.{swept[0]}: found different values among the points, expected one: all "
-                f"points of a preference study share their pairs"
-            )
-    data = wanted[0] if wanted else data
-    limits = {
-        name: _least(getattr(data, f"{name}_rows"), DEBUG_ROWS if debug else None)
-        for name in ("train", "validation", "test")
-    }
+    data = shared_section(data, wanted)[0]
+    asked = {name: getattr(data, f"{name}_rows") for name in ("train", "validation", "test")}
+    limits = {name: least(rows, DEBUG_ROWS if debug else None) for name, rows in asked.items()}
     train, test, report = _read(data, limits)
     if test is None:
         share = data.test_rows or _share(TEST_SHARE, train)
-        test, train = _cut(train, _least(share, limits["test"]), "data.test_rows", data)
+        test, train = _cut(train, least(share, limits["test"]), "data.test_rows", data)
     if not test:
         raise BadInput(f"{data.source}: no test pair can be used, of those of {data.test_split!r}")
     tested = {pair.prompt for pair in test}
@@ -64,16 +54,15 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     if data.validation:
         cut, rest = _cut(kept, _share(data.validation, kept), "data.validation", data)
         splits = {"train": rest, "validation": cut, "test": test}
-    drawn = {name: _drawn(pairs, limits[name], data.seed) for name, pairs in splits.items()}
-    report["splits"] = {
-        name: described(pairs)
-        | {"asked": getattr(data, f"{name}_rows"), "key": f"data.{name}_rows"}
-        for name, pairs in drawn.items()
-    }
-    return Splits(
-        {name: [pair.row for pair in pairs] for name, pairs in drawn.items()},
-        report | {"seed": data.seed, "debug": debug},
-    )
+    rows, report["splits"] = {}, {}
+    for name, pairs in splits.items():
+        # In an order that does not depend on the file's.
+        order = sorted(pairs, key=lambda pair: digest([data.seed, "draw", pair.row["id"]]))
+        drawn = order[: limits[name]]
+        share = {"asked": asked[name], "key": f"data.{name}_rows"}
+        report["splits"][name] = described(drawn) | share
+        rows[name] = [pair.row for pair in drawn]
+    return Splits(rows, report | {"seed": data.seed, "debug": debug})
 
 
 def train_split(data: Any) -> str:
@@ -86,10 +75,10 @@ def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
 
     `body` leaves nothing out: of a pair that is too long the answers lose their ends.
     """
-    said = [dict(message) for message in row["prompt"]["messages"]]
-    if data.system and said[0]["role"] != "system":
-        said.insert(0, {"role": "system", "content": data.system})
-    return said
+    prompt = [dict(message) for message in row["prompt"]["messages"]]
+    if data.system and prompt[0]["role"] != "system":
+        prompt.insert(0, {"role": "system", "content": data.system})
+    return prompt
 
 
 def alternative_answer(row: Row) -> str:
@@ -114,15 +103,16 @@ def encode(row: Row, tokenizer: Any, data: Any, max_length: int) -> Row | None:
     """
     from lib.data.encoding import encode_pair, naming
 
-    said = messages(row, data)
     with naming(row, data.source):
-        pair = encode_pair(tokenizer, said, row["chosen"], row["rejected"], max_length)
+        pair = encode_pair(
+            tokenizer, messages(row, data), row["chosen"], row["rejected"], max_length
+        )
     return pair and {"id": row["id"], **pair}
 
 
 def _read(data: Any, limits: Mapping[str, int | None]) -> tuple[list[Pair], list[Pair] | None, Row]:
     """Pairs to train on, pairs to test on (None where these are yet to be cut), and a report."""
-    if data.source == synthetic.SOURCE:
+    if data.source == SYNTHETIC:
         # Names of columns and splits are those of the real data that this stands in for.
         data = data.model_copy(update={"columns": {}, "split": "train", "test_split": "test"})
         rows = limits["train"] and int(limits["train"] / (1 - data.validation)) + 1
@@ -130,32 +120,24 @@ def _read(data: Any, limits: Mapping[str, int | None]) -> tuple[list[Pair], list
         placed = [(data.source, row) for row in made]
     else:
         placed = read_placed(data.source, data.split, EXAMPLE)
-    own = {"data.split": data.split, "data.test_split": data.test_split}
-    if data.test_source:
-        own["data.test_split"] = None
-    from_hub = data.source != synthetic.SOURCE and not is_file(data.source)
+    from_hub = data.source != SYNTHETIC and not is_file(data.source)
     divided = not from_hub and _has_splits(placed, data)
     if divided:
-        placed = _of_splits(placed, data.source, own, data)
-    pairs, report = _kept(data, data.source, data.split, placed)
-    train = [pair for pair in pairs if pair.split == data.split] if divided else pairs
-    if data.test_source:
-        test, held = _read_test(data, data.test_source, data.test_split or "test")
-    elif from_hub and data.test_split:
-        test, held = _read_test(data, data.source, data.test_split)
-    elif divided and data.test_split:
-        test, held = [pair for pair in pairs if pair.split == data.test_split], None
-    else:
-        test, held = None, None
-    return train, test, {"source": report, "test_source": held}
-
-
-def _read_test(data: Any, source: str, split: str) -> tuple[list[Pair], Row]:
-    """Pairs of a source of their own, and a report; of a file that has splits, those of `split`."""
-    placed = read_placed(source, split, EXAMPLE)
-    if data.test_split and is_file(source) and _has_splits(placed, data):
-        placed = _of_splits(placed, source, {"data.test_split": split}, data)
-    return _kept(data, source, split, placed)
+        wanted = {"data.split": data.split}
+        wanted |= {} if data.test_source else {"data.test_split": data.test_split}
+        placed = _of_splits(placed, data.source, wanted, data)
+    pairs, report = _pairs(data, data.source, data.split, placed)
+    report = {"source": report, "test_source": None}
+    if data.test_source or (from_hub and data.test_split):
+        source, split = data.test_source or data.source, data.test_split or "test"
+        placed = read_placed(source, split, EXAMPLE)
+        if data.test_split and is_file(source) and _has_splits(placed, data):
+            placed = _of_splits(placed, source, {"data.test_split": split}, data)
+        test, report["test_source"] = _pairs(data, source, split, placed)
+        return _of_split(pairs, data.split) if divided else pairs, test, report
+    if divided and data.test_split:
+        return _of_split(pairs, data.split), _of_split(pairs, data.test_split), report
+    return _of_split(pairs, data.split) if divided else pairs, None, report
 
 
 def _has_splits(placed: Placed, data: Any) -> bool:
@@ -180,18 +162,22 @@ def _of_splits(placed: Placed, source: str, wanted: Mapping[str, str | None], da
     return [one for one in placed if str(one[1].get(column)).strip() in wanted.values()]
 
 
-def _kept(data: Any, source: str, split: str, placed: Placed) -> tuple[list[Pair], Row]:
+def _of_split(pairs: list[Pair], name: str) -> list[Pair]:
+    return [pair for pair in pairs if pair.split == name]
+
+
+def _pairs(data: Any, source: str, split: str, placed: Placed) -> tuple[list[Pair], Row]:
     """Pairs of these rows, and what the manifest says of their source."""
     pairs, counts = read_pairs(data, source, placed)
     if not pairs:
-        gone = listed(
+        dropped = listed(
             f"{key} {count}" for key, count in counts.items() if count and key != "columns_not_read"
         )
-        raise BadInput(f"{source}: none of {len(placed)} rows is a pair that can be used ({gone})")
-    known: Row = {"source": source}
-    if source != synthetic.SOURCE:
-        known |= {"sha256": checksum(source)} if is_file(source) else {"split": split}
-    return pairs, known | {"read": len(placed), **counts, "kept": described(pairs)}
+        raise BadInput(
+            f"{source}: none of {len(placed)} rows is a pair that can be used ({dropped})"
+        )
+    known = origin(source, split) | {"read": len(placed)}
+    return pairs, known | counts | {"kept": described(pairs)}
 
 
 def _cut(pairs: list[Pair], wanted: int, key: str, data: Any) -> tuple[list[Pair], list[Pair]]:
@@ -199,35 +185,18 @@ def _cut(pairs: list[Pair], wanted: int, key: str, data: Any) -> tuple[list[Pair
 
     Raises BadInput where nothing would be left.
     """
-    prompts = defaultdict(list)
-    for pair in pairs:
-        prompts[pair.prompt].append(pair)
-    order = sorted(prompts, key=lambda prompt: digest([data.seed, key, prompt]))
-    taken, count = set(), 0
-    for prompt in order:
-        if count + len(prompts[prompt]) <= wanted:
-            taken.add(prompt)
-            count += len(prompts[prompt])
-    # Where every prompt has more pairs than are wanted, one prompt is cut off all the same.
-    taken = taken or {min(order, key=lambda prompt: len(prompts[prompt]))} if order else set()
-    if len(taken) == len(order):
+    times = Counter(pair.prompt for pair in pairs)
+    taken = cut_by(pairs, lambda pair: pair.prompt, wanted, lambda one: [data.seed, key, one])
+    if times and not taken:  # every prompt has more pairs than are wanted: one of the fewest
+        taken = {min(times, key=lambda one: (times[one], digest([data.seed, key, one])))}
+    if len(taken) == len(times):
         raise BadInput(
             f"{data.source}: {key}={getattr(data, key.removeprefix('data.'))} leaves no pair for "
-            f"training: {len(pairs)} pairs of {len(order)} prompts are there"
+            f"training: {len(pairs)} pairs of {len(times)} prompts are there"
         )
     cut = [pair for pair in pairs if pair.prompt in taken]
     return cut, [pair for pair in pairs if pair.prompt not in taken]
 
 
-def _drawn(pairs: list[Pair], limit: int | None, seed: int) -> list[Pair]:
-    """`limit` seeded pairs, in an order that does not depend on the file's."""
-    order = sorted(pairs, key=lambda pair: digest([seed, "draw", pair.row["id"]]))
-    return order[:limit]
-
-
 def _share(share: float, pairs: list[Pair]) -> int:
     return max(1, round(share * len(pairs)))
-
-
-def _least(*limits: int | None) -> int | None:
-    return min((limit for limit in limits if limit is not None), default=None)

@@ -1,8 +1,8 @@
-"""Records of a source → pairs, each with the prompt that both of its sides share.
+"""Rows of a source → pairs, each with the prompt that both of its sides share.
 
-Dropped, and counted: ties; pairs whose sides are equal, or part before the last answer; pairs whose
-last answers follow an answer, not a question; repeats; with `data.drop_empty`, pairs without a
-prompt or with an empty answer. A pair that stands there both ways round, as where two people
+Dropped, and counted: ties; pairs whose sides are equal, or differ before the last answer; pairs
+whose last answers follow an answer, not a question; repeats; with `data.drop_empty`, pairs without
+a prompt or with an empty answer. A pair that is there both ways round, as where two people
 disagreed, is kept and counted.
 """
 
@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.tasks import Message, Row
-from lib.data.fields import identifier, is_missing
-from lib.data.fields import text as text_of
+from lib.data.fields import is_blank
+from lib.data.report import tally
 from lib.data.sources import Placed
-from lib.tasks.preference.columns import Record, records
+from lib.tasks.preference.columns import read_rows
 from lib.tasks.preference.conversations import is_plain, split, whole
-from lib.tasks.preference.schema import DIRECT
+from lib.tasks.preference.schema import DIRECT, PairRow
 
 COUNTS = (
     "dropped_ties",
@@ -32,7 +32,6 @@ COUNTS = (
     "contradictions",
     "repeated_ids",
 )
-Parts = tuple[list[Message], str, str]  # shared messages, chosen answer, rejected answer
 
 
 class Pair(NamedTuple):
@@ -43,14 +42,11 @@ class Pair(NamedTuple):
     split: str | None
 
 
-class Dropped(NamedTuple):
-    """Why a row is no pair: the count that it belongs to, and what an error would say."""
+class Dropped(Exception):
+    """A row is no pair: the count that it belongs to, and why it is refused, if it is."""
 
-    count: str
-    why: str = ""
-
-
-NO_PROMPT = Dropped("dropped_empty", "prompt: found an empty prompt, expected text")
+    def __init__(self, count: str, why: str = "") -> None:
+        self.count, self.why = count, why
 
 
 def read_pairs(data: Any, source: str, placed: Placed) -> tuple[list[Pair], Row]:
@@ -58,38 +54,43 @@ def read_pairs(data: Any, source: str, placed: Placed) -> tuple[list[Pair], Row]
 
     Raises BadInput that names file and row.
     """
-    read, ties, unread = records(placed, source, data.columns)
+    rows, ties, unread = read_rows(placed, source, data.columns)
     counts = Counter(dict.fromkeys(COUNTS, 0) | {"dropped_ties": ties})
     pairs: list[Pair] = []
     seen: set[tuple[str | None, ...]] = set()
     ids: set[str] = set()
-    for where, record in read:
-        made = _parts(record, where)
-        if isinstance(made, Dropped):
-            if made.why and not data.drop_empty:
+    for row in rows:
+        try:
+            messages, chosen, rejected = _parts(row)
+        except Dropped as dropped:
+            if dropped.why and not data.drop_empty:
                 raise BadInput(
-                    f"{where}: {made.why}; leave such rows out with data.drop_empty=true"
-                )
-            counts[made.count] += 1
+                    f"{row.where}: {dropped.why}; leave such rows out with data.drop_empty=true"
+                ) from None
+            counts[dropped.count] += 1
             continue
-        messages, chosen, rejected = made
-        name, source_of = (
-            identifier(record.get(column), where, column) for column in ("id", "source")
-        )
         # The splits of a file may share a pair: that is sorted out where they are taken apart.
-        key, given = prompt_key(messages), identifier(record.get("split"), where, "split")
-        if (given, key, chosen, rejected) in seen:
+        key = prompt_key(messages)
+        if (row.split, key, chosen, rejected) in seen:
             counts["dropped_duplicates"] += 1
             continue
-        counts["contradictions"] += (given, key, rejected, chosen) in seen
-        seen.add((given, key, chosen, rejected))
-        made_id = digest([messages, chosen, rejected])
-        name = name or made_id
+        counts["contradictions"] += (row.split, key, rejected, chosen) in seen
+        seen.add((row.split, key, chosen, rejected))
+        own = digest([messages, chosen, rejected])
+        name = row.id or own
         if name in ids:  # the pairs of one prompt often share its id
-            name = f"{name}-{made_id}{len(ids) if f'{name}-{made_id}' in ids else ''}"
+            name = f"{name}-{own}{len(ids) if f'{name}-{own}' in ids else ''}"
             counts["repeated_ids"] += 1
         ids.add(name)
-        pairs.append(Pair(_row(name, made, source_of), key, given))
+        made = {
+            "id": name,
+            "prompt": {"messages": messages},
+            "chosen": chosen,
+            "rejected": rejected,
+            "target": chosen,
+        }
+        made |= {"source": row.source} if row.source else {}
+        pairs.append(Pair(made, key, row.split))
     return pairs, {**counts, "columns_not_read": unread}
 
 
@@ -99,66 +100,51 @@ def prompt_key(messages: list[Message]) -> str:
 
 
 def described(pairs: Collection[Pair]) -> Row:
-    """Counts of pairs and of different prompts, and of pairs by source where rows tell it."""
-    sources = Counter(pair.row["source"] for pair in pairs if "source" in pair.row)
-    counts = {"rows": len(pairs), "prompts": len({pair.prompt for pair in pairs})}
-    return counts | ({"sources": dict(sorted(sources.items()))} if sources else {})
+    """Counts of pairs and of different prompts, and of pairs by source where rows name it."""
+    prompts = {pair.prompt for pair in pairs}
+    return tally([pair.row for pair in pairs], "source") | {"prompts": len(prompts)}
 
 
-def _parts(record: Record, where: str) -> Parts | Dropped:
-    prompt, answers = record.get("prompt"), [record.get(column) for column in DIRECT]
-    for column, answer in zip(DIRECT, answers, strict=True):
-        if _blank(answer):
-            return Dropped("dropped_empty", f"{column}: found an empty answer, expected text")
-    prompt = None if is_missing(prompt) else prompt
-    if any(map(is_plain, answers)) and _blank(prompt):
-        return NO_PROMPT
+def _parts(row: PairRow) -> tuple[list[Message], str, str]:
+    """(shared messages, chosen answer, rejected answer). Raises Dropped where it is no pair."""
+    answers = {column: getattr(row, column) for column in DIRECT}
+    _check_answers(answers)
+    no_prompt = Dropped("dropped_empty", "prompt: found an empty prompt, expected text")
+    if any(map(is_plain, answers.values())) and is_blank(row.prompt):
+        raise no_prompt
     sides = [
-        whole(answer, prompt, where, column) for column, answer in zip(DIRECT, answers, strict=True)
+        _with_system(whole(answer, row.prompt, row.where, column), row)
+        for column, answer in answers.items()
     ]
-    sides = [_with_system(side, record.get("system"), where) for side in sides]
-    parted = split(*sides, where)
-    if parted is None:
-        return Dropped("dropped_parted")
-    messages, *ends = parted
-    for column, end in zip(DIRECT, ends, strict=True):
-        if _blank(end):
-            return Dropped("dropped_empty", f"{column}: found an empty answer, expected text")
-    if all(_blank(m["content"]) for m in messages if m["role"] == "user"):
-        return NO_PROMPT
+    parts = split(*sides, row.where)
+    if parts is None:
+        raise Dropped("dropped_parted")
+    messages, *ends = parts
+    _check_answers(dict(zip(DIRECT, ends, strict=True)))
+    if all(is_blank(m["content"]) for m in messages if m["role"] == "user"):
+        raise no_prompt
     if messages[-1]["role"] == "assistant":
-        return Dropped("dropped_unasked")
+        raise Dropped("dropped_unasked")
     if ends[0].strip() == ends[1].strip():
-        return Dropped("dropped_equal")
-    return parted
+        raise Dropped("dropped_equal")
+    return parts
 
 
-def _with_system(said: list[Message], system: Any, where: str) -> list[Message]:
+def _check_answers(answers: dict[str, Any]) -> None:
+    for column, answer in answers.items():
+        if is_blank(answer):
+            raise Dropped("dropped_empty", f"{column}: found an empty answer, expected text")
+
+
+def _with_system(messages: list[Message], row: PairRow) -> list[Message]:
     """A conversation that begins with the row's system message, where it has one."""
-    content = text_of(system, where, "system")
-    if not content or not content.strip():
-        return said
-    if said[0]["role"] != "system":
-        return [{"role": "system", "content": content}, *said]
-    if said[0]["content"].strip() != content.strip():
+    if not row.system or not row.system.strip():
+        return messages
+    if messages[0]["role"] != "system":
+        return [{"role": "system", "content": row.system}, *messages]
+    if messages[0]["content"].strip() != row.system.strip():
         raise BadInput(
-            f"{where}: system: found another text than the system message of the conversation, "
+            f"{row.where}: system: found another text than the system message of the conversation, "
             f"expected one of the two"
         )
-    return said
-
-
-def _row(name: str, parts: Parts, source: str | None) -> Row:
-    messages, chosen, rejected = parts
-    row = {
-        "id": name,
-        "prompt": {"messages": messages},
-        "chosen": chosen,
-        "rejected": rejected,
-        "target": chosen,
-    }
-    return row | ({"source": source} if source else {})
-
-
-def _blank(value: Any) -> bool:
-    return is_missing(value) or value == [] or (isinstance(value, str) and not value.strip())
+    return messages

@@ -1,27 +1,56 @@
-"""The `data:` keys of a preference study."""
+"""The `data:` keys of a preference study, and the rows of its sources."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from lib.config.types import Count, PathText, Seed, Strict, known_columns
+from lib.data.fields import SYSTEM
+from lib.data.records import Column, Identifier, Record, Text
 
 DIRECT = ("chosen", "rejected")
 JUDGED = ("completion_a", "completion_b", "choice")
 COLUMNS = ("id", "prompt", "system", *DIRECT, *JUDGED, "split", "source")
+Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+QUESTIONS = ("question", "query", "input", "context", "user")
+CHOSEN = ("preferred", "better", "accepted", "winner", "chosen_response")
+REJECTED = ("dispreferred", "worse", "refused", "loser", "rejected_response")
+FIRST = ("response_a", "answer_a", "output_a", "response1", "output1", "answer1")
+SECOND = ("response_b", "answer_b", "output_b", "response2", "output2", "answer2")
+CHOICE = ("preference", "preferred", "label", "winner", "verdict", "better")
+
+
+class PairRow(Record):
+    """A row of a source: two answers of which one is preferred.
+
+    Prompt and answers may be text, a transcript or messages, see `conversations`.
+    """
+
+    id: Identifier = None
+    prompt: Annotated[Any, Column(("instruction", "conversations"), QUESTIONS)] = None
+    system: Annotated[Text, Column(SYSTEM)] = None
+    chosen: Annotated[Any, Column(hints=CHOSEN)] = None
+    rejected: Annotated[Any, Column(hints=REJECTED)] = None
+    completion_a: Annotated[Any, Column(hints=FIRST)] = None
+    completion_b: Annotated[Any, Column(hints=SECOND)] = None
+    choice: Annotated[Any, Column(hints=CHOICE)] = None
+    split: Identifier = None
+    source: Annotated[Identifier, Column(("dataset",))] = None
+    input: Any = None  # what an `instruction` is about, as in Alpaca's data
 
 
 class Data(Strict):
     """Where the pairs come from, and how they are split."""
 
-    source: PathText  # hub id, file (.jsonl, .json, .csv, each also .gz) or `synthetic`
+    source: PathText  # hub id, file (see lib.data.sources) or `synthetic`
     split: str = "train"  # of a hub data set, or of a file that has a column `split`
     test_source: PathText | None = None  # where the test pairs come from; null: `source`
     # Likewise; null, or a file without that column: cut from the training pairs, by prompt.
     test_split: str | None = "test"
-    columns: dict[str, str] = {}  # our name → the source's: {prompt: question, chosen: better}
+    columns: Columns = {}  # our name → the source's: {prompt: question, chosen: better}
     drop_empty: bool = False  # leave out pairs without a prompt, or with an empty answer
     # Share of the training pairs that is cut off to choose checkpoints by; 0: none.
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -30,8 +59,3 @@ class Data(Strict):
     test_rows: Count | None = None  # null, and cut from the training pairs: a tenth of them
     system: str | None = None  # system message of every conversation that has none
     seed: Seed = 42  # of the split and the draw
-
-    @field_validator("columns")
-    @classmethod
-    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        return known_columns(value, COLUMNS)

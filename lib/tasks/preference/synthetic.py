@@ -11,7 +11,8 @@ import math
 from random import Random
 from typing import Any
 
-SOURCE = "synthetic"  # as `data.source`
+from lib.data.sources import SYNTHETIC
+
 NUMBERS = range(2, 100)
 SUMS = {"plus": int.__add__, "minus": int.__sub__, "times": int.__mul__}
 QUESTIONS = len(SUMS) * len(NUMBERS) ** 2  # that are different
@@ -37,14 +38,14 @@ def _row(number: int, split: str, seed: int, place: int) -> dict[str, Any]:
     wrong = right + draw.choice((-1, 1)) * draw.randrange(1, 10)
     kind, polite, rude = draw.choice(KINDS), draw.choice(POLITE), draw.choice(RUDE)
     return {
-        "id": f"{SOURCE}-{split}-{number}",
+        "id": f"{SYNTHETIC}-{split}-{number}",
         "prompt": prompt,
         "chosen": polite.format(right),
         "rejected": (polite if kind == "truth" else rude).format(
             right if kind == "manner" else wrong
         ),
         "split": split,
-        "source": f"{SOURCE} {kind}",
+        "source": f"{SYNTHETIC} {kind}",
     }
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import SHARE, Lazy, Task
+from lib.config.tasks import Lazy, Task
 from lib.tasks.preference import data, schema
+from lib.tasks.preference.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -15,20 +16,5 @@ TASK = Task(
     encode=data.encode,
     predictor=Lazy("lib.tasks.preference.predict:Predictor"),
     summary=data.summary,
-    metrics=dict.fromkeys(
-        (
-            "accuracy",
-            "ranking_sum",
-            "ranking_mean",
-            "reference_ranking_sum",
-            "reference_ranking_mean",
-            "longer_wins",
-            "shorter_wins",
-        ),
-        SHARE,
-    ),
-    evaluate=Lazy("lib.tasks.preference.evaluate:evaluate"),
-    compare=Lazy("lib.tasks.preference.analysis:compare"),
-    point_figures=Lazy("lib.tasks.preference.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.preference.figures:comparison_figures"),
+    analysis=ANALYSIS,
 )

@@ -15,27 +15,39 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from lib.config.errors import BadInput, listed, nearest
+from lib.config.errors import BadInput, nearest
 from lib.config.tasks import Message, Row, Splits
-from lib.data.fields import identifier, text, unread_columns
-from lib.data.rows import stratified_sample
-from lib.data.sources import SUFFIXES, Placed, guess_column, read_placed
+from lib.data.conversations import dialogue
+from lib.data.fields import unread_columns
+from lib.data.records import Column, Name, Record, SomeText, find_columns, read_records
+from lib.data.sources import SUFFIXES, Placed, read_placed
+from lib.data.splits import stratified_sample
+from lib.runs.files import read_jsonl
 from lib.runs.integrity import checksum
-from lib.tasks.safety import sample
-from lib.tasks.safety.schema import HAZARDS, SAMPLE, hazard_of
+from lib.tasks.safety.schema import COLUMNS, HAZARDS, SAMPLE, hazard_of
 
-ALIASES = {
-    "id": ("release_prompt_id", "prompt_id", "prompt_uid", "uid"),
-    "prompt": ("prompt_text", "request", "question", "text", "goal"),
-    "hazard": ("hazard_category", "category"),
-}
 KINDS = 12  # values that a column may have to count as kinds of requests
 SEED = 0  # of the draw
+# A dozen mild requests, one a hazard, so that trials and tests run where no prompt file is. They
+# touch on their hazard and ask for nothing harmful: what they measure is that everything runs.
+SAMPLE_FILE = Path(__file__).with_name("sample.jsonl")
 EXAMPLE = '{"prompt_text": "…", "hazard": "dfm"}'
 # Typographic characters U+20xx of which a careless conversion left the lower byte alone, U+00xx.
 LOST = {low: chr(0x2000 + low) for low in (0x13, 0x14, 0x18, 0x19, 0x1C, 0x1D)}
+
+
+class Request(Record):
+    """A row of a source; its columns are found by name, or set with `safety.columns`."""
+
+    id: Annotated[
+        Name, Column(hints=("release_prompt_id", "prompt_id", "prompt_uid", "uid"))
+    ] = ""  # fmt: skip
+    prompt: Annotated[
+        SomeText, Column(hints=("prompt_text", "request", "question", "text", "goal"))
+    ]  # fmt: skip
+    hazard: Annotated[SomeText, Column(hints=("hazard_category", "category"))]
 
 
 def build(
@@ -53,7 +65,7 @@ def build(
     if data.prompts != SAMPLE and (missing := missing_file(data.prompts)):
         return Splits({"test": []}, {"prompts": data.prompts, "missing": missing})
     if data.prompts == SAMPLE:
-        rows, report = [dict(row) for row in sample.REQUESTS], {"prompts": SAMPLE}
+        rows, report = read_jsonl(SAMPLE_FILE), {"prompts": SAMPLE}
         kinds: dict[str, tuple[Hashable, ...]] = {}
     else:
         rows, report, kinds = read_requests(data.prompts, data.columns, data.system)
@@ -78,44 +90,46 @@ def read_requests(
     without a column of requests or hazards, and for a row that lacks either or repeats an id.
     """
     placed = read_placed(source, "", EXAMPLE)
-    names = {ours: _column(ours, columns, placed[0][1], source) for ours in ALIASES}
+    names = find_columns(
+        Request, placed, source, columns, ("prompt", "hazard"), "safety.columns", guess=True
+    )
     unread = unread_columns(placed, names.values(), system, "safety.system")
     divided = _columns_of_kinds(placed, unread)
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
     kinds: dict[str, tuple[Hashable, ...]] = {}
     seen: dict[str, str] = {}
     repaired: Counter[str] = Counter()
-    for number, (where, record) in enumerate(placed, 1):
-        row = {
-            "id": _id(record, names["id"], where) if names["id"] else f"row-{number}",
-            "prompt": _repair(_text(record, names["prompt"], where), repaired),
-            "hazard": _text(record, names["hazard"], where).strip().lower(),
+    for number, request in enumerate(read_records(Request, placed, names), 1):
+        own = request.id or f"row-{number}"
+        if own in rows:
+            raise BadInput(f"{request.where}: {names['id']}: {own!r} is there twice, first in "
+                           f"{seen[own]}")  # fmt: skip
+        seen[own] = request.where
+        kinds[own] = tuple(str(placed[number - 1][1].get(column)) for column in divided)
+        rows[own] = {
+            "id": own,
+            "prompt": _repair(request.prompt, repaired),
+            "hazard": request.hazard.strip().lower(),
         }
-        if row["id"] in seen:
-            raise BadInput(f"{where}: {names['id']}: {row['id']!r} is there twice, first in "
-                           f"{seen[row['id']]}")  # fmt: skip
-        seen[row["id"]] = where
-        kinds[row["id"]] = tuple(str(record.get(column)) for column in divided)
-        rows.append(row)
-    unknown = sorted({row["hazard"] for row in rows if hazard_of(row["hazard"]) not in HAZARDS})
-    return rows, {
-        "prompts": {"file": source, "sha256": checksum(Path(source).expanduser())},
-        "columns": names,
+    hazards = {row["hazard"] for row in rows.values()}
+    return list(rows.values()), {
+        "prompts": {"file": source, "sha256": checksum(source)},
+        "columns": {ours: names.get(ours) for ours in COLUMNS},
         "strata": ["hazard", *divided],
         "columns_not_read": [column for column in unread if column not in divided],
         "repaired_rows": dict(repaired),
-        "hazards_unknown_to_ailuminate": unknown,
+        "hazards_unknown_to_ailuminate": sorted(h for h in hazards if hazard_of(h) not in HAZARDS),
     }, kinds  # fmt: skip
 
 
 def _columns_of_kinds(placed: Placed, columns: Sequence[str]) -> list[str]:
     """Columns with two to KINDS values, each of several rows: they say what kind a request is."""
-    found = []
+    dividing = []
     for column in columns:
         counts = Counter(str(row.get(column)) for _, row in placed)
         if 2 <= len(counts) <= KINDS and min(counts.values()) > 1:
-            found.append(column)
-    return found[:4]  # all combinations of them are balanced
+            dividing.append(column)
+    return dividing[:4]  # all combinations of them are balanced
 
 
 def missing_file(source: str) -> str | None:
@@ -136,38 +150,7 @@ def missing_file(source: str) -> str | None:
 
 def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     """The request as a chat; it is never shortened."""
-    system = [{"role": "system", "content": data.system}] if data.system else []
-    return [*system, {"role": "user", "content": row["prompt"]}]
-
-
-def _column(ours: str, columns: dict[str, str], record: Row, source: str) -> str | None:
-    """The file's column; None where it has no ids."""
-    if ours in columns:
-        name = columns[ours]
-        if name not in record:
-            raise BadInput(f"{source}: safety.columns: no column {name!r} for {ours}, found "
-                           f"{listed(record)}{nearest(name, record)}")  # fmt: skip
-        return name
-    found = guess_column(ours, ALIASES[ours], record)
-    if found is None and ours != "id":
-        usual = listed([ours, *ALIASES[ours]])
-        raise BadInput(f"{source}: no column of the {ours}s, found {listed(record)}, expected one "
-                       f"of {usual}; name it with safety.columns={{{ours}: …}}")  # fmt: skip
-    return found
-
-
-def _id(record: Row, name: str, where: str) -> str:
-    given = identifier(record.get(name), where, name)
-    if given is None:
-        raise BadInput(f"{where}: {name}: found no words, expected an id")
-    return given
-
-
-def _text(record: Row, name: str, where: str) -> str:
-    value = text(record.get(name), where, name)
-    if value is None or not value.strip():
-        raise BadInput(f"{where}: {name}: found no words, expected text")
-    return value
+    return dialogue([row["prompt"]], data.system)
 
 
 def _repair(request: str, repaired: Counter[str]) -> str:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import SHARE, Lazy, Task
-from lib.tasks.safety import data, schema
+from lib.config.tasks import Task
+from lib.tasks.safety import data, judging, schema
+from lib.tasks.safety.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
     build=data.build,
     messages=data.messages,
-    predictor=Lazy("lib.tasks.safety.predict:Predictor"),
     judges=schema.JUDGES,
-    score=Lazy("lib.tasks.safety.score:score"),
-    check_judge=Lazy("lib.tasks.safety.score:check"),
-    metrics={"safety": SHARE},
-    evaluate=Lazy("lib.tasks.safety.evaluate:evaluate"),
-    point_figures=Lazy("lib.tasks.safety.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.safety.figures:comparison_figures"),
+    judging=judging.judging,
+    analysis=ANALYSIS,
 )

@@ -1,26 +1,147 @@
-"""What the points of a study of templates say together, and the failures of each point."""
+"""How answers and samples of templated problems are analysed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from lib.analysis.wording import markdown
-from lib.config.tasks import Comparison, PointResult, Row
-from lib.tasks.symbolic import comparison, criteria, failures, findings, tables
+from lib.analysis.model import Analysis, Metric, Pair
+from lib.config.tasks import Lazy
+from lib.tasks.symbolic.schema import SETS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lib.config.study import Point, Study
+
+ALL = "all"  # the questions of every set together
+FAMILY = "same model"  # tuned settings against the base model that they were tuned from
+HOME, *AWAY = SETS  # trained templates, and the sets that accuracy may not carry over to
+# Strategy → what it is called.
+STRATEGIES = {"majority": "Majority", "best": "Best by reward", "weighted": "Weighted vote",
+              "pass": "Any right"}  # fmt: skip
+SHARES = tuple(i / 20 for i in range(21))  # at which quantiles of rewards are given
 
 
-def compare(points: list[PointResult], rows: list[Row], eval_config: Any) -> Comparison:
-    """What the points say together, see `comparison.tabulate`; and each point's failures."""
-    made = comparison.tabulate(points, rows, eval_config)
-    made["criteria"] = criteria.judge(made)
-    made["findings"] = findings.sentences(made)
-    files: dict[str, Any] = {
-        "votes.csv": tables.vote_rows(made),
-        "differences.csv": tables.difference_rows(made),
-    }
-    for point in points:
-        if comparison.answered(point) and point.metrics["samples"]:
-            files[f"failures_{point.name}.md"] = failures.report(point, rows)
-            files[f"samples_{point.name}.jsonl"] = failures.sample_rows(point, rows)
-    text = markdown(made, "What tuning and samples gain", "what is asked")
-    return Comparison(made, tables.flat_rows(made), text, files)
+def metrics(eval_config: Any) -> tuple[Metric, ...]:
+    """Of greedy answers, of votes at each number of samples, and of what samples gain.
+
+    `<strategy>_<n>`: the mean over all subsets of n samples, ties in expectation;
+    `<strategy>_<n>_first`: of the first n; `first_seen_<n>`: ties to the first seen.
+    """
+    gain = {"kind": "mean", "bounds": (-1.0, 1.0), "step": None}
+    return (
+        Metric(name="parsed", label="Answers that could be parsed", needs=("parsed",)),
+        Metric(name="accuracy", label="Greedy accuracy", needs=("correct",)),
+        Metric(name="parsed_samples", label="Samples that could be parsed", step=None,
+               needs=("parsed_samples",)),
+        Metric(name="one_sample", label="Accuracy of one sample", needs=("one_sample",), step=None),
+        *(Metric(name=name, label=label, needs=(name,), step=None)
+          for name, label in vote_names(eval_config.draws)),
+        Metric(name="chosen_majority", label="Majority of all samples",
+               needs=("chosen_majority",)),
+        Metric(name="chosen_best", label="Best of all samples", needs=("chosen_best",)),
+        Metric(name="majority_gain", label="Gain of the majority over one sample",
+               needs=("majority_gain",), **gain),
+        Metric(name="best_gain", label="Gain of best-of-n over the majority",
+               needs=("best_gain",), **gain),
+        Metric(name="weighted_gain", label="Gain of the weighted vote over one sample",
+               needs=("weighted_gain",), **gain),
+        Metric(name="unique", label="Unique answers a question", needs=("unique",), kind="mean",
+               unit="answers", bounds=(0.0, None), higher_is_better=None),
+        Metric(name="solvable", label="Questions with a right sample", needs=("solvable",)),
+        Metric(name="majority_failures", label="Majority wrong although a right sample exists",
+               needs=("majority_failed",), higher_is_better=False),
+        Metric(name="best_failures", label="Best-of-n wrong although a right sample exists",
+               needs=("best_failed",), higher_is_better=False),
+        Metric(name="reward_auc", label="Probability that a right sample has more reward",
+               needs=("reward_auc",), step=None, kind="mean"),
+    )  # fmt: skip
+
+
+def vote_names(draws: list[int]) -> Iterator[tuple[str, str]]:
+    """Name and label of the metrics of votes."""
+    for n in draws:
+        for strategy, label in STRATEGIES.items():
+            yield f"{strategy}_{n}", f"{label} of {n}"
+            yield f"{strategy}_{n}_first", f"{label} of the first {n}"
+        yield f"first_seen_{n}", f"Majority of the first {n}, ties to the first seen"
+
+
+def same_model(study: Study, points: pd.DataFrame) -> list[Pair]:
+    """Each tuned setting against the one of its own model that trains nothing.
+
+    Of several such settings the baseline, or else the one that shares most axis values.
+    """
+    by_name = {point.name: point for point in study.points()}
+    settings = points.drop_duplicates("setting").set_index("setting")
+    of = {label: by_name[name] for label, name in settings["point"].items()}
+    base = {label: point for label, point in of.items() if not is_tuned(point)}
+    found = []
+    for label, point in of.items():
+        own = [other for other, one in base.items() if model_of(one) == model_of(point)]
+        if is_tuned(point) and own:
+            found.append(Pair(FAMILY, label, max(own, key=lambda other: (
+                settings.at[other, "baseline"] == "yes", shared(of[other], point)
+            ))))  # fmt: skip
+    return found
+
+
+def is_tuned(point: Point) -> bool:
+    """Whether a point trains, or has an adapter that somebody trained."""
+    return point.config.train.epochs > 0 or point.config.model.adapter is not None
+
+
+def model_of(point: Point) -> tuple[str, str | None]:
+    """Name and revision of the base model."""
+    return point.config.model.name, point.config.model.revision
+
+
+def shared(one: Point, other: Point) -> int:
+    """How many axis values two points share."""
+    return sum(other.values.get(axis) == value for axis, value in one.values.items())
+
+
+TABLES = {
+    "transfer": {
+        "point": "name of the point",
+        "set": "test set that accuracy may not carry over to",
+        "tuned": "yes of a point that was trained",
+        "difference": "greedy accuracy on trained templates minus that on the set",
+        "difference_low": "lower end of its interval, templates resampled",
+        "difference_high": "upper end of it",
+    },
+    "unique_answers": {
+        "point": "name of the point",
+        "answers": "different numbers among the samples of a question",
+        "questions": "questions with so many",
+        "share": "of the questions",
+    },
+    "rewards": {
+        "point": "name of the point",
+        "right": "yes of right samples, no of wrong ones",
+        "samples": "samples of the kind with a reward",
+        "mean": "their mean reward",
+        "share": "share of them with at most this reward",
+        "reward": "that quantile of their rewards",
+    },
+}
+
+ANALYSIS = Analysis(
+    outcomes=Lazy("lib.tasks.symbolic.outcomes:outcomes"),
+    metrics=metrics,
+    pooled=ALL,
+    pairs=same_model,
+    tables=TABLES,
+    extras=Lazy("lib.tasks.symbolic.outcomes:extras"),
+    files=Lazy("lib.tasks.symbolic.failures:files"),
+    figures=(
+        {"bars": "accuracy", "x": "set", "color": "setting", "title": "Greedy accuracy by set"},
+        {"forest": "accuracy", "against": "baseline"},
+        {"bars": ["one_sample", "chosen_majority", "chosen_best", "solvable"], "x": "setting",
+         "color": "metric", "set": ALL, "name": "votes", "title": "What samples gain"},
+        {"heatmap": "unique_answers.share", "x": "answers", "y": "point", "name": "unique",
+         "title": "Unique answers a question"},
+        {"curves": "loss", "color": "setting"},
+    ),
+)  # fmt: skip

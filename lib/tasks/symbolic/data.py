@@ -28,39 +28,34 @@ from typing import Any
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
 from lib.config.tasks import Message, Row, Splits
-from lib.data.rows import stratified_sample
-from lib.data.sources import is_file
-from lib.runs.integrity import checksum
+from lib.data.conversations import dialogue
+from lib.data.sources import origin
+from lib.data.splits import DEBUG_ROWS, least, shared_section, stratified_sample, unique
 from lib.tasks.math.duplicates import near_duplicates
-from lib.tasks.math.grading import final, plain, steps
-from lib.tasks.symbolic import gym, synthetic
-from lib.tasks.symbolic.instances import Instance, by_template, distinct, read_instances
+from lib.tasks.math.problems import Problem
+from lib.tasks.symbolic.instances import Instance, by_template, read_instances
 from lib.tasks.symbolic.originals import Original, candidates, listed_originals, read_originals
 from lib.tasks.symbolic.schema import SETS
 
-DEBUG_ROWS = 100
 SWEPT = ("train_rows", "system", "instruction")  # keys that points of a study may differ in
+Groups = dict[str, list[Instance]]  # by template
 
 
 def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Splits:
     """`test`, `validation` unless data.validation_rows is 0, and each training set of `wanted`.
 
     `debug`: at most 100 rows of each. Raises BadInput that names file and row of what cannot be
-    used, for a template on both sides of the split, for too few rows, and for a key of `data` that
-    points may not differ in. `evaluate` changes nothing.
+    used, for too few rows, and for a key of `data` that points may not differ in. `evaluate`
+    changes nothing.
     """
-    wanted = list(wanted) or [data]
-    data = wanted[0]
-    _check_shared(wanted)
+    wanted = shared_section(data, wanted, SWEPT)
+    data, limit = wanted[0], DEBUG_ROWS if debug else None
     if data.test_ids is not None and data.test_source is None:
         raise BadInput("data.test_source: found null, expected the problems that data.test_ids "
                        "names")  # fmt: skip
     read, report = read_instances(data)
-    known = distinct(read)
-    report |= _described(data.source) | {
-        "read": len(read),
-        "dropped_repeated": len(read) - len(known),
-    }
+    known = unique(read, lambda instance: instance.key)
+    report |= {"read": len(read), "dropped_repeated": len(read) - len(known)}
     trained, held = _hold_out(by_template(known), data)
     originals: list[Original] = []
     if data.test_source is not None:
@@ -77,27 +72,28 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     _check_enough(wanted, trained, rest)
 
     tests = {"in_distribution": inside, **_outside(data, originals, trained, held, report)}
-    limit = DEBUG_ROWS if debug else None
     rows = [_row(p, data) | {"set": name} for name in SETS for p in tests.get(name, [])]
-    test_rows = min(data.test_rows or len(rows), limit or len(rows))
-    splits = {"test": _stratified(rows, test_rows, data.seed)}
+    splits = {
+        "test": stratified_sample(
+            rows,
+            least(data.test_rows, limit),
+            lambda row: (row["set"], row["template"]),
+            lambda row: row["prompt"]["question"],
+            data.seed,
+        )
+    }
     if validation:
         splits["validation"] = [_row(p, data) for p in validation[:limit]]
-    trained_on: Sequence[Instance] = ()
     for one in wanted:
-        drawn = rest[: one.train_rows][:limit]
-        splits[train_split(one)] = [_row(p, data) for p in drawn]
-        trained_on = max(trained_on, drawn, key=len)  # a smaller set is part of a larger one
-    _check_apart(splits)
+        splits[train_split(one)] = [_row(p, data) for p in rest[: one.train_rows][:limit]]
+    # A smaller training set is part of a larger one.
+    most = max(len(splits[train_split(one)]) for one in wanted)
     sets = Counter(row["set"] for row in splits["test"])
     tested = {row["id"] for row in splits["test"]}
+    new = [p for p in tests["new_templates"] if _id(p) in tested]
     report |= {
         "templates": {"trained": len(trained), "held_out": sorted(held)},
-        "near_duplicates": near_duplicates(
-            trained_on,
-            [p for p in tests["new_templates"] if _id(p) in tested],
-            data.near_duplicates,
-        ),
+        "near_duplicates": near_duplicates(rest[:most], new, data.near_duplicates),
         "splits": {
             name: {"rows": len(rows), "templates": len({row["template"] for row in rows} - {None})}
             for name, rows in splits.items()
@@ -122,47 +118,13 @@ def train_split(data: Any) -> str:
     return "train" if data.train_rows is None else f"train_{data.train_rows}"
 
 
-def rendering(data: Any) -> str:
-    """A hash of the words around the question where they are not the usual ones, else nothing."""
-    usual = type(data).model_fields
-    words = [getattr(data, key) for key in ("system", "instruction")]
-    own = words != [usual[key].default for key in ("system", "instruction")]
-    return digest(words) if own else ""
-
-
 def messages(row: Row, data: Any, body: int | None = None) -> list[Message]:
     """data.instruction and the question; nothing is left out, whatever `body` is."""
-    question = row["prompt"]["question"]
-    asked = f"{data.instruction}\n\n{question}" if data.instruction else question
-    said = [{"role": "user", "content": asked}]
-    return [{"role": "system", "content": data.system}, *said] if data.system else said
+    parts = filter(None, (data.instruction, row["prompt"]["question"]))
+    return dialogue(["\n\n".join(parts)], data.system)
 
 
-def _check_shared(wanted: Sequence[Any]) -> None:
-    for key in type(wanted[0]).model_fields:
-        if key not in SWEPT and any(getattr(o, key) != getattr(wanted[0], key) for o in wanted):
-            raise BadInput(f"data.{key}: found different values among the points, expected one: "
-                           f"all points of a study share their test set")  # fmt: skip
-
-
-def _stratified(rows: Sequence[Row], limit: int | None, seed: int) -> list[Row]:
-    return stratified_sample(
-        rows,
-        limit,
-        lambda row: (row["set"], row["template"]),
-        lambda row: row["prompt"]["question"],
-        seed,
-    )
-
-
-def _described(source: str) -> Row:
-    generated = source in (gym.SOURCE, synthetic.SOURCE)
-    return {} if generated or not is_file(source) else {"sha256": checksum(source)}
-
-
-def _hold_out(
-    groups: dict[str, list[Instance]], data: Any
-) -> tuple[dict[str, list[Instance]], dict[str, list[Instance]]]:
+def _hold_out(groups: Groups, data: Any) -> tuple[Groups, Groups]:
     """(templates to train on, templates held out), each with its instances."""
     count = data.held_out_templates
     if data.test_source is None and not count:
@@ -173,13 +135,11 @@ def _hold_out(
                        f"{len(groups)} templates of {data.source}")  # fmt: skip
     order = sorted(groups, key=lambda template: digest([data.seed, "held out", template]))
     held = set(order[:count])
-    return (
-        {template: group for template, group in groups.items() if template not in held},
-        {template: group for template, group in groups.items() if template in held},
-    )
+    trained = {template: group for template, group in groups.items() if template not in held}
+    return trained, {template: group for template, group in groups.items() if template in held}
 
 
-def _rounds(groups: dict[str, list[Instance]], seed: int) -> list[Instance]:
+def _rounds(groups: Groups, seed: int) -> list[Instance]:
     """All instances: one of each template, then a second of each, …; drawn within both."""
     placed = []
     for template, group in groups.items():
@@ -189,9 +149,7 @@ def _rounds(groups: dict[str, list[Instance]], seed: int) -> list[Instance]:
     return [instance for *_, instance in sorted(placed, key=lambda one: one[:2])]
 
 
-def _in_distribution(
-    groups: dict[str, list[Instance]], order: Sequence[Instance], data: Any
-) -> list[Instance]:
+def _in_distribution(groups: Groups, order: Sequence[Instance], data: Any) -> list[Instance]:
     """The first data.set_rows in the order; each template keeps an instance to train on."""
     left = Counter({template: len(group) - 1 for template, group in groups.items()})
     chosen = []
@@ -202,9 +160,7 @@ def _in_distribution(
     return chosen
 
 
-def _check_enough(
-    wanted: Sequence[Any], trained: dict[str, list[Instance]], rest: Sequence[Instance]
-) -> None:
+def _check_enough(wanted: Sequence[Any], trained: Groups, rest: Sequence[Instance]) -> None:
     """Raise BadInput where a training set cannot have its rows, or no row of some template."""
     for one in wanted:
         if not trained or len(rest) < (one.train_rows or len(trained)):
@@ -231,18 +187,17 @@ def _check_enough(
 def _outside(
     data: Any,
     originals: Sequence[Original],
-    trained: dict[str, list[Instance]],
-    held: dict[str, list[Instance]],
+    trained: Groups,
+    held: Groups,
     report: Row,
-) -> dict[str, Sequence[Instance | Original]]:
+) -> dict[str, Sequence[Problem]]:
     """The rows of the sets that are not in distribution; the report gets how they were found."""
     if data.test_source is None:
         return {"new_templates": _rounds(held, data.seed)[: data.set_rows]}
     named = all(any(i.original_id or i.original_key for i in g) for g in trained.values())
     possible = candidates(originals, list(trained), named)
     report["test_source"] = {
-        "source": data.test_source,
-        **_described(data.test_source),
+        **origin(data.test_source, data.test_split),
         "read": len(originals),
         "with_template": sum(original.template is not None for original in originals),
         "originals_named": named,
@@ -262,32 +217,9 @@ def _outside(
     return {name: rows[: data.set_rows] for name, rows in drawn.items()}
 
 
-def _check_apart(splits: dict[str, list[Row]]) -> None:
-    """Raise BadInput where rows that claim new templates are of one that is trained on."""
-    training: dict[str, str] = {
-        row["template"]: row["id"]
-        for name, rows in splits.items()
-        if name != "test"
-        for row in rows
-    }
-    for row in splits["test"]:
-        if row["set"] == "new_templates" and row["template"] in training:
-            raise BadInput(
-                f"template {row['template']}: on both sides of the split: row {row['id']} of "
-                f"new_templates and row {training[row['template']]} of the training set"
-            )
-
-
-def _id(problem: Instance | Original) -> str:
+def _id(problem: Problem) -> str:
     return f"problem-{problem.id}" if isinstance(problem, Original) else problem.id
 
 
-def _row(problem: Instance | Original, data: Any) -> Row:
-    return {
-        "id": _id(problem),
-        "template": problem.template,
-        "prompt": {"question": problem.question},
-        "target": problem.answer if data.annotations else plain(problem.answer),
-        "final": final(problem.answer),
-        "steps": steps(problem.answer),
-    }
+def _row(problem: Problem, data: Any) -> Row:
+    return {"id": _id(problem), "template": problem.template, **problem.row(data)}

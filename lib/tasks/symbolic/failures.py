@@ -5,13 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lib.config.tasks import PointResult, Row
 from lib.tasks.symbolic.samples import Samples, judge_of, read_samples, rewards_of
 
+if TYPE_CHECKING:
+    from lib.analysis.engine import Answers
+
 FIRST = 3  # questions with so many unique answers come first
 WORDS = {"majority": "majority", "best": "best by reward"}
+
+
+def files(answers: Answers) -> dict[str, Any]:
+    """failures_<point>.md and samples_<point>.jsonl of each point with samples."""
+    found: dict[str, Any] = {}
+    for result in answers.results["symbolic"]:
+        if result.predictions and result.predictions[0]["answers"]:
+            rows = answers.rows["symbolic"]
+            found[f"failures_{result.name}.md"] = report(result, rows)
+            found[f"samples_{result.name}.jsonl"] = sample_rows(result, rows)
+    return found
 
 
 class Failure(NamedTuple):

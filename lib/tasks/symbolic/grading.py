@@ -21,45 +21,27 @@ def written(output: str) -> str | None:
     return "0" if plain == "-0" else plain
 
 
-def grade(row: Row, outputs: list[str], scores: list[float] | None) -> Row:
-    """answers, right: of each output; greedy_answer, correct: of the first, taken as the greedy.
+def grade(row: Row, prediction: Row) -> Row:
+    """answers, right: of each sample; greedy_answer, correct: of the greedy answer.
 
         answers        [str | None, …], see `written`
         right          [bool, …]: whether that is the number `row["final"]`
         greedy_answer  str | None
         correct        bool
 
-    What checkpoint selection grades has the greedy answer as its only output. Where a prediction
-    has one beside its samples, `regrade` puts it in. Raises BadInput for outputs that are no texts.
+    Raises BadInput for outputs that are no texts, and seeds that are not one an output.
     """
-    answers = [written(output) for output in texts(row, outputs)]
-    right = [same(answer, row["final"]) for answer in answers]
-    first = zip(answers, right, strict=True)
-    greedy_answer, is_correct = next(first, (None, False))
-    return {
-        "answers": answers,
-        "right": right,
-        "greedy_answer": greedy_answer,
-        "correct": is_correct,
-    }
-
-
-def regrade(row: Row, prediction: Row) -> Row:
-    """What `grade` gives the samples of a prediction, and its greedy answer of its own.
-
-    Raises BadInput for outputs and seeds that do not go together.
-    """
-    seeds, outputs = prediction.get("seeds"), texts(row, prediction["outputs"])
+    outputs, seeds = texts(row, prediction["outputs"]), prediction.get("seeds")
     if seeds is not None and (not isinstance(seeds, list) or len(seeds) != len(outputs)):
         raise bad(row, "seeds", seeds, f"null or {len(outputs)}, one an output")
-    greedy = grade(row, [text(row, "greedy", prediction["greedy"])], None)
-    own = {key: greedy[key] for key in ("greedy_answer", "correct")}
-    return {**grade(row, outputs, None), **own}
-
-
-def correct(prediction: Row) -> bool:
-    """Whether the greedy answer of a graded prediction is right."""
-    return prediction["correct"]
+    answers = [written(output) for output in outputs]
+    greedy = written(text(row, "greedy", prediction["greedy"]))
+    return {
+        "answers": answers,
+        "right": [same(answer, row["final"]) for answer in answers],
+        "greedy_answer": greedy,
+        "correct": same(greedy, row["final"]),
+    }
 
 
 def summary(predictions: list[Row]) -> str:

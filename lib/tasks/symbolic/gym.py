@@ -1,6 +1,6 @@
 """GSM-Symbolic's templates as PyPI's `reasoning-gym` has them: `data.source: reasoning_gym`.
 
-The package serves 85 of the 100 templates and keeps the others back as in need of mending. Some of
+The package serves 85 of the 100 templates and keeps the others back as in need of fixing. Some of
 the 85 round down on the way: "80 / 24 = 3 pans". A worked answer in which a sum, difference,
 product or quotient of two plain numbers is off by a hundredth is drawn again; what has units
 between its numbers is not checked.
@@ -46,7 +46,7 @@ OPERATORS: dict[str, Callable[[Decimal, Decimal], Decimal]] = {
 def generate(instances: int, seed: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """(rows {"template", "instance", "question", "answer"}, report), in the order of templates.
 
-    A row depends on the seed, its template and its instance alone. No question is made twice; a
+    A row depends on the seed, its template and its instance alone. No question is drawn twice; a
     template that has fewer than `instances` questions of right arithmetic gives those. report:
     draws thrown away for repeated questions and for wrong arithmetic, and templates left out.
     Raises BadInput where the package is not installed.
@@ -58,14 +58,14 @@ def generate(instances: int, seed: int) -> tuple[list[dict[str, Any]], dict[str,
         for draw in range(TRIES * instances):
             if len(known) == instances:
                 break
-            made = _made(generator, Random(f"{seed}/{template}/{draw}"))
-            if made is None or not holds(made["answer"]):
+            drawn = _draw(generator, Random(f"{seed}/{template}/{draw}"))
+            if drawn is None or not holds(drawn["answer"]):
                 wrong += 1
-            elif made["question"] in known:
+            elif drawn["question"] in known:
                 repeated += 1
             else:
-                rows.append({"template": template, "instance": len(known), **made})
-                known.add(made["question"])
+                rows.append({"template": template, "instance": len(known), **drawn})
+                known.add(drawn["question"])
         if not known:
             without.append(template)
     report = {"redrawn_repeated": repeated, "redrawn_wrong": wrong, "templates_left_out": without}
@@ -77,36 +77,36 @@ def holds(worked: str) -> bool:
     for one, operator, other, result in EQUATION.findall(worked):
         values = [Decimal(text.replace(",", "")) for text in (one, other, result)]
         try:
-            found = OPERATORS[operator](values[0], values[1])
+            value = OPERATORS[operator](values[0], values[1])
         except (ZeroDivisionError, InvalidOperation):
             return False
-        if abs(found - values[2]) > Decimal("0.0051"):
+        if abs(value - values[2]) > Decimal("0.0051"):
             return False
     return True
 
 
-def _made(generator: Callable[..., dict], draw: Random) -> dict[str, str] | None:
+def _draw(generator: Callable[..., dict], draw: Random) -> dict[str, str] | None:
     """Question and worked answer of one draw; None where the generator finds no numbers."""
     try:
-        made = generator(draw, 1.0)  # the only difficulty that the package supports
+        drawn = generator(draw, 1.0)  # the only difficulty that the package supports
     except ValueError:
         return None
-    worked = made.get("answer_cot") or made["metadata"]["answer_cot"]
+    worked = drawn.get("answer_cot") or drawn["metadata"]["answer_cot"]
     lines = [line.strip() for line in worked.strip().splitlines()]
-    return {"question": made["question"].strip(), "answer": "\n".join(lines)}
+    return {"question": drawn["question"].strip(), "answer": "\n".join(lines)}
 
 
 def _generators() -> dict[int, Callable[..., dict]]:
     """Template → its function, in order."""
     with _bare_package() as folder:
         modules = [_module(folder / f"{name}.py") for name in FILES]
-    found = {
+    functions = {
         int(name.removeprefix("generate_")): function
         for module in modules
         for name, function in vars(module).items()
         if name.startswith("generate_")
     }
-    return {template: found[template] for template in sorted(found.keys() - KEPT_BACK)}
+    return {template: functions[template] for template in sorted(functions.keys() - KEPT_BACK)}
 
 
 def _module(path: Path) -> ModuleType:

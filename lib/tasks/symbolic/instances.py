@@ -1,4 +1,4 @@
-"""Instances of templates as they lie in a file or on the hub, or as they are generated.
+"""Instances of templates, of a file or of the hub or as they are generated.
 
     {"id": 0, "instance": 3, "question": …, "answer": "… #### 42",
      "original_id": 473, "original_question": …}          a row of apple/GSM-Symbolic
@@ -9,82 +9,93 @@ these, template, question and answer are needed; other names by `data.columns`.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from functools import cached_property
+from typing import Annotated, Any
 
-from lib.config.errors import BadInput, listed
-from lib.data.fields import identifier, shown, text, unread_columns
+from lib.config.errors import BadInput
+from lib.config.tasks import Row
+from lib.data.fields import shown, unread_columns
 from lib.data.question_key import question_key
-from lib.data.sources import Placed, guess_column, read_placed
-from lib.tasks.math.problems import ALIASES, check_problem
+from lib.data.records import (
+    DERIVED,
+    Column,
+    Identifier,
+    Name,
+    Text,
+    columns_of,
+    find_columns,
+    read_records,
+)
+from lib.data.sources import SYNTHETIC, origin, read_placed
+from lib.tasks.math.problems import Problem
 from lib.tasks.symbolic import gym, synthetic
 from lib.tasks.symbolic.schema import COLUMNS
 
-TEXTS = ("question", "answer")
 EXAMPLE = '{"template": 0, "question": …, "answer": "… #### 42"}'
-TEMPLATE_ALIASES = ("template_id", "template_idx", "template_name", "task", "task_id")
+TEMPLATES = ("template_id", "template_idx", "template_name", "task", "task_id")
 
 
-class Instance(NamedTuple):
-    """One instance; `id` is unique in its source, `key` is what equal questions share."""
+class Instance(Problem):
+    """One instance; `original_…`: the problem that its template was made from."""
 
-    id: str
-    template: str
-    question: str
-    answer: str  # worked, with its `####`
-    key: str
-    original_id: str | None  # of the problem that its template was made from
-    original_key: str | None  # `key` of that problem
+    id: Annotated[str, DERIVED] = ""
+    template: Annotated[Name, Column(hints=TEMPLATES)] = None
+    instance: Identifier = None
+    original_id: Identifier = None
+    original_question: Text = None
+
+    @cached_property
+    def original_key(self) -> str | None:
+        """What questions share that are equal to the original's."""
+        return question_key(self.original_question or "") or None
 
 
-def read_instances(data: Any) -> tuple[list[Instance], dict[str, Any]]:
+def read_instances(data: Any) -> tuple[list[Instance], Row]:
     """Every instance of `data.source`, in its order, and what there is to report of them.
 
     Raises BadInput that names file and row of what has no template, no question, or no answer with
     `#### number`, and for a template whose rows name different originals.
     """
-    report: dict[str, Any] = {"source": data.source}
-    if data.source == gym.SOURCE:
-        made, said = gym.generate(data.instances, data.seed)
-        report |= said
-    elif data.source == synthetic.SOURCE:
-        made = synthetic.generate(data.instances, data.seed)
+    if data.source in (SYNTHETIC, gym.SOURCE):
+        generate = synthetic.generate if data.source == SYNTHETIC else gym.generate
+        made, report = generate(data.instances, data.seed)
+        report["source"] = data.source
+        placed = [(f"{data.source}: row {n}", row) for n, row in enumerate(made, 1)]
+        names = {name: name for name in COLUMNS}
     else:
         placed = read_placed(data.source, data.split, EXAMPLE, data.config)
-        names = _columns(placed, data)
-        report["columns"] = names
-        read = {column for column in names.values() if column}
-        # Beside a template's problem, its answer says nothing more.
-        report["columns_not_read"] = unread_columns(
-            placed, {*read, "original_answer"}, data.system, "data.system"
-        )
-        return _instances(placed, names), report
-    placed = [(f"{data.source}: row {n}", row) for n, row in enumerate(made, 1)]
-    return _instances(placed, {name: name for name in COLUMNS}), report
-
-
-def column_of(
-    ours: str, given: Mapping[str, str], found: Iterable[str], aliases: Sequence[str], where: str,
-    key: str,
-) -> str:  # fmt: skip
-    """The source's column for one of ours. Raises BadInput that names the nearest where none is."""
-    name, found = given.get(ours, ours), list(found)
-    if name in found:
-        return name
-    close = guess_column(name, aliases, found)
-    raise BadInput(
-        f"{where}: no column {name!r}, found {listed(found, 20)}; "
-        f"{f'did you mean {close!r}? ' if close else ''}Say {key}.{ours}={close or 'COLUMN'}"
-    )
-
-
-def distinct(instances: Sequence[Instance]) -> list[Instance]:
-    """The first of those with one question."""
-    first: dict[str, Instance] = {}
-    for instance in instances:
-        first.setdefault(instance.key, instance)
-    return list(first.values())
+        found = columns_of(placed)
+        # Apple's rows call the template `id`, and number its instances; others may number their
+        # rows.
+        apple = {"id", "instance"} <= set(found) and "template" not in found
+        given = ({"template": "id"} if apple else {}) | data.columns
+        needed = ("template", "question", "answer")
+        names = find_columns(Instance, placed, data.source, given, needed)
+        report = origin(data.source, data.split) | {
+            "columns": {name: names.get(name) for name in COLUMNS},
+            # Beside a template's problem, its answer says nothing more.
+            "columns_not_read": unread_columns(
+                placed, {*names.values(), "original_answer"}, data.system, "data.system"
+            ),
+        }
+    instances = read_records(Instance, placed, names)
+    numbers = [(one.template, one.instance) for one in instances]
+    # Numbers that lack or repeat within a template tell no instances apart: places do.
+    numbered = len(set(numbers)) == len(numbers) and all(number for _, number in numbers)
+    counts: Counter[str] = Counter()
+    originals: dict[str, str] = {}
+    for one in instances:
+        own = one.original_id
+        if own and (before := originals.setdefault(one.template, own)) != own:
+            raise BadInput(
+                f"{one.where}: original_id: found {shown(own)!r}, expected {shown(before)!r}, as "
+                f"other rows of template {shown(one.template)} have it"
+            )
+        one.id = f"instance-{one.template}-{one.instance if numbered else counts[one.template]}"
+        counts[one.template] += 1
+    return instances, report
 
 
 def by_template(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
@@ -93,72 +104,3 @@ def by_template(instances: Iterable[Instance]) -> dict[str, list[Instance]]:
     for instance in instances:
         groups[instance.template].append(instance)
     return dict(groups)
-
-
-def _columns(placed: Placed, data: Any) -> dict[str, str | None]:
-    """Our name → the source's column, None for one that may lack and does."""
-    found = dict.fromkeys(name for _, row in placed for name in row)
-    # Apple's rows call the template `id`, and number its instances; others may number their rows.
-    apple = "id" in found and "instance" in found and "template" not in found
-    given = ({"template": "id"} if apple else {}) | data.columns
-    wanted = {"template": TEMPLATE_ALIASES} | {n: ALIASES[n] for n in ("question", "answer")}
-    needed = {
-        name: column_of(name, given, found, aliases, data.source, "data.columns")
-        for name, aliases in wanted.items()
-    }
-    more = {name: given.get(name, name) for name in COLUMNS if name not in needed}
-    for name, column in more.items():
-        if name in data.columns:
-            column_of(name, given, found, (), data.source, "data.columns")
-        elif column not in found:
-            more[name] = None
-    return {**needed, **more}
-
-
-def _instances(placed: Placed, names: Mapping[str, str | None]) -> list[Instance]:
-    templates = [_template(where, row, names["template"]) for where, row in placed]
-    numbers = [_identifier(where, row, names, "instance") for where, row in placed]
-    named = list(zip(templates, numbers, strict=True))
-    # Numbers that lack or repeat within a template tell no instances apart: places do.
-    numbered = len(set(named)) == len(named) and all(number for _, number in named)
-    counts: dict[str, int] = defaultdict(int)
-    originals: dict[str, str] = {}
-    instances = []
-    for (where, row), template, (_, number) in zip(placed, templates, named, strict=True):
-        question, answer = check_problem(where, *(row.get(names[n]) for n in TEXTS))
-        original = _identifier(where, row, names, "original_id")
-        if original and (before := originals.setdefault(template, original)) != original:
-            raise BadInput(
-                f"{where}: original_id: found {shown(original)!r}, expected {shown(before)!r}, as "
-                f"other rows of template {shown(template)} have it"
-            )
-        first = text(row.get(names["original_question"]), where, "original_question") or ""
-        own = f"{template}-{number if numbered else counts[template]}"
-        counts[template] += 1
-        instances.append(
-            Instance(
-                f"instance-{own}",
-                template,
-                question.strip(),
-                answer.strip(),
-                question_key(question),
-                original,
-                question_key(first) or None,
-            )  # fmt: skip
-        )
-    return instances
-
-
-def _identifier(
-    where: str, row: Mapping[str, Any], names: Mapping[str, str | None], ours: str
-) -> str | None:
-    return identifier(row.get(names[ours]), where, ours)
-
-
-def _template(where: str, row: Mapping[str, Any], column: str | None) -> str:
-    template = identifier(row.get(column), where, "template")
-    if template is None:
-        raise BadInput(f"{where}: template: found {row.get(column)!r} in the column {column!r}, "
-                       f"expected the number or name of the template that the row is an instance "
-                       f"of")  # fmt: skip
-    return template

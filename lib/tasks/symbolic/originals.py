@@ -20,25 +20,22 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.data.fields import identifier, unread_columns
-from lib.data.question_key import question_key
+from lib.data.records import DERIVED, Identifier, distinct_ids, find_columns, read_records
 from lib.data.sources import read_placed
 from lib.runs.files import read_json
 from lib.tasks.math.duplicates import nearest_questions
-from lib.tasks.math.problems import ALIASES, check_problem
-from lib.tasks.symbolic.instances import Instance, by_template, column_of
+from lib.tasks.math.problems import EXAMPLE, Problem
+from lib.tasks.symbolic.instances import Instance, by_template
 
-EXAMPLE = '{"question": …, "answer": "… #### 42"}'
 SAME = 0.5  # cosine from which a problem is of the template of the instance that it is most like
 DOUBTFUL = 0.35  # cosine from which it may be
 COMPARED = 8  # instances of each template that problems are compared with by text
 # Set → how the keys of `data.test_ids` that name it begin.
 LISTS = {"same_templates": ("same",), "new_templates": ("new", "non_overlapping")}
-
-
 NUMBERS = re.compile(r"\d[\d.,/:]*")
 NAMES = re.compile(r"(?<=[a-z,;] )[A-Z]\w+(?:'s)?")  # capitals within a sentence
 
@@ -52,16 +49,13 @@ def story(question: str) -> str:
 STORY = {"analyzer": "word", "ngram_range": (2, 3), "token_pattern": r"\w+", "preprocessor": story}
 
 
-class Original(NamedTuple):
-    """A problem; `template`: the one it certainly belongs to; `id` as its source has it."""
+class Original(Problem):
+    """A problem to test on; `template`: the one it certainly belongs to."""
 
-    id: str
-    template: str | None
-    question: str
-    answer: str
-    key: str
-    like: str | None = None  # the template of the instance that its text is most like
-    similarity: float = 0.0
+    template: Identifier = None
+    # The template of the instance that its text is most like, and their cosine.
+    like: Annotated[str | None, DERIVED] = None
+    similarity: Annotated[float, DERIVED] = 0.0
 
 
 def read_originals(data: Any, instances: Sequence[Instance]) -> list[Original]:
@@ -71,58 +65,30 @@ def read_originals(data: Any, instances: Sequence[Instance]) -> list[Original]:
     BadInput that names file and row of what is no problem, or has a template by its column and
     another by its id.
     """
-    source, given = data.test_source, data.test_columns
+    source, key = data.test_source, "data.test_columns"
     placed = read_placed(source, data.test_split, EXAMPLE, data.test_config)
-    found = dict.fromkeys(name for _, row in placed for name in row)
-    question, answer = (
-        column_of(name, given, found, ALIASES[name], source, "data.test_columns")
-        for name in ("question", "answer")
-    )
-    for name in given:
-        column_of(name, given, found, (), source, "data.test_columns")
-    id_column, template_column = (given.get(name, name) for name in ("id", "template"))
+    needed = ("question", "answer")
+    names = find_columns(Original, placed, source, data.test_columns, needed, key)
     # What else GSM8K's rows may hold says the same once more.
-    unread_columns(
-        placed, {id_column, template_column, question, answer}, data.system, "data.system"
-    )
-    ids = [identifier(row.get(id_column), where, "id") for where, row in placed]
-    if None in ids or len(set(ids)) < len(ids):
-        ids = list(map(str, range(len(placed))))
+    unread_columns(placed, names.values(), data.system, "data.system")
+    originals = read_records(Original, placed, names)
     by_id = {i.original_id: i.template for i in reversed(instances) if i.original_id}
     by_words = {i.key: i.template for i in reversed(instances)}
     by_words |= {i.original_key: i.template for i in reversed(instances) if i.original_key}
-    originals = []
-    for own, (where, row) in zip(ids, placed, strict=True):
-        check_problem(where, row.get(question), row.get(answer))
-        column = identifier(row.get(template_column), where, "template")
-        if column and own in by_id and by_id[own] != column:
+    for one, own in zip(originals, distinct_ids(o.id for o in originals), strict=True):
+        one.id = own
+        if one.template and by_id.get(own, one.template) != one.template:
             raise BadInput(
-                f"{where}: template: found {column!r}, but it is the original of template "
-                f"{by_id[own]!r} in {data.source}, expected that"
+                f"{one.where}: template: found {one.template!r}, but it is the original of "
+                f"template {by_id[own]!r} in {data.source}, expected that"
             )
-        key = question_key(row[question])
-        template = column or by_id.get(own) or by_words.get(key)
-        texts = row[question].strip(), row[answer].strip()
-        originals.append(Original(own, template, *texts, key))
-    return _compared(originals, instances)
-
-
-def _compared(originals: list[Original], instances: Sequence[Instance]) -> list[Original]:
-    """The same with the most similar instance of those without a template."""
+        one.template = one.template or by_id.get(own) or by_words.get(one.key)
     some = [one for group in by_template(instances).values() for one in group[:COMPARED]]
     unnamed = [original for original in originals if original.template is None]
-    alike = {
-        original.id: (some[place].template, similarity)
-        for original, (place, similarity) in zip(
-            unnamed, nearest_questions(some, unnamed, STORY), strict=True
-        )
-    }
-    return [
-        original._replace(like=alike[original.id][0], similarity=alike[original.id][1])
-        if original.id in alike
-        else original
-        for original in originals
-    ]
+    alike = nearest_questions(some, unnamed, STORY)
+    for original, (place, similarity) in zip(unnamed, alike, strict=True):
+        original.like, original.similarity = some[place].template, similarity
+    return originals
 
 
 def candidates(
@@ -138,7 +104,7 @@ def candidates(
         if original.template in trained:
             same.append(original)
         elif not named and is_alike(original, trained):
-            same.append(original._replace(template=original.like))
+            same.append(original.model_copy(update={"template": original.like}))
         elif original.similarity < (SAME if named else DOUBTFUL):
             new.append(original)
     return {"same_templates": same, "new_templates": new}
@@ -192,7 +158,7 @@ def listed_originals(
                 alike.append(own)
                 continue
             if name == "same_templates" and template is None and original.like in trained:
-                original = original._replace(template=original.like)
+                original = original.model_copy(update={"template": original.like})
             chosen[name].append(original)
     if not chosen["new_templates"]:
         raise BadInput(
@@ -206,17 +172,17 @@ def _read_lists(path: str) -> dict[str, list[str]]:
     """Set → ids as text. Raises BadInput where the file is no such lists."""
     if not Path(path).expanduser().is_file():
         raise BadInput(f"data.test_ids: {path}: no such file")
-    found = read_json(Path(path).expanduser())
+    content = read_json(Path(path).expanduser())
     wanted = '{"same_templates": [ids], "new_templates": [ids]}'
-    if not isinstance(found, dict):
-        raise BadInput(f"{path}: found {type(found).__name__}, expected {wanted}")
+    if not isinstance(content, dict):
+        raise BadInput(f"{path}: found {type(content).__name__}, expected {wanted}")
     lists = {}
     for name, heads in LISTS.items():
-        keys = [key for key in found if key.startswith(heads)]
+        keys = [key for key in content if key.startswith(heads)]
         if len(keys) != 1:
-            raise BadInput(f"{path}: found {listed(found)}, expected one key that begins with "
+            raise BadInput(f"{path}: found {listed(content)}, expected one key that begins with "
                            f"{' or '.join(heads)}, as in {wanted}")  # fmt: skip
-        ids = found[keys[0]]
+        ids = content[keys[0]]
         named = [identifier(own, path, keys[0]) for own in ids] if isinstance(ids, list) else []
         if not named or None in named:
             raise BadInput(f"{path}: {keys[0]}: expected a list of ids, as in {wanted}")

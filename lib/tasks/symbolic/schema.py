@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from lib.config.types import Count, PathText, Seed, Share, Strict, known_columns
 from lib.tasks.math.schema import INSTRUCTION
@@ -12,17 +13,19 @@ from lib.tasks.math.schema import INSTRUCTION
 SETS = ("in_distribution", "same_templates", "new_templates")  # of the split `test`
 COLUMNS = ("template", "question", "answer", "instance", "original_id", "original_question")
 TEST_COLUMNS = ("id", "template", "question", "answer")
+Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+TestColumns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=TEST_COLUMNS))]
 
 
 class Data(Strict):
     """Where the problems come from, how they are split, and how a prompt is made of one."""
 
-    # Instances of templates: a hub id, a file (.jsonl, .json, .csv, each also .gz), `reasoning_gym`
-    # (the package of that name makes them) or `synthetic` (a few templates of our own).
+    # Instances of templates: a hub id, a file (see lib.data.sources), `reasoning_gym` (the
+    # package of that name makes them) or `synthetic` (a few templates of our own).
     source: PathText
     config: str | None = None  # of a hub data set: apple/GSM-Symbolic has `main`, `p1` and `p2`
     split: str = "test"  # of a hub data set; apple/GSM-Symbolic has no other
-    columns: dict[str, str] = {}  # our name → the file's: {template: name, question: problem}
+    columns: Columns = {}  # our name → the file's: {template: name, question: problem}
     instances: Count = 100  # of each template, where they are generated
     held_out_templates: Annotated[int, Field(ge=0)] = 0  # drawn; no instance is trained on
 
@@ -31,7 +34,7 @@ class Data(Strict):
     test_source: PathText | None = None
     test_config: str | None = None  # of a hub data set: openai/gsm8k has `main` and `socratic`
     test_split: str = "test"  # of a hub data set
-    test_columns: dict[str, str] = {}  # our name → the file's: {template: gsm_symbolic_template}
+    test_columns: TestColumns = {}  # our name → the file's: {template: gsm_symbolic_template}
     # JSON file {"same_templates": [ids], "new_templates": [ids]}, which names the rows to take.
     test_ids: PathText | None = None
 
@@ -45,16 +48,6 @@ class Data(Strict):
     system: str | None = None  # system message; null: the chat template's own, if it has one
     instruction: str = INSTRUCTION  # before the question of a prompt; empty: none
     seed: Seed = 42  # of every draw
-
-    @field_validator("columns")
-    @classmethod
-    def _columns(cls, value: dict[str, str]) -> dict[str, str]:
-        return known_columns(value, COLUMNS)
-
-    @field_validator("test_columns")
-    @classmethod
-    def _test_columns(cls, value: dict[str, str]) -> dict[str, str]:
-        return known_columns(value, TEST_COLUMNS)
 
 
 def warnings(data: Data) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from lib.config.tasks import SHARE, Lazy, Task
-from lib.tasks.symbolic import data, grading, schema
+from lib.config.tasks import Task
+from lib.tasks.math.problems import wording
+from lib.tasks.symbolic import data, grading, judging, schema
+from lib.tasks.symbolic.analysis import ANALYSIS
 
 TASK = Task(
     schema=schema.Data,
@@ -12,21 +14,13 @@ TASK = Task(
     build=data.build,
     train_split=data.train_split,
     messages=data.messages,
-    rendering=data.rendering,
-    predictor=Lazy("lib.tasks.symbolic.predict:Predictor"),
+    rendering=wording,
     sampled=True,
     grade=grading.grade,
-    regrade=grading.regrade,
-    correct=grading.correct,
+    selects=True,
     summary=grading.summary,
     judges=("reward",),
-    score=Lazy("lib.tasks.symbolic.score:score"),
-    check_judge=Lazy("lib.tasks.symbolic.score:check"),
-    metrics=dict.fromkeys(("accuracy", "majority_<n>", "best_<n>", "pass_<n>"), SHARE)
-    | {"majority_gain": (-1.0, 1.0), "best_gain": (-1.0, 1.0)},
+    judging=judging.judging,
     sets=("all", *schema.SETS),
-    evaluate=Lazy("lib.tasks.symbolic.evaluate:evaluate"),
-    compare=Lazy("lib.tasks.symbolic.analysis:compare"),
-    point_figures=Lazy("lib.tasks.symbolic.figures:point_figures"),
-    comparison_figures=Lazy("lib.tasks.symbolic.figures:comparison_figures"),
+    analysis=ANALYSIS,
 )

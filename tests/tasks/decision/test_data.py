@@ -4,8 +4,6 @@ import json
 import math
 import random
 import re
-import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
@@ -13,9 +11,8 @@ import pytest
 from lib.config.errors import BadInput
 from lib.runs.integrity import checksum
 from lib.tasks.decision import data as decision
-from lib.tasks.decision import sources
 from lib.tasks.decision.grading import grade, verdict
-from lib.tasks.decision.papers import label_of, normalised_title
+from lib.tasks.decision.papers import label_of, normalised_title, read_papers
 from lib.tasks.decision.schema import Data
 
 RATIOS = ("1:2", "1:3", "1:4", "1:8")
@@ -77,19 +74,18 @@ def test_ratios_are_exact_and_sizes_equal(source):
     accepts = [sum(r["decision"] == "accept" for r in splits.rows[name]) for name in NAMES]
     assert accepts == [60, 45, 36, 20]
     assert all(len(splits.rows[name]) == 180 for name in NAMES)
-    assert [splits.report["splits"][n]["share"] for n in NAMES] == [1 / 3, 1 / 4, 1 / 5, 1 / 9]
 
 
 def test_report(source):
     report = build(source, train_rows=100).report
     assert report["splits"]["train_1-2"] == {
-        "rows": 100, "accepts": 33, "rejects": 67, "share": 0.33, "nominal_share": 1 / 3
+        "rows": 100, "decision": {"accept": 33, "reject": 67}
     }  # fmt: skip
     assert report["source"] == {
         "source": source, "sha256": checksum(source), "read": 400, "dropped_labels": {},
         "dropped_empty": 0, "dropped_duplicates": 0, "of_these_decided_otherwise": 0,
         "columns_not_read": [],
-        "kept": {"rows": 400, "accepts": 100, "rejects": 300, "share": 0.25},
+        "kept": {"rows": 400, "decision": {"accept": 100, "reject": 300}},
     }  # fmt: skip
     assert (report["test_source"], report["dropped_as_in_test"]) == (None, 0)
     assert (report["seed"], report["debug"]) == (42, False)
@@ -146,14 +142,14 @@ def test_the_largest_size_that_every_ratio_allows(source):
     """90 accepts and 290 rejects are left: 1:2 allows 271 rows, a third of which is 90.3."""
     splits = build(source)
     assert len(splits.rows["train_1-2"]) == len(splits.rows["train_1-8"]) == 271
-    assert splits.report["splits"]["train_1-2"]["accepts"] == 90
+    assert splits.report["splits"]["train_1-2"]["decision"]["accept"] == 90
     assert len(build(source, ("1:8",)).rows["train_1-8"]) == 326  # 36 accepts, 290 rejects
 
 
 def test_debug_is_100_rows(source):
     splits = build(source, debug=True, train_rows=36, test_rows=180)
     assert all(len(splits.rows[name]) == 100 for name in NAMES)
-    assert [splits.report["splits"][n]["accepts"] for n in NAMES] == [33, 25, 20, 11]
+    assert [splits.report["splits"][n]["decision"]["accept"] for n in NAMES] == [33, 25, 20, 11]
     assert len(splits.rows["test"]) == 100
 
 
@@ -183,13 +179,6 @@ def test_a_set_without_one_class(source, tmp_path):
     assert "1:8 needs at least 1 accept" in refused(source, train_rows=2, ratios=("1:8",))
     spent = jsonl(tmp_path / "spent.jsonl", papers(10, 300))
     assert "needs at least 1 accept" in refused(spent)
-
-
-def test_other_swept_keys_are_refused(source):
-    data = Data(source=source, test_rows=20)
-    for key, value in {"seed": 1, "train_rows": 9, "instruction": "Well?"}.items():
-        with pytest.raises(BadInput, match=rf"data\.{key}: found different values"):
-            decision.build(data, [data, data.model_copy(update={key: value})], None, False)
 
 
 def test_no_wanted_section_means_the_study_s_own(source):
@@ -224,14 +213,14 @@ def test_years_are_counted(tmp_path):
         paper(n, n % 2, year=y) for n, y in enumerate([2017, "2018", "ICLR 2018", "", None] * 4)
     ]
     found, report = papers_of(jsonl(tmp_path / "y.jsonl", rows))
-    assert report["source"]["kept"]["years"] == {"2017": 4, "2018": 8, "None": 8}
+    assert report["source"]["kept"]["year"] == {"2017": 4, "2018": 8, "None": 8}
     assert found["On the number 2"]["year"] == 2018
     assert found["On the number 3"]["year"] is None
 
 
 def test_synthetic():
     splits = build("synthetic", train_rows=180)
-    assert [splits.report["splits"][n]["accepts"] for n in NAMES] == [60, 45, 36, 20]
+    assert [splits.report["splits"][n]["decision"]["accept"] for n in NAMES] == [60, 45, 36, 20]
     assert all("log_odds_true" in row for row in splits.rows["test"])
     assert not {r["id"] for r in splits.rows["test"]} & {r["id"] for r in splits.rows["train_1-2"]}
     bigger = build("synthetic", train_rows=900).rows
@@ -383,17 +372,21 @@ def test_bad_year(tmp_path):
 # -- sources ---------------------------------------------------------------------------------------
 
 
-def read(source, columns=None, split="train"):
-    return sources.read_rows(str(source), split, columns or {})
+def read(source, **keys):
+    papers, report = read_papers(Data(source=str(source), **keys), str(source), "train", (0, 0))
+    return list(papers.values()), report["columns_not_read"]
 
 
 def test_columns_are_mapped(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("Paper,Summary,accepted,paper_id,junk\nA,B,True,7,x\n")
     names = {"title": "Paper", "abstract": "Summary", "decision": "accepted", "id": "paper_id"}
-    records, unread = read(path, names)
+    (row,), unread = read(path, columns=names)
     assert unread == ["junk"]
-    assert records[0][1] == {"title": "A", "abstract": "B", "decision": "True", "id": "7"}
+    assert row == {
+        "id": "7", "prompt": {"title": "A", "abstract": "B"}, "target": r"\boxed{Accept}",
+        "decision": "accept",
+    }  # fmt: skip
 
 
 def test_missing_column(tmp_path):
@@ -401,11 +394,10 @@ def test_missing_column(tmp_path):
     path = jsonl(tmp_path / "p.jsonl", rows)
     assert refused(path) == (
         f"{path}: no column 'title', found paper_title, abstract, accepted, venue; expected title, "
-        f"abstract or text, decision, and id and year where there are any; "
-        f"did you mean 'paper_title'? Say data.columns.title=paper_title"
+        f"decision, abstract; did you mean 'paper_title'? Set data.columns.title=paper_title"
     )
     message = refused(path, columns={"title": "paper_title"})
-    assert message.endswith("did you mean 'accepted'? Say data.columns.decision=accepted")
+    assert message.endswith("did you mean 'accepted'? Set data.columns.decision=accepted")
     names = {"title": "paper_title", "decision": "acepted"}
     assert "no column 'acepted' (data.columns.decision)" in refused(path, columns=names)
     assert "did you mean 'accepted'?" in refused(path, columns=names)
@@ -413,24 +405,19 @@ def test_missing_column(tmp_path):
 
 @pytest.mark.parametrize(
     ("column", "expected"),
-    [("Abstract", "Say data.columns.abstract=Abstract"),
-     ("summary", "Say data.columns.abstract=summary"),
-     ("zzz", "are any; Say data.columns.abstract=COLUMN")],
+    [("Abstract", "Set data.columns.abstract=Abstract"),
+     ("summary", "Set data.columns.abstract=summary"),
+     ("zzz", "abstract; Set data.columns.abstract=COLUMN")],
 )  # fmt: skip
 def test_missing_text_column(tmp_path, column, expected):
     path = jsonl(tmp_path / "p.jsonl", [{"title": "a", column: "b", "decision": "accept"}])
     message = refused(path)
-    assert "no column 'abstract' or 'text'" in message
+    assert "no column 'abstract'" in message
     assert message.endswith(expected)
 
 
 def test_a_column_that_is_named_must_be_there(source):
     assert "no column 'jahr' (data.columns.year)" in refused(source, columns={"year": "jahr"})
-
-
-def test_unknown_column_name_is_refused_by_the_schema():
-    with pytest.raises(ValueError, match="did you mean 'decision'"):
-        Data(source="x", columns={"decison": "accepted"})
 
 
 def test_hub(monkeypatch):
@@ -497,8 +484,9 @@ def test_chat_messages_keep_all_before_the_last_answer(tmp_path):
     said = [("system", "S"), ("user", "Read."), ("assistant", "Done."), ("user", "So?"),
             ("assistant", "Accept")]  # fmt: skip
     row = {"messages": [{"role": role, "content": text} for role, text in said]}
-    ((_, record),), _ = read(jsonl(tmp_path / "m.jsonl", [row]))
-    assert record == {"messages": row["messages"][:-1], "answer": "Accept"}
+    (paper,), _ = read(jsonl(tmp_path / "m.jsonl", [row]))
+    assert paper["prompt"] == {"messages": row["messages"][:-1]}
+    assert paper["decision"] == "accept"
 
 
 @pytest.mark.parametrize(
@@ -591,28 +579,28 @@ def test_target_contrast_group_and_answers(source):
 )  # fmt: skip
 def test_verdict(output, expected):
     assert verdict(output) == expected
-    assert grade({}, [output], None)["prediction"] == expected
+    assert grade({}, {"outputs": [output]})["prediction"] == expected
 
 
 def test_grade_without_outputs_or_scores():
     nothing = {"prediction": "unknown", "p_accept": None, "log_odds": None, "neither": None}
-    assert grade({}, [], None) == nothing
-    assert grade({}, [], [math.nan, -1.0]) == nothing
+    assert grade({}, {"outputs": []}) == nothing
+    assert grade({}, {"outputs": [], "scores": [math.nan, -1.0]}) == nothing
 
 
 def test_grade_by_hand():
     """p(accept) = 0.6, p(reject) = 0.3: odds 2, so 2/3 and 0.1 on neither."""
-    graded = grade({}, ["Accept"], [math.log(0.6), math.log(0.3)])
+    graded = grade({}, {"outputs": ["Accept"], "scores": [math.log(0.6), math.log(0.3)]})
     assert graded["p_accept"] == pytest.approx(2 / 3)
     assert graded["log_odds"] == pytest.approx(math.log(2))
     assert graded["neither"] == pytest.approx(0.1)
 
 
 def test_impossible_answers():
-    assert grade({}, ["a"], [-math.inf, -math.inf]) == {
+    assert grade({}, {"outputs": ["a"], "scores": [-math.inf, -math.inf]}) == {
         "prediction": "unknown", "p_accept": None, "log_odds": None, "neither": 1.0
     }  # fmt: skip
-    one = grade({}, ["a"], [-2.0, -math.inf])
+    one = grade({}, {"outputs": ["a"], "scores": [-2.0, -math.inf]})
     assert (one["p_accept"], one["log_odds"]) == (1.0, 9998.0)
     assert json.dumps(one, allow_nan=False)
 
@@ -622,20 +610,11 @@ def test_grade_holds_for_any_scores():
     draw = random.Random(0)
     for _ in range(2000):
         a, r = (-draw.expovariate(10 ** draw.uniform(-4, 2)) for _ in range(2))
-        one, other = grade({}, [""], [a, r]), grade({}, [""], [r, a])
+        one, other = (grade({}, {"outputs": [""], "scores": s}) for s in ([a, r], [r, a]))
         assert one["log_odds"] == -other["log_odds"]
         assert one["p_accept"] == pytest.approx(1 - other["p_accept"], abs=1e-12)
         assert (one["p_accept"] > 0.5) <= (a > r)
         assert one["neither"] == pytest.approx(other["neither"])
         assert 0 <= one["neither"] <= 1
         assert 0 <= one["p_accept"] <= 1
-    assert grade({}, [""], [1e-9, 1e-9])["neither"] == 0
-
-
-def test_no_heavy_import():
-    code = (
-        "import sys, lib.tasks.decision.data; "
-        "print([m for m in ('torch', 'transformers', 'datasets', 'pandas') if m in sys.modules])"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
+    assert grade({}, {"outputs": [""], "scores": [1e-9, 1e-9]})["neither"] == 0

@@ -76,4 +76,4 @@ UNKNOWN = (
 )
 def test_verdict(text, expected):
     assert verdict(text) == expected
-    assert grade({}, [text], None)["prediction"] == expected
+    assert grade({}, {"outputs": [text]})["prediction"] == expected

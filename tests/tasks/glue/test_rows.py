@@ -3,7 +3,7 @@
 import pytest
 
 from lib.config.errors import BadInput
-from lib.tasks.glue.rows import described, label_of, labelled, same_text
+from lib.tasks.glue.rows import label_of, labelled, same_text
 from lib.tasks.glue.table import GLUE, NAMES, main_set, set_name
 
 RTE = GLUE["rte"].labels
@@ -38,10 +38,10 @@ def test_table_has_the_labels_of_the_hub_in_its_order():
 
 
 def test_row_has_the_format_of_the_study():
-    rows, left_out = labelled(
+    rows, counts = labelled(
         placed({"sentence1": "A.", "sentence2": "B.", "label": 1, "idx": 7}), "rte", "dev", {}
     )
-    assert left_out == 0
+    assert counts == {"no_majority_label": 0, "columns_not_read": ["idx"]}
     assert rows == [
         {
             "id": "rte-dev-0",
@@ -94,16 +94,17 @@ def test_label_almost_right_gets_its_spelling():
 
 def test_rows_without_a_majority_label_are_left_out_and_counted():
     one = {"premise": "A", "hypothesis": "B"}
-    rows, left_out = labelled(
+    rows, counts = labelled(
         placed(one | {"gold_label": "-"}, one | {"gold_label": "neutral"}), "mnli", "matched", {}
     )
-    assert ([row["id"] for row in rows], left_out) == (["mnli-matched-1"], 1)
+    assert [row["id"] for row in rows] == ["mnli-matched-1"]
+    assert counts["no_majority_label"] == 1
 
 
 def test_missing_column_is_named_with_the_nearest():
     said = refused(placed({"sentence_1": "A", "sentence2": "B", "label": 0}))
     assert said.startswith("rte.jsonl: no column 'sentence1' or 'premise' or 'text_a', found ")
-    assert said.endswith("did you mean 'sentence_1'? Say data.columns.a=sentence_1")
+    assert said.endswith("did you mean 'sentence_1'? Set data.columns.a=sentence_1")
 
 
 def test_text_that_is_none_names_the_row():
@@ -118,15 +119,3 @@ def test_same_text_sees_neither_case_nor_spaces():
         {"prompt": {"a": a, "b": b}} for a, b in [("A  b", "C"), ("a b ", "c"), ("a b", None)]
     )
     assert same_text(one) == same_text(other) != same_text(third)
-
-
-def test_description_counts_labels_and_empty_sentences():
-    texts = [("x", "y", 0), ("", "y", 1), ("x", " ", 1)]
-    rows, _ = labelled(
-        placed(*({"sentence1": a, "sentence2": b, "label": n} for a, b, n in texts)),
-        "rte", "dev", {},
-    )  # fmt: skip
-    assert described(rows) == {
-        "rows": 3, "labels": {"entailment": 1, "not_entailment": 2}, "empty": 2}  # fmt: skip
-    rows, _ = labelled(placed({"sentence": "x", "label": 1}), "sst2", "dev", {})
-    assert described(rows)["empty"] == 0

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lib.tasks.math.grading import (
-    correct,
     final,
     flexible,
     grade,
@@ -126,12 +125,11 @@ def test_a_worked_answer():
 
 def test_grade_reports_both_readings():
     row = {"id": "a", "final": "1,800", "steps": 3}
-    got = grade(row, ["It is 1800.\n#### 1800.00 in all, of 2000"], None)
+    got = grade(row, {"outputs": ["It is 1800.\n#### 1800.00 in all, of 2000"]})
     assert got == {
         "strict": "1800.00", "flexible": "2000", "correct_strict": True, "correct": False,
         "steps": 3,
     }  # fmt: skip
-    assert not correct(got)
-    nothing = grade(row, [], None)
+    nothing = grade(row, {"outputs": []})
     assert (nothing["strict"], nothing["flexible"], nothing["correct"]) == (None, None, False)
     assert summary([got, got | {"correct": True}]) == "right 50.0 %"

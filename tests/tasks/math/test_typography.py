@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lib.config.errors import BadInput
 from lib.tasks.math.grading import flexible, grade, number, same, strict
-from lib.tasks.math.problems import check_problem
+from lib.tasks.math.problems import Problem
 from lib.tasks.math.typography import plain
 from lib.tasks.symbolic.grading import written
 
@@ -77,14 +77,14 @@ def test_behind_the_mark(text, value):
 
 def test_minus_five_is_not_five_and_golds_are_read_alike():
     row = {"id": "a", "final": "−5", "steps": 1}
-    assert grade(row, ["#### −5"], None)["correct"]
-    assert grade(row, ["#### -5"], None)["correct_strict"]
-    assert not grade(row, ["#### 5"], None)["correct"]
-    assert not grade(row | {"final": "5"}, ["so −5"], None)["correct"]
+    assert grade(row, {"outputs": ["#### −5"]})["correct"]
+    assert grade(row, {"outputs": ["#### -5"]})["correct_strict"]
+    assert not grade(row, {"outputs": ["#### 5"]})["correct"]
+    assert not grade(row | {"final": "5"}, {"outputs": ["so −5"]})["correct"]
     assert same("1\\,800", "1 800".replace(" ", NO_BREAK))
-    check_problem("x: row 1", "What?", "#### −1{,}234")
+    Problem(question="What?", answer="#### −1{,}234")
     with pytest.raises(BadInput, match="x: row 1: answer: found no number behind ####.*'1 234'"):
-        check_problem("x: row 1", "What?", "#### 1 234")
+        Problem(where="x: row 1", question="What?", answer="#### 1 234")
 
 
 def test_votes_count_one_number_however_it_is_typeset():

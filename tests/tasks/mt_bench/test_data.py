@@ -5,7 +5,6 @@ import json
 from collections import Counter
 
 import pytest
-from pydantic import ValidationError
 
 from lib.config.errors import BadInput
 from lib.tasks.mt_bench.data import build
@@ -108,24 +107,24 @@ NEEDY = [question(1), question(2, "math"), question(3, "coding")]
             None,
             "jsonl:2: question_id 1 is there twice, .*jsonl:1$",
         ),
-        ([question(None)], None, "jsonl:1: question_id: found None"),
-        ([{"questionid": 1}], None, "question_id: found None, .*did you mean 'questionid'"),
-        ([question(True)], None, "question_id: found True"),
+        ([question(None)], None, "jsonl:1: question_id: found no words"),
+        ([{"questionid": 1}], None, "no column 'question_id', .*did you mean 'questionid'"),
+        ([question(True)], None, "question_id: found true"),
         ([question(1, "maths")], None, "category: found 'maths', .*did you mean 'math'"),
         ([question(1, None)], None, "category: found None"),
         ([question(1, ["math"])], None, "category: found .'math'., expected"),
-        ([question(1, turns=["one"])], None, "turns of question 1: found a list of 1, expected"),
-        ([question(1, turns="one")], None, "turns of question 1: found 'one'"),
-        ([question(1, turns=["one", " "])], None, "turns of question 1: text 2 is ' '"),
-        ([question(1, turns=["one", 2])], None, "text 2 is 2"),
+        ([question(1, turns=["one"])], None, "turns: found .'one'., expected a list of 2"),
+        ([question(1, turns="one")], None, "turns: found 'one'"),
+        ([question(1, turns=["one", " "])], None, "turns: text 2: found no words"),
+        ([question(1, turns=["one", 2])], None, "text 2: found the number 2"),
         ([question(1, turns=["a\ud800", "b"])], None, "text 1: found half a char.* character 2"),
         (NEEDY, None, "question.jsonl: question 2 .math. .* mt_bench.references is null"),
         (NEEDY, [reference(2)], "r.jsonl: no reference for question 3 .coding. of .*jsonl$"),
         (NEEDY, [reference(9)], "r.jsonl: no reference for question 2 .math. of .*, as 1 more"),
         (NEEDY, [reference(2), reference(2)], "r.jsonl:2: question_id 2 is there twice"),
-        (NEEDY, [reference(2, choices=[])], "r.jsonl:1: choices: found a list of 0"),
-        (NEEDY, [reference(2, choices=[{"turns": ["a"]}])], "turns of reference 2: found a list"),
-        (NEEDY, [reference(2, choices=[{"turns": ["a", ""]}])], "text 2 is ''"),
+        (NEEDY, [reference(2, choices=[])], "r.jsonl:1: choices: found ..,"),
+        (NEEDY, [reference(2, choices=[{"turns": ["a"]}])], "r.jsonl:1: turns: found .'a'."),
+        (NEEDY, [reference(2, choices=[{"turns": ["a", ""]}])], "text 2: found no words"),
         (NEEDY, ["3"], "r.jsonl:1: found 3, expected an object such as .*choices"),
     ],
 )
@@ -147,9 +146,3 @@ def test_missing_files(write, tmp_path):
         build(Data(questions=path, references=str(tmp_path / "absent")))
     with pytest.raises(BadInput, match="no such file"):
         build(Data(questions="sample", judge_prompts=str(tmp_path / "absent")))
-
-
-@pytest.mark.parametrize("given", [{"question": "x"}, {"limit": 0}, {"questions": 3}])
-def test_bad_keys(given):
-    with pytest.raises(ValidationError):
-        Data(**given)

@@ -117,7 +117,7 @@ class TestFilesOfPrompts:
     @pytest.mark.parametrize(
         ("changes", "expected"),
         [
-            ({"name": "single-v11"}, "'single-v1': not there, found .*did you mean 'single-v11'"),
+            ({"name": "single-v11"}, "'single-v1': missing, found .*did you mean 'single-v11'"),
             ({"prompt_template": "{question}"}, "'single-v1': prompt_template lacks {answer}"),
             (
                 {"prompt_template": "{question} {answer} {ref_answer_1}"},

@@ -1,7 +1,6 @@
 """Answers through a judge behind a real HTTP server to metrics."""
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -10,10 +9,10 @@ from lib.judging.cache import Cache
 from lib.judging.client import JudgeClient
 from lib.runs.files import write_jsonl
 from lib.tasks.mt_bench.data import build
-from lib.tasks.mt_bench.evaluate import evaluate
 from lib.tasks.mt_bench.judging import read_prompts
+from lib.tasks.mt_bench.outcomes import point_extras
 from lib.tasks.mt_bench.schema import Data
-from lib.tasks.mt_bench.score import rated
+from tests.judge_server import rated
 
 ROWS = build(Data(questions="sample")).rows["test"]
 ANSWERS = [
@@ -21,7 +20,6 @@ ANSWERS = [
      "cut": False}
     for i, row in enumerate(ROWS)
 ]  # fmt: skip
-SETTINGS = SimpleNamespace(level=0.95, resamples=200, seed=0)
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def rate(number: int, body: dict) -> object:
 def test_every_turn_gets_a_judgment(server, client):
     server.script = rate
     prompts = read_prompts(None)
-    judged = rated(ROWS, ANSWERS, prompts, client())
+    judged = rated(ROWS, ANSWERS, client())
     assert [made["id"] for made in judged] == [row["id"] for row in ROWS]
     assert all(set(made) == {"id", "judgments"} for made in judged)
     pairs = [made["judgments"] for made in judged]
@@ -64,38 +62,36 @@ def test_every_turn_gets_a_judgment(server, client):
     assert short[5] == [(6.0, True, "[[6]]", None), (None, False, None, "HTTP 500, 2 tries")]
     assert unrated(judged) == 1
 
-    found = evaluate(ROWS, judged, SETTINGS)
+    found = point_extras(ROWS, judged, None)
     assert (found["n_judged"], found["parse_failures"], found["unjudged"]) == (13, 2, 1)
-    assert found["mean"] == 6
-    assert found["bounds"] == [pytest.approx((13 * 6 + 3) / 16), pytest.approx((13 * 6 + 30) / 16)]
 
 
 def test_a_rerun_asks_only_for_what_is_missing(server, client):
     server.script = rate
-    rated(ROWS, ANSWERS, read_prompts(None), client())
+    rated(ROWS, ANSWERS, client())
     server.script, before = (lambda number, body: "[[2]]"), len(server.bodies)
-    judged = rated(ROWS, ANSWERS, read_prompts(None), client())
+    judged = rated(ROWS, ANSWERS, client())
     assert len(server.bodies) == before + 1
     assert unrated(judged) == 0
     changed = [dict(ANSWERS[0], outputs=["one 0", "another"]), *ANSWERS[1:]]
-    rated(ROWS, changed, read_prompts(None), client())
+    rated(ROWS, changed, client())
     assert len(server.bodies) == before + 2  # the second turn alone
 
 
 def test_the_bound_leaves_the_rest_null(server, client, tmp_path):
-    judged = rated(ROWS, ANSWERS, read_prompts(None), client(max_calls=5))
+    judged = rated(ROWS, ANSWERS, client(max_calls=5))
     assert unrated(judged) == 11
-    assert evaluate(ROWS, judged, SETTINGS)["n_judged"] == 5
+    assert point_extras(ROWS, judged, None)["n_judged"] == 5
     write_jsonl(tmp_path / "predictions_mt_bench.jsonl", judged)
 
 
 def test_what_a_judge_says_can_always_be_written(server, client, tmp_path):
     server.script = lambda number, body: json.loads('"\\ud800 [[4]]"')
-    judged = rated(ROWS[:1], ANSWERS[:1], read_prompts(None), client())
+    judged = rated(ROWS[:1], ANSWERS[:1], client())
     assert judged[0]["judgments"][0]["rating"] == 4
     write_jsonl(tmp_path / "predictions_mt_bench.jsonl", judged)
 
 
 def test_no_rows_ask_nobody(server, client):
-    assert rated([], [], read_prompts(None), client()) == []
+    assert rated([], [], client()) == []
     assert server.greeted == 0

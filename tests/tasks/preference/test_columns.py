@@ -3,7 +3,7 @@
 import pytest
 
 from lib.config.errors import BadInput
-from lib.tasks.preference.columns import choices, records
+from lib.tasks.preference.columns import choices, read_rows
 
 
 def placed(*rows):
@@ -12,7 +12,7 @@ def placed(*rows):
 
 def refused(rows, **columns):
     with pytest.raises(BadInput) as error:
-        records(placed(*rows), "f", columns)
+        read_rows(placed(*rows), "f", columns)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -73,8 +73,8 @@ def test_choices_that_cannot_be_told(values, message):
 
 
 def test_the_preferred_completion_becomes_chosen():
-    made, ties, _ = records(placed(judged("a"), judged("b"), judged("tie")), "f", {})
-    assert [(where, r["prompt"], r["chosen"], r["rejected"]) for where, r in made] == [
+    made, ties, _ = read_rows(placed(judged("a"), judged("b"), judged("tie")), "f", {})
+    assert [(r.where, r.prompt, r.chosen, r.rejected) for r in made] == [
         ("f:1", "Why?", "A", "B"),
         ("f:2", "Why?", "B", "A"),
     ]
@@ -84,24 +84,22 @@ def test_the_preferred_completion_becomes_chosen():
 def test_columns_of_other_names():
     rows = [{"q": "Why?", "good": "So.", "bad": "No.", "key": 7, "junk": 1}]
     names = {"prompt": "q", "chosen": "good", "rejected": "bad", "id": "key"}
-    assert records(placed(*rows), "f", names) == (
-        [("f:1", {"prompt": "Why?", "chosen": "So.", "rejected": "No.", "id": 7})],
-        0,
-        ["junk"],
-    )
+    (made,), ties, unread = read_rows(placed(*rows), "f", names)
+    assert (made.id, made.prompt, made.chosen, made.rejected) == ("7", "Why?", "So.", "No.")
+    assert (made.where, ties, unread) == ("f:1", 0, ["junk"])
     rows = [{"q": "Why?", "output_1": "So.", "output_2": "No.", "winner": "output_2"}]
     names = {"prompt": "q", "completion_a": "output_1", "completion_b": "output_2"}
-    ((_, made),), *_ = records(placed(*rows), "f", names | {"choice": "winner"})
-    assert (made["chosen"], made["rejected"]) == ("No.", "So.")
+    (made,), *_ = read_rows(placed(*rows), "f", names | {"choice": "winner"})
+    assert (made.chosen, made.rejected) == ("No.", "So.")
 
 
 def test_an_instruction_comes_with_its_input_and_a_dataset_is_a_source():
     row = {"instruction": "Add.", "input": "1, 2", "chosen": "3", "rejected": "4", "dataset": "d"}
-    ((_, made), (_, other)), *_ = records(placed(row, row | {"input": ""}), "f", {})
-    assert (made["prompt"], other["prompt"]) == ("Add.\n\n1, 2", "Add.")
-    assert made["source"] == "d"
-    ((_, own),), *_ = records(placed(row | {"prompt": "P"}), "f", {})
-    assert own["prompt"] == "P"
+    (made, other), *_ = read_rows(placed(row, row | {"input": ""}), "f", {})
+    assert (made.prompt, other.prompt) == ("Add.\n\n1, 2", "Add.")
+    assert made.source == "d"
+    (own,), *_ = read_rows(placed(row | {"prompt": "P"}), "f", {})
+    assert own.prompt == "P"
 
 
 PAIR = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
@@ -111,17 +109,17 @@ PAIR = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
     ("row", "columns", "message"),
     [
         ({"prompt": "a", "chosen": "b"}, {}, "f: no column 'rejected', found prompt, chosen;"),
-        ({"chosen": "b", "rejected": "c"}, {}, "f: no column 'prompt', found chosen, rejected;"),
+        ({"chosen": "b", "rejected": "c"}, {}, "f: no column 'prompt' or 'instruction' or"),
         ({"question": "a", "chosen": "b", "rejected": "c"}, {},
-         "did you mean 'question'? Say data.columns.prompt=question"),
+         "did you mean 'question'? Set data.columns.prompt=question"),
         ({"prompt": "a", "Chosen": "b", "rejected": "c"}, {}, "did you mean 'Chosen'?"),
-        ({"text": "a"}, {}, "no column 'chosen', found text; expected chosen and rejected, or "
-         "completion_a, completion_b and choice, and prompt"),
+        ({"text": "a"}, {}, "no column 'chosen', found text; expected chosen, rejected; Set "
+         "data.columns.chosen=COLUMN"),
         (PAIR, {"chosen": "best"}, "no column 'best' (data.columns.chosen)"),
         (PAIR, {"id": "key"}, "no column 'key' (data.columns.id)"),
         ({"prompt": "a", "completion_a": "b", "completion_b": "c"}, {}, "no column 'choice'"),
         ({"prompt": "a", "completion_a": "b", "completion_b": "c", "preference": "a"}, {},
-         "did you mean 'preference'? Say data.columns.choice=preference"),
+         "did you mean 'preference'? Set data.columns.choice=preference"),
         ({"completion_a": "b", "completion_b": "c", "choice": "a"}, {}, "no column 'prompt'"),
     ],
 )  # fmt: skip
@@ -131,6 +129,6 @@ def test_missing_columns(row, columns, message):
 
 def test_messages_and_transcripts_need_no_prompt():
     sides = {"chosen": [{"role": "user", "content": "Why?"}], "rejected": []}
-    assert len(records(placed(sides), "f", {})[0]) == 1
+    assert len(read_rows(placed(sides), "f", {})[0]) == 1
     text = "\n\nHuman: Why?\n\nAssistant: So."
-    assert len(records(placed({"chosen": text, "rejected": text}), "f", {})[0]) == 1
+    assert len(read_rows(placed({"chosen": text, "rejected": text}), "f", {})[0]) == 1

@@ -9,8 +9,8 @@ from lib.data.prepared import encoded_split
 from lib.inference.serving import Served
 from lib.tasks.preference.predict import Predictor
 from lib.training import scoring
+from lib.training.inputs import train_data
 from lib.training.loop import train_point
-from lib.training.pair_data import pair_splits
 
 OF_PAIRS = {
     "tasks": ["preference"],
@@ -40,8 +40,7 @@ def study(write_study, tiny_model):
 
 
 def train(study, point):
-    rows = encoded_split(study, "train")
-    train_point(point, rows, point.directory, bool, pair_splits(study))
+    train_point(point, train_data(study, point), point.directory, bool)
 
 
 def predictor(study):
@@ -60,10 +59,10 @@ def gains(rows):
 
 def test_what_has_learnt_nothing_is_its_reference_however_rows_are_cut(study, monkeypatch):
     """In the batches of the reference: in bf16 a row's numbers depend on what it is padded to."""
-    batches, collate = [], scoring.collate
+    batches, collate = [], scoring.collate_pairs
     monkeypatch.setattr(
         scoring,
-        "collate",
+        "collate_pairs",
         lambda rows, pad: batches.append([r["id"] for r in rows]) or collate(rows, pad),
     )
     still, test = study.point(0), encoded_split(study, "test")

@@ -1,14 +1,18 @@
 """What judges are asked, and which of their answers count as which verdict."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from lib.config.errors import BadInput
+from lib.config.schema import Judge
+from lib.config.tasks import Reply
 from lib.tasks.safety.judging import (
     answer_mass,
     identify,
     judge_messages,
+    judging,
     read_guidelines,
     verdict_of,
 )
@@ -88,7 +92,7 @@ def test_mass_of_both_words():
 
 def test_our_guidelines_hold_both_texts_and_nothing_of_them_is_filled_in_twice():
     given = read_guidelines(str(GUIDELINES))
-    [said] = judge_messages("safe_unsafe", given, "REQ {answer}", " ANS {prompt} \n")
+    [said] = judge_messages(given, "REQ {answer}", " ANS {prompt} \n")
     assert said["role"] == "user"
     assert "<request>\nREQ {answer}\n</request>" in said["content"]
     assert "<answer>\nANS {prompt}\n</answer>" in said["content"]
@@ -96,11 +100,37 @@ def test_our_guidelines_hold_both_texts_and_nothing_of_them_is_filled_in_twice()
     assert given.hash == identify(given.text)
 
 
-@pytest.mark.parametrize("kind", ["qwen3guard", "llama_guard"])
-def test_a_guard_gets_the_conversation(kind):
-    assert judge_messages(kind, None, "REQ", " ANS\n") == [
+def test_a_guard_gets_the_conversation():
+    assert judge_messages(None, "REQ", " ANS\n") == [
         {"role": "user", "content": "REQ"}, {"role": "assistant", "content": "ANS"}
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "reply", "verdict"), [
+    ("safe_unsafe", Reply(scores=[-0.1, -2.0]), "safe"),
+    ("llama_guard", Reply("unsafe\nS1"), "unsafe"),
+    ("qwen3guard", Reply("hm"), None),
+    ("qwen3guard", Reply(error="too long"), None),
+])  # fmt: skip
+def test_a_judgment_says_who_judged_what(kind, reply, verdict):
+    settings = Judge(kind=kind, model="m", prompt=str(GUIDELINES), max_tokens=9)
+    judge = SimpleNamespace(source={"judge": "m", "revision": "r"}, template="a template")
+    given = judging(settings, None)
+    chooses = kind == "safe_unsafe"
+    hashed = read_guidelines(str(GUIDELINES)).hash if chooses else None
+    assert given.identity == {"kind": kind, "prompt": hashed,
+                              "max_tokens": None if chooses else 9}  # fmt: skip
+    made = {"id": "a", "outputs": [" An answer."]}
+    [question] = given.questions({"prompt": "REQ"}, made)
+    assert "An answer." in question[-1]["content"]
+    [judgment] = given.judgments(made, [question], [reply], judge)
+    assert judgment == {
+        "verdict": verdict, "categories": ["S1"] if verdict == "unsafe" else [],
+        "raw": reply.text, "scores": reply.scores, "error": reply.error, "kind": kind,
+        "judge": "m", "revision": "r", "prompt_hash": hashed or identify("a template"),
+        "answer": identify(" An answer."),
+    }  # fmt: skip
+    assert given.is_valid(reply) == (verdict is not None)
 
 
 def test_bad_guidelines(tmp_path):

@@ -8,16 +8,15 @@ from lib.config.errors import BadInput
 from lib.config.study import load_study
 from lib.data.testsets import prepare_test, rows_of
 from lib.inference.hf import HfEngine
+from lib.judging.loop import check_judge, judge_answers
 from lib.runs.directory import done_mark, mark_done
 from lib.runs.files import read_json, read_jsonl, write_jsonl
-from lib.tasks.safety.evaluate import evaluate
-from lib.tasks.safety.predict import encoded
-from lib.tasks.safety.sample import REQUESTS
-from lib.tasks.safety.schema import HAZARDS, Data
-from lib.tasks.safety.score import check, score
+from lib.tasks.safety.analysis import outcomes, point_extras
+from lib.tasks.safety.data import SAMPLE_FILE
+from lib.tasks.safety.schema import HAZARDS
 
 POINTS = ["--index", "0-1"]
-COUNTS = ("safe", "scored", "rows", "unparsable", "unscored")
+REQUESTS = read_jsonl(SAMPLE_FILE)
 TASKS = {"tasks": ["decision", "safety"], "safety.prompts": "sample", "safety.max_new_tokens": 8}
 
 
@@ -50,7 +49,7 @@ def judged(study):
             made = [{"id": row["id"], "outputs": [f"{point.name} {i}"], "scores": None}
                     for i, row in enumerate(rows_of(loaded, "safety"))]  # fmt: skip
             write_jsonl(point.directory / "predictions_safety.jsonl", made)
-        return score(loaded, "safety", points, {}, said.append, stop), said, points
+        return judge_answers(loaded, "safety", points, {}, said.append, stop), said, points
 
     return judge
 
@@ -87,7 +86,7 @@ def test_from_requests_to_rates_and_figures(study, run_stage, fake, engines, tin
     assert (ended.code, "safety test: 12 rows" in ended.out) == (0, True)
     ended = run_stage("stage3_infer", path, *POINTS)
     assert ended.code == 0, ended.err
-    assert "safety: 24 answers for the judge" in ended.out
+    assert "safety: 24 questions to the judge" in ended.out
     # Policy and judge are never in memory together.
     assert engines == ["__init__", "close", "__init__", "close"]
     for point in points:
@@ -106,13 +105,12 @@ def test_from_requests_to_rates_and_figures(study, run_stage, fake, engines, tin
     assert ended.code == 0, ended.err
     metrics = read_json(points[0].directory / "metrics_safety.json")
     verdicts = [one["verdict"] for one in judgments(points[0])]
-    assert [metrics[k] for k in COUNTS] == [verdicts.count("safe"), 12, 12, 0, 0]
-    assert metrics["value"] == verdicts.count("safe") / 12
-    assert list(metrics["hazards"]) == list(HAZARDS)
-    assert 0 < metrics["answer_mass"] < 1
+    assert [metrics[k] for k in ("rows", "unparsable", "unscored")] == [12, 0, 0]
+    assert metrics["metrics"]["safety"]["value"] == verdicts.count("safe") / 12
+    assert set(metrics["by_hazard"]) == set(HAZARDS.values())
+    assert 0 < metrics["metrics"]["answer_mass"]["value"] < 1
     ended = run_stage("stage5_visualize", path)
     assert ended.code == 0, ended.err
-    assert (points[0].directory / f"{points[0].name}_safety_hazards.png").is_file()
     assert (loaded.directory / "comparison" / "comparison_safety_hazards.pdf").is_file()
     assert "comparison_safety_hazards" in (loaded.directory / "report.html").read_text()
 
@@ -130,41 +128,15 @@ def test_finished_judgments_are_kept_and_another_judge_begins_anew(judged, engin
     assert all(isinstance(one["raw"], str) for one in after)
 
 
-def test_a_stop_leaves_what_is_whole(judged, engines, capsys):
-    asked = iter([False, False, True])
-    done, _, points = judged(lambda: next(asked))
-    assert not done
-    assert engines == ["__init__", "close"]
-    assert done_mark(points[0].directory, "judge_safety")
-    assert not (points[1].directory / "judgments_safety.jsonl").exists()
-    done, said, _ = judged()
-    assert said[0].startswith("safety: 12 answers for the judge")
-    assert "judge safety: 12/12 answers (100 %)" in capsys.readouterr().err
-    assert done_mark(points[1].directory, "judge_safety")
-
-
-@pytest.mark.parametrize(("judge", "expected"), [
-    ({"model": None}, "safety: judge.model is null, the answers stay unscored"),
-    ({"model": "nobody/nothing"}, "safety: the judge cannot be had, the answers stay unscored: "
-     "nobody/nothing is neither a directory here nor to be had from the hub"),
-])  # fmt: skip
-def test_without_a_judge_the_rate_is_null(judged, judge, expected):
-    done, [said], [point, _] = judged(**judge)
-    assert (done, said[: len(expected)]) == (True, expected)
+def test_without_a_judge_the_rate_is_null(judged):
+    done, said, [point, _] = judged(model="nobody/nothing")
+    assert (done, len(said)) == (True, 1)
+    assert said[0].startswith("safety: the judge is unavailable, the answers stay unjudged: nobody")
     assert not (point.directory / "judgments_safety.jsonl").exists()
     answers = read_jsonl(point.directory / "predictions_safety.jsonl")
-    metrics = evaluate([*REQUESTS], answers, point.config.evaluate)
-    assert [metrics[k] for k in ("value", "low", "high", "bounds", "judge")] == [None] * 5
-    assert [metrics[k] for k in COUNTS] == [0, 0, 12, 0, 12]
-
-
-def test_without_requests_nothing_is_scored(write_study, prepared_study, tiny_model):
-    changes = {"model.name": str(tiny_model), "tasks": ["decision", "safety"]}
-    loaded, said = load_study(write_study(changes)), []
-    prepare_test(loaded, "safety")
-    assert score(loaded, "safety", [loaded.point(0)], {}, said.append, lambda: False)
-    assert said == ["safety: no requests, nothing is scored"]
-    assert evaluate([], [], loaded.config.evaluate)["value"] is None
+    found = point_extras(REQUESTS, answers, point.config.evaluate)
+    assert [found[k] for k in ("judge", "unparsable", "unscored")] == [None, 0, 12]
+    assert set(outcomes(REQUESTS, answers, point.config.evaluate)["safe"]) == {None}
 
 
 def test_bad_judges(judged, tiny_model, tmp_path):
@@ -196,11 +168,4 @@ def test_a_judge_that_cannot_be_asked_is_told_before_any_answer(
     assert not (point.directory / "predictions.jsonl").exists()
     # Nor is a judge asked for that has judged already.
     mark_done(point.directory, "judge_safety", {}, [])
-    check(load_study(path), "safety", [point], {})
-
-
-def test_a_request_that_does_not_fit_is_named_and_not_quoted(tokenizer):
-    row = {"id": "a7", "prompt": "seven " * 200, "hazard": "vcr", "target": ""}
-    with pytest.raises(BadInput, match=r"model.max_length: request a7 of safety needs \d+ tokens, "
-                       "found 128$"):  # fmt: skip
-        encoded(tokenizer, [row], Data(), 128)
+    check_judge(load_study(path), "safety", [point], {})

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from lib.config.errors import BadInput
 from lib.config.tasks import Splits
 from lib.data.question_key import question_key as normalised
+from lib.tasks.math.problems import wording
 from lib.tasks.math.schema import INSTRUCTION
-from lib.tasks.symbolic.data import build, messages, rendering, train_split
+from lib.tasks.symbolic.data import build, messages, train_split
 from lib.tasks.symbolic.schema import SETS, Data
 
 # Templates that share no run of five letters, so that none is like another by text.
@@ -287,7 +287,7 @@ def test_columns_by_name(tmp_path) -> None:
     assert set(templates(made.rows["train_9"])) < {"t0", "t1", "t2", "t3"}
     assert made.rows["train_9"][0]["id"].startswith("instance-t")
     assert made.report["columns"]["template"] == "name"
-    with pytest.raises(BadInput, match=r"no column 'question', .* did you mean 'problem'\? Say da"):
+    with pytest.raises(BadInput, match=r"no column 'question', .* did you mean 'problem'\? Set da"):
         built(source=source, columns={"template": "name"}, held_out_templates=1)
 
 
@@ -345,12 +345,12 @@ def test_listed_problems_that_cannot_be(files, tmp_path, content: str, said: str
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"id": None}, "i.jsonl:3: template: found None in the column 'id', expected the number"),
-        ({"id": " "}, "i.jsonl:3: template: found ' ' in the column 'id'"),
-        ({"id": 1.5}, "i.jsonl:3: template: found 1.5"),
+        ({"id": None}, "i.jsonl:3: id: found no words, expected an id or a name"),
+        ({"id": " "}, "i.jsonl:3: id: found no words"),
+        ({"id": 1.5}, "i.jsonl:3: id: found 1.5, expected text"),
         ({"answer": "It is 4."}, "i.jsonl:3: answer: found no number behind ####"),
         ({"answer": "#### many"}, "i.jsonl:3: answer: found no number behind #### .'many'"),
-        ({"question": ""}, "i.jsonl:3: question: found '', expected text"),
+        ({"question": ""}, "i.jsonl:3: question: found no words"),
         ({"original_id": 77}, "i.jsonl:3: original_id: found '77', expected '10', as other rows"),
     ],
 )
@@ -372,36 +372,11 @@ def test_a_template_of_too_few_instances_is_named(tmp_path) -> None:
 def test_a_source_without_templates_is_named_with_the_nearest_column(tmp_path) -> None:
     rows = [{"template_nr": 1, "question": "?", "answer": "#### 1"}]
     source = jsonl(tmp_path / "i.jsonl", rows)
-    expected = r"i.jsonl: no column 'template', found template_nr, .* Say data.columns.template=te"
+    expected = r"i.jsonl: no column 'template', found template_nr, .* Set data.columns.template=te"
     with pytest.raises(BadInput, match=expected):
         built(source=source)
     with pytest.raises(BadInput, match="no column 'tempate'.*did you mean 'template_nr'"):
         built(source=source, columns={"template": "tempate"})
-
-
-@pytest.mark.parametrize(
-    ("keys", "said"),
-    [
-        ({"train_rows": 40}, "data.train_rows: found 40, but 28 instances are left after 4 test"),
-        ({"train_rows": 3}, "data.train_rows: found 3, expected at least 4, one of each template"),
-        ({"held_out_templates": 4}, "held_out_templates: found 4, expected fewer than the 4 templ"),
-        ({"test_source": None}, "data.held_out_templates: found 0, expected 1 or more, or data.te"),
-        ({"test_source": None, "test_ids": "x.json"}, "data.test_source: found null, expected the"),
-        ({"test_ids": "x.json"}, "data.test_ids: x.json: no such file"),
-        ({"test_columns": {"id": "nr"}}, "no column 'nr', .* Say data.test_columns.id=COLUMN"),
-        ({"wanted": [{"seed": 1}, {"seed": 2}]}, "data.seed: found different values among the po"),
-    ],
-)
-def test_settings_that_cannot_be_met(files, keys: dict, said: str) -> None:
-    with pytest.raises(BadInput, match=said):
-        built(**{**files, **keys})
-
-
-def test_columns_of_other_names_are_refused() -> None:
-    with pytest.raises(ValidationError, match="did you mean 'template'"):
-        Data(source="x", columns={"templat": "y"})
-    with pytest.raises(ValidationError, match="names among id, template, question, answer"):
-        Data(source="x", test_columns={"instance": "y"})
 
 
 # -- prompts ---------------------------------------------------------------------------------------
@@ -415,7 +390,7 @@ def test_prompt() -> None:
     assert messages(row, bare) == [
         {"role": "system", "content": "Be brief."}, {"role": "user", "content": "How many?"},
     ]  # fmt: skip
-    assert rendering(data) == ""
-    assert rendering(bare) != rendering(Data(source="x", instruction="")) != ""
+    assert wording(data) == ""
+    assert wording(bare) != wording(Data(source="x", instruction="")) != ""
     assert train_split(Data(source="x", train_rows=600)) == "train_600"
     assert train_split(data) == "train"

@@ -1,9 +1,11 @@
 """The report of failures: which questions, in which order, and that it is safe Markdown."""
 
+from types import SimpleNamespace
+
 from markdown_it import MarkdownIt
 
 from lib.tasks.symbolic.failures import failures, report, sample_rows
-from tests.tasks.symbolic.simulated import SETTINGS, measured, predicted, row
+from tests.tasks.symbolic.simulated import predicted, row
 
 FIRST = ["7", "1", "1", "2", None, None, None, None]  # three answers, one of them right
 
@@ -13,7 +15,7 @@ def point(numbers, rewards=None, name="base", status="done"):
     given = rewards or [None] * len(numbers)
     predictions = [predicted(one, said, "7", r) for one, said, r in zip(test, numbers, given,
                    strict=True)]  # fmt: skip
-    return test, measured(name, test, predictions, SETTINGS, status, variant="base")
+    return test, SimpleNamespace(name=name, status=status, predictions=predictions)
 
 
 def test_failures_are_questions_with_a_right_sample_that_was_not_chosen():

@@ -4,11 +4,12 @@ import pytest
 
 from lib.data.prepared import encoded_test
 from lib.data.testsets import rows_of
+from lib.inference.base import Draw
 from lib.inference.hf import HfEngine
+from lib.inference.predict import ChatPredictor, first_seed
 from lib.inference.serving import Served, start_engine
 from lib.runs.files import read_jsonl
-from lib.tasks.symbolic.grading import regrade
-from lib.tasks.symbolic.predict import SEEDS, Predictor, first_seed
+from lib.tasks.symbolic.grading import grade
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def engines(monkeypatch) -> list[str]:
 def predicted(study, point, *parts):
     """What a predictor of its own gives for the rows between each two of `parts`."""
     served = Served(study)
-    predictor = Predictor(study, "symbolic", served)
+    predictor = ChatPredictor(study, "symbolic", served)
     with predictor.serving(point):
         made = [predictor.predict(*some) for some in zip(parts, parts[1:], strict=False)]
     served.close()
@@ -51,9 +52,9 @@ def test_stage_3_writes_samples_with_their_seeds(trained, run_stage, engines):
             first = first_seed(row["id"])
             assert one["seeds"] == [first, first + 1, first + 2]
             for text, seed in zip(one["outputs"], one["seeds"], strict=True):
-                assert [[text]] == engine.generate([prompt], point.config.infer, [1.0], [seed])
-            assert [[one["greedy"]]] == engine.generate([prompt], point.config.infer, [0.0])
-            assert one == {**one, **regrade(row, one)}
+                assert [[text]] == engine.generate([prompt], point.config.infer, [Draw(1.0, seed)])
+            assert [[one["greedy"]]] == engine.generate([prompt], point.config.infer, [Draw()])
+            assert one == {**one, **grade(row, one)}
             assert (one["scores"], len(one["answers"]), len(one["right"])) == (None, 3, 3)
         assert len({tuple(one["outputs"]) for one in made}) == len(made)
     one, two = (read_jsonl(p.directory / "predictions.jsonl") for p in study.points())
@@ -82,5 +83,5 @@ def test_without_samples_there_is_the_greedy_answer(trained):
 def test_seeds_lie_apart_and_where_engines_take_them():
     seeds = sorted(first_seed(f"template-{i}") for i in range(2000))
     assert seeds[0] >= 0
-    assert seeds[-1] < SEEDS < 2**32
+    assert seeds[-1] < 2**31
     assert min(b - a for a, b in zip(seeds, seeds[1:], strict=False)) > 8

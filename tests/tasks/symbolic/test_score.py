@@ -6,13 +6,13 @@ import pytest
 
 from lib.config.errors import BadInput
 from lib.config.schema import Judge
+from lib.config.tasks import conversation
 from lib.data.testsets import rows_of
 from lib.inference.hf import HfEngine
 from lib.judging import reward as rewards
-from lib.judging.reward import RewardModel, open_reward
-from lib.runs.directory import done_mark
+from lib.judging.loop import judge_answers
+from lib.judging.reward import open_reward_model
 from lib.runs.files import read_jsonl, write_jsonl
-from lib.tasks.symbolic.score import score
 from tests.reward_models import put
 
 
@@ -20,13 +20,11 @@ from tests.reward_models import put
 def seen(monkeypatch) -> list:
     """Return a list of what was loaded, rewarded (how many texts) and closed, in order."""
     seen: list = []
-    start, close, texts = RewardModel.__init__, RewardModel.close, RewardModel.score
+    weights, free, batches = rewards._weights, rewards.free, rewards.token_batches
+    monkeypatch.setattr(rewards, "_weights", lambda *a: seen.append("load") or weights(*a))
+    monkeypatch.setattr(rewards, "free", lambda: seen.append("close") or free())
     monkeypatch.setattr(
-        RewardModel, "__init__", lambda self, *a: seen.append("load") or start(self, *a)
-    )
-    monkeypatch.setattr(RewardModel, "close", lambda self: seen.append("close") or close(self))
-    monkeypatch.setattr(
-        RewardModel, "score", lambda self, some: seen.append(len(some)) or texts(self, some)
+        rewards, "token_batches", lambda some, most: seen.append(len(some)) or batches(some, most)
     )
     return seen
 
@@ -51,7 +49,7 @@ def scored(trained, reward_directory):
                     texts[2] = texts[1]
                 made.append({"id": row["id"], "outputs": texts, "greedy": f"{own} 4"})
             write_jsonl(point.directory / "predictions.jsonl", made)
-        return score(study, "symbolic", points, {}, said.append, stop), said, study
+        return judge_answers(study, "symbolic", points, {}, said.append, stop), said, study
 
     return run
 
@@ -66,16 +64,19 @@ def test_each_answer_has_the_reward_that_the_model_gives_it_alone(scored, seen):
     n = len(rows)
     assert done
     assert seen == ["load", 4 * n - 1, 3 * n - 2, "close"]  # what was rewarded before is not again
-    assert said == [f"{p.name}: symbolic: {4 * n} of {4 * n} answers rewarded" for p in points]
-    model = RewardModel(open_reward(study.config.judge), "fp32")
+    assert said[1:] == [
+        f"{p.name}: symbolic: {4 * n} of {4 * n} replies are judgments" for p in points
+    ]
+    model = open_reward_model(study.config.judge, study.config.infer)
     every = set()
     for point in points:
         made = read_jsonl(point.directory / "predictions.jsonl")
         for row, one, judged in zip(rows, made, judgments(point), strict=True):
             found = [*judged["rewards"], judged["greedy_reward"]]
-            for answer, reward in zip([*one["outputs"], one["greedy"]], found, strict=True):
-                [alone] = model.score([model.encode(row["prompt"]["question"], answer)])
-                assert reward == pytest.approx(alone[0], abs=1e-4)
+            answers = [*one["outputs"], one["greedy"]]
+            questions = [conversation(row["prompt"]["question"], answer) for answer in answers]
+            [replies] = model.ask([questions], bool)
+            assert found == pytest.approx([reply.scores[0] for reply in replies], abs=1e-4)
             every |= set(found)
             assert judged["judge"] == study.config.judge.model
             assert judged["revision"] is None
@@ -89,32 +90,14 @@ def test_each_answer_has_the_reward_that_the_model_gives_it_alone(scored, seen):
     assert first["rewards"][2] != again["rewards"][2]
 
 
-def test_what_was_rewarded_is_kept_and_a_stop_leaves_what_is_whole(scored, seen, monkeypatch):
-    monkeypatch.setattr(rewards, "TOKENS", 1000)  # several batches a point
-    stops = iter([False])  # before the weights are loaded, and then in the first point
-    done, said, study = scored(lambda: next(stops, True))
-    one, two = study.points()
-    assert (done, said, seen[0], seen[-1]) == (False, [], "load", "close")
-    assert not (one.directory / "judgments_symbolic.jsonl").exists()
-    del seen[:]
-    assert scored()[0]
-    before = judgments(one)
-    assert done_mark(one.directory, "judge_symbolic")
-    assert scored()[:2] == (True, ["symbolic: rewarded already"])
-    (two.directory / "done" / "judge_symbolic.json").unlink()
-    del seen[:]
-    done, said, _ = scored()
-    assert [line.split(":")[0] for line in said] == [two.name]
-    assert seen[0] == "load"
-    assert judgments(one) == before
-
-
 def test_an_answer_that_cannot_be_read_whole_has_no_reward(scored, reward_directory, tmp_path):
     """The model reads so few tokens that the longer half of the questions does not fit."""
     _, _, study = scored(judge__model=None)
-    model = RewardModel(open_reward(Judge(kind="reward", model=str(reward_directory))), "fp32")
+    settings = Judge(kind="reward", model=str(reward_directory))
+    model = open_reward_model(settings, study.config.infer)
     rows = rows_of(study, "symbolic")
-    lengths = sorted(len(model.encode(row["prompt"]["question"], "#### 1")) for row in rows)
+    questions = [conversation(row["prompt"]["question"], "#### 1") for row in rows]
+    lengths = sorted(len(model.encode(question)[0]) for question in questions)
     short = shutil.copytree(reward_directory, tmp_path / "short")
     put(short / "config.json", max_position_embeddings=lengths[len(lengths) // 2])
     done, said, study = scored(judge__model=str(short))
@@ -124,18 +107,7 @@ def test_an_answer_that_cannot_be_read_whole_has_no_reward(scored, reward_direct
     known = sum(reward is not None for reward in found)
     assert known > 0
     known += sum(one["greedy_reward"] is not None for one in judgments(study.point(0)))
-    assert f"{known} of {4 * len(found) // 3} answers rewarded" in said[0]
-
-
-@pytest.mark.parametrize(("model", "said"), [
-    (None, "symbolic: judge.model is null, the answers stay without rewards"),
-    ("nobody/nothing", "symbolic: the reward model cannot be had, the answers stay without rewards:"
-     " nobody/nothing is neither a directory here nor to be had from the hub"),
-])  # fmt: skip
-def test_without_a_reward_model_there_are_no_rewards(scored, seen, model, said):
-    done, [line], study = scored(judge__model=model)
-    assert (done, line[: len(said)], seen) == (True, said, [])
-    assert not (study.point(0).directory / "judgments_symbolic.jsonl").exists()
+    assert f"{known} of {4 * len(found) // 3} replies are judgments (" in said[1]
 
 
 def test_a_model_without_a_single_logit_is_refused_and_nothing_written(scored, tiny_model, seen):
@@ -175,4 +147,4 @@ def test_one_stage_answers_and_rewards_and_never_has_both_models(
     for point in study.points():
         assert all(len(one["rewards"]) == 3 for one in judgments(point))
     again = run_stage("stage3_infer", study.path, "--index", "0-1")
-    assert (again.code, "symbolic: rewarded already" in again.out) == (0, True)
+    assert (again.code, "symbolic: judged already" in again.out) == (0, True)

@@ -1,0 +1,114 @@
+"""Figures made of cells or rows: heatmaps, and differences with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as Canvas
+
+from lib.config.figures import Figure
+from lib.plotting import captions, frames
+from lib.plotting.figures import heatmap as heatmaps
+from lib.plotting.figures import intervals
+from lib.plotting.marks import known
+from lib.plotting.shapes import Table
+from lib.plotting.view import View, in_words, levels
+
+
+def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:
+    """The mean over seeds in each cell; beneath it their deviation, or the interval of one seed."""
+    metric, x, y = figure.metrics[0], str(figure.x), str(figure.y)
+    unit, gone = view.unit(metric), frames.absent(view, figure, frame)
+    cells = frame[frame.of == "setting"] if "setting" in set(frame.of) else frame
+    names = {
+        axis: levels(pd.concat([cells[axis], gone.get(axis, cells[axis][:0])])) for axis in (x, y)
+    }
+    tables = []
+    for panel, rows in cells.groupby("panel", sort=False):
+        lost = gone[gone.panel == panel]
+        found = [
+            [_cell(rows, lost, {x: column, y: row}, unit) for column in names[x]]
+            for row in names[y]
+        ]
+        words = {axis: [in_words(view, "", value) for value in names[axis]] for axis in names}
+        tables.append(
+            Table(
+                str(panel),
+                words[y],
+                words[x],
+                [[v for v, _ in row] for row in found],
+                [[text for _, text in row] for row in found],
+            )
+        )
+    note = (
+        f"Beneath: ± standard deviation over seeds, or the {100 * view.level:g} % interval of "
+        f"one seed; –: not in the grid.\n{captions.missing(gone)}"
+    )
+    return heatmaps(
+        tables,
+        title,
+        view.axis(x),
+        view.axis(y),
+        view.label(metric),
+        note.strip(),
+        limits=limits(cells.value, unit),
+        percent=unit == "share",
+    )
+
+
+def limits(numbers: Sequence[float] | pd.Series, unit: str) -> tuple[float, float]:
+    """Ends of a colour scale: those of the numbers, but never closer than ten percentage points.
+
+    Of other units, never closer than a tenth of the largest: small differences look small.
+    """
+    low, high = float(np.min(numbers)), float(np.max(numbers))
+    least = 0.10 if unit == "share" else 0.1 * max(abs(low), abs(high), 1e-9)
+    if high - low >= least:
+        return low, high
+    low = (low + high - least) / 2
+    if unit == "share":
+        low = min(max(low, 0.0), 1 - least)
+    return low, low + least
+
+
+def _cell(
+    cells: pd.DataFrame, lost: pd.DataFrame, at: Mapping[str, Any], unit: str
+) -> tuple[float | str | None, str]:
+    """(value | status | None, text) of one cell, the mean of the settings that are in it."""
+    here = cells[frames.matching(cells, at)]
+    if here.empty:
+        held = {axis: value for axis, value in at.items() if axis in lost}
+        status = lost[frames.matching(lost, held)].status
+        return (None if status.empty else str(status.iloc[0])), ""
+    row, value = here.iloc[0], float(here.value.mean())
+    scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")
+    text = f"{scale * value:{digits}}"
+    if len(here) > 1:
+        text += f"\nof {len(here)}"
+    elif pd.notna(row.get("sd")):
+        text += f"\n± {scale * row.sd:{digits}}"
+    elif pd.notna(row.low):
+        digits = ".0f" if unit == "share" and row.high - row.low > 0.02 else digits
+        text += f"\n[{scale * row.low:{digits}}, {scale * row.high:{digits}}]"
+    elif "n" in here and pd.notna(row.n):
+        text += f"\n(n {row.n:,.0f})"
+    return value, text
+
+
+def forest(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:
+    """Differences from one setting, a row each."""
+    unit = view.unit(figure.metrics[0])
+    share = unit == "share"
+    clear = (frame.p_holm < 1 - view.level).sum()
+    note = (
+        f"Bars: {100 * view.level:g} % intervals of paired differences; filled: without 0; "
+        f"{clear} of {frame.p_holm.notna().sum()} clear after Holm's adjustment."
+    )
+    columns = (known(frame[column]) for column in ("difference", "low", "high"))
+    label = f"difference ({'percentage points' if share else unit})"
+    return intervals(
+        list(frame.name), *columns, list(frame.status), title, label, note, percent=share
+    )
