@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.engine import Answers
+from lib.analysis.evidence import Evidence
 from lib.analysis.model import Pair
 from lib.analysis.trends import spearman
 from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
 from lib.tasks.glue.metrics import confusion
-from lib.tasks.glue.table import GLUE, TABLES, main_set
+from lib.tasks.glue.table import GLUE, main_set
 
 NUMBERS = ("norm", "effective_rank")
 Matrix = Mapping[str, Any]
@@ -61,17 +62,12 @@ def _sets(
 
 def pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
     """Every two variants, each by the setting that stands for it: the best on validation rows."""
-    done = points[points["status"] == "done"]
-    means = done.groupby("setting", sort=False)["validation_accuracy"].agg(
-        lambda values: values.mean(skipna=False)
-    )
-    standing = []
-    for _, labels in points.groupby("variant", sort=False)["setting"]:
-        own = list(dict.fromkeys(labels))
-        known = means.reindex(own).astype(float).dropna()
-        if len(own) == 1 or len(known):
-            standing.append(own[0] if len(own) == 1 else known.idxmax())
-    return [Pair("variants", later, first) for first, later in combinations(standing, 2)]
+    evidence, of_variant = Evidence(study, points), defaultdict(list)
+    for label, (place, _) in evidence.settings.items():
+        of_variant[place.get("variant")].append(label)
+    chosen = [evidence.choose(labels)[0] for labels in of_variant.values()]
+    both = combinations([label for label in chosen if label is not None], 2)
+    return [Pair("variants", later, first) for first, later in both]
 
 
 def extras(answers: Answers) -> dict[str, list[dict[str, Any]]]:
