@@ -21,7 +21,7 @@ from lib.analysis.trends import spearman
 from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
 from lib.tasks.glue.metrics import confusion
-from lib.tasks.glue.table import GLUE, TABLES, main_set
+from lib.tasks.glue.table import GLUE, main_set
 
 NUMBERS = ("norm", "effective_rank")
 Matrix = Mapping[str, Any]
