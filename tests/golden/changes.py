@@ -35,6 +35,7 @@ CHANGES: dict[str, str] = {
     "weighted_loss: comparison/aggregated_metrics.json/*": MOVED,
     "weighted_loss: runs/*/aggregated_metrics.json/*": MOVED,
     "weighted_loss: */significance.json/*": "new: contrasts of every task by family",
+    "weighted_loss: */summary.csv/*": "new: the flat rows by the name that people look for",
     "weighted_loss: */final_metrics*": "new: final_metrics is a view of the tables of every task",
 }
 JSON = "^((?:comparison|runs/[^/]+)/aggregated_metrics.json)"
