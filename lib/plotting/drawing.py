@@ -30,7 +30,7 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
     if panel.log2:
         ax.set_xscale("log", base=2)
         ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=panel.whole))
     ax.yaxis.set_major_locator(MaxNLocator(6))
     for axis, letter in ((ax.xaxis, "x"), (ax.yaxis, "y")):
         if letter in panel.percent:

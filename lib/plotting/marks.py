@@ -229,6 +229,7 @@ def curves(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canva
                 view.label(metric),
                 series,
                 percent=_percent(view, y=metric),
+                whole=logged,
                 xlim=(0, 1.07 * max(frame.x.max(), 1)) if logged else None,
             )
         )
