@@ -1,5 +1,7 @@
 """Templated problems, analysed by one engine over tables. See `tests.golden.changes`."""
 
+from itertools import product
+
 from tests.golden.changes import AGGREGATED
 
 VIEW = "a view of the tables: metrics of every task in one shape"
@@ -56,7 +58,9 @@ PAIRS = {
     "full_4b_lr5e-06_keepbest": "base_4b",
     "lora_1b_lr0.0001_keepbest": "base_1b",
 }
-for (setting, base), (old, new) in ((p, m) for p in PAIRS.items() for m in METRIC.items()):
+for (setting, base), (old, new) in product(PAIRS.items(), METRIC.items()):
+    if (base, old) == ("base_4b", "best"):
+        continue  # without rewards
     difference = rf"^({AGGREGATED})/points/{setting}_seed42/differences/(\w+)/{old}"
     contrast = rf"\1/contrasts/same model/\2.{new}/{setting} − {base}"
     RENAMES |= {
@@ -65,7 +69,13 @@ for (setting, base), (old, new) in ((p, m) for p in PAIRS.items() for m in METRI
         f"{difference}/items$": (f"{contrast}/n", VIEW),
         f"{difference}/p_value$": (f"{contrast}/p", VIEW),
     }
+ONE_SEED = r"(base_\w+|full_1b[\w.-]+keepbest)(?:_seed42)?"
 RENAMES |= {
+    rf"^(?:points|{AGGREGATED}/points)/{ONE_SEED}(?:/metrics)?/sets/(\w+)/reward/questions$": (
+        rf"{COMPARED}/settings/\1/metrics/\2.reward_auc/n", VIEW),
+    f"{SET}/templates$": (
+        rf"{COMPARED}/contrasts/same model/\3.accuracy/full_1b_lr1e-05_keepbest − base_1b/units",
+        "independent units, the same of every point"),
     r"^(points/[^/]+/metrics)/metrics/accuracy/": (r"\1/sets/all/metrics/accuracy/", VIEW),
     rf"^({AGGREGATED}/points/[^/]+)/variant$": (r"\1/values/variant", "said twice"),
     rf"^({AGGREGATED}/points/[^/]+)/values/seed$": (r"\1/seed", "a column of every study"),
@@ -73,7 +83,44 @@ RENAMES |= {
     rf"^({AGGREGATED}/baseline)/name$": (r"\1/setting", "a setting"),
     f"^{AGGREGATED}/rows$": (r"points/base_1b/metrics/rows", "rows of a whole point"),
     rf"^{AGGREGATED}/sets/(\w+)$": (r"points/base_1b/metrics/sets/\1/rows", "likewise"),
+}  # fmt: skip
+
+REMOVED = {
+    "comparison/*.csv/*": "the numbers of the JSON once more",
+    "comparison/samples_*": "the predictions once more",
+    f"{COMPARED}/criteria/*/criterion": "claims of the study file in place of criteria in code",
+    f"{COMPARED}/criteria/*/number*": "numbers of a sentence; they are those of differences, gains",
+    f"{COMPARED}/criteria/*/verdict": "a claim is of all tuned settings of a model, not of a point",
+    f"{COMPARED}/points/*_seed43/differences/*": "seed with seed: the base model has 42 alone",
+    f"{COMPARED}/points/*/differences/*/only_*": "counts of McNemar's test",
+    f"{COMPARED}/points/*/reference": "names: a contrast has both",
+    f"{COMPARED}/families/*": "sizes of Holm's families: rows of contrasts.csv",
+    "*/judge": "of the configuration",
+    "*/model": "of the configuration",
+    "*/tuned": "of the configuration",
+    "points/*/metrics/samples": "of the configuration",
+    "*_seed4[23]/samples": "of the configuration",
+    "*/base_[14]b/samples": "of the configuration",
+    "*/draws/*": "of the configuration",
+    "points/*/metrics/subsets/*": "binomials of the configuration",
+    "*/judge_unread": "what the samples of rewards.csv are short of all",
+    "*/sets/*/gain/best/*": "of best-of-n over one sample: majority_gain and best_gain, added",
+    "*/sets/[ins]*/reward/right/*": "rewards are shown of all sets together",
+    "*/sets/[ins]*/reward/wrong/*": "rewards are shown of all sets together",
+    "*/sets/[ins]*/unique/questions/*": "counts are shown of all sets together",
+    "*/lora_1b*/reward/questions": "one number a setting, of its two seeds",
+    "*/short*/templates": "a partial point is in no contrast",
+    "*/short*/reward/*": "a partial point is in no setting and in no further table",
+    "*/short*/unique/questions/*": "a partial point is in no setting and in no further table",
 }
-REMOVED = {}
-CHANGES = {}
-NEW = {}
+CHANGES = {
+    f"{COMPARED}/contrasts/same model/*/p_holm": "a family has one test a setting, not one a seed",
+}
+NEW = {
+    "points/*": "metrics of every task in one shape: methods, all metrics of a set",
+    "comparison/*.csv/*": "further columns of tables",
+    f"{COMPARED}/contrasts/*": "every setting against the baseline's, every metric",
+    f"{COMPARED}/settings/*": "means over seeds",
+    f"{COMPARED}/points/*": "columns of points.csv, more metrics",
+    f"{COMPARED}/criteria/*": "claims of the study file",
+}
