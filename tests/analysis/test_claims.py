@@ -285,10 +285,25 @@ def test_items_that_values_rest_on(results):
     made = results(claim(items="all"), claim(items=400))
     for name in made.rows:
         made.estimate(name, 0.5, of="point", n=400)
+    whole = SimpleNamespace(items=range(400))
+    made.measured = [SimpleNamespace(task="decision", set="test", tests=whole)]
     assert [row.verdict for row in made.decide()] == ["pass", "pass"]
     made.estimates[0]["n"] = 399
     assert made.decide()[0].verdict == "fail"
     assert "others: baseline_gamma1_seed1 399" in made.decide()[0].number
+    made.status("missing", "reject_gamma4_seed3")  # it cannot help
+    assert [row.verdict for row in made.decide()] == ["fail", "fail"]
+
+
+def test_all_items_are_those_of_the_set_and_not_the_most_that_a_point_has(results):
+    made = results(claim(items="all"))
+    made.measured = [
+        SimpleNamespace(task="decision", set="test", tests=SimpleNamespace(items=range(401)))
+    ]
+    for name in made.rows:
+        made.estimate(name, 0.5, of="point", n=400)
+    assert made.decide()[0].verdict == "fail"
+    assert made.decide()[0].number.startswith("0 of 15 points rest on 401")
 
 
 def test_a_claim_changed_after_the_first_array_is_told(results):
