@@ -161,7 +161,7 @@ def _test_set(
         key: np.array([None if pd.isna(v) else str(v) for v in part[key].iloc[first]], object)
         for key in analysis.slices
     }
-    clusters = pd.factorize(part["cluster"].iloc[first], sort=True)[0]
+    clusters = pd.factorize(part["cluster"].iloc[first].astype(str), sort=True)[0]
     points = [str(point) for point in points]
     draw = Draw(clusters, dict(zip(points, answered, strict=True)), eval_config.resamples, seed)
     return TestSet(
