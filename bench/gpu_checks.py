@@ -79,7 +79,7 @@ def make_study(
 
 
 def stage(name: str, *words: object) -> None:
-    """Run a stage in a process of its own. Raises RuntimeError where it fails."""
+    """Run a stage in a separate process. Raises RuntimeError where it fails."""
     command = [sys.executable, "-m", f"stages.{name}", *map(str, words)]
     if code := subprocess.run(command).returncode:
         raise RuntimeError(f"{name} {' '.join(map(str, words[1:]))}: exit code {code}")
@@ -220,7 +220,7 @@ def fsdp(sizes: Mapping[str, Any], scratch: Path) -> Result:
 
 
 def vllm(sizes: Mapping[str, Any], scratch: Path) -> Result:
-    """vLLM survives USR2 at its start, serves whole weights and a merged adapter, and scores as
+    """vLLM survives USR2 at its start, serves full weights and a merged adapter, and scores as
     transformers does.
     """
     ways = {name: {"train.tuning": name} for name in ("full", "lora")}

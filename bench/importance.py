@@ -4,7 +4,7 @@
     python -m bench.importance --random deberta-v3-base --precision bf16 --targets deberta
 
 --random makes weights of that shape here, so that no model hub is needed: time and memory do not
-depend on their values. Each way runs in a process of its own, on the GPU where there is one; peak
+depend on their values. Each way runs in a separate process, on the GPU where there is one; peak
 memory is what tensors took there, or the resident set of the process. `adalora (PEFT)` takes the
 orthogonality term from PEFT's own forward pass; `adalora` takes it from ours, as training does.
 """
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--steps", type=int, default=30, help="timed, after three that are not")
     parser.add_argument("--batches", type=int, default=10, help="of the calibration, timed")
-    parser.add_argument("--ways", nargs="*", help="some of the ways alone, by their keys")
+    parser.add_argument("--ways", nargs="*", help="only these ways, by key")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.way:

@@ -1,4 +1,4 @@
-"""What `bench.importance` measures of each way, in a process of its own."""
+"""What `bench.importance` measures of each way, in a separate process."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
     python -m bench.preference [--model .cache/SmolLM2-135M-Instruct] [--source FILE] [--points 12]
 
 Four β by DPO, DiscoPOP and TD-DPO, one seed; the same pairs in the same order, steps and adapter.
-Every point is a process of its own, as in an array, start-up included. TRL has no TD-DPO: its
+Every point is a separate process, as in an array, start-up included. TRL has no TD-DPO: its
 sigmoid loss, whose cost is the same, stands in and is marked. TRL runs twice: computing the
 reference in every step, and in advance (precompute_ref_log_probs). Then one point without each of
 what makes the difference. The peak is that of the GPU where there is one, else of the process.
@@ -109,7 +109,7 @@ def agreement(point: Point, scratch: Path) -> str:
 
 
 def write_study(args: argparse.Namespace, scratch: Path) -> Path:
-    """The slice as a study of its own."""
+    """The slice as a study."""
     objective = {name: {"train.objective": name} for name in OBJECTIVES}
     study = {
         "results_dir": str(scratch / "results"),
@@ -139,7 +139,7 @@ def write_study(args: argparse.Namespace, scratch: Path) -> Path:
 
 
 def job(study: Study, what: dict[str, Any]) -> tuple[float, float]:
-    """Seconds and peak in MiB of a job of this module in a process of its own."""
+    """Seconds and peak in MiB of a job of this module in a separate process."""
     found = measured("bench.preference", {"study": study.path, **what})
     return found["seconds"], found["peak"]
 

@@ -2,7 +2,7 @@
 
     python -m bench.qlora [--model DIR | --shape Qwen/Qwen2.5-1.5B-Instruct]
 
-Every way is stage 2 on the same problems in a process of its own. --shape: a Llama of the random
+Every way is stage 2 on the same problems in a separate process. --shape: a Llama of the random
 weights and sizes that bench.memory lists under a name, with a byte-level tokenizer. Time is the
 median over steps but the first; the peak is the GPU's where there is one, else the process's.
 `source sbatch/env.sh` first gives all the memory settings of jobs.
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def write_study(args: argparse.Namespace, scratch: Path) -> Path:
-    """The ways as a study of its own."""
+    """The ways as a study."""
     study = {
         "results_dir": str(scratch / "results"),
         "tasks": ["math"],

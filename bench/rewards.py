@@ -4,7 +4,7 @@
 
 Without --model it is SmolLM2-135M-Instruct (`make setup` unpacks it) with a head drawn at random:
 the time is that of a trained one. Answers are worked ones of other problems, eight and a greedy one
-a question, none the same twice. Every way runs in processes of its own, start-up included, as array
+a question, none the same twice. Every way runs in separate processes, start-up included, as array
 tasks would; the rewards of both ways are compared.
 """
 

@@ -2,8 +2,8 @@
 
     python -m bench.sampling [--model .cache/SmolLM2-135M-Instruct] [--source FILE] [--tokens 48]
 
-Four ways: eight requests or one with n = 8, each with prompt heads kept (as stage 3 samples) or
-not. Each engine runs in a process of its own, its start not counted, and every run begins with an
+Four ways: eight requests or one with n = 8, each with prefix caching (as stage 3 samples) or
+not. Each engine runs in a separate process, its start not counted, and every run begins with an
 empty cache. Seeds are those of stage 3, so that all ways draw the same texts but for rounding; the
 table says what share is equal. Prompt tokens are those that the scheduler had computed.
 """

@@ -2,7 +2,7 @@
 
     python -m bench.tracking [TRACKER …]
 
-Of the trackers that are installed; W&B offline. Each in a process of its own, in a scratch folder.
+Of the trackers that are installed; W&B offline. Each in a separate process, in a scratch folder.
 The last column is a second export, which finds nothing new.
 """
 

@@ -3,7 +3,7 @@
     python -m bench.train_step [--model .cache/SmolLM2-135M-Instruct] [--tokens 512] [--batch 4]
 
 The model is SmolLM2-135M-Instruct (`make setup` unpacks it), full tuning in fp32 on random tokens,
-answers of ten. Each way runs in a process of its own; peak memory is that process's, as the kernel
+answers of ten. Each way runs in a separate process; peak memory is that process's, as the kernel
 counts it. The loss of the last step is shown beside them: both ways compute the same.
 `source sbatch/env.sh` first gives the process the memory settings of jobs.
 """

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What the templates share: one stage, run with or without SLURM, stopped in time and requeued.
+# Shared by the templates: run a stage with or without SLURM, stop it in time, and requeue it.
 # Sourced from the repository's root.
 
 # run_stage MODULE [ARGUMENT …]: the arguments go to the stage unchanged, with --index added.
-# BATCH_SCRIPT, which the templates set: whether this shell is what sbatch started.
+# BATCH_SCRIPT, set by the templates: whether sbatch started this shell.
 run_stage() {
     local signals='' seen code=75
     if [[ -n ${BATCH_SCRIPT:-} ]]; then
@@ -13,7 +13,7 @@ run_stage() {
 
     # shellcheck source=sbatch/env.sh
     source sbatch/env.sh
-    export PYTHONUNBUFFERED=1 # a log that can be followed, and is whole after a kill
+    export PYTHONUNBUFFERED=1 # a log that can be followed, and is complete after a kill
 
     if [[ " $* " != *" --index"[\ =]* ]]; then
         if [[ -z ${SLURM_ARRAY_TASK_ID:-} ]]; then
@@ -24,18 +24,18 @@ run_stage() {
     fi
 
     local command=(python -m "$@")
-    # In an allocation, but not yet in a step of it (which could start no other beside itself).
+    # In an allocation, but not yet in a step of it (within which no other step could start).
     # srun doesn't inherit --cpus-per-task from sbatch (since SLURM 22.05).
     if [[ -n ${SLURM_JOB_ID:-} && -z ${SLURM_STEP_ID:-} ]]; then
         command=(srun --ntasks=1
             ${SLURM_CPUS_PER_TASK:+--cpus-per-task="$SLURM_CPUS_PER_TASK"} "${command[@]}")
     fi
 
-    # By hand, also inside an interactive allocation: the stage takes this shell's place, its
-    # signals and its exit code, and the allocation is its user's to end.
+    # By hand, also inside an interactive allocation: the stage replaces this shell, and gets its
+    # signals.
     [[ -n ${BATCH_SCRIPT:-} ]] || exec "${command[@]}"
 
-    # A signal that came before there was a stage to take it: don't begin, stop early (75).
+    # A signal before the stage has started: exit as stopped (75).
     if [[ -z $signals ]]; then
         "${command[@]}" &
         # A trapped signal makes wait return while the stage still runs.
@@ -47,21 +47,21 @@ run_stage() {
         done
     fi
 
-    # Killed by USR2 (128 + 12): it came before the stage had set its handler, so nothing is lost.
+    # Killed by USR2 (128 + 12): before the stage had set its handler, so nothing is lost.
     if [[ $code == 140 && $signals == *USR2* ]]; then code=75; fi
-    # TERM is what scancel sends: a job that somebody ended must not come back.
+    # TERM is sent by scancel: a cancelled job must not be requeued.
     if [[ $code == 75 && $signals != *TERM* ]]; then requeue "$@"; fi
     exit "$code"
 }
 
-# srun passes on what it is sent; the stage only takes note, and stops where it can be resumed.
+# srun passes signals on; the stage sets a flag, and stops at a checkpoint.
 on_signal() {
     signals+=" $1"
     kill -"$1" $! 2>/dev/null
 }
 
-# requeue MODULE [ARGUMENT …]: puts this element, and it alone (the bare id of an array would mean
-# all of it), back in the queue, unless that would be of no use.
+# requeue MODULE [ARGUMENT …]: requeue this array element only (the bare id of an array means all of
+# it), unless earlier restarts made no progress.
 requeue() {
     local element=$SLURM_JOB_ID count=${SLURM_RESTART_COUNT:-0} job said try
     if [[ -n ${SLURM_ARRAY_JOB_ID:-} ]]; then
@@ -81,11 +81,11 @@ requeue() {
             "cluster has JobRequeue=0); submit it again, and it resumes" >&2
         return
     fi
-    # Exit code 3: the last restarts led nowhere, as it has said. Any other answer stops nothing.
+    # Exit code 3: the last restarts made no progress. Any other code allows the requeue.
     timeout 30 python -m stages.restarts "$@"
     if (($? == 3)); then return; fi
     echo "stopped early: requeueing $element ($((count + 1)) of at most $MAX_REQUEUES times)" >&2
-    trap '' TERM # which requeueing sends to what is left of the job: this shell
+    trap '' TERM # which requeueing sends to the rest of the job: this shell
     for try in 1 2 3; do
         if ((try > 1)); then sleep 5; fi
         if said=$(timeout 20 scontrol requeue "$element" 2>&1); then return; fi

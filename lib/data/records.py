@@ -9,13 +9,15 @@ A study renames columns with `data.columns={title: heading}`: our name → the s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ValidationInfo
 
 from lib.config.errors import BadInput, listed
 from lib.config.tasks import Row
+from lib.config.types import known_columns
 from lib.data.fields import identifier, some_identifier, some_text, text
 from lib.data.sources import Placed, guess_column
 
@@ -51,6 +53,11 @@ Identifier = Annotated[str | None, parsed_by(identifier)]
 Name = Annotated[str, parsed_by(some_identifier)]  # likewise
 
 R = TypeVar("R", bound=Record)
+
+
+def renaming(names: Sequence[str]) -> Any:
+    """The type of a study's `columns`: our name, one of these → the source's column."""
+    return Annotated[dict[str, str], AfterValidator(partial(known_columns, names=names))]
 
 
 def columns_of(placed: Placed) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 DEBUG_ROWS = 100  # at most, of each split
 
 
-def shared_section(data: Any, wanted: Sequence[Any], swept: Sequence[str] = ()) -> list[Any]:
+def shared_sections(data: Any, wanted: Sequence[Any], swept: Sequence[str] = ()) -> list[Any]:
     """The `data` sections that points need, `data` itself where there are none.
 
     Raises BadInput where they differ in another key than those in `swept`.
@@ -43,13 +43,35 @@ def unique(rows: Iterable[T], key: Callable[[T], Hashable]) -> list[T]:
     return list(first.values())
 
 
+def leave_out(
+    rows: Iterable[T], key: Callable[[T], Hashable], reasons: Mapping[str, Collection[Hashable]]
+) -> tuple[list[T], dict[str, int]]:
+    """The rows whose key is in none of some collections, and how many each of these leaves out.
+
+    reasons: the count's name in the report → the keys, such as those of the test set.
+    """
+    rows = list(rows)
+    counts = {name: sum(key(row) in keys for row in rows) for name, keys in reasons.items()}
+    kept = [row for row in rows if not any(key(row) in keys for keys in reasons.values())]
+    return kept, counts
+
+
+def shuffled(rows: Iterable[T], content: Callable[[T], Any]) -> list[T]:
+    """The rows in the order of a hash of their content, whatever the order that they come in.
+
+    content: JSON-able, with the seed and the use in it. The first n are part of the first n + 1,
+    so that a smaller draw is part of a larger one.
+    """
+    return sorted(rows, key=lambda row: digest(content(row)))
+
+
 def cut_by(
     rows: Sequence[T], key: Callable[[T], Any], wanted: int, content: Callable[[Any], Any]
 ) -> set[Any]:
     """Keys, drawn by the hash of their `content`, that at most `wanted` rows have together."""
     times = Counter(map(key, rows))
     taken, count = set(), 0
-    for one in sorted(times, key=lambda one: digest(content(one))):
+    for one in shuffled(times, content):
         if count + times[one] <= wanted:
             taken.add(one)
             count += times[one]

@@ -15,7 +15,7 @@ from lib.plotting.figures import heatmap as heatmaps
 from lib.plotting.figures import intervals
 from lib.plotting.marks import known
 from lib.plotting.shapes import Table
-from lib.plotting.view import View, in_words, levels
+from lib.plotting.view import View, in_words, levels, ordered
 
 
 def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:
@@ -23,14 +23,23 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
     metric, x, y = figure.metrics[0], str(figure.x), str(figure.y)
     unit, gone = view.unit(metric), frames.absent(view, figure, frame)
     cells = frame[frame.of == "setting"] if "setting" in set(frame.of) else frame
+    columns = [x, *frames.leftover(view, cells, [x, y, figure.panel])]
+    if len(columns) > 1 and not ordered(levels(cells[x])):
+        cells, gone, frame = (
+            one.assign(**{x: _joined(view, one, columns)}) for one in (cells, gone, frame)
+        )
+    partial = frame[(frame.of == "point") & (frame.status == "partial")]
+    lost = pd.concat([gone, partial]) if len(cells) < len(frame) else gone
     names = {
-        axis: levels(pd.concat([cells[axis], gone.get(axis, cells[axis][:0])])) for axis in (x, y)
+        axis: levels(pd.concat([cells[axis], lost.get(axis, cells[axis][:0])])) for axis in (x, y)
     }
     tables = []
     for panel, rows in cells.groupby("panel", sort=False):
-        lost = gone[gone.panel == panel]
         found = [
-            [_cell(rows, lost, {x: column, y: row}, unit) for column in names[x]]
+            [
+                _cell(rows, lost[lost.panel == panel], {x: column, y: row}, unit)
+                for column in names[x]
+            ]
             for row in names[y]
         ]
         words = {axis: [in_words(view, "", value) for value in names[axis]] for axis in names}
@@ -57,6 +66,12 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
         limits=limits(cells.value, unit),
         percent=unit == "share",
     )
+
+
+def _joined(view: View, frame: pd.DataFrame, axes: Sequence[str]) -> list[str]:
+    """What tells the columns of a heatmap apart, in words: `TD-DPO τ 0.5`."""
+    rows = frame[list(axes)].to_dict("records")
+    return [" ".join(filter(None, (in_words(view, a, row[a]) for a in axes))) for row in rows]
 
 
 def limits(numbers: Sequence[float] | pd.Series, unit: str) -> tuple[float, float]:
@@ -91,7 +106,7 @@ def _cell(
     elif pd.notna(row.get("sd")):
         text += f"\n± {scale * row.sd:{digits}}"
     elif pd.notna(row.low):
-        digits = ".0f" if unit == "share" and row.high - row.low > 0.02 else digits
+        digits = ".2g" if unit != "share" else ".0f" if row.high - row.low > 0.02 else digits
         text += f"\n[{scale * row.low:{digits}}, {scale * row.high:{digits}}]"
     elif "n" in here and pd.notna(row.n):
         text += f"\n(n {row.n:,.0f})"

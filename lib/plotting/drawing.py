@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, to_rgb
@@ -55,7 +54,7 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
 
 def _draw_series(ax: Axes, series: Series) -> None:
     color = series.style.color
-    alpha, order = (0.35, 2) if series.faint else (0.55, 2.5) if series.small else (1.0, 3)
+    alpha, order = (0.55, 2.5) if series.small else (1.0, 3)
     bars = {"color": color, "linewidth": 0.9, "alpha": 0.6 * alpha, "zorder": order - 0.5}
     spans = _spans(series.x, series.low, series.high)
     if series.band and spans:
@@ -70,30 +69,10 @@ def _draw_series(ax: Axes, series: Series) -> None:
         ax.bar(series.x, y, series.bar, **bar_look(series), zorder=1.2)
     else:
         ax.plot(series.x, y, **look_of(series), alpha=alpha, zorder=order)
-    if series.box:
-        _draw_boxes(ax, series)
     foot = ax.get_xaxis_transform()  # on the axis: a place that cannot be read as a value
     for place, status in series.absent:
         look = absent_look(status, MUTED)
         ax.plot([place], [0], **look, transform=foot, clip_on=False, zorder=4)
-
-
-def _draw_boxes(ax: Axes, series: Series) -> None:
-    """A box from the first to the third quartile of the points at each x, the median across it.
-
-    The quartiles are linear between order statistics; the whiskers reach the extremes.
-    """
-    edge = {"color": series.style.color, "linewidth": 0.9, "zorder": 2.5}
-    for x in dict.fromkeys(series.x):
-        found = [y for at, y in zip(series.x, series.y, strict=True) if at == x and y is not None]
-        if len(found) < 2:
-            continue
-        least, first, median, third, most = np.quantile(found, (0, 0.25, 0.5, 0.75, 1))
-        corner, height = (x - series.box / 2, first), third - first
-        face = {"facecolor": (*to_rgb(series.style.color), 0.15), "edgecolor": series.style.color}
-        ax.add_patch(Rectangle(corner, series.box, height, **face, linewidth=0.9, zorder=2.4))
-        ax.vlines([x, x], [least, third], [first, most], **edge)
-        ax.hlines(median, x - series.box / 2, x + series.box / 2, **edge | {"linewidth": 1.6})
 
 
 def _spans(

@@ -155,8 +155,9 @@ def _with_axes(view: View, frame: pd.DataFrame) -> pd.DataFrame:
     axes = [axis for axis in view.axes if axis not in frame]
     points = view.points[["point", "status", "setting", *axes]]
     settings = points.drop_duplicates("setting").assign(point=None, status="done")
-    if "seed" in axes:
-        settings = settings.assign(seed=np.nan)
+    several = points.groupby("setting")[axes].nunique()  # of the seed, and of what chooses the test
+    for axis in (axis for axis in axes if (several[axis] > 1).any()):
+        settings[axis] = settings[axis].where(~settings.setting.map(several[axis] > 1))
     places = [
         points.assign(of="point", name=points.point),
         settings.assign(of="setting", name=settings.setting),

@@ -44,10 +44,8 @@ class Series:
     joined: bool = True  # a line through the points
     marked: bool = True  # a marker at each point
     band: bool = False  # the interval as a band, not as bars
-    faint: bool = False
     small: bool = False  # small pale dots, behind the others
     bar: float = 0.0  # width of bars from 0 to each y
-    box: float = 0.0  # width of a box around all points with one x: quartiles and extremes
     texts: Sequence[str] = ()  # beside each point; left out where it would only add clutter
     absent: Sequence[tuple[float, str]] = ()  # (x, status) of points without a value
 

@@ -46,7 +46,7 @@ def draw(view: View, figure: Figure, point: str | None = None) -> Iterator[Drawn
         canvas = picture(view, figure, frame, title)
         yield Drawn(figure.name, canvas, title, caption(view, figure, frame))
     elif point is None:
-        blank = Panel("", "", view.label(figure.metrics[-1]), remark="no point has this number")
+        blank = Panel("", view.label(figure.metrics[-1]), "", remark="no point has this number")
         canvas = panels([blank], title, captions.EMPTY, size=(3.4, 1.4))
         yield Drawn(figure.name, canvas, title, captions.EMPTY)
 

@@ -13,6 +13,7 @@ import pandas as pd
 from lib.analysis.model import TRAINING
 from lib.analysis.tables import TABLES
 from lib.config.figures import LOG, analyses
+from lib.losses import label_of
 from lib.runs.train_log import diverged_at
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def in_words(view: View, axis: str, value: Any) -> str:
         return " or ".join(in_words(view, axis, one) for one in value)
     if pd.isna(value):
         return ""
-    text = f"{value:g}" if isinstance(value, (int, float)) else str(value)
+    text = f"{value:g}" if isinstance(value, (int, float)) else label_of(str(value))
     named = axis in view.axes and axis != "variant"
     return f"{NAMES.get(axis, axis.replace('_', ' '))} {text}" if named else text
 

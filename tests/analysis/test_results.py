@@ -223,7 +223,7 @@ def test_predictions_of_another_config_are_refused(prepared_study: str, fake) ->
     fake.trained(study, study.point(1))
     fake.predicted(study, study.point(1))
     other = load_study(prepared_study, ["train.learning_rate=1"])
-    with pytest.raises(BadInput, match="infer holds .* train.learning_rate was 0.001, is 1.0; "):
+    with pytest.raises(BadInput, match="infer has .* train.learning_rate was 0.001, is 1.0; "):
         inputs_of(other, other.point(1))
 
 

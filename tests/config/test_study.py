@@ -41,6 +41,7 @@ def test_every_config_loads_and_resolves(path: Path, mode: str) -> None:
         ({"variants/spare": {"train.gama": 1}}, rf"variants.spare: train.gama: {UNKNOWN} 'gamma'"),
         ({"axes.gamma": "train.gama"}, r"axes.gamma: found 'train.gama', .*mean 'train.gamma'\?"),
         ({"grid": [{"variant": "accept", "gama": 2}]}, r"block 1: unknown axis 'gama'.*'gamma'\?"),
+        ({"train.sweep": 3}, "train.sweep: renamed, expected train.checkpoint_candidates$"),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest(write_study, changes, message) -> None:
@@ -586,7 +587,7 @@ def test_a_key_in_the_grid_is_an_axis(write_study) -> None:
         load_study(write_study({"grid": [blocks[0], blocks[1] | {"gamma": 4}]}))
     with pytest.raises(BadInput, match="axes.sed: found 'train.sed', expected a key .*seed"):
         load_study(write_study({"grid": [*blocks, {"variant": "reject", "train.sed": 1}]}))
-    with pytest.raises(BadInput, match="grid: data.gamma: the axis 'gamma' is train.gamma already"):
+    with pytest.raises(BadInput, match="grid: data.gamma: the axis 'gamma' already is train.gamma"):
         load_study(write_study({"grid": [*blocks, {"variant": "reject", "data.gamma": 1}]}))
 
 

@@ -471,7 +471,7 @@ def test_a_prompt_may_not_be_longer_than_the_models_context(write_study, tiny_mo
 def test_the_whole_test_set_is_other_data_than_a_sample_of_it(prepared_study, monkeypatch) -> None:
     monkeypatch.setattr(task, "reads", ("evaluate.full_test",))
     study = load_study(prepared_study, ["evaluate.full_test=true"])
-    with pytest.raises(BadInput, match="data holds .*: evaluate.full_test was None, is True"):
+    with pytest.raises(BadInput, match="data has .*: evaluate.full_test was None, is True"):
         prepare(study)
     assert prepare(load_study(prepared_study, ["evaluate.full_test=false"]))
     sections = []

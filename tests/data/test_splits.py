@@ -3,7 +3,7 @@
 import random
 from collections import Counter
 
-from lib.data.splits import stratified_sample
+from lib.data.splits import cut_by, least, leave_out, shuffled, stratified_sample, unique
 
 # AILuminate's demo set: twelve hazards of 100, half of each skilled, one of them in four parts.
 HAZARDS = ("vcr", "src", "cse", "ssh", "iwp", "ncr", "ipv", "dfm", "hte", "prv", "sxc")
@@ -57,3 +57,28 @@ def test_the_order_of_the_rows_changes_nothing_and_the_seed_does():
 def test_few_rows():
     assert drawn([], 3) == []
     assert drawn([("a", "x")], 3) == [("a", "x")]
+
+
+def test_rows_are_told_apart_by_their_key():
+    rows = ["Ab", "ab", "cd", "Cd", "ef"]
+    assert unique(rows, str.lower) == ["Ab", "cd", "ef"]
+    kept, counts = leave_out(rows, str.lower, {"in_test": {"ab"}, "as_example": {"ef", "xy"}})
+    assert kept == ["cd", "Cd"]
+    assert counts == {"in_test": 2, "as_example": 1}
+    assert [least(3, None, 2), least(None)] == [2, None]
+
+
+def test_a_shuffle_depends_on_content_and_seed_alone():
+    rows = list("abcdefgh")
+    order = shuffled(rows, lambda row: [1, row])
+    assert sorted(order) == rows != order
+    assert shuffled(rows[::-1], lambda row: [1, row]) == order
+    assert shuffled(rows, lambda row: [2, row]) != order
+
+
+def test_a_cut_takes_whole_groups_and_no_more_rows_than_are_wanted():
+    rows = ["a1", "a2", "a3", "b1", "b2", "c1"]
+    for wanted in range(7):
+        taken = cut_by(rows, lambda row: row[0], wanted, lambda key: [0, key])
+        assert sum(row[0] in taken for row in rows) <= wanted
+    assert cut_by(rows, lambda row: row[0], 6, lambda key: [0, key]) == set("abc")

@@ -34,6 +34,8 @@ CHANGES: dict[str, str] = {
     "weighted_loss: runs/*/aggregated_metrics.csv/*": ONE_ENGINE,
     "weighted_loss: comparison/aggregated_metrics.json/*": MOVED,
     "weighted_loss: runs/*/aggregated_metrics.json/*": MOVED,
+    "weighted_loss: */significance.json/*": "new: contrasts of every task by family",
+    "weighted_loss: */final_metrics*": "new: final_metrics is a view of the tables of every task",
 }
 JSON = "^((?:comparison|runs/[^/]+)/aggregated_metrics.json)"
 RENAMES: dict[str, tuple[str, str]] = {

@@ -202,7 +202,10 @@ def test_no_data_yet(refuses, write_study) -> None:
     ("word", "said"),
     [
         ("data.source=nobody/papers", "nobody/papers: cannot be loaded from the hub"),
-        ("model.name=nobody/nothing", "model.name: nobody/nothing is neither a directory here nor"),
+        (
+            "model.name=nobody/nothing",
+            "model.name: nobody/nothing is neither a local directory nor",
+        ),
     ],
 )
 def test_a_hub_id_that_cannot_be_had(

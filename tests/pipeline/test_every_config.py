@@ -136,9 +136,10 @@ def test_trial_of_all_five_stages(config, roomy_model, tmp_path, run_stage, monk
     check_figures(comparison, read_json(comparison / "done" / "visualize.json")["figures"])
 
     page = (study.directory / "report.html").read_text(encoding="utf-8")
-    shown = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert len(shown) >= 2 * len(points)
-    assert not [path for path in shown if not (study.directory / path).is_file()]
+    shown = re.findall(r'(?:src|href)="([^"#]+)"', page)
+    links = [path for path in shown if not path.startswith("data:image/png;base64,")]
+    assert 0 < len(links) == len(shown) / 2  # each picture is in the page, its PDF beside it
+    assert not [path for path in links if not (study.directory / path).is_file()]
 
     before = written(study.directory)
     for stage, options in stages.items():

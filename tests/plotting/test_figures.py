@@ -337,14 +337,6 @@ def test_style_of_points():
     )
 
 
-def test_boxes_hold_quartiles_and_extremes():
-    series = Series("a", [1, 1, 1, 2], [0.2, 0.4, 0.8, 0.5], joined=False, box=0.5)
-    ax = panels([Panel("", "x", "y", [series])], "boxes").axes[0]
-    (box,) = ax.patches  # one point alone has no box
-    assert (box.get_x(), box.get_width()) == (0.75, 0.5)
-    assert box.get_y() == pytest.approx(0.3)
-    assert box.get_height() == pytest.approx(0.3)
-
 
 def test_heatmap_of_numbers_that_are_no_rates():
     table = Table("", ["a"], ["x\nτ 1", "y"], [[5.5, 7.0]], [["5.50", "7.00"]])

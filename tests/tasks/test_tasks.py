@@ -25,7 +25,7 @@ def test_a_tasks_functions_exist(name: str) -> None:
     assert bool(task.judging) == bool(task.judges)
     if task.batch:  # what the first task of a study is asked for
         assert task.train_split
-        assert task.compare
+        assert task.analysis or task.compare
         assert task.messages or task.encode
 
 

@@ -25,7 +25,7 @@ from lib.config.tasks import Message, Row, Splits
 from lib.data.conversations import dialogue
 from lib.data.report import tally
 from lib.data.sources import SYNTHETIC, is_file
-from lib.data.splits import DEBUG_ROWS, shared_section
+from lib.data.splits import DEBUG_ROWS, shared_sections
 from lib.tasks.decision.grading import ANSWERS
 from lib.tasks.decision.papers import Papers, content_hash, read_papers
 
@@ -42,7 +42,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     Raises BadInput that names file and row of what cannot be used, or says how many papers are
     missing.
     """
-    sections = {one.ratio: one for one in shared_section(data, wanted, ("ratio",))}
+    sections = {one.ratio: one for one in shared_sections(data, wanted, ("ratio",))}
     data = next(iter(sections.values()))
     train_rows = DEBUG_ROWS if debug else data.train_rows
     test_rows = min(data.test_rows, DEBUG_ROWS) if debug else data.test_rows
@@ -56,7 +56,8 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
             raise BadInput(f"{source}: data.test_rows={test_rows} needs {half} {decision}s, "
                            f"{len(drawn)} are there: {missing} missing")  # fmt: skip
         test += drawn
-    left = {title: row for title, row in papers.items() if title not in set(test)}
+    tested = set(test)
+    left = {title: row for title, row in papers.items() if title not in tested}
     # Papers that became the source's own test set are not lost; those in another one are.
     report["dropped_as_in_test"] = 0 if held_out is papers else len(papers) - len(left)
 

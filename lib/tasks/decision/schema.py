@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from lib.config.types import Count, PathText, Seed, Strict, known_columns
-from lib.data.records import Column, Identifier, Record, Text
+from lib.config.types import Count, PathText, Seed, Strict
+from lib.data.records import Column, Identifier, Record, Text, renaming
 
-COLUMNS = ("id", "title", "abstract", "text", "decision", "year")
-Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+Columns = renaming(("id", "title", "abstract", "text", "decision", "year"))
 
 
 class Paper(Record):

@@ -19,9 +19,9 @@ from lib.analysis.engine import Answers
 from lib.analysis.evidence import Evidence
 from lib.analysis.model import Pair
 from lib.analysis.trends import spearman
+from lib.config import tasks
 from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
-from lib.tasks.glue.analysis import TABLES
 from lib.tasks.glue.metrics import confusion
 from lib.tasks.glue.table import GLUE, main_set
 
@@ -73,7 +73,7 @@ def pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
 
 
 def extras(answers: Answers) -> dict[str, pd.DataFrame]:
-    """The tables of `analysis.TABLES`."""
+    """The further tables of the task, see `analysis.TABLES`."""
     results = answers.results["glue"]
     matrices = [row for result in results for row in _matrices(result, weights(results))]
     found = {
@@ -81,7 +81,8 @@ def extras(answers: Answers) -> dict[str, pd.DataFrame]:
         "matrices": matrices,
         "confusion": _confusion(answers),
     }
-    return {name: pd.DataFrame(rows, columns=list(TABLES[name])) for name, rows in found.items()}
+    columns = tasks.get("glue").analysis.tables
+    return {name: pd.DataFrame(rows, columns=list(columns[name])) for name, rows in found.items()}
 
 
 def weights(results: Sequence[PointResult]) -> dict[str, dict[str, float]]:

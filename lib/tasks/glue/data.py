@@ -19,16 +19,23 @@ one side of the cut only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from heapq import nsmallest
 from math import ceil
 from typing import Any
 
 from lib.config.errors import BadInput
-from lib.config.grid import digest
 from lib.config.tasks import Row, Splits
 from lib.data.report import tally
 from lib.data.sources import SYNTHETIC, is_file
-from lib.data.splits import DEBUG_ROWS, cut_by, least, shared_section, stratified_sample
+from lib.data.splits import (
+    DEBUG_ROWS,
+    cut_by,
+    least,
+    leave_out,
+    shared_sections,
+    shuffled,
+    stratified_sample,
+    unique,
+)
 from lib.tasks.glue import synthetic
 from lib.tasks.glue.rows import read_set, same_text
 from lib.tasks.glue.table import GLUE
@@ -40,7 +47,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     `debug`: at most 100 rows of each task; `evaluate` changes nothing. Raises BadInput that names
     file and row of what cannot be used, and for a swept key of `data` other than `task`.
     """
-    wanted = shared_section(data, wanted, ("task",))
+    wanted = shared_sections(data, wanted, ("task",))
     data = wanted[0]
     if data.source != SYNTHETIC and is_file(data.source):
         raise BadInput(
@@ -133,15 +140,15 @@ def _of_task(data: Any, task: str, most: int | None) -> tuple[dict[str, list[Row
         test += rows
     needed = ceil((limits["train"] or synthetic.TRAIN_ROWS) / (1 - data.validation))
     train, report["train"] = read_set(data, task, "train", needed)
-    tested = {same_text(row) for row in test}
-    kept = [row for row in train if same_text(row) not in tested]
-    report["train"]["dropped_as_in_dev"] = len(train) - len(kept)
-    report["train"]["repeated"] = len(kept) - len(set(map(same_text, kept)))
+    tested = set(map(same_text, test))
+    kept, counts = leave_out(train, same_text, {"dropped_as_in_dev": tested})
+    repeated = len(kept) - len(unique(kept, same_text))
+    report["train"] |= {**counts, "repeated": repeated}
     # All rows of seeded sentences, data.validation of all but at most the limit, in order.
     share = min(round(data.validation * len(kept)), limits["validation"])
     texts = cut_by(kept, same_text, share, lambda text: [data.seed, "validation", task, text])
     cut = [row for row in kept if same_text(row) in texts]
-    rest = [row for row in kept if same_text(row) not in texts]
+    rest, _ = leave_out(kept, same_text, {"cut": texts})
     if not rest:
         raise BadInput(
             f"{report['train']['source']}: no row of {task} is left for training: of {len(train)} "
@@ -170,5 +177,5 @@ def _drawn(rows: list[Row], limit: int | None, seed: int) -> list[Row]:
     """At most `limit` seeded rows, in order."""
     if limit is None or limit >= len(rows):
         return rows
-    ids = {row["id"] for row in nsmallest(limit, rows, key=lambda row: digest([seed, row["id"]]))}
+    ids = {row["id"] for row in shuffled(rows, lambda row: [seed, row["id"]])[:limit]}
     return [row for row in rows if row["id"] in ids]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from lib.config.errors import listed, nearest
-from lib.config.types import Count, PathText, Seed, Strict, known_columns
+from lib.config.types import Count, PathText, Seed, Strict
+from lib.data.records import renaming
 from lib.tasks.glue.table import GLUE
 
-COLUMNS = ("a", "b", "label")
-Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+Columns = renaming(("a", "b", "label"))
 
 
 class Data(Strict):

@@ -18,17 +18,18 @@ and a smaller set is part of a larger one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from lib.config.errors import BadInput
-from lib.config.grid import digest
 from lib.config.tasks import Message, Row, Splits
 from lib.data.conversations import dialogue
 from lib.data.sources import SYNTHETIC, is_file
-from lib.data.splits import DEBUG_ROWS, shared_section, unique
+from lib.data.splits import DEBUG_ROWS, leave_out, shared_sections, shuffled, unique
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.problems import Problem, read_problems, wording
 
+KEY = attrgetter("key")  # what equal questions share
 SYNTHETIC_ROWS = 400  # that are generated where none are asked for
 SWEPT = ("shots", "train_on", "train_rows", "system", "instruction")  # may differ between points
 
@@ -40,7 +41,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     rows of each. Raises BadInput that names file and row of what cannot be used, for too few
     problems and for a key of `data` that points may not differ in.
     """
-    wanted = shared_section(data, wanted, SWEPT)
+    wanted = shared_sections(data, wanted, SWEPT)
     data, limit = wanted[0], DEBUG_ROWS if debug else None
     if (most := max(one.shots for one in wanted)) > data.shot_pool:
         raise BadInput(
@@ -49,29 +50,27 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
         )
     test, test_report = _read_test(data)
     pools, reports = _read_pools(data, wanted)
-    tested = {problem.key for problem in test}
-    kept = [problem for problem in unique(pools["source"], _key) if problem.key not in tested]
+    tested = set(map(KEY, test))
+    kept, _ = leave_out(unique(pools["source"], KEY), KEY, {"tested": tested})
     if len(kept) <= data.shot_pool + data.validation_rows:
         raise BadInput(
             f"{data.source}: {len(kept)} problems that are not in the test set, expected more than "
             f"data.shot_pool + data.validation_rows = {data.shot_pool} + {data.validation_rows}"
         )
     shots = _drawn(kept, data.seed, "shots")[: data.shot_pool]
-    reserved = {problem.key for problem in shots}
-    rest = [problem for problem in kept if problem.key not in reserved]
+    reserved = set(map(KEY, shots))
+    rest, _ = leave_out(kept, KEY, {"reserved": reserved})
     validation = _drawn(rest, data.seed, "validation")[: data.validation_rows]
     why = {
         "dropped_as_in_test": tested,
         "dropped_as_example": reserved,
-        "dropped_as_in_validation": {problem.key for problem in validation},
+        "dropped_as_in_validation": set(map(KEY, validation)),
     }
     trainable = {}
     for name, problems in pools.items():
-        distinct = unique(problems, _key)
-        trainable[name] = [p for p in distinct if not any(p.key in keys for keys in why.values())]
-        reports[name]["dropped_repeated"] = len(problems) - len(distinct)
-        for reason, keys in why.items():
-            reports[name][reason] = sum(problem.key in keys for problem in distinct)
+        distinct = unique(problems, KEY)
+        trainable[name], counts = leave_out(distinct, KEY, why)
+        reports[name] |= {"dropped_repeated": len(problems) - len(distinct), **counts}
         if not trainable[name]:
             raise BadInput(f"{reports[name]['source']}: no problem is left for training that is "
                            f"not in the test set, an example or a validation row")  # fmt: skip
@@ -138,13 +137,11 @@ def _read_pools(
     # Of the synthetic ones some more than the points need.
     rows = max(one.train_rows or SYNTHETIC_ROWS for one in wanted)
     rows = 2 * (rows + data.shot_pool + data.validation_rows)
-    read = {
-        name: read_problems(data, source, data.split, {"source": "train"}.get(name, name), rows)
-        for name, source in sources.items()
-    }
-    return {name: one[0] for name, one in read.items()}, {
-        name: one[1] for name, one in read.items()
-    }
+    pools, reports = {}, {}
+    for name, source in sources.items():
+        prefix = "train" if name == "source" else name
+        pools[name], reports[name] = read_problems(data, source, data.split, prefix, rows)
+    return pools, reports
 
 
 def _read_test(data: Any) -> tuple[list[Problem], Row]:
@@ -165,11 +162,7 @@ def _sample(test: list[Problem], data: Any, full: bool) -> list[Problem]:
 
 
 def _drawn(problems: list[Problem], seed: int, use: str) -> list[Problem]:
-    return sorted(problems, key=lambda problem: digest([seed, use, problem.key, problem.id]))
-
-
-def _key(problem: Problem) -> str:
-    return problem.key
+    return shuffled(problems, lambda problem: [seed, use, problem.key, problem.id])
 
 
 def _row(problem: Problem, data: Any) -> Row:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from lib.config.types import Count, PathText, Seed, Share, Strict, known_columns
+from lib.config.types import Count, PathText, Seed, Share, Strict
+from lib.data.records import renaming
 
-COLUMNS = ("id", "question", "answer")
-Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+Columns = renaming(("id", "question", "answer"))
 INSTRUCTION = (
     "Solve the problem step by step. End with a line that holds the answer as a number: #### 42"
 )

@@ -16,16 +16,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from lib.config.errors import BadInput, listed, nearest
-from lib.config.grid import digest
 from lib.config.tasks import Message, Row, Splits
 from lib.data.sources import SYNTHETIC, Placed, is_file, origin, read_placed
-from lib.data.splits import DEBUG_ROWS, cut_by, least, shared_section
+from lib.data.splits import DEBUG_ROWS, cut_by, least, leave_out, shared_sections, shuffled
 from lib.tasks.preference import synthetic
 from lib.tasks.preference.pairs import Pair, described, read_pairs
 
+PROMPT = attrgetter("prompt")  # the key of a pair
 TEST_SHARE = 0.1  # of the pairs of a file that has no test pairs of its own
 EXAMPLE = '{"prompt": …, "chosen": …, "rejected": …}'
 
@@ -36,7 +37,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     `debug`: at most 100 rows of each; `evaluate` changes nothing. Raises BadInput that names file
     and row of what cannot be used, and for a swept key of `data`.
     """
-    data = shared_section(data, wanted)[0]
+    data = shared_sections(data, wanted)[0]
     asked = {name: getattr(data, f"{name}_rows") for name in ("train", "validation", "test")}
     limits = {name: least(rows, DEBUG_ROWS if debug else None) for name, rows in asked.items()}
     train, test, report = _read(data, limits)
@@ -45,9 +46,9 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
         test, train = _cut(train, least(share, limits["test"]), "data.test_rows", data)
     if not test:
         raise BadInput(f"{data.source}: no test pair can be used, of those of {data.test_split!r}")
-    tested = {pair.prompt for pair in test}
-    kept = [pair for pair in train if pair.prompt not in tested]
-    report["dropped_as_in_test"] = len(train) - len(kept)
+    tested = set(map(PROMPT, test))
+    kept, counts = leave_out(train, PROMPT, {"dropped_as_in_test": tested})
+    report |= counts
     if not kept:
         raise BadInput(f"{data.source}: no pair is left for training that is not in the test set")
     splits = {"train": kept, "test": test}
@@ -56,9 +57,7 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
         splits = {"train": rest, "validation": cut, "test": test}
     rows, report["splits"] = {}, {}
     for name, pairs in splits.items():
-        # In an order that does not depend on the file's.
-        order = sorted(pairs, key=lambda pair: digest([data.seed, "draw", pair.row["id"]]))
-        drawn = order[: limits[name]]
+        drawn = shuffled(pairs, lambda pair: [data.seed, "draw", pair.row["id"]])[: limits[name]]
         share = {"asked": asked[name], "key": f"data.{name}_rows"}
         report["splits"][name] = described(drawn) | share
         rows[name] = [pair.row for pair in drawn]
@@ -185,10 +184,11 @@ def _cut(pairs: list[Pair], wanted: int, key: str, data: Any) -> tuple[list[Pair
 
     Raises BadInput where nothing would be left.
     """
-    times = Counter(pair.prompt for pair in pairs)
-    taken = cut_by(pairs, lambda pair: pair.prompt, wanted, lambda one: [data.seed, key, one])
+    times = Counter(map(PROMPT, pairs))
+    taken = cut_by(pairs, PROMPT, wanted, lambda prompt: [data.seed, key, prompt])
     if times and not taken:  # every prompt has more pairs than are wanted: one of the fewest
-        taken = {min(times, key=lambda one: (times[one], digest([data.seed, key, one])))}
+        order = shuffled(times, lambda prompt: [data.seed, key, prompt])
+        taken = {min(order, key=times.__getitem__)}
     if len(taken) == len(times):
         raise BadInput(
             f"{data.source}: {key}={getattr(data, key.removeprefix('data.'))} leaves no pair for "

@@ -16,6 +16,7 @@ from lib.analysis.statistics import percentile_interval
 from lib.analysis.tables import TABLES
 from lib.analysis.variance import Mean, reduction, stretched, variance_over
 from lib.config.grid import point_name
+from lib.config.study import Study
 from lib.losses import symbol_of
 from lib.runs.files import read_sealed
 
@@ -49,7 +50,7 @@ def places(points: pd.DataFrame) -> dict[str, Place]:
 # -- methods ---------------------------------------------------------------------------------------
 
 
-def method_pairs(points: pd.DataFrame, eval_config: Any) -> list[Pair]:
+def method_pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
     """Settings of two variants that agree on every axis that both have, the later variant first."""
     stand = places(points)
     variants = list(dict.fromkeys(place.get("variant") for place in stand.values()))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from lib.config.types import Count, PathText, Seed, Strict, known_columns
+from lib.config.types import Count, PathText, Seed, Strict
 from lib.data.fields import SYSTEM
-from lib.data.records import Column, Identifier, Record, Text
+from lib.data.records import Column, Identifier, Record, Text, renaming
 
 DIRECT = ("chosen", "rejected")
 JUDGED = ("completion_a", "completion_b", "choice")
-COLUMNS = ("id", "prompt", "system", *DIRECT, *JUDGED, "split", "source")
-Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+Columns = renaming(("id", "prompt", "system", *DIRECT, *JUDGED, "split", "source"))
 QUESTIONS = ("question", "query", "input", "context", "user")
 CHOSEN = ("preferred", "better", "accepted", "winner", "chosen_response")
 REJECTED = ("dispreferred", "worse", "refused", "loser", "rejected_response")

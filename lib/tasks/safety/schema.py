@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated
-
-from pydantic import AfterValidator
-
-from lib.config.types import Count, PathText, Strict, known_columns
+from lib.config.types import Count, PathText, Strict
+from lib.data.records import renaming
 
 JUDGES = ("safe_unsafe", "qwen3guard", "llama_guard")  # kinds whose verdicts are read
 SAMPLE = "sample"  # as `prompts`: a dozen mild requests of our own
 COLUMNS = ("id", "prompt", "hazard")
-Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
+Columns = renaming(COLUMNS)
 # Hazard → its name. Source: MLCommons AILuminate 1.0, README of the demo prompt set. Codes such as
 # spc_lgl or sxc_prn are parts of the hazard before the underscore.
 HAZARDS = {

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from lib.analysis.model import Analysis, Metric, Pair
 from lib.config.tasks import Lazy
-from lib.tasks.symbolic.schema import SETS
+from lib.tasks.symbolic.tables import ALL, TABLES, is_tuned, vote_names
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lib.config.study import Point, Study
 
-ALL = "all"  # the questions of every set together
 FAMILY = "same model"  # tuned settings against the base model that they were tuned from
-HOME, *AWAY = SETS  # trained templates, and the sets that accuracy may not carry over to
-# Strategy → what it is called.
-STRATEGIES = {"majority": "Majority", "best": "Best by reward", "weighted": "Weighted vote",
-              "pass": "Any right"}  # fmt: skip
-SHARES = tuple(i / 20 for i in range(21))  # at which quantiles of rewards are given
 
 
 def metrics(eval_config: Any) -> tuple[Metric, ...]:
@@ -59,15 +52,6 @@ def metrics(eval_config: Any) -> tuple[Metric, ...]:
     )  # fmt: skip
 
 
-def vote_names(draws: list[int]) -> Iterator[tuple[str, str]]:
-    """Name and label of the metrics of votes."""
-    for n in draws:
-        for strategy, label in STRATEGIES.items():
-            yield f"{strategy}_{n}", f"{label} of {n}"
-            yield f"{strategy}_{n}_first", f"{label} of the first {n}"
-        yield f"first_seen_{n}", f"Majority of the first {n}, ties to the first seen"
-
-
 def same_model(study: Study, points: pd.DataFrame) -> list[Pair]:
     """Each tuned setting against the one of its own model that trains nothing.
 
@@ -87,11 +71,6 @@ def same_model(study: Study, points: pd.DataFrame) -> list[Pair]:
     return found
 
 
-def is_tuned(point: Point) -> bool:
-    """Whether a point trains, or has an adapter that somebody trained."""
-    return point.config.train.epochs > 0 or point.config.model.adapter is not None
-
-
 def model_of(point: Point) -> tuple[str, str | None]:
     """Name and revision of the base model."""
     return point.config.model.name, point.config.model.revision
@@ -101,31 +80,6 @@ def shared(one: Point, other: Point) -> int:
     """How many axis values two points share."""
     return sum(other.values.get(axis) == value for axis, value in one.values.items())
 
-
-TABLES = {
-    "transfer": {
-        "point": "name of the point",
-        "set": "test set that accuracy may not carry over to",
-        "tuned": "yes of a point that was trained",
-        "difference": "greedy accuracy on trained templates minus that on the set",
-        "difference_low": "lower end of its interval, templates resampled",
-        "difference_high": "upper end of it",
-    },
-    "unique_answers": {
-        "point": "name of the point",
-        "answers": "different numbers among the samples of a question",
-        "questions": "questions with so many",
-        "share": "of the questions",
-    },
-    "rewards": {
-        "point": "name of the point",
-        "right": "yes of right samples, no of wrong ones",
-        "samples": "samples of the kind with a reward",
-        "mean": "their mean reward",
-        "share": "share of them with at most this reward",
-        "reward": "that quantile of their rewards",
-    },
-}
 
 ANALYSIS = Analysis(
     outcomes=Lazy("lib.tasks.symbolic.outcomes:outcomes"),

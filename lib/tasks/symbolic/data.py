@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 from lib.config.errors import BadInput, listed
@@ -30,13 +31,22 @@ from lib.config.grid import digest
 from lib.config.tasks import Message, Row, Splits
 from lib.data.conversations import dialogue
 from lib.data.sources import origin
-from lib.data.splits import DEBUG_ROWS, least, shared_section, stratified_sample, unique
+from lib.data.splits import (
+    DEBUG_ROWS,
+    least,
+    leave_out,
+    shared_sections,
+    shuffled,
+    stratified_sample,
+    unique,
+)
 from lib.tasks.math.duplicates import near_duplicates
 from lib.tasks.math.problems import Problem
 from lib.tasks.symbolic.instances import Instance, by_template, read_instances
 from lib.tasks.symbolic.originals import Original, candidates, listed_originals, read_originals
 from lib.tasks.symbolic.schema import SETS
 
+KEY = attrgetter("key")  # what equal questions share
 SWEPT = ("train_rows", "system", "instruction")  # keys that points of a study may differ in
 Groups = dict[str, list[Instance]]  # by template
 
@@ -48,22 +58,23 @@ def build(data: Any, wanted: Sequence[Any], evaluate: Any, debug: bool) -> Split
     used, for too few rows, and for a key of `data` that points may not differ in. `evaluate`
     changes nothing.
     """
-    wanted = shared_section(data, wanted, SWEPT)
+    wanted = shared_sections(data, wanted, SWEPT)
     data, limit = wanted[0], DEBUG_ROWS if debug else None
     if data.test_ids is not None and data.test_source is None:
         raise BadInput("data.test_source: found null, expected the problems that data.test_ids "
                        "names")  # fmt: skip
     read, report = read_instances(data)
-    known = unique(read, lambda instance: instance.key)
+    known = unique(read, KEY)
     report |= {"read": len(read), "dropped_repeated": len(read) - len(known)}
     trained, held = _hold_out(by_template(known), data)
     originals: list[Original] = []
     if data.test_source is not None:
         originals = read_originals(data, known)
-        asked = {original.key for original in originals}
-        kept = {t: [i for i in group if i.key not in asked] for t, group in trained.items()}
-        report["dropped_as_in_test"] = sum(len(trained[t]) - len(kept[t]) for t in trained)
-        trained = {template: group for template, group in kept.items() if group}
+        tested = {"dropped_as_in_test": set(map(KEY, originals))}
+        instances = [instance for group in trained.values() for instance in group]
+        kept, counts = leave_out(instances, KEY, tested)
+        report |= counts
+        trained = by_template(kept)
     rest = _rounds(trained, data.seed)
     inside = _in_distribution(trained, rest, data)
     taken = {instance.id for instance in inside}
@@ -133,8 +144,7 @@ def _hold_out(groups: Groups, data: Any) -> tuple[Groups, Groups]:
     if count >= len(groups):
         raise BadInput(f"data.held_out_templates: found {count}, expected fewer than the "
                        f"{len(groups)} templates of {data.source}")  # fmt: skip
-    order = sorted(groups, key=lambda template: digest([data.seed, "held out", template]))
-    held = set(order[:count])
+    held = set(shuffled(groups, lambda template: [data.seed, "held out", template])[:count])
     trained = {template: group for template, group in groups.items() if template not in held}
     return trained, {template: group for template, group in groups.items() if template in held}
 
@@ -143,7 +153,7 @@ def _rounds(groups: Groups, seed: int) -> list[Instance]:
     """All instances: one of each template, then a second of each, …; drawn within both."""
     placed = []
     for template, group in groups.items():
-        drawn = sorted(group, key=lambda instance: digest([seed, instance.id, instance.key]))
+        drawn = shuffled(group, lambda instance: [seed, instance.id, instance.key])
         turn = digest([seed, "turn", template])
         placed += [(rank, turn, instance) for rank, instance in enumerate(drawn)]
     return [instance for *_, instance in sorted(placed, key=lambda one: one[:2])]
@@ -207,14 +217,15 @@ def _outside(
         chosen, alike = listed_originals(data, originals, trained, named)
         report["test_source"] |= {"dropped_alike": len(alike), "alike": alike}
         return chosen
-    drawn = {
-        name: sorted(rows, key=lambda row: digest([data.seed, name, row.key, row.id]))
-        for name, rows in possible.items()
-    }
-    if not drawn["new_templates"]:
+    if not possible["new_templates"]:
         raise BadInput(f"{data.test_source}: no problem that belongs to none of the "
                        f"{len(trained)} templates that are trained on, expected some")  # fmt: skip
-    return {name: rows[: data.set_rows] for name, rows in drawn.items()}
+    return {
+        name: shuffled(rows, lambda row, name=name: [data.seed, name, row.key, row.id])[
+            : data.set_rows
+        ]
+        for name, rows in possible.items()
+    }
 
 
 def _id(problem: Problem) -> str:

@@ -11,8 +11,8 @@ import pandas as pd
 from lib.analysis.statistics import percentile_interval
 from lib.analysis.votes import best, majority, passed, reward_auc, subsets, unique, weighted
 from lib.config.tasks import Row
-from lib.tasks.symbolic.analysis import ALL, AWAY, HOME, SHARES, TABLES, is_tuned, vote_names
 from lib.tasks.symbolic.samples import Samples, read_samples, templates
+from lib.tasks.symbolic.tables import ALL, AWAY, HOME, SHARES, TABLES, is_tuned, vote_names
 
 if TYPE_CHECKING:
     from lib.analysis.engine import Answers

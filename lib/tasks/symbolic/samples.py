@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from math import isfinite
-from typing import Any
 
 import numpy as np
 
-from lib.analysis.statistics import resample_counts
 from lib.analysis.votes import best_place, classes, majority_place
 from lib.config.errors import BadInput
 from lib.config.tasks import Row
 from lib.inference.outputs import bad, numbers
-from lib.tasks.symbolic.schema import SETS
-
-ALL = "all"  # the questions of every set together
 
 
 @dataclass
@@ -126,28 +121,3 @@ def templates(rows: Sequence[Row]) -> tuple[str, ...]:
     A problem and the instances of the template made from it are one cluster.
     """
     return tuple(str(row.get("template") or f"row {row['id']}") for row in rows)
-
-
-def places(rows: Sequence[Row]) -> dict[str, np.ndarray]:
-    """Set → places of its rows, in the order of SETS, those without a row left out; then ALL."""
-    sets = np.array([row["set"] for row in rows])
-    found = {name: np.flatnonzero(sets == name) for name in SETS}
-    known = {name: at for name, at in found.items() if len(at)}
-    return known | ({ALL: np.arange(len(rows))} if len(known) > 1 else {})
-
-
-def whole(sets: Mapping[str, Any]) -> Any:
-    """What a table by set says of all questions together; None of an empty one."""
-    return sets.get(ALL) or next(iter(sets.values()), None)
-
-
-def resamples(clusters: tuple[str, ...], eval_config: Any) -> np.ndarray:
-    """(R, Q) multiplicities drawn by template, the same for every point of a study."""
-    return _counts(clusters, eval_config.resamples, eval_config.seed)
-
-
-@lru_cache(maxsize=2)
-def _counts(clusters: tuple[str, ...], resamples: int, seed: int) -> np.ndarray:
-    counts = resample_counts(len(clusters), resamples, seed, clusters)
-    counts.flags.writeable = False  # shared by every point
-    return counts

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from lib.config.types import Count, PathText, Seed, Share, Strict, known_columns
+from lib.config.types import Count, PathText, Seed, Share, Strict
+from lib.data.records import renaming
 from lib.tasks.math.schema import INSTRUCTION
 
 SETS = ("in_distribution", "same_templates", "new_templates")  # of the split `test`
 COLUMNS = ("template", "question", "answer", "instance", "original_id", "original_question")
-TEST_COLUMNS = ("id", "template", "question", "answer")
-Columns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=COLUMNS))]
-TestColumns = Annotated[dict[str, str], AfterValidator(partial(known_columns, names=TEST_COLUMNS))]
+Columns = renaming(COLUMNS)
+TestColumns = renaming(("id", "template", "question", "answer"))
 
 
 class Data(Strict):

@@ -389,64 +389,19 @@ def test_columns_are_mapped(tmp_path):
     }  # fmt: skip
 
 
-def test_missing_column(tmp_path):
-    rows = [{"paper_title": "a", "abstract": "b", "accepted": True, "venue": "x"}]
-    path = jsonl(tmp_path / "p.jsonl", rows)
-    assert refused(path) == (
-        f"{path}: no column 'title', found paper_title, abstract, accepted, venue; expected title, "
-        f"decision, abstract; did you mean 'paper_title'? Set data.columns.title=paper_title"
-    )
-    message = refused(path, columns={"title": "paper_title"})
-    assert message.endswith("did you mean 'accepted'? Set data.columns.decision=accepted")
-    names = {"title": "paper_title", "decision": "acepted"}
-    assert "no column 'acepted' (data.columns.decision)" in refused(path, columns=names)
-    assert "did you mean 'accepted'?" in refused(path, columns=names)
-
-
-@pytest.mark.parametrize(
-    ("column", "expected"),
-    [("Abstract", "Set data.columns.abstract=Abstract"),
-     ("summary", "Set data.columns.abstract=summary"),
-     ("zzz", "abstract; Set data.columns.abstract=COLUMN")],
-)  # fmt: skip
-def test_missing_text_column(tmp_path, column, expected):
-    path = jsonl(tmp_path / "p.jsonl", [{"title": "a", column: "b", "decision": "accept"}])
-    message = refused(path)
-    assert "no column 'abstract'" in message
-    assert message.endswith(expected)
-
-
-def test_a_column_that_is_named_must_be_there(source):
-    assert "no column 'jahr' (data.columns.year)" in refused(source, columns={"year": "jahr"})
-
-
 def test_hub(monkeypatch):
-    """A class label is stored as a number: its name counts, even where 0 is accept."""
-    import datasets
-
-    features = datasets.Features(
-        {
-            "title": datasets.Value("string"),
-            "text": datasets.Value("string"),
-            "decision": datasets.ClassLabel(names=["Accept", "Reject"]),
-        }
-    )
-    rows = [{"title": f"t{n}", "text": f"x{n}", "decision": n % 2} for n in range(40)]
     asked = []
 
-    def load_dataset(name, split):
-        asked.append((name, split))
-        these = rows if split == "train" else [r | {"title": "test " + r["title"]} for r in rows]
-        return datasets.Dataset.from_list(these, features=features)
+    def read(source, split, example):
+        asked.append((source, split))
+        prefix = "" if split == "train" else "test "
+        return [(f"{source}: row {n}", {"title": f"{prefix}t{n}", "text": f"x{n}",
+                                        "decision": ("Accept", "Reject")[n % 2]})
+                for n in range(40)]  # fmt: skip
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    splits = build("owner/papers", ("1:2",))
+    monkeypatch.setattr("lib.tasks.decision.papers.read_placed", read)
+    assert build("owner/papers", ("1:2",)).report["source"]["split"] == "train"
     assert asked == [("owner/papers", "train")]
-    assert splits.report["source"]["split"] == "train"
-    for row in splits.rows["test"]:
-        assert row["decision"] == (
-            "accept" if int(row["prompt"]["title"][1:]) % 2 == 0 else "reject"
-        )
     apart = build("owner/papers", ("1:2",), test_split="validation")
     assert asked[-1] == ("owner/papers", "validation")
     assert all(r["prompt"]["title"].startswith("test") for r in apart.rows["test"])
@@ -548,38 +503,6 @@ def test_target_contrast_group_and_answers(source):
 
 
 # -- grade -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("output", "expected"),
-    [(r"\boxed{Accept}", "accept"),
-     (r"\boxed{ REJECTED }", "reject"),
-     (r"\boxed {\text{Accept}}", "accept"),
-     (r"\boxed{\mathbf{\text{Reject}}}", "reject"),
-     (r"I'd reject parts of it, but \boxed{Accept}.", "accept"),
-     (r"\boxed{Accept} … \boxed{accepted}", "accept"),
-     (r"\boxed{Accept} or \boxed{Reject}", "unknown"),
-     (r"\boxed{Accept or Reject}", "unknown"),
-     (r"Score \boxed{7}, so \boxed{Reject}", "reject"),
-     (r"I would accept: \boxed{7}", "unknown"),
-     (r"\boxed{Not accept}", "unknown"),
-     (r"\boxed{Accept", "accept"),
-     ("Accept", "accept"),
-     ("**Rejected**", "reject"),
-     ("_accept_", "accept"),
-     ("I accept. Yes, accepted!", "accept"),
-     ("Accept or reject?", "unknown"),
-     ("I do not accept this.", "unknown"),
-     ("It should not be accepted.", "unknown"),
-     ("I don't accept", "unknown"),
-     ("I don’t reject it", "unknown"),
-     ("It is not bad. Accept.", "accept"),
-     ("acceptable, unacceptable, rejection, acceptance", "unknown"),
-     ("", "unknown")],
-)  # fmt: skip
-def test_verdict(output, expected):
-    assert verdict(output) == expected
-    assert grade({}, {"outputs": [output]})["prediction"] == expected
 
 
 def test_grade_without_outputs_or_scores():

@@ -34,6 +34,11 @@ def test_the_order_of_the_grid_changes_at_most_the_side():
     assert {frozenset(pair[1:]) for pair in there} == {frozenset(pair[1:]) for pair in back}
 
 
+def test_a_study_of_one_setting_compares_nothing():
+    assert method_pairs(points_of([{}]), None) == []
+    assert lines_over(points_of([{}]), "beta") == []
+
+
 def test_lines_over_beta():
     found = lines_over(points_of(GRID), "beta")
     labels = ["dpo", "discopop", "td_dpo_tau0.5", "td_dpo_tau1", "td_dpo_tau2"]
