@@ -12,6 +12,7 @@ import pandas as pd
 
 from lib.analysis.model import TRAINING
 from lib.analysis.tables import TABLES
+from lib.config.claims import baseline
 from lib.config.figures import LOG, analyses
 from lib.losses import label_of
 from lib.runs.train_log import diverged_at
@@ -89,7 +90,7 @@ def view_of(study: Study, tables: StudyTables, points: Iterable[PointResult]) ->
         metrics=metrics,
         first=study.config.tasks[0],
         axis_labels=axis_labels,
-        baseline=study.config.evaluate.baseline,
+        baseline=baseline(study),
         level=study.config.evaluate.level,
     )
 
