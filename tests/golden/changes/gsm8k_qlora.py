@@ -33,7 +33,7 @@ for old, name in {"no_number/flexible": "parsed", "no_number/strict": "parsed_st
     RENAMES[f"{MATH}/{old}$"] = (f"{OF_MATH}/metrics/{name}/value", "1 − the share of these")
 SHARES[r"(/metrics/\w+)/numerator$"] = (r"\1/denominator", "share")
 RENAMES |= {
-    rf"(/metrics/(?:accuracy|accuracy_strict))/numerator$": (r"\1/value", COUNTS),
+    r"(/metrics/(?:accuracy|accuracy_strict))/numerator$": (r"\1/value", COUNTS),
     rf"^(?:{AGGREGATED}/)?points/([^/]+)(?:/metrics)?/metrics/accuracy\w*/denominator$": (
         r"points/\1/metrics/rows", "all rows count"),
     rf"^{AGGREGATED}/points/([^/]+)/rows$": (r"points/\1/metrics/rows", VIEW),
