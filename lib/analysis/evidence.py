@@ -107,6 +107,11 @@ class Evidence:
         row = known(self.contrasts.get((b, a, *key)), "difference")
         return row and turned(row)
 
+    def items(self, claim: Claim) -> int:
+        """How many items the set has that a claim is about, known of a point or not."""
+        return next(len(one.tests.items) for one in self.measured
+                    if one.tests and (one.task, one.set) == self.key(claim)[:2])  # fmt: skip
+
     def means(self, claim: Claim) -> dict[str, Mean]:
         """Setting → mean over its seeds, and the same of every resample of the items (R,)."""
         key = (*self.key(claim), "")
@@ -125,6 +130,10 @@ class Evidence:
     def members(self, setting: str) -> list[Point]:
         """The points of a setting."""
         return self.settings[setting][1]
+
+    def seeds(self, setting: str) -> int:
+        """How many seeds the grid has of a setting."""
+        return len({point.config.train.seed for point in self.members(setting)})
 
     def status(self, point: str) -> str:
         """Status of a point; one that the tables lack is missing."""

@@ -161,7 +161,8 @@ def _test_set(
         key: np.array([None if pd.isna(v) else str(v) for v in part[key].iloc[first]], object)
         for key in analysis.slices
     }
-    clusters = pd.factorize(part["cluster"].iloc[first], sort=True)[0]
+    # By label, so that a draw does not depend on the order of rows: categories are in that order.
+    clusters = np.unique(part["cluster"].iloc[first].to_numpy(str), return_inverse=True)[1]
     points = [str(point) for point in points]
     draw = Draw(clusters, dict(zip(points, answered, strict=True)), eval_config.resamples, seed)
     return TestSet(

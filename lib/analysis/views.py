@@ -45,7 +45,8 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
          "by_<slice>": {value: {"rows", "metrics"}}, …of `Analysis.point_extras`,
          "level", "resamples"}
 
-    Of a task with several sets the same below "sets", and `metrics` is of the first of them.
+    Of a task with several sets the same below "sets"; `rows` and `metrics` are of the set that pools
+    them, else of all rows and of the first set.
     """
     analysis, eval_config = tasks.get(task).analysis, answers.study.config.evaluate
     found: dict[str, Json] = {}
@@ -77,7 +78,7 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
     for result in answers.results[task]:
         if result.predictions is not None:
             found.setdefault(result.name, nothing)
-    return {name: _of_point(of_sets["sets"]) for name, of_sets in found.items()}
+    return {name: _of_point(of["sets"], analysis.pooled) for name, of in found.items()}
 
 
 def _whole(metrics: Json, names: Iterable[str]) -> Json:
@@ -85,12 +86,13 @@ def _whole(metrics: Json, names: Iterable[str]) -> Json:
     return {name: metrics.get(name, empty) for name in names}
 
 
-def _of_point(sets: Json) -> Json:
+def _of_point(sets: Json, pooled: str | None) -> Json:
     first = next(iter(sets.values()))
     if len(sets) == 1:
         return first
-    return {"rows": sum(one["rows"] for one in sets.values()), "metrics": first["metrics"],
-            "sets": sets}  # fmt: skip
+    rows = sum(one["rows"] for one in sets.values())
+    whole = sets.get(pooled, {"rows": rows, "metrics": first["metrics"]})
+    return {"rows": whole["rows"], "metrics": whole["metrics"], "sets": sets}
 
 
 def with_extras(view: Json, analysis: Analysis, rows: Any, predictions: Any, config: Any) -> Json:

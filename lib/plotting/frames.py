@@ -146,7 +146,8 @@ def _of_table(view: View, figure: Figure, table: str, column: str) -> pd.DataFra
     setting = points.name.map(view.points.set_index("point").setting)
     means = points.assign(of="setting", name=setting)
     means = means.groupby(["of", "name", *own], sort=False, dropna=False)
-    means = means.agg({"seeds": "size", "n": "sum", **dict.fromkeys(ENDS, "mean")}).reset_index()
+    known = {"seeds": "size", "n": lambda counts: counts.sum(min_count=1)}
+    means = means.agg(known | dict.fromkeys(ENDS, "mean")).reset_index()
     means.loc[means.seeds > 1, ["low", "high"]] = np.nan
     if "n" not in frame:
         means["n"] = np.nan

@@ -11,7 +11,7 @@ from lib.analysis.contrasts import contrasts
 from lib.analysis.estimates import estimates, measured, seed_draws, two_way
 from lib.analysis.items import items_of, items_table
 from lib.analysis.model import TRAINING, Analysis, Metric, Pair
-from lib.analysis.statistics import mcnemar, wilson
+from lib.analysis.statistics import mcnemar, percentile_interval, resample_counts, wilson
 
 CONFIG = SimpleNamespace(level=0.95, resamples=400, seed=0)
 RIGHT = Metric(name="accuracy", label="Accuracy", needs=("right",))
@@ -167,3 +167,13 @@ def test_pooled_sets_draw_what_they_share_once():
     assert (one.name, two.name, whole.name) == ("one", "two", "all")
     assert (one.counts(0)[:, 0] == two.counts(0)[:, 0]).all()
     assert whole.counts(0).shape == (400, 4)
+
+
+def test_a_draw_follows_the_labels_of_clusters_and_not_the_order_of_rows():
+    """As `resample_counts` numbers them: the interval of today is that of the rows as they came."""
+    right, labels = draw(12, 0.5, 3), ["b", "a", "c", "b", "d", "a", "e", "c", "b", "d", "f", "e"]
+    every, _ = tables({("a", 1): right}, clusters=labels)
+    counts = resample_counts(12, CONFIG.resamples, CONFIG.seed, labels)
+    low, high = percentile_interval(counts @ np.array(right, float) / counts.sum(axis=1))
+    row = every.loc["a1", "test", "", "accuracy"]
+    assert (row["low"], row["high"]) == pytest.approx((low, high), abs=1e-6)

@@ -17,14 +17,14 @@ def labels(path: str) -> dict[str, list[str]]:
 
 
 def test_shots_that_rise_with_the_seed_are_settings_of_one_seed_each(write_study) -> None:
-    """Two blocks of one point each: no value says which of the two axes is the seed."""
+    """Two blocks of one point each: no value tells which of the two axes is the seed."""
     grid = [{"run": 1, "shots": 1}, {"run": 2, "shots": 2}]
     found = labels(write_study(SHOTS | {"grid": grid}, drop=["trial"]))
     assert found == {f"shots{n}": [f"run{n}_shots{n}"] for n in (1, 2)}
 
 
 def test_a_point_that_leaves_an_axis_out_has_the_value_of_its_config(write_study) -> None:
-    grid = [{"variant": "a", "shots": [2, 4]}, {"variant": "a", "run": 1}]
+    grid = [{"variant": "a", "shots": [2, 4]}, {"variant": "a", "run": 1}, {"variant": "b"}]
     path = write_study(SHOTS | {"grid": grid, "data.shots": 4}, drop=["trial"])
     found = labels(path)
     assert list(found) == ["a_shots2", "a_shots4"]

@@ -1,25 +1,32 @@
-"""What stage 4 left of a study, as one tree of numbers and words.
+"""What stage 4 left of a study, as one tree of numbers.
 
     {"points": {point: {"metrics": …, "metrics_<task>": …}},
-     "comparison": {file: …},
-     "runs": {what: {file: …}}}                    of --run-ids
+     "comparison": {"aggregated_metrics.json": …, "failures_<point>.md": …,
+                    "<table>.csv": {row: …}},
+     "runs": {what: …}}                                   of --run-ids
 
-Sentences are left out: of a criterion there is its verdict and the numbers that it names. Tables
-have a list of cells a row; large ones, whose numbers the JSON beside them has too, and the samples
-of a point are summed up by column.
+What repeats these numbers is left out: CSV views, final_metrics, significance. So are sentences:
+of a claim there is its verdict by its words, of a report in Markdown the numbers of its tables.
 """
 
 import csv
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-LONG = 15  # numbers of a list, above which one stands for five: quantiles, points of a curve
+from lib.analysis.tables import directory_of
+
+LONG = 15  # numbers of a list, above which every fifth stands for five: quantiles of a curve
 EVERY = 5
-CELLS = 400  # of a table, above which its columns are summed
 PROSE = ("findings", "study", "note")
+TABLES = {  # whose rows aggregated_metrics.json lacks → columns that name a row
+    "rewards": ("point", "right", "share"),
+    "transfer": ("point", "set"),
+    "unique_answers": ("point", "answers"),
+}
+CLAIM = {"criterion", "verdict", "number"}
 NUMBER = re.compile(r"[+−-]?\d[\d,.]*")
 
 
@@ -36,9 +43,29 @@ def collected(results: Path, runs: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def comparison(directory: Path) -> dict[str, Any]:
-    """Every file of a comparison but criteria.md, whose table the JSON has too."""
-    files = sorted(path for path in directory.iterdir() if path.is_file())
-    return {path.name: read(path) for path in files if path.name != "criteria.md"}
+    """The files of a comparison that say something of their own."""
+    files = [directory / "aggregated_metrics.json", *sorted(directory.glob("failures_*.md"))]
+    tables = {name: directory_of(directory) / f"{name}.csv" for name in TABLES}
+    return {path.name: read(path) for path in files} | {
+        path.name: table(path, TABLES[name]) for name, path in tables.items() if path.exists()
+    }
+
+
+def table(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
+    """Rows of a table by what these columns say of them."""
+    rows = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    return {
+        ", ".join(row[key] for key in keys): {k: cell(v) for k, v in row.items() if k not in keys}
+        for row in rows
+    }
+
+
+def cell(text: str) -> Any:
+    """A cell of a CSV file as the number or word that it is; None where empty."""
+    try:
+        return rounded(float(text)) if text else None
+    except ValueError:
+        return text
 
 
 def read(path: Path) -> Any:
@@ -46,22 +73,18 @@ def read(path: Path) -> Any:
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
         return without_prose(json.loads(text))
-    if path.suffix == ".csv":
-        return table(list(csv.DictReader(text.splitlines())))
-    if path.suffix == ".jsonl":
-        return summed(flat(json.loads(line)) for line in text.splitlines())
     return [
         found for line in text.splitlines() if line.startswith("|") and (found := numbers(line))
     ]
 
 
 def without_prose(tree: Any) -> Any:
-    """A tree without prose; of long lists of numbers every fifth."""
+    """A tree without prose; of long lists of numbers every fifth; claims by their words."""
     if isinstance(tree, dict):
-        if set(tree) == {"criterion", "verdict", "number"}:
-            return {**tree, "number": numbers(tree["number"])}
         return {key: without_prose(value) for key, value in tree.items() if key not in PROSE}
     if isinstance(tree, list):
+        if tree and all(isinstance(one, dict) and set(one) == CLAIM for one in tree):
+            return {one["criterion"]: one["verdict"] for one in tree}
         plain = all(not isinstance(one, dict | list | str) for one in tree)
         return (
             without_prose(tree[::EVERY])
@@ -71,62 +94,8 @@ def without_prose(tree: Any) -> Any:
     return rounded(tree)
 
 
-def table(rows: list[dict[str, str]]) -> dict[str, Any]:
-    """{"columns", "rows": {label: cells}}, or sums by column.
-
-    label: as many of the first cells as tell all rows apart.
-    """
-    columns = [c for c in rows[0] if c not in PROSE] if rows else []
-    cells = [[cell(row[column]) for column in columns] for row in rows]
-    if len(rows) * len(columns) > CELLS:
-        return summed(dict(zip(columns, row, strict=True)) for row in cells)
-    width = next((n for n in range(1, len(columns) + 1) if len({str(c[:n]) for c in cells})
-                  == len(cells)), 0)  # fmt: skip
-    named = {", ".join(map(str, row[:width])): row[width:] for row in cells}
-    return {"columns": columns[width:], "rows": named}
-
-
-def cell(text: str) -> Any:
-    """A cell of a CSV file as the number, truth value or word that it is; None where empty."""
-    if text in ("", "True", "False"):
-        return {"": None, "True": True, "False": False}[text]
-    try:
-        return rounded(float(text) if "." in text or "e" in text else int(text))
-    except ValueError:
-        return text
-
-
-def flat(tree: Any, path: str = "") -> dict[str, list[Any]]:
-    """Path without places of lists → every value there."""
-    found: dict[str, list[Any]] = {}
-    inside = tree.items() if isinstance(tree, dict) else [("", one) for one in tree]
-    for key, value in inside:
-        below = f"{path}.{key}".strip(".")
-        deeper = isinstance(value, dict | list)
-        for name, values in (flat(value, below) if deeper else {below: [value]}).items():
-            found.setdefault(name, []).extend(values)
-    return found
-
-
-def summed(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Column → how many values it has, and their sum, each times its place, so that rows cannot
-    change places; of words, how many different ones.
-    """
-    columns: dict[str, list[Any]] = {}
-    for row in rows:
-        for name, value in row.items():
-            columns.setdefault(name, []).extend(value if isinstance(value, list) else [value])
-    found: dict[str, Any] = {}
-    for name, values in columns.items():
-        there = [(place, value) for place, value in enumerate(values, 1) if value is not None]
-        words = {value for _, value in there if isinstance(value, str)}
-        total = sum(place * value for place, value in there) if not words else len(words)
-        found[name] = {"n": len(there), "different" if words else "sum_by_place": rounded(total)}
-    return found
-
-
 def numbers(text: str) -> list[str]:
-    """The numbers that a sentence names."""
+    """The numbers that a line names."""
     return [found.strip(",.") for found in NUMBER.findall(text)]
 
 

@@ -1,10 +1,11 @@
 """What differs between two trees of numbers, each difference by its path.
 
 Counts, truth values, words and nulls have to be equal; floats to RELATIVE, or within a tolerance of
-TOLERANCES, each with its reason. What was changed on purpose stands in `changes.py`.
+TOLERANCES, each with its reason. What was changed on purpose stands in `changes/`.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -22,7 +23,9 @@ TOLERANCES: dict[str, tuple[float, str]] = {
     "*high/sum_by_place": FLOAT32,
 }
 ABSENT = "(absent)"
+EMPTY = (None, [], {})  # where one of these was, nothing says the same
 SHORT = 160  # characters of JSON below which a part that repeats another is written out
+REST = "rest"  # of a share: 1 − it
 AS = "= "  # begins the path of the part that is repeated
 
 
@@ -56,13 +59,12 @@ def flatten(tree: Any, path: str = "") -> dict[str, Any]:
 
 
 def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, Difference]:
-    """Path → what differs there, of two flat trees; single numbers before sums over them."""
+    """Path → what differs there, of two flat trees."""
     made = {}
-    paths = dict.fromkeys((*expected, *found))
-    for path in sorted(paths, key=lambda path: path.endswith("/sum_by_place")):
+    for path in dict.fromkeys((*expected, *found)):
         one, other = found.get(path, ABSENT), expected.get(path, ABSENT)
         same, tolerance = matches(path, one, other)
-        if not same:
+        if not same and not (one == ABSENT and other in EMPTY):
             made[path] = Difference(one, other, tolerance)
     return made
 
@@ -138,58 +140,103 @@ def unnest(tree: Any, path: str = "") -> dict[str, Any]:
     return found
 
 
-def with_renames(
-    frozen: Mapping[str, Any], renames: Mapping[str, tuple[str, str]]
-) -> dict[str, Any]:
-    """Frozen values at their paths of today; those that have one path now would hide each other.
+class Moves(NamedTuple):
+    """What became of the frozen paths of a study; `tests.golden.changes` explains each table."""
 
-    renames: regular expression → (replacement, reason). Raises ValueError where two paths meet.
+    renames: Mapping[str, tuple[str, str]]
+    shares: Mapping[str, tuple[str, str]]
+    removed: Mapping[str, str]
+    changes: Mapping[str, str]
+    new: Mapping[str, str]
+
+
+def moved(frozen: Mapping[str, Any], moves: Moves) -> dict[str, Any]:
+    """Frozen values at their paths of today, without those that are gone.
+
+    Raises ValueError where two values that differ are at one path now.
     """
     now: dict[str, Any] = {}
     for path, value in frozen.items():
-        for pattern, (new, _) in renames.items():
-            path = re.sub(pattern, new, path)
-        if path in now:
-            raise ValueError(f"RENAMES: two frozen values are at {path} now")
+        if pattern_of(path, moves.removed):
+            continue
+        value = as_share(path, value, frozen, moves.shares)
+        path = renamed(path, moves.renames)
+        if path in now and not matches(path, value, now[path])[0]:
+            raise ValueError(f"RENAMES: {value!r} and {now[path]!r} are at {path} now")
         now[path] = value
     return now
 
 
-def invalid_renames(renames: Mapping[str, tuple[str, str]], paths: Iterable[str]) -> list[str]:
-    """What is wrong with the renames: without a reason, or of no frozen path."""
-    known = list(paths)
-    faults = [f"changes.py: {p!r}: no reason" for p, (_, reason) in renames.items() if not reason]
-    unused = [p for p in renames if not any(re.search(p, path) for path in known)]
-    return faults + [f"changes.py: {p!r}: no such path" for p in unused]
+def renamed(path: str, renames: Mapping[str, tuple[str, str]]) -> str:
+    """The path of today; the first pattern that matches counts."""
+    for pattern, (new, _) in renames.items():
+        if re.search(pattern, path):
+            return re.sub(pattern, new, path, count=1)
+    return path
 
 
-def with_changes(frozen: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
-    """The frozen values with those that were changed on purpose; ABSENT ones are gone."""
-    return {path: value for path, value in {**frozen, **changed}.items() if value != ABSENT}
+def as_share(
+    path: str, value: Any, frozen: Mapping[str, Any], shares: Mapping[str, tuple[str, str]]
+) -> Any:
+    """A count as the share that it is now, or that of the rest; null of none. Others as is."""
+    for pattern, (whole, which) in shares.items():
+        if value is not None and re.search(pattern, path):
+            parts = re.sub(pattern, whole, path, count=1).split(" × ")
+            of = math.prod(frozen[part] for part in parts)
+            if not of:
+                return None
+            return (of - value if which == REST else value) / of
+    return value
 
 
-def reason_of(study: str, path: str, changes: Mapping[str, str]) -> str | None:
-    """The pattern of `changes` that a path of a study falls under."""
-    return next((p for p in changes if fnmatchcase(f"{study}: {path}", p)), None)
+def unexplained(
+    found: Mapping[str, Any], expected: Mapping[str, Any], moves: Moves
+) -> dict[str, Difference]:
+    """Path → what differs and is not new. expected: of today, changes included."""
+    return {
+        path: one
+        for path, one in differences(found, expected).items()
+        if one.expected != ABSENT or not pattern_of(path, moves.new)
+    }
+
+
+def with_changes(expected: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Frozen values at their paths of today, with those that were changed on purpose."""
+    return {**expected, **changed}
+
+
+def pattern_of(path: str, patterns: Iterable[str]) -> str | None:
+    """The first pattern that a path falls under."""
+    return next((pattern for pattern in patterns if fnmatchcase(path, pattern)), None)
+
+
+def unused(found: Iterable[str], frozen: Iterable[str], moves: Moves,
+           changed: Iterable[str]) -> set[str]:  # fmt: skip
+    """Patterns of a study that no path falls under.
+
+    found, frozen: paths of today, and as they were written; changed: paths that were changed.
+    """
+    kept = [path for path in frozen if not pattern_of(path, moves.removed)]
+    used = {pattern_of(path, moves.removed) for path in frozen}
+    used |= {pattern_of(path, moves.new) for path in found}
+    used |= {pattern_of(path, moves.changes) for path in changed}
+    for table in (moves.renames, moves.shares):
+        used |= {next((p for p in table if re.search(p, path)), None) for path in kept}
+    return {pattern for table in moves for pattern in table} - used
 
 
 def invalid_changes(
-    changes: Mapping[str, str],
-    changed: Mapping[str, Mapping[str, Any]],
-    frozen: Mapping[str, Mapping[str, Any]],
+    moves: Moves, changed: Mapping[str, Any], expected: Mapping[str, Any]
 ) -> list[str]:
-    """What is wrong with the exceptions: without a reason, unused, or of no difference at all.
-
-    changed, frozen: study → path → value.
-    """
-    used, faults = set(), []
-    for study, values in changed.items():
-        for path, value in values.items():
-            pattern = reason_of(study, path, changes)
-            used.add(pattern)
-            if pattern is None:
-                faults.append(f"changed.json: {study}: {path}: no pattern of changes.py names it")
-            if matches(path, value, frozen[study].get(path, ABSENT))[0]:
-                faults.append(f"changed.json: {study}: {path}: {value!r} is what was frozen")
-    faults += [f"changes.py: {p!r}: no reason" for p, reason in changes.items() if not reason]
-    return faults + [f"changes.py: {p!r}: nothing changed there" for p in changes if p not in used]
+    """What is wrong with a study's exceptions: no reason, or no difference at all."""
+    tables = {**moves.removed, **moves.changes, **moves.new}
+    reasons = tables | {pattern: why for pattern, (_, why) in moves.renames.items()}
+    faults = [f"{pattern!r}: no reason" for pattern, reason in reasons.items() if not reason]
+    for path, value in changed.items():
+        if not pattern_of(path, moves.changes):
+            faults.append(f"changed.json: {path}: no pattern of CHANGES names it")
+        if path not in expected:
+            faults.append(f"changed.json: {path}: nothing was frozen there")
+        elif matches(path, value, expected[path])[0]:
+            faults.append(f"changed.json: {path}: {value!r} is what was frozen")
+    return faults

@@ -1,10 +1,10 @@
 """Golden outputs: what stage 4 makes of five simulated studies, frozen as JSON beside this file.
 
-    python -m tests.golden.make [STUDY …]             compare; write changed.json (see changes.py)
+    python -m tests.golden.make [STUDY …]             compare; write changed.json (see changes/)
     python -m tests.golden.make --freeze [STUDY …]    write <study>.json anew: for a new simulation
 
 The studies are those of configs/, on data that the modules beside this one simulate. `layout` puts
-them where stages 1 to 3 would, stage 4 runs in this process, `collect` reads what it flatten.
+them where stages 1 to 3 would, stage 4 runs in this process, `collect` reads what it wrote.
 """
 
 import argparse
@@ -13,23 +13,25 @@ import io
 import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from stages import stage4_evaluate
-from tests.golden.changes import CHANGES, RENAMES
+from tests.golden.changes import moves_of
 from tests.golden.collect import collected
 from tests.golden.compare import (
+    ABSENT,
     compress,
-    differences,
     expand,
     flatten,
+    moved,
     nest,
-    reason_of,
+    pattern_of,
+    unexplained,
     unnest,
     with_changes,
-    with_renames,
 )
 from tests.golden.layout import write_study
 
@@ -57,12 +59,15 @@ def main() -> int:
             everything.pop(study, None)
             print(f"{path}: {len(flatten(tree)):,} values frozen")
             continue
-        found = differences(flatten(tree), frozen(study))
-        allowed = {p: d for p, d in found.items() if reason_of(study, p, CHANGES)}
-        everything[study] = {p: d.found for p, d in sorted(allowed.items())}
-        others = differences(flatten(tree), with_changes(frozen(study), everything[study]))
-        print(f"{study}: {len(allowed)} changed on purpose, {len(others)} differ")
-        print("".join(f"  {d.named(p)}\n" for p, d in others.items()), end="")
+        found, moves, old = flatten(tree), moves_of(study), as_written(study)
+        expected = moved(old, moves)
+        differ = unexplained(found, expected, moves)
+        allowed = {path: one.found for path, one in differ.items()
+                   if ABSENT not in one[:2] and pattern_of(path, moves.changes)}  # fmt: skip
+        everything[study] = dict(sorted(allowed.items()))
+        others = unexplained(found, with_changes(expected, allowed), moves)
+        print(f"{study}: {summary(old, expected, found, allowed)}, {len(others)} differ")
+        print("".join(f"  {one.named(path)}\n" for path, one in others.items()), end="")
         failed |= bool(others)
     kept = {study: nest(values) for study, values in everything.items() if values}
     CHANGED.write_text(to_json(kept) + "\n", encoding="utf-8")
@@ -92,9 +97,26 @@ def evaluate(path: Path, *words: str) -> None:
         raise SystemExit(f"stage 4 of {path.stem} ended with {code}: {said.getvalue()}")
 
 
+def summary(
+    old: Mapping[str, Any], expected: Mapping[str, Any], found: Mapping[str, Any],
+    changed: Mapping[str, Any],
+) -> str:  # fmt: skip
+    """Counts: of what was frozen, and of what became of it."""
+    same = sum(path in old for path in expected if path not in changed)
+    counts = {
+        "frozen": len(old),
+        "equal": same,
+        "equal elsewhere": len(expected) - same - len(changed),
+        "changed": len(changed),
+        "repeated or gone": len(old) - len(expected),
+        "new": sum(path not in expected for path in found),
+    }
+    return ", ".join(f"{count:,} {what}" for what, count in counts.items())
+
+
 def frozen(study: str) -> dict[str, Any]:
     """Path of today → value, as it was frozen."""
-    return with_renames(as_written(study), RENAMES)
+    return moved(as_written(study), moves_of(study))
 
 
 def as_written(study: str) -> dict[str, Any]:
@@ -103,7 +125,7 @@ def as_written(study: str) -> dict[str, Any]:
 
 
 def changed() -> dict[str, dict[str, Any]]:
-    """Study → path → value of what was changed on purpose; ABSENT where nothing is there now."""
+    """Study → path → value of what was changed on purpose."""
     trees = json.loads(CHANGED.read_text(encoding="utf-8")) if CHANGED.exists() else {}
     return {study: unnest(tree) for study, tree in trees.items()}
 

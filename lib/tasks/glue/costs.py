@@ -34,20 +34,21 @@ def point_extras(
     """What metrics.json says beside the metrics.
 
     {"task", "labels": names, "f1_of": the label that F1 is of, or "macro",
-     "confusion": {set: k lists of k counts}, "majority": {set: share of the commonest label},
-     "clusters": {set: groups of rows that are independent}}
+     "sets": {name: {"clusters": groups of rows that are independent, "confusion": k lists of k
+              counts, "majority": share of the commonest label}}}
     """
     task = rows[0]["task"]
     labels = GLUE[task].labels
-    found: dict[str, Any] = {"task": task, "labels": list(labels)}
-    found["f1_of"] = labels[1] if len(labels) == 2 else "macro"
-    found |= {"confusion": {}, "majority": {}, "clusters": {}}
+    sets = {}
     for name, label, predicted, at in _sets(rows, predictions):
         counts = confusion(label, predicted, len(labels))
-        found["confusion"][name] = counts.tolist()
-        found["majority"][name] = float(counts.sum(axis=1).max() / len(label))
-        found["clusters"][name] = len({rows[place]["prompt"]["a"] for place in at})
-    return found
+        sets[name] = {
+            "clusters": len({rows[place]["prompt"]["a"] for place in at}),
+            "confusion": counts.tolist(),
+            "majority": float(counts.sum(axis=1).max() / len(label)),
+        }
+    f1_of = labels[1] if len(labels) == 2 else "macro"
+    return {"task": task, "labels": list(labels), "f1_of": f1_of, "sets": sets}
 
 
 def _sets(

@@ -56,9 +56,10 @@ def test_outcomes_and_extras_of_one_point():
     assert found["cluster"] == ["a0", "a0", "a1"] * 2
     assert (found["correct"], found["labels"]) == ([0, 1, 1, 1, 1, 1], [3] * 6)
     extras = point_extras(rows, made, EVALUATE)
-    assert extras["confusion"]["mnli/matched"] == [[0, 0, 1], [0, 1, 0], [0, 0, 1]]
-    assert extras["majority"]["mnli/matched"] == pytest.approx(1 / 3)
-    assert (extras["clusters"]["mnli/matched"], extras["f1_of"]) == (2, "macro")
+    matched = extras["sets"]["mnli/matched"]
+    assert matched["confusion"] == [[0, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert (matched["majority"], matched["clusters"]) == (pytest.approx(1 / 3), 2)
+    assert extras["f1_of"] == "macro"
     assert confusion(np.array([0, 1]), np.array([1, 1]), 2).tolist() == [[0, 1], [0, 1]]
 
 

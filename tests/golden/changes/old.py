@@ -135,3 +135,49 @@ RENAMES |= {
     for metric, first in ROWS.items()
     for place, row in enumerate((1, 2, 3, 4, 6, 5))
 }  # fmt: skip
+
+# -- iw_lora --------------------------------------------------------------------------------------
+
+CHANGES |= {
+    "iw_lora: comparison/*": SEEDS,
+    "iw_lora: points/*/metrics/set": "the first of the sets",
+    "iw_lora: points/*/metrics/rows": "new: of all sets together",
+    "iw_lora: points/*/metrics/sets/dev/metrics/*": "a single set is said once, as the metrics",
+    "iw_lora: points/*/metrics/metrics/*/method": "an interval of nothing has no method",
+    "iw_lora: points/*/metrics/sets/*/metrics/*/method": "an interval of nothing has no method",
+}
+IN_WORDS = "settings and sets by name"
+LORA = ("lora_alpha0", "adalora", "iw_lora_alpha0.0001_beta1_normalisesum",
+        "iw_lora_alpha0.001_beta1_normalisesum")  # fmt: skip
+SETTINGS = "^(comparison/aggregated_metrics.json)/settings"
+METHODS = "^(comparison/aggregated_metrics.json)/methods"
+RENAMES |= {
+    rf"{POINT}/sets/(matched|mismatched)/": (r"\1/sets/mnli/\2/", IN_WORDS),
+    rf"{POINT}/sets/dev/(clusters|confusion|majority)": (r"\1/sets/rte/dev/\2", IN_WORDS),
+    rf"{POINT}/sets/dev/rows$": (r"\1/rows", IN_WORDS),
+}
+for place, label in enumerate(LORA):
+    value = rf"\1/settings/{label}/metrics"
+    RENAMES |= {
+        rf"{METHODS}/{place}/accuracy/mean$": (f"{value}/mean.accuracy/value", IN_WORDS),
+        rf"{METHODS}/{place}/accuracy/sd$": (f"{value}/mean.accuracy/sd", IN_WORDS),
+    }
+    for task, number in (("mnli", 2 * place), ("rte", 2 * place + 1)):
+        RENAMES |= {
+            rf"{SETTINGS}/{number}/sets/(\w+)/(accuracy|f1)/mean$": (
+                rf"{value}/{task}/\2.\3/value", IN_WORDS),
+            rf"{SETTINGS}/{number}/sets/(\w+)/(accuracy|f1)/sd$": (
+                rf"{value}/{task}/\2.\3/sd", IN_WORDS),
+        }  # fmt: skip
+for kind, place in (("adalora", 1), ("lora", 0)):
+    pair = rf"\1/contrasts/claims/mean.accuracy/{LORA[2]} − {LORA[place]}"
+    against = rf"^(comparison/aggregated_metrics.json)/against/{kind}"
+    RENAMES[f"{against}/value$"] = (f"{pair}/difference", "what claims compare")
+    RENAMES[f"{against}/(low|high)$"] = (rf"{pair}/\2_items", "over items alone")
+# IW-LoRA − LoRA on MNLI and IW-LoRA − AdaLoRA on RTE, where both have all their seeds.
+for number, part, other in ((2, "mnli/matched", LORA[0]), (5, "rte/dev", LORA[1])):
+    of = rf"^(comparison/aggregated_metrics.json)/significance/families/variants/members/{number}"
+    pair = rf"\1/contrasts/variants/{part}.accuracy/{LORA[2]} − {other}"
+    RENAMES[f"{of}/difference/value$"] = (f"{pair}/difference", IN_WORDS)
+    RENAMES[f"{of}/difference/(low|high)$"] = (rf"{pair}/\2_items", "over items alone")
+    RENAMES[f"{of}/p_value$"] = (f"{pair}/p", IN_WORDS)
