@@ -264,8 +264,8 @@ def _varies(evidence: Evidence, claim: Claim) -> Found:
                 for line in (*ours, base)]  # fmt: skip
     shared = sorted(set.intersection(*everyone))
     if len(shared) < 2:
-        return evidence.unmeasured(labels, f"{len(shared)} values of {axis} are measured on both "
-                                           f"sides, expected at least 2")  # fmt: skip
+        return evidence.unmeasured(labels, f"values of {axis} that are measured on both sides: "
+                                           f"{len(shared)}, expected at least 2")  # fmt: skip
     made = reduction([[means[line[level]] for level in shared] for line in ours],
                      [means[base[level]] for level in shared], evidence.level)  # fmt: skip
     value, low, high = (made[key] for key in ("value", "low", "high"))

@@ -18,7 +18,7 @@ EMPTY = "No point has this number, so there is nothing to draw."
 def number(value: float, unit: str) -> str:
     """`71.2 %` of a share, `6.31 points` of a rating, `0.412` without a unit."""
     if unit == "share":
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.1f} %".replace("-", "−")
     return f"{value:,.4g} {unit}".strip().replace("-", "−")
 
 

@@ -46,6 +46,7 @@ from lib.plotting.shapes import (
 )
 from lib.runs.files import replacing
 
+MOST_APART = 50  # spans of panels, from which on one scale would flatten the smaller
 LEAST_SPAN = 0.08  # of an axis of rates: eight percentage points
 RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
@@ -90,7 +91,7 @@ def panels(
     """Panels side by side, at most `columns` in a row, with one legend and one note below.
 
     size: inches of one panel's axes. Panels with the same label of y (and no limits of their own)
-    share its limits, so that heights can be compared.
+    share its limits, so that heights can be compared, unless spans are MOST_APART times apart.
     """
     titles = [panel.title for panel in drawn]
     lines = max(name.count("\n") for p in drawn for name in (p.xticks or {0: ""}).values())
@@ -104,6 +105,9 @@ def panels(
             min((low for low, _ in bounds), default=0),
             max((h for _, h in bounds), default=1),
         )
+        spans = [above - below for below, above in bounds]
+        if spans and max(spans) > MOST_APART * min(spans):
+            continue
         rates = any("y" in panel.percent for panel in drawn if panel.ylabel == label)
         if rates and high - low < LEAST_SPAN:  # small differences look small
             low, high = (low + high - LEAST_SPAN) / 2, (low + high + LEAST_SPAN) / 2

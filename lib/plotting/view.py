@@ -145,7 +145,9 @@ def main_set(frame: pd.DataFrame, wanted: str | None = None) -> pd.DataFrame:
 
 
 def broken(text: str) -> str:
-    """A name of a tick in lines of about ten letters."""
+    """A name of a tick in lines of about ten letters; lines that it has already are kept."""
+    if "\n" in text:
+        return "\n".join(map(broken, text.split("\n")))
     lines = [""]
     for word in text.replace("_", " ").split(" "):
         if lines[-1] and len(lines[-1]) + len(word) > 10:

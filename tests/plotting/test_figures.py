@@ -14,6 +14,15 @@ from lib.plotting.figures import heatmap, intervals, panels, save
 from lib.plotting.shapes import Panel, Series, Style, Table, category, ordinal, thin
 
 
+def test_panels_share_a_scale_that_flattens_none_of_them():
+    def limits(*tops):
+        drawn = [Panel("", "step", "loss", [Series("a", [1, 2], [0.0, top])]) for top in tops]
+        return [ax.get_ylim() for ax in panels(drawn, "Loss").axes]
+
+    assert len(set(limits(1.0, 3.0))) == 1
+    assert len(set(limits(0.2, 120.0))) == 2
+
+
 def lightness(color):
     red, green, blue = to_rgb(color)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -10,7 +10,7 @@ from lib.plotting.cells import limits
 from lib.plotting.figures import save
 from lib.plotting.frames import of_contrasts, of_metrics
 from lib.plotting.specs import draw
-from lib.plotting.view import levels
+from lib.plotting.view import broken, levels
 from tests.plotting.study_tables import study_view
 from tests.plotting.test_figures import assert_laid_out
 
@@ -137,6 +137,11 @@ def test_a_heatmap_explains_the_marks_that_it_has_alone(view):
     note = " ".join(text.get_text() for text in canvas.texts)
     marks = {"±": "±: standard", "[": "[ ]: 95 %", "–": "–: not in", "(n": "n: rows"}
     assert {m for m, words in marks.items() if words in note} == {m for m in marks if m in cells}
+
+
+def test_lines_of_a_tick_stay_and_long_ones_are_broken():
+    assert broken("TD-DPO\nτ 0.5") == "TD-DPO\nτ 0.5"
+    assert broken("same_templates") == "same\ntemplates"
 
 
 def test_a_caption_says_a_title_once_and_ends_a_question_once(view):
