@@ -45,8 +45,8 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
          "by_<slice>": {value: {"rows", "metrics"}}, …of `Analysis.point_extras`,
          "level", "resamples"}
 
-    Of a task with several sets the same below "sets"; `rows` and `metrics` are of the set that pools
-    them, else of all rows and of the first set.
+    Of a task with several sets the same below "sets"; `rows` and `metrics` are of the set that
+    pools them, else of all rows and of the first set.
     """
     analysis, eval_config = tasks.get(task).analysis, answers.study.config.evaluate
     found: dict[str, Json] = {}
