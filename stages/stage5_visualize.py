@@ -3,8 +3,8 @@
     python -m stages.stage5_visualize configs/weighted_loss.yaml [run_ids='["NAME", "NAME"]']
 
 Writes results/<study>/<point>/<point>_<topic>.pdf and results/<study>/comparison/
-comparison_<topic>.pdf, each with a PNG beside it, captions.md, and results/<study>/report.html, one
-file with all of it. Reads the tables that stage 4 wrote.
+comparison_<topic>.pdf, each with a PNG beside it, captions.md, findings.md, and
+results/<study>/report.html, one file with all of it. Reads the tables that stage 4 wrote.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.force and is_drawn(comparison, digest(identity)):
         say(f"drawn already: {comparison}")
         return DONE
+    from lib.plotting.findings import findings
     from lib.plotting.view import view_of
 
     trained = [read_training(study, point) for point in points]
@@ -66,9 +67,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         drawn = draw_comparison(view, figures, comparison)
         shown.update(len(points) + 1)
     page = study.directory / f"{comparison.name.replace('comparison', 'report')}.html"
-    write_text(page, page_of(study, view, drawn, comparison, trained, evaluated["end"]))
+    found = "\n".join(findings(view, t, a.findings) for t, a in analyses(study).items())
+    write_text(comparison / "findings.md", f"# What the study found\n\n{found}")
+    write_text(page, page_of(study, view, found, drawn, comparison, trained, evaluated["end"]))
     names = [f"comparison_{one.name}" for one in drawn]
-    mark_done(comparison, "visualize", identity, [*files_of(names), "captions.md"], figures=names)
+    written = [*files_of(names), "captions.md", "findings.md"]
+    mark_done(comparison, "visualize", identity, written, figures=names)
     for name in names:
         say(f"figure: {comparison / name}.pdf")
     say(f"report: {page}")
@@ -91,13 +95,19 @@ def draw_point(view: View, figures: Sequence[Figure], point: Point, key: Mapping
 
 def draw_comparison(view: View, figures: Sequence[Figure], comparison: Path) -> list[Drawn]:
     """The figures of all points together, and what each shows in words."""
+    from lib.plotting.captions import ended
     from lib.plotting.figures import save
     from lib.plotting.specs import draw
 
     drawn = [one for figure in figures if not figure.each for one in draw(view, figure)]
     for one in drawn:
         save(one.figure, comparison / f"comparison_{one.name}")
-    lines = [f"- `comparison_{one.name}`: {one.title}. {one.caption}" for one in drawn]
+    names = {one.name for one in drawn}
+    empty = [one.name for one in figures if not one.each and one.name not in names]
+    lines = [f"- `comparison_{one.name}`: {ended(one.title)} {one.caption}" for one in drawn]
+    if empty:
+        lines.append(f"- Not drawn, as no point has these numbers: {listed(empty, 20)}.")
+        say(f"not drawn, as no point has these numbers: {listed(empty, 20)}")
     write_text(comparison / "captions.md", "\n".join([*lines, ""]))
     return drawn
 
@@ -105,20 +115,19 @@ def draw_comparison(view: View, figures: Sequence[Figure], comparison: Path) -> 
 def page_of(
     study: Study,
     view: View,
+    found: str,
     drawn: Sequence[Drawn],
     comparison: Path,
     trained: Sequence[PointResult],
     date: str,
 ) -> str:
-    """The page over a comparison, beside its directory."""
-    from lib.plotting.findings import findings
+    """The page over a comparison, beside its directory; found: its findings as Markdown."""
     from lib.plotting.report import Shown, report
 
-    found = [findings(view, task, analysis.findings) for task, analysis in analyses(study).items()]
     shown = [Shown(f"{comparison.name}/comparison_{one.name}.png", one.title, one.caption)
              for one in drawn]  # fmt: skip
     records = {one.name: one.records["run"] for one in trained if one.records["run"]}
-    return report(study, view, "\n".join(found), shown, study.directory, records, date)
+    return report(study, view, found, shown, study.directory, records, date)
 
 
 def files_of(names: Sequence[str]) -> list[str]:

@@ -130,9 +130,8 @@ def names_of(answers: Answers) -> dict[tuple[str, str, str], str]:
 def comparison_of_tables(answers: Answers) -> Comparison:
     """The views of a comparison."""
     claims = criteria(answers.tables.claims)
-    text = markdown({"findings": [], "criteria": claims}, "Claims", "claim")
     rows = flat(answers)
-    return Comparison(aggregated(answers), rows, text, final.files(answers, rows))
+    return Comparison(aggregated(answers), rows, markdown(claims), final.files(answers, rows))
 
 
 def aggregated(answers: Answers) -> Json:

@@ -97,6 +97,7 @@ class Figure:
     each: str | None = None  # "point": a figure of each, in its directory
     title: str | None = None
     name: str = ""  # what its file is called after `comparison_`
+    default: bool = False  # of the task, not asked for: not drawn where it would be empty
 
 
 def analyses(study: Study) -> dict[str, Any]:
@@ -286,7 +287,8 @@ def _defaults(study: Study, analysis: Any) -> list[Figure]:
         absent = [k for k in AXES if k in spec and spec[k] not in axes and spec[k] not in columns]
         if not set(absent) & {"x", "y"}:
             kept = {key: value for key, value in spec.items() if key not in absent}
-            found += _figures(study, kept, "figures of the task")
+            made = _figures(study, kept, "figures of the task")
+            found += [replace(one, default=True) for one in made]
     return found
 
 

@@ -54,10 +54,17 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
                 [[text for _, text in row] for row in found],
             )
         )
-    note = (
-        f"Beneath: ± standard deviation over seeds, or the {100 * view.level:g} % interval of "
-        f"one seed; –: not in the grid.\n{captions.missing(gone)}"
-    )
+    texts = "".join(text for table in tables for row in table.texts or () for text in row)
+    blank = any(cell is None for table in tables for row in table.cells for cell in row)
+    beneath = {
+        "±": "±: standard deviation over seeds",
+        "[": f"[ ]: {100 * view.level:g} % interval of one seed",
+        "(n": "n: rows",
+        "of ": "of: settings in a mean",
+    }
+    said = [words for mark, words in beneath.items() if mark in texts]
+    said += ["–: not in the grid"] * blank
+    note = f"{'; '.join(said)}.\n{captions.missing(gone)}" if said else captions.missing(gone)
     return heatmaps(
         tables,
         title,

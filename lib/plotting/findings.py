@@ -110,7 +110,7 @@ def environment(autoescape: bool) -> Environment:
                        lstrip_blocks=True, undefined=StrictUndefined)  # fmt: skip
     made.filters |= {"number": captions.number, "difference": captions.difference,
                      "size": captions.size, "listed": listed, "percent": _percent}  # fmt: skip
-    made.globals |= {"interval": captions.interval, "len_": len}
+    made.globals |= {"interval": captions.interval, "ended": captions.ended, "len_": len}
     return made
 
 

@@ -36,7 +36,9 @@ def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Styl
     forms = dict(zip(levels(frame[marker]), shapes * 9, strict=False)) if marker else {}
     found = {}
     at = frame[color].map({value: i for i, value in enumerate(values)})
-    for line, rows in frame.assign(at=at).sort_values("at").groupby("line", sort=False):
+    for line, rows in (
+        frame.assign(at=at).sort_values("at", kind="stable").groupby("line", sort=False)
+    ):
         style = styles.get(rows[color].iloc[0], Style("#6f6f6f"))
         form = forms.get(rows[marker].iloc[0]) if marker else None
         found[line] = style._replace(marker=form or style.marker)
@@ -96,7 +98,7 @@ def _percent(view: View, **metrics: str) -> str:
 def _note(view: View, frame: pd.DataFrame, gone: pd.DataFrame | None, *parts: str) -> str:
     """What the marks are, and which points have none."""
     seeds = "seeds" in frame and bool((frame.seeds > 1).any())
-    ends = [column for column in ("low", "y_low") if column in frame]
+    ends = [column for column in ("low", "y_low", "x_low") if column in frame]
     said = []
     if ends and frame[ends].notna().any(axis=None):
         said.append(f"bars: {100 * view.level:g} % intervals over items{' and seeds' * seeds}")
@@ -189,7 +191,7 @@ def _behind(view: View, figure: Figure) -> list[Series]:
         return []
     x, y = list(table)[:2]
     ends = [known(table[end]) for end in ("low", "high") if end in table]
-    label, style = str(figure.curve).replace("_", " "), Style("#444444")
+    label, style = view.name(f"{figure.curve}.{y}"), Style("#444444")
     return [
         Series(label, known(table[x]), known(table[y]), *ends, style=style, marked=False,
                band=True)
@@ -229,6 +231,7 @@ def curves(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canva
                 view.label(metric),
                 series,
                 percent=_percent(view, y=metric),
+                whole=logged,
                 xlim=(0, 1.07 * max(frame.x.max(), 1)) if logged else None,
             )
         )

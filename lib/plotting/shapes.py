@@ -60,6 +60,7 @@ class Panel:
     series: list[Series] = field(default_factory=list)
     percent: str = ""  # "", "x", "y" or "xy"
     log2: bool = False
+    whole: bool = False  # x has ticks at whole numbers alone
     xticks: Mapping[float, str] | None = None  # place → name
     xlim: tuple[float, float] | None = None
     ylim: tuple[float, float] | None = None

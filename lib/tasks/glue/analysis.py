@@ -40,7 +40,6 @@ def outcomes(
     }
 
 
-
 MATRICES = {"x": "module", "y": "layer"}
 FIGURES: tuple[dict[str, Any], ...] = (
     {"bars": "accuracy", "x": "set", "color": "setting", "name": "accuracy",

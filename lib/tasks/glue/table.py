@@ -53,6 +53,7 @@ def set_name(task: str, part: str) -> str:
     """`MNLI mismatched`, `RTE`: how tables and figures name a dev set."""
     return NAMES[task] if len(GLUE[task].dev) == 1 else f"{NAMES[task]} {part}"
 
+
 POINT = {"point": "name of the point"}
 # Further tables of the analysis: table → column → what it means.
 TABLES: dict[str, dict[str, str]] = {
@@ -74,7 +75,7 @@ TABLES: dict[str, dict[str, str]] = {
         "matrix": "name of the adapted matrix",
         "layer": "its layer; empty where it is in none",
         "module": "its place in the layer",
-        "w": "importance of the matrix before training; mean over the calibrated runs of the task",
+        "w": "importance w before training, mean over the calibrated runs of the task",
         "norm": "change ‖Δ‖ that the adapter makes (Frobenius norm)",
         "effective_rank": "effective rank of the change",
         "rank": "rank that the adapter was left with",
