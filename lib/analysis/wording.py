@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 PASS, FAIL, UNDECIDED, UNKNOWN = "pass", "fail", "undecided", "not measurable"
 FINAL = ("done", "partial", "diverged")  # results, all of them; anything else may still come
@@ -24,16 +23,6 @@ def markdown(criteria: Sequence[Mapping[str, str]]) -> str:
 def percent(rate: float | None) -> str:
     """0.1234 → `12.3 %`."""
     return "unknown" if rate is None else f"{100 * rate:.1f} %"
-
-
-def bounded(name: str, found: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Columns `name`, `name_low`, `name_high` of {"value", "low", "high"}; None where unknown."""
-    found = found or {}
-    return {
-        name: found.get("value"),
-        f"{name}_low": found.get("low"),
-        f"{name}_high": found.get("high"),
-    }
 
 
 def signed(value: float, digits: int = 1) -> str:

@@ -49,11 +49,6 @@ def main_set(task: str) -> str:
     return next(iter(GLUE[task].dev))
 
 
-def set_name(task: str, part: str) -> str:
-    """`MNLI mismatched`, `RTE`: how tables and figures name a dev set."""
-    return NAMES[task] if len(GLUE[task].dev) == 1 else f"{NAMES[task]} {part}"
-
-
 POINT = {"point": "name of the point"}
 # Further tables of the analysis: table → column → what it means.
 TABLES: dict[str, dict[str, str]] = {
