@@ -162,7 +162,7 @@ def provenance(
     devices = dict.fromkeys(str(r["device"]) for r in records.values() if r.get("device"))
     rows = {
         "model": ", ".join(models),
-        "data": "; ".join(f"{t}: {getattr(s, 'source', '')}" for t, s in sources.items()),
+        "data": "; ".join(f"{t}: {source_of(s)}" for t, s in sources.items()),
         "test items": "; ".join(f"{t} {s}: {n:,.0f}" for (t, s), n in sizes.items()),
         "seeds": ", ".join(str(seed) for seed in sorted(view.points.seed.unique())),
         "intervals": f"{100 * view.level:g} %, {config.evaluate.resamples:,} resamples",
@@ -173,6 +173,12 @@ def provenance(
         "study file": study.path,
     }
     return [(name, text) for name, text in rows.items() if text]
+
+
+def source_of(section: Any) -> str:
+    """Where the rows of a task come from: the first of these keys that its section has."""
+    found = (getattr(section, key, None) for key in ("source", "questions", "prompts"))
+    return str(next(filter(None, found), "not given"))
 
 
 def commands(study: Study) -> list[str]:
