@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -31,11 +32,18 @@ pytestmark = [
 ]
 
 
+def free_port() -> int:
+    """A free port below those that the system hands out: the server binds it seconds later."""
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as tried, contextlib.suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port among 100")
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = tmp_path_factory.mktemp("vllm") / "server.log"
     words = ["--model", str(REAL), "--served-model-name", "smollm2", "--port", str(port),
              "--host", "127.0.0.1", "--max-model-len", "2048", "--enforce-eager",

@@ -390,6 +390,7 @@ def test_a_read_only_disk(refuses, on_disk, small_disk) -> None:
 
 
 def test_a_full_disk(run_stage, on_disk, small_disk, snapshot) -> None:
+    subprocess.run(["mount", "-o", "remount,size=1M", str(small_disk)], check=True)
     assert run_stage(EVALUATE, *on_disk).code == 0
     (small_disk / "filler").write_bytes(b"x" * shutil.disk_usage(small_disk).free)
     before = snapshot(small_disk)

@@ -90,5 +90,8 @@ ANALYSIS = Analysis(
          "title": "Accuracy by number of steps"},
         {"forest": "accuracy", "against": "baseline"},
         {"curves": "loss", "color": "setting"},
+        {"curves": "loss", "each": "point", "name": "learning_curve"},
+        {"bars": "accuracy", "x": "steps", "each": "point", "name": "steps",
+         "title": "Accuracy by number of steps"},
     ),
 )  # fmt: skip

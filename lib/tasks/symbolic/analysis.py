@@ -97,5 +97,8 @@ ANALYSIS = Analysis(
         {"heatmap": "unique_answers.share", "x": "answers", "y": "point", "name": "unique",
          "title": "Unique answers a question"},
         {"curves": "loss", "color": "setting"},
+        {"curves": "loss", "each": "point", "name": "learning_curve"},
+        {"bars": "accuracy", "x": "set", "each": "point", "name": "accuracy",
+         "title": "Greedy accuracy by set"},
     ),
 )  # fmt: skip
