@@ -65,7 +65,7 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[s
     for path in dict.fromkeys((*expected, *found)):
         one, other = found.get(path, ABSENT), expected.get(path, ABSENT)
         same, tolerance = matches(path, one, other)
-        if not same and not (one == ABSENT and other in EMPTY):
+        if not same and not (other in EMPTY and one in (ABSENT, *EMPTY)):
             made[path] = Difference(one, other, tolerance)
     return made
 
