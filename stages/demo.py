@@ -61,9 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if code := stage(study, module, *words):
             return code
     comparison = study.directory / "comparison"
-    say("\n" + (comparison / "criteria.md").read_text(encoding="utf-8"))
+    for name in ("findings.md", "criteria.md"):
+        say("\n" + (comparison / name).read_text(encoding="utf-8").rstrip())
     names = read_json(comparison / "done" / "visualize.json")["figures"]
-    say(f"done in {clock(time.monotonic() - start)}; figures in {comparison}/:")
+    say(f"\ndone in {clock(time.monotonic() - start)}; figures in {comparison}/:")
     for name in names:
         say(f"  {name}.png")
     return DONE

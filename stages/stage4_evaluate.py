@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from lib.analysis.results import (
     inputs_of,
-    predictions_named,
     read_point,
     table_file,
     write_table,
@@ -31,7 +30,7 @@ from lib.config.selected import is_selected, mark, selected_of
 from lib.config.study import Point, Study
 from lib.config.tasks import PointResult
 from lib.data.testsets import own_rows, rows_of
-from lib.runs.directory import done_mark, mark_done, read_metrics, status, verify_done
+from lib.runs.directory import done_mark, mark_done, status, verify_done
 from lib.runs.files import as_csv, check_writable, write_json, write_text
 from lib.runs.progress import tracked
 from lib.tracking.readback import fill_logs
@@ -85,19 +84,13 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     results: dict[str, list[PointResult]] = {task: [] for task in names}
     for point in tracked(points, len(points), "evaluate", "point"):
         for task in names:
-            results[task].append(read_point(study, point, task, rows[task], metrics=False))
+            results[task].append(read_point(study, point, task, rows[task]))
     answers = analyse(study, points, rows, results)
-    fresh = [point for point in points
-             if force or not is_whole(point.directory, inputs[point.name])]  # fmt: skip
-    for task in names:
-        measure(study, task, answers, fresh)
-    for place, point in enumerate(points):
-        of_point = {task: results[task][place].metrics for task in names}
-        first = results[names[0]][place]
-        first.others = {task: found for task, found in of_point.items()
-                        if found and task != names[0]}  # fmt: skip
-        if point in fresh and any(of_point.values()):
-            write_metrics(study, point, of_point, inputs[point.name])
+    metrics = {task: measure(study, task, answers) for task in names}
+    for point in points:
+        own = {task: found[point.name] for task, found in metrics.items() if point.name in found}
+        if own and (force or not is_whole(point.directory, inputs[point.name])):
+            write_metrics(study, point, own, inputs[point.name])
     if comparison is None:
         say(f"metrics: {points[0].directory / 'metrics.json'}")
         return
@@ -108,36 +101,28 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     say(f"criteria: {comparison / 'criteria.md'}")
 
 
-def measure(study: Study, task: str, answers: Answers, fresh: Sequence[Point]) -> None:
-    """Put the metrics of a task into its results; of points that are not fresh, as they were."""
+def measure(study: Study, task: str, answers: Answers) -> dict[str, dict[str, Any]]:
+    """Point → metrics.json of a task."""
     from lib.analysis.views import metrics_of_points, with_extras
 
-    one, eval_config = tasks.get(task), study.config.evaluate
-    of_tables = metrics_of_points(answers, task) if one.analysis else {}
-    points = {point.name: point for point in study.points()}
+    analysis, eval_config = tasks.get(task).analysis, study.config.evaluate
+    of_tables, found = metrics_of_points(answers, task), {}
     for result in answers.results[task]:
-        point = points[result.name]
         if result.predictions is None:
             continue
-        rows = own_rows(task, answers.rows[task], point.config)[: point.config.infer.rows]
-        if one.analysis:
-            view = of_tables[result.name]
-            result.metrics = with_extras(view, one.analysis, rows, result.predictions, eval_config)
-        else:
-            result.metrics = None if point in fresh else read_metrics(study, point, task)
-            with predictions_named(study, point, task):
-                result.metrics = result.metrics or one.evaluate(
-                    rows, result.predictions, eval_config
-                )
-        if is_selected(study, point):
-            result.metrics["selected"] = selected_of(study).model_dump()
+        rows = own_rows(task, answers.rows[task], result.config)[: result.config.infer.rows]
+        view = of_tables[result.name]
+        found[result.name] = with_extras(view, analysis, rows, result.predictions, eval_config)
+        if is_selected(study, study.point_by_name(result.name)):
+            found[result.name]["selected"] = selected_of(study).model_dump()
+    return found
 
 
 def write_metrics(
     study: Study, point: Point, metrics: Mapping[str, Any], inputs: Mapping[str, Any]
 ) -> None:
     """metrics.json of a point, and of each further task; the mark of a point that is done."""
-    files = {task: f"{study.named('metrics', task)}.json" for task, of in metrics.items() if of}
+    files = {task: f"{study.named('metrics', task)}.json" for task in metrics}
     for task, name in files.items():
         write_json(point.directory / name, metrics[task])
     if inputs["status"] == "done":
@@ -150,12 +135,7 @@ def write_comparison(
     """aggregated_metrics.json and .csv, criteria.md, and what a task puts beside them."""
     from lib.analysis.views import comparison_of_tables
 
-    task = study.config.tasks[0]
-    if tasks.get(task).analysis:
-        made = comparison_of_tables(answers)
-    else:
-        results, rows = answers.results[task], answers.rows[task]
-        made = tasks.get(task).compare(results, rows, study.config.evaluate)
+    made = comparison_of_tables(answers)
     mark(study, made)
     write_json(comparison / "aggregated_metrics.json", {"study": study.name, **made.tables})
     write_text(comparison / "aggregated_metrics.csv", as_csv(made.rows))

@@ -3,8 +3,8 @@
     python -m stages.stage5_visualize configs/weighted_loss.yaml [run_ids='["NAME", "NAME"]']
 
 Writes results/<study>/<point>/<point>_<topic>.pdf and results/<study>/comparison/
-comparison_<topic>.pdf, each with a PNG beside it, captions.md, and results/<study>/report.html, one
-file with all of it. Reads the tables that stage 4 wrote.
+comparison_<topic>.pdf, each with a PNG beside it, captions.md, findings.md, and
+results/<study>/report.html, one file with all of it. Reads the tables that stage 4 wrote.
 """
 
 from __future__ import annotations
@@ -14,17 +14,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lib.analysis.results import inputs_of, read_point
+from lib.analysis.results import inputs_of, read_training
 from lib.analysis.tables import directory_of, read_tables
-from lib.config import tasks
 from lib.config.errors import BadInput, listed
-from lib.config.figures import Figure, figures_of
+from lib.config.figures import Figure, analyses, figures_of
 from lib.config.grid import digest
 from lib.config.study import Point, Study, flatten
 from lib.config.tasks import PointResult
-from lib.data.testsets import rows_of
 from lib.runs.directory import done_mark, mark_done, verify_done
-from lib.runs.files import read_json, read_sealed, write_text
+from lib.runs.files import write_text
 from lib.runs.integrity import verify
 from lib.runs.progress import progress
 from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
@@ -32,8 +30,6 @@ from stages.command import DONE, comparison_of, load, parser, run, say, take_run
 if TYPE_CHECKING:
     from lib.plotting.specs import Drawn
     from lib.plotting.view import View
-
-Results = Mapping[str, list[PointResult]]  # task → its results, in the order of the points
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,109 +52,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.force and is_drawn(comparison, digest(identity)):
         say(f"drawn already: {comparison}")
         return DONE
+    from lib.plotting.findings import findings
     from lib.plotting.view import view_of
 
-    rows = {task: rows_of(study, task) for task in study.config.tasks}
-    results = {t: [read_point(study, p, t, rows[t]) for p in points] for t in rows}
-    first_task = study.config.tasks[0]
-    first = results[first_task]
-    for place, result in enumerate(first):
-        others = {task: of_task[place].metrics for task, of_task in results.items()}
-        result.others = {t: found for t, found in others.items() if found and t != first_task}
-    view = view_of(study, read_tables(directory_of(comparison)), first)
+    trained = [read_training(study, point) for point in points]
+    view = view_of(study, read_tables(directory_of(comparison)), trained)
     with progress(len(points) + 1, "draw", "folder") as shown:
         for place, point in enumerate(points):
             key = {"evaluated": evaluated["identity"].get(point.name),
                    "figures": [one for one in identity["figures"] if one["each"]]}  # fmt: skip
             if args.force or not is_drawn(point.directory, digest(key)):
-                draw_point(study, view, figures, point, key,
-                           {task: of_task[place] for task, of_task in results.items()})  # fmt: skip
+                draw_point(view, figures, point, key)
             shown.update(place + 1)
-        drawn = draw_comparison(study, view, figures, comparison, results)
+        drawn = draw_comparison(view, figures, comparison)
         shown.update(len(points) + 1)
     page = study.directory / f"{comparison.name.replace('comparison', 'report')}.html"
-    write_text(page, page_of(study, view, drawn, comparison, points, evaluated["end"]))
+    found = "\n".join(findings(view, t, a.findings) for t, a in analyses(study).items())
+    write_text(comparison / "findings.md", f"# What the study found\n\n{found}")
+    write_text(page, page_of(study, view, found, drawn, comparison, trained, evaluated["end"]))
     names = [f"comparison_{one.name}" for one in drawn]
-    mark_done(comparison, "visualize", identity, [*files_of(names), "captions.md"], figures=names)
+    written = [*files_of(names), "captions.md", "findings.md"]
+    mark_done(comparison, "visualize", identity, written, figures=names)
     for name in names:
         say(f"figure: {comparison / name}.pdf")
     say(f"report: {page}")
     return DONE
 
 
-def draw_point(
-    study: Study,
-    view: View,
-    figures: Sequence[Figure],
-    point: Point,
-    key: Mapping[str, Any],
-    results: Mapping[str, PointResult],
-) -> None:
+def draw_point(view: View, figures: Sequence[Figure], point: Point, key: Mapping[str, Any]) -> None:
     """The figures of one point, in its directory."""
     from lib.plotting.figures import save
     from lib.plotting.specs import draw
 
     if not point.directory.exists():
         return
-    made = [(one.name, one.figure) for figure in figures if figure.each
-            for one in draw(view, figure, point.name)]  # fmt: skip
-    for task in unported(study):
-        made += tasks.get(task).point_figures(results[task], study.config.evaluate)
-    for topic, canvas in made:
-        save(canvas, point.directory / f"{point.name}_{topic}")
-    mark_done(point.directory, "visualize", key,
-              files_of([f"{point.name}_{topic}" for topic, _ in made]))  # fmt: skip
+    drawn = [one for figure in figures if figure.each for one in draw(view, figure, point.name)]
+    names = [f"{point.name}_{one.name}" for one in drawn]
+    for name, one in zip(names, drawn, strict=True):
+        save(one.figure, point.directory / name)
+    mark_done(point.directory, "visualize", key, files_of(names))
 
 
-def draw_comparison(
-    study: Study, view: View, figures: Sequence[Figure], comparison: Path, results: Results
-) -> list[Drawn]:
+def draw_comparison(view: View, figures: Sequence[Figure], comparison: Path) -> list[Drawn]:
     """The figures of all points together, and what each shows in words."""
+    from lib.plotting.captions import ended
     from lib.plotting.figures import save
-    from lib.plotting.specs import Drawn, draw
+    from lib.plotting.specs import draw
 
     drawn = [one for figure in figures if not figure.each for one in draw(view, figure)]
-    tables = read_json(comparison / "aggregated_metrics.json")
-    # What training has left for figures, such as curves of the functions that trained.
-    for path in (study.directory / "tables").glob("*.json"):
-        tables[path.stem] = read_sealed(path, "remove it and run a point of stage 2 again")
-    for task in unported(study):
-        made = tasks.get(task).comparison_figures(results[study.config.tasks[0]], tables,
-                                                  study.config.evaluate)  # fmt: skip
-        drawn += [Drawn(topic, canvas, topic.replace("_", " "), "") for topic, canvas in made]
     for one in drawn:
         save(one.figure, comparison / f"comparison_{one.name}")
-    lines = [f"- `comparison_{one.name}`: {one.title}. {one.caption}" for one in drawn]
+    names = {one.name for one in drawn}
+    empty = [one.name for one in figures if not one.each and one.name not in names]
+    lines = [f"- `comparison_{one.name}`: {ended(one.title)} {one.caption}" for one in drawn]
+    if empty:
+        lines.append(f"- Not drawn, as no point has these numbers: {listed(empty, 20)}.")
+        say(f"not drawn, as no point has these numbers: {listed(empty, 20)}")
     write_text(comparison / "captions.md", "\n".join([*lines, ""]))
     return drawn
-
-
-def unported(study: Study) -> list[str]:
-    """Tasks that draw their figures themselves."""
-    return [task for task in study.config.tasks if tasks.get(task).analysis is None]
 
 
 def page_of(
     study: Study,
     view: View,
+    found: str,
     drawn: Sequence[Drawn],
     comparison: Path,
-    points: Sequence[Point],
+    trained: Sequence[PointResult],
     date: str,
 ) -> str:
-    """The page over a comparison, beside its directory."""
-    from lib.plotting.findings import findings
+    """The page over a comparison, beside its directory; found: its findings as Markdown."""
     from lib.plotting.report import Shown, report
 
-    found = [findings(view, task, analysis.findings) for task in study.config.tasks
-             if (analysis := tasks.get(task).analysis)]  # fmt: skip
-    if not found:
-        found = [(comparison / "criteria.md").read_text(encoding="utf-8")]
     shown = [Shown(f"{comparison.name}/comparison_{one.name}.png", one.title, one.caption)
              for one in drawn]  # fmt: skip
-    configs = {point.name: point.directory / "config.json" for point in points}
-    records = {name: read_json(path) for name, path in configs.items() if path.exists()}
-    return report(study, view, "\n".join(found), shown, study.directory, records, date)
+    records = {one.name: one.records["run"] for one in trained if one.records["run"]}
+    return report(study, view, found, shown, study.directory, records, date)
 
 
 def files_of(names: Sequence[str]) -> list[str]:

@@ -45,7 +45,7 @@ SHIPPED = [
     for name in ("demo", "dpo_search", "gsm8k_qlora", "gsm_symbolic", "iw_lora", "iw_lora_search",
                  "td_dpo", "td_dpo_search", "weighted_loss")
 ]  # fmt: skip
-SMALL = 1 << 18  # bytes of the small disk
+SMALL = 1 << 20  # bytes of the small disk
 
 STUDY = {
     "results_dir": "results",

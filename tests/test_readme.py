@@ -89,9 +89,9 @@ def test_table_of_studies_is_complete_and_counts_their_points() -> None:
 
 
 def test_every_yaml_is_read(write_study) -> None:
-    excerpt, search = blocks("yaml")
+    excerpt, figures, search = blocks("yaml")
     path = Path(write_study(drop=["axes", "variants", "grid"]))
-    path.write_text(path.read_text() + excerpt, encoding="utf-8")
+    path.write_text(path.read_text() + excerpt + figures, encoding="utf-8")
     study = load_study(path)
     assert len(study.grid) == 1 + 2 * 2
     assert study.point(1).name in README

@@ -2,7 +2,7 @@
 
 A claim holds or fails where the whole interval says so, and is undecided where its bound lies
 inside. Where there are two intervals, one over seeds and items and Student's over seeds alone, both
-have to say it: a bootstrap of three seeds is too narrow.
+have to say it: a bootstrap of three seeds is too narrow. One seed decides where the grid has one.
 
     above, below     `below` strictly; "most": more than half of the settings
     items            the value of every point rests on so many
@@ -199,7 +199,9 @@ def _compare(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
         number += f"; Holm's p {row['p_holm']:.2g}"
         verdict = PASS if row["p_holm"] < 1 - evidence.level else UNDECIDED
     needed = ""
-    if verdict == UNDECIDED:
+    if row["seeds"] == 1 and min(evidence.seeds(a), evidence.seeds(b)) > 1:
+        verdict, needed = UNDECIDED, "2 matched seeds (1 now): one says nothing of other runs"
+    elif verdict == UNDECIDED:
         needed = needed_of(row, distance(claim.kind, bound, value), evidence.level)
     low, high = intervals[0] if intervals else (None, None)
     found = Found(verdict, number, value, low, high, needed)

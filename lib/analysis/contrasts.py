@@ -183,9 +183,12 @@ def sign_flips(
 
 
 def detectable(resampled: np.ndarray, level: float) -> float:
-    """Effect that a test at this level finds with probability POWER, the variance as it is here."""
+    """Effect that a test at this level finds with probability POWER, the variance as it is here.
+
+    nan where differences are constant: they say nothing of the variance.
+    """
     known = resampled[~np.isnan(resampled)]
-    if len(known) < 2:
+    if len(known) < 2 or not np.ptp(known):
         return math.nan
     normal = NormalDist()
     return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(POWER)) * float(known.std(ddof=1))

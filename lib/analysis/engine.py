@@ -39,7 +39,7 @@ def analyse(
 ) -> Answers:
     """All tables of a study. results: task → one a point, graded."""
     eval_config = study.config.evaluate
-    analyses = {task: one for task in results if (one := tasks.get(task).analysis)}
+    analyses = {task: tasks.get(task).analysis for task in results}
     items = items_table(
         items_of(task, point.name, outcomes(study, task, rows[task], point, result))
         for task in analyses

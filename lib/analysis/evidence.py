@@ -131,6 +131,10 @@ class Evidence:
         """The points of a setting."""
         return self.settings[setting][1]
 
+    def seeds(self, setting: str) -> int:
+        """How many seeds the grid has of a setting."""
+        return len({point.config.train.seed for point in self.members(setting)})
+
     def status(self, point: str) -> str:
         """Status of a point; one that the tables lack is missing."""
         return self.points[point]["status"] if point in self.points else "missing"

@@ -35,7 +35,7 @@ def files(answers: Answers, rows: list[Json]) -> dict[str, Any]:
     }  # fmt: skip
     for task in answers.study.config.tasks:
         analysis = tasks.get(task).analysis
-        if analysis and analysis.files:
+        if analysis.files:
             found |= analysis.files(answers)
     return found
 

@@ -1,20 +1,13 @@
-"""Which interval a number of test items gets: one policy for all tasks.
-
-    rate          a share of the items, in [0, 1]      Wilson's where every item is a unit of its
-                                                       own and 0 or 1, else the bootstrap
-    difference    of two rates on the same items       the bootstrap
-    mean          anything else                        the bootstrap
+"""Intervals of a mean difference and of a mean of test items, for what tasks compute themselves.
 
 Resamples draw units: the items, or the clusters that they come in. Where all units are alike they
 have no width, as if 4 items that agree were certain. Then
 
-    rate          gets Wilson's interval, as of one item a unit: outcomes between 0 and 1 vary at
-                  most as much as those of the same mean that are 0 and 1
-    difference    gets Tango's score interval: 0 ± z²/(n + z²) where both sides agree on n units,
-                  from (n − z²)/(n + z²) to 1 where one side alone is right on all of them
+    difference    of two rates gets Tango's score interval: 0 ± z²/(n + z²) where both sides agree
+                  on n units, from (n − z²)/(n + z²) to 1 where one side alone is right on all
     mean          gets none: low and high are null, since nothing bounds what other items would be
 
-Intervals stay in the range of their number. Sources: Wilson 1927; Tango 1998, eq. 9.
+`lib.analysis.estimates` has the policy for metrics. Sources: Wilson 1927; Tango 1998, eq. 9.
 """
 
 from __future__ import annotations
@@ -26,22 +19,6 @@ import numpy as np
 
 from lib.analysis.metrics import weighted_mean
 from lib.analysis.statistics import Interval, percentile_interval, wilson
-
-
-def rate(values: np.ndarray, counts: np.ndarray, units: int, level: float) -> dict[str, Any]:
-    """{"value", "low", "high", "method"} of the mean of outcomes (n,) in [0, 1], of `units` units.
-
-    counts: (R, n) multiplicities, which must be drawn by unit.
-    """
-    if not len(values):
-        return unknown()
-    value = float(values.mean())
-    interval, method = None, "bootstrap"
-    if units < len(values) or not np.isin(values, (0, 1)).all():
-        interval = percentile_interval(weighted_mean(values, counts), level)
-    if interval is None:
-        interval, method = wilson(min(value, 1.0) * units, units, level), "wilson"
-    return {"value": value, **interval._asdict(), "method": method}
 
 
 def mean(values: np.ndarray, counts: np.ndarray, level: float) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from lib.runs.directory import (
     RECORDS,
     done_mark,
     is_done,
-    read_metrics,
     remedy,
     status,
     unchanged,
@@ -87,17 +86,8 @@ def counts(study: Study, point: Point, task: str) -> bool:
     return mark is not None and unchanged(mark["identity"], now)
 
 
-def read_point(
-    study: Study, point: Point, task: str, rows: Sequence[Row], metrics: bool = True
-) -> PointResult:
-    """A point with what it has of a task: log, predictions, metrics.
-
-    Its status is the study's; where that is "done", it is "skipped" if a skipped task has nothing
-    to show, and "partial" if infer.rows leaves out test rows: it is compared with nothing.
-    metrics: whether to read them. Raises BadInput for a file that is not what its stage wrote.
-    """
-    own = own_rows(task, rows, point.config)
-    wanted = own[: point.config.infer.rows]
+def read_training(study: Study, point: Point) -> PointResult:
+    """A point with its status, log and records. Raises BadInput for a file that has changed."""
     result = PointResult(
         point.name, point.values, point.config, status(study, point), axes=study.axes
     )
@@ -109,6 +99,19 @@ def read_point(
         result.records[name] = read_json(path) if path.exists() else None
     run = point.directory / "config.json"
     result.records["run"] = read_json(run) if run.exists() else None
+    return result
+
+
+def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> PointResult:
+    """A point with what training left and its graded predictions of a task.
+
+    Its status is the study's; where that is "done", it is "skipped" if a skipped task has nothing
+    to show, and "partial" if infer.rows leaves out test rows: it is compared with nothing.
+    Raises BadInput for a file that is not what its stage wrote.
+    """
+    own = own_rows(task, rows, point.config)
+    wanted = own[: point.config.infer.rows]
+    result = read_training(study, point)
     if result.status == "done" and not counts(study, point, task):
         result.status = "skipped"
     if result.status == "done":
@@ -117,8 +120,6 @@ def read_point(
         if judged := read_judgments(study, point, task):
             for row in result.predictions:
                 row["judgments"] = judged.get(row["id"])
-        if metrics:
-            result.metrics = read_metrics(study, point, task)
         if len(wanted) < len(own):
             result.status = "partial"
     return result

@@ -42,14 +42,6 @@ class Difference(NamedTuple):
     high: float | None
 
 
-class McNemar(NamedTuple):
-    """b: rows that only `a` has right; c: rows that only `b` has right."""
-
-    b: int
-    c: int
-    p_value: float | None
-
-
 def wilson(successes: float, n: int, level: float = 0.95) -> Interval | None:
     """Score interval of a rate `successes / n`, in [0, 1]; None for n = 0. Ties may count ½.
 
@@ -165,26 +157,6 @@ def paired_bootstrap_difference(
     return Difference(value, *(interval or (None, None)))
 
 
-def mcnemar(a_correct: np.ndarray, b_correct: np.ndarray) -> McNemar:
-    """Exact two-sided McNemar test of two points on the same independent rows.
-
-    a_correct, b_correct: (n,) bools or 0/1. Only rows on which the points differ count: under the
-    null, b is Binomial(b + c, ½). No such row: p = 1. No rows at all: p is None.
-    Source: McNemar 1947, exact form; scipy.stats.binomtest. ValueError on unequal or 2-D shapes.
-    """
-    a, b = _flags("a_correct", a_correct), _flags("b_correct", b_correct)
-    if a.shape != b.shape:
-        raise ValueError(f"b_correct: shape {b.shape}, a_correct has {a.shape}")
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    if only_a + only_b == 0:
-        return McNemar(0, 0, 1.0 if len(a) else None)
-    term = tail = 1  # whole numbers: the sum of C(b + c, i) up to the smaller of the two counts
-    for i in range(min(only_a, only_b)):
-        term = term * (only_a + only_b - i) // (i + 1)
-        tail += term
-    return McNemar(only_a, only_b, min(1.0, 2 * tail / 2 ** (only_a + only_b)))
-
-
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
     """Holm-adjusted p-values of one family of comparisons, same keys and order.
 
@@ -201,14 +173,6 @@ def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
         largest = max(largest, min(1.0, (len(present) - rank) * present[name]))
         adjusted[name] = largest
     return adjusted
-
-
-def _flags(name: str, values: np.ndarray) -> np.ndarray:
-    """(n,) bools from bools or 0/1."""
-    values = np.asarray(values)
-    if values.ndim != 1 or not np.isin(values, (0, 1)).all():
-        raise ValueError(f"{name}: expected one dimension of 0 and 1, shape {values.shape}")
-    return values.astype(bool)
 
 
 def _check_level(level: float) -> None:

@@ -57,7 +57,7 @@ def decided(evidence: Evidence, claim: Claim) -> Found:
 def _facts(evidence: Evidence, claim: Claim, name: str, labels: Sequence[str]) -> Found:
     """Whether points reach a number that nothing but the point itself decides."""
     found: list[Found] = []
-    other: dict[str, list[str]] = {}  # status → points that do not reach it
+    other: dict[str, list[str]] = {}  # status, or "not", → points that do not reach it
     for point in (point.name for label in labels for point in evidence.members(label)):
         value, status = evidence.points.get(point, {}).get(name), evidence.status(point)
         if value is not None:
@@ -68,7 +68,7 @@ def _facts(evidence: Evidence, claim: Claim, name: str, labels: Sequence[str]) -
         else:
             found.append(Found(UNDECIDED, waiting=(point,)))
         if found[-1].verdict != PASS:
-            other.setdefault(status, []).append(point)
+            other.setdefault("not" if status == "done" else status, []).append(point)
     whole = of_several(claim, found)
     passed = sum(one.verdict == PASS for one in found)
     told = [f"; {status}: {listed(names, 4)}" for status, names in sorted(other.items())]

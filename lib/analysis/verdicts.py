@@ -130,10 +130,11 @@ def shown(row: Row, metric: Metric) -> str:
 
 
 def apart(row: Row, metric: Metric, a: str, b: str) -> str:
-    """`+1.2 [−0.3, +2.7] points (a − b, 3 seeds)`."""
+    """`+1.2 [−0.3, +2.7] percentage points (a − b, 3 seeds)`."""
     scale, digits = (100, 1) if metric.unit == "share" else (1, 2)
     text = signed(scale * row["difference"], digits)
     if row["low"] is not None:
         text += f" [{signed(scale * row['low'], digits)}, {signed(scale * row['high'], digits)}]"
     seeds = {0: "unmatched seeds", 1: "one seed"}.get(row["seeds"], f"{row['seeds']:.0f} seeds")
-    return f"{text} {'points' if scale == 100 else metric.unit} ({a} − {b}, {seeds})"
+    unit = "percentage points" if scale == 100 else metric.unit
+    return f"{text} {unit} ({a} − {b}, {seeds})"

@@ -45,8 +45,8 @@ def metrics_of_points(answers: Answers, task: str) -> dict[str, Json]:
          "by_<slice>": {value: {"rows", "metrics"}}, …of `Analysis.point_extras`,
          "level", "resamples"}
 
-    Of a task with several sets the same below "sets"; `rows` and `metrics` are of the set that pools
-    them, else of all rows and of the first set.
+    Of a task with several sets the same below "sets"; `rows` and `metrics` are of the set that
+    pools them, else of all rows and of the first set.
     """
     analysis, eval_config = tasks.get(task).analysis, answers.study.config.evaluate
     found: dict[str, Json] = {}
@@ -130,9 +130,8 @@ def names_of(answers: Answers) -> dict[tuple[str, str, str], str]:
 def comparison_of_tables(answers: Answers) -> Comparison:
     """The views of a comparison."""
     claims = criteria(answers.tables.claims)
-    text = markdown({"findings": [], "criteria": claims}, "Claims", "claim")
     rows = flat(answers)
-    return Comparison(aggregated(answers), rows, text, final.files(answers, rows))
+    return Comparison(aggregated(answers), rows, markdown(claims), final.files(answers, rows))
 
 
 def aggregated(answers: Answers) -> Json:

@@ -158,22 +158,13 @@ def resolve_metric(study: Study, text: str) -> tuple[str, str]:
 
 
 def metric_ranges(study: Study, task: str) -> dict[str, Range]:
-    """Metrics of a task of the study, or of `training`, each with its range; {} for other tasks.
-
-    `majority_<n>` stands for one metric a number of `evaluate.draws`.
-    """
+    """Metrics of a task of the study, or of `training`, each with its range; {} for other tasks."""
     if task == "training":
         return TRAINING
     if task not in study.config.tasks:
         return {}
-    if (analysis := tasks.get(task).analysis) is not None:
-        return {one.name: one.bounds for one in analysis.metrics(study.config.evaluate)}
-    draws = study.config.evaluate.draws
-    return {
-        name.replace("<n>", str(n)): bounds
-        for name, bounds in tasks.get(task).metrics.items()
-        for n in (draws if "<n>" in name else [0])
-    }
+    metrics = tasks.get(task).analysis.metrics(study.config.evaluate)
+    return {one.name: one.bounds for one in metrics}
 
 
 def settings_of(study: Study) -> Settings:

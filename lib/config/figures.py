@@ -24,6 +24,7 @@ from lib.config import tasks
 from lib.config.checks import check_axes
 from lib.config.claims import metric_ranges
 from lib.config.errors import BadInput, listed, nearest
+from lib.config.points import matches
 from lib.losses import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -96,12 +97,12 @@ class Figure:
     each: str | None = None  # "point": a figure of each, in its directory
     title: str | None = None
     name: str = ""  # what its file is called after `comparison_`
+    default: bool = False  # of the task, not asked for: not drawn where it would be empty
 
 
 def analyses(study: Study) -> dict[str, Any]:
-    """Task → its `lib.analysis.model.Analysis`, of the study's tasks that have one."""
-    found = {task: tasks.get(task).analysis for task in study.config.tasks}
-    return {task: analysis for task, analysis in found.items() if analysis is not None}
+    """Task → its `lib.analysis.model.Analysis`, of the study's tasks."""
+    return {task: tasks.get(task).analysis for task in study.config.tasks}
 
 
 def figures_of(study: Study) -> list[Figure]:
@@ -187,7 +188,7 @@ def _figures(study: Study, spec: Any, where: str) -> list[Figure]:
         return [whole]
     stem = f"{whole.name}_" if whole.name else ""
     return [
-        replace(whole, metrics=(metric,), name=stem and f"{stem}{metric.replace('.', '_')}")
+        replace(whole, metrics=(metric,), name=stem and stem + metric.rpartition(".")[2])
         for metric in metrics
     ]
 
@@ -280,11 +281,14 @@ def _defaults(study: Study, analysis: Any) -> list[Figure]:
         names = spec[kind] if isinstance(spec[kind], list) else [spec[kind]]
         if kind not in ("curves", "reliability") and not set(names) <= set(measured):
             continue
+        if not any(matches(point.values, spec.get("of", {})) for point in study.points()):
+            continue
         columns = analysis.tables.get(names[0].partition(".")[0], ())
         absent = [k for k in AXES if k in spec and spec[k] not in axes and spec[k] not in columns]
         if not set(absent) & {"x", "y"}:
             kept = {key: value for key, value in spec.items() if key not in absent}
-            found += _figures(study, kept, "figures of the task")
+            made = _figures(study, kept, "figures of the task")
+            found += [replace(one, default=True) for one in made]
     return found
 
 

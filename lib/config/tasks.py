@@ -22,7 +22,7 @@ Prediction (written by stage 3, one object a row of the test split, in its order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -62,10 +62,8 @@ class PointResult:
     values: dict[str, Any]  # axis → value
     config: Any  # lib.config.schema.Config
     status: str  # "done" | "partial" | "diverged" | "trained" | "missing" | "skipped"
-    metrics: dict[str, Any] | None = None
     predictions: list[Row] | None = None  # graded, in test order
     train_log: list[Row] | None = None  # rows of train.jsonl
-    others: dict[str, Any] = field(default_factory=dict)  # task → metrics of further tasks
     # What training left beside its log: `usage`, `importance`, and `run`, which is config.json;
     # None where a run leaves none.
     records: dict[str, Any] = field(default_factory=dict)
@@ -191,22 +189,9 @@ class Task:
     judging: Callable[[Any, Any], Judging] | None = None
 
     # -- analysis and figures, without torch --
-    # Of a task without `analysis`: names of its metrics, by which claims and figures are checked;
-    # `<n>` in a name stands for each number of `evaluate.draws`.
-    metrics: dict[str, Range] = field(default_factory=dict)
     sets: tuple[str, ...] = ()  # where there are several; first the one that counts unless named
     data_axes: tuple[str, ...] = ()  # keys of axes that choose the test set, not the setting
-    # Outcomes, metrics and what is special; None: the functions below do all of it.
-    analysis: Analysis | None = None
-    # (rows, predictions, eval_config) → metrics.json of one point. Raises BadInput that names the
-    # row; stage 4 puts the file of predictions before it.
-    evaluate: Callable[[list[Row], list[Row], Any], dict[str, Any]] | None = None
-    # (points, rows, eval_config) → Comparison; points without metrics are shown as such
-    compare: Callable[[list[PointResult], list[Row], Any], Comparison] | None = None
-    # Of a task without `analysis`, whose figures are no specs:
-    # (point, eval_config) and (points, tables, eval_config) → (topic, Figure) each
-    point_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
-    comparison_figures: Callable[..., Iterator[tuple[str, Any]]] | None = None
+    analysis: Analysis  # outcomes, metrics, and what is special
 
 
 @cache

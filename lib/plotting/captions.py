@@ -42,6 +42,11 @@ def interval(low: float, high: float, unit: str) -> str:
     return f" [{scale * low:{digits}}, {scale * high:{digits}}]".replace("-", "−")
 
 
+def ended(title: str) -> str:
+    """A title as a sentence of its own, before its caption."""
+    return title if title.endswith("?") else f"{title}."
+
+
 def title_of(view: View, figure: Figure) -> str:
     """`Accuracy over γ and ratio`, or what the study calls it."""
     if figure.title:
@@ -117,27 +122,27 @@ def of_points(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     unit = view.unit(y)
     x_name = view.name(x)[0].lower() + view.name(x)[1:]
     if figure.identity:
-        gaps = frame.y - frame.x
-        worst = gaps.abs().idxmax()
-        return (
-            f"{view.name(y)} differs from {x_name} by {size(gaps.abs().mean(), unit)} on average, "
-            f"most by {difference(gaps[worst], unit)} ({frame['name'][worst]}); "
-            f"{len(frame)} settings."
-        )
+        return f"{view.name(y)} against {x_name}: {from_line(frame, frame.y - frame.x, unit)}."
     text = extremes(view, y, frame.rename(columns={"y": "value", "y_low": "low", "y_high": "high"}))
     table = view.tables.get(figure.curve or "")
     if table is not None:
         gaps = frame.y - np.interp(frame.x, *(table[name] for name in list(table)[:2]))
-        worst = gaps.abs().idxmax()
-        return (
-            f"{text}; from the line at the same {x_name} it differs by "
-            f"{size(gaps.abs().mean(), unit)} on average, most by {difference(gaps[worst], unit)} "
-            f"({frame['name'][worst]})."
-        )
+        return f"{text}; against the line at the same {x_name}: {from_line(frame, gaps, unit)}."
     if len(frame) > 3 and min(frame.x.nunique(), frame.y.nunique()) > 1:
         rho = frame.x.rank().corr(frame.y.rank())
         text += f"; rank correlation with {x_name} {signed(rho, 2)} over {len(frame)} settings"
     return f"{text}."
+
+
+def from_line(frame: pd.DataFrame, gaps: pd.Series, unit: str) -> str:
+    """How far marks lie from a line: `off by 3.1 … on average, most by −8.2 … (a); 19 settings`."""
+    if not gaps.any():
+        return f"on the line in all {len(frame)} settings"
+    worst = gaps.abs().idxmax()
+    return (
+        f"off by {size(gaps.abs().mean(), unit)} on average, most by "
+        f"{difference(gaps[worst], unit)} ({frame['name'][worst]}); {len(frame)} settings"
+    )
 
 
 def of_cells(view: View, figure: Figure, frame: pd.DataFrame) -> str:
@@ -158,14 +163,7 @@ def of_forest(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     unit, known = view.unit(figure.metrics[0]), frame.dropna(subset="difference")
     clear = known[known.p_holm < 1 - view.level]
     row = known.loc[known.difference.abs().idxmax()]
-    ours = figure.metrics[0].rpartition(".")[0] in view.tables
-    of = (
-        title_of(view, figure)
-        if ours
-        else f"{view.name(figure.metrics[0])} against {against(view, figure)}"
-    )
     return (
-        f"{of}: "
         f"{(clear.difference > 0).sum()} of {len(known)} settings higher and "
         f"{(clear.difference < 0).sum()} lower after Holm's adjustment; the largest difference is "
         f"{difference(row.difference, unit)}{interval(row.low, row.high, unit)} ({row['name']})."

@@ -15,7 +15,7 @@ from lib.plotting.figures import heatmap as heatmaps
 from lib.plotting.figures import intervals
 from lib.plotting.marks import known
 from lib.plotting.shapes import Table
-from lib.plotting.view import View, in_words, levels, ordered
+from lib.plotting.view import View, broken, in_words, levels, ordered
 
 
 def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:
@@ -26,7 +26,8 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
     columns = [x, *frames.leftover(view, cells, [x, y, figure.panel])]
     if len(columns) > 1 and not ordered(levels(cells[x])):
         cells, gone, frame = (
-            one.assign(**{x: _joined(view, one, columns)}) for one in (cells, gone, frame)
+            one.assign(**{x: _joined(view, one, columns)}) if x in one else one
+            for one in (cells, gone, frame)
         )
     partial = frame[(frame.of == "point") & (frame.status == "partial")]
     lost = pd.concat([gone, partial]) if len(cells) < len(frame) else gone
@@ -43,6 +44,7 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
             for row in names[y]
         ]
         words = {axis: [in_words(view, "", value) for value in names[axis]] for axis in names}
+        words[x] = [broken(text) for text in words[x]]
         tables.append(
             Table(
                 str(panel),
@@ -52,10 +54,17 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
                 [[text for _, text in row] for row in found],
             )
         )
-    note = (
-        f"Beneath: ± standard deviation over seeds, or the {100 * view.level:g} % interval of "
-        f"one seed; –: not in the grid.\n{captions.missing(gone)}"
-    )
+    texts = "".join(text for table in tables for row in table.texts or () for text in row)
+    blank = any(cell is None for table in tables for row in table.cells for cell in row)
+    beneath = {
+        "±": "±: standard deviation over seeds",
+        "[": f"[ ]: {100 * view.level:g} % interval of one seed",
+        "(n": "n: rows",
+        "of ": "of: settings in a mean",
+    }
+    said = [words for mark, words in beneath.items() if mark in texts]
+    said += ["–: not in the grid"] * blank
+    note = f"{'; '.join(said)}.\n{captions.missing(gone)}" if said else captions.missing(gone)
     return heatmaps(
         tables,
         title,
@@ -69,9 +78,9 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
 
 
 def _joined(view: View, frame: pd.DataFrame, axes: Sequence[str]) -> list[str]:
-    """What tells the columns of a heatmap apart, in words: `TD-DPO τ 0.5`."""
+    """What tells the columns of a heatmap apart, in words, one axis a line: `TD-DPO`, `τ 0.5`."""
     rows = frame[list(axes)].to_dict("records")
-    return [" ".join(filter(None, (in_words(view, a, row[a]) for a in axes))) for row in rows]
+    return ["\n".join(filter(None, (in_words(view, a, row[a]) for a in axes))) for row in rows]
 
 
 def limits(numbers: Sequence[float] | pd.Series, unit: str) -> tuple[float, float]:
@@ -95,8 +104,8 @@ def _cell(
     """(value | status | None, text) of one cell, the mean of the settings that are in it."""
     here = cells[frames.matching(cells, at)]
     if here.empty:
-        held = {axis: value for axis, value in at.items() if axis in lost}
-        status = lost[frames.matching(lost, held)].status
+        held = [lost[a].isna() | (lost[a] == value) for a, value in at.items() if a in lost]
+        status = lost[np.logical_and.reduce([lost.status.notna(), *held])].status
         return (None if status.empty else str(status.iloc[0])), ""
     row, value = here.iloc[0], float(here.value.mean())
     scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")

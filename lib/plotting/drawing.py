@@ -30,7 +30,7 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
     if panel.log2:
         ax.set_xscale("log", base=2)
         ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_locator(MaxNLocator(5))
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=panel.whole))
     ax.yaxis.set_major_locator(MaxNLocator(6))
     for axis, letter in ((ax.xaxis, "x"), (ax.yaxis, "y")):
         if letter in panel.percent:
@@ -161,7 +161,7 @@ def _luminance(color: Any) -> float:
 def place_texts(ax: Axes, panel: Panel) -> None:
     """Write texts beside their points, each where it covers least of what is there already."""
     texts = [
-        ((x, y), text)
+        ((x, y), text, series.joined)
         for series in panel.series
         for x, y, text in zip(series.x, series.y, series.texts, strict=False)
         if text and y is not None
@@ -169,7 +169,7 @@ def place_texts(ax: Axes, panel: Panel) -> None:
     if len(texts) > 100:  # they would cover the points
         return
     unit = 72 / ax.figure.dpi  # work in points: pixels differ between PDF and PNG
-    places = [unit * ax.transData.transform(at) for at, _ in texts]
+    places = [unit * ax.transData.transform(at) for at, *_ in texts]
     taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in places]
     for series in panel.series:
         spans = [((x, a), (x, b)) for x, a, b in _spans(series.x, series.low, series.high)]
@@ -178,7 +178,7 @@ def place_texts(ax: Axes, panel: Panel) -> None:
             (left, low), (right, high) = unit * ax.transData.transform(ends)
             taken.append((left - 1, low - 1, right + 1, high + 1))
     frame = unit * ax.get_window_extent().extents
-    for (at, text), (x, y) in zip(texts, places, strict=True):
+    for (at, text, joined), (x, y) in zip(texts, places, strict=True):
         wide, high = 3.6 * len(text) + 1, 7
         options = []
         for reach in (5, 8, 12):
@@ -188,6 +188,8 @@ def place_texts(ax: Axes, panel: Panel) -> None:
                 box = (x + dx - wide / 2, y + dy - high / 2, x + dx + wide / 2, y + dy + high / 2)
                 outside = wide * high - _overlap(box, frame)
                 cost = sum(_overlap(box, other) for other in taken) + 5 * outside + 0.05 * reach
+                if joined and right < 1:  # the line comes from the left, beneath the text
+                    cost += 0.2 * wide * high
                 options.append((cost, (dx, dy), box))
         cost, offset, box = min(options)
         if cost > 0.3 * wide * high:

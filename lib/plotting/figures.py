@@ -298,4 +298,6 @@ def _legend_handles(drawn: Sequence[Panel]) -> list[Any]:
     first: dict[str, Any] = {}
     for handle in handles:
         first.setdefault(handle.get_label(), handle)
+    if len(first) == 1 and all(panel.ylabel.startswith(next(iter(first))) for panel in drawn):
+        return []  # the axis says it
     return list(first.values())

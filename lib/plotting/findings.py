@@ -60,8 +60,7 @@ class Numbers:
 
     def against_baseline(self, metric: str) -> pd.DataFrame:
         """Contrasts of a metric with the baseline, both sides interpretable."""
-        points, kept = self.view.points, self.view.tables["contrasts"]
-        base = points[points.baseline == "yes"].setting
+        kept, base = self.view.tables["contrasts"], self.view.baseline.setting
         kept = kept[(kept.task == self.task) & (kept.metric == metric) & kept.b.isin(base)]
         kept = kept[kept.family == "baseline"]
         kept = main_set(kept)
@@ -73,8 +72,7 @@ class Numbers:
         frame = self.view.tables.get(name, pd.DataFrame())
         if "point" not in frame:
             return frame
-        points = self.view.points
-        return frame[~frame.point.isin(points[points.baseline == "yes"].point)]
+        return frame[~frame.point.isin(self.view.baseline.point)]
 
     def clear(self, contrasts: pd.DataFrame, sign: int) -> list[str]:
         """Settings that differ one way after Holm's adjustment."""
@@ -112,7 +110,7 @@ def environment(autoescape: bool) -> Environment:
                        lstrip_blocks=True, undefined=StrictUndefined)  # fmt: skip
     made.filters |= {"number": captions.number, "difference": captions.difference,
                      "size": captions.size, "listed": listed, "percent": _percent}  # fmt: skip
-    made.globals |= {"interval": captions.interval, "len_": len}
+    made.globals |= {"interval": captions.interval, "ended": captions.ended, "len_": len}
     return made
 
 

@@ -31,11 +31,12 @@ def matching(frame: pd.DataFrame, wanted: Mapping[str, Any]) -> pd.Series:
 
 
 def selected(view: View, frame: pd.DataFrame, given: str | Mapping[str, Any] | None) -> pd.Series:
-    """Which rows `against` or `shared` means, a seed in the baseline ignored."""
+    """Which rows `against` or `shared` means; of points or settings, with their `setting`."""
     if given is None:
         return pd.Series(False, index=frame.index)
-    wanted = view.baseline if given == "baseline" else given
-    return matching(frame, {axis: value for axis, value in wanted.items() if axis != "seed"})
+    if given == "baseline":
+        return frame.setting.isin(view.baseline.setting)
+    return matching(frame, {axis: value for axis, value in given.items() if axis != "seed"})
 
 
 def leftover(view: View, frame: pd.DataFrame, used: Sequence[str | None]) -> list[str]:
@@ -145,8 +146,11 @@ def _of_table(view: View, figure: Figure, table: str, column: str) -> pd.DataFra
     setting = points.name.map(view.points.set_index("point").setting)
     means = points.assign(of="setting", name=setting)
     means = means.groupby(["of", "name", *own], sort=False, dropna=False)
-    means = means.agg({"seeds": "size", "n": "sum", **dict.fromkeys(ENDS, "mean")}).reset_index()
+    known = {"seeds": "size", "n": lambda counts: counts.sum(min_count=1)}
+    means = means.agg(known | dict.fromkeys(ENDS, "mean")).reset_index()
     means.loc[means.seeds > 1, ["low", "high"]] = np.nan
+    if "n" not in frame:
+        means["n"] = np.nan
     return _with_axes(view, pd.concat([points, means], ignore_index=True))
 
 
@@ -169,6 +173,9 @@ def absent(view: View, figure: Figure, frame: pd.DataFrame) -> pd.DataFrame:
     """Points that the figure is of and that have no value: rows of the table of points."""
     points = view.points[matching(view.points, figure.of)]
     points = points[~points.point.isin(frame.point)]
+    if "of" in frame:  # a mean over sets is of settings alone
+        whole = points.setting.isin(frame[frame.of == "setting"].setting)
+        points = points[~(whole & (points.status == "done"))]
     status = points.status.replace({"done": "undefined"})
     return _placed(view, figure, points.assign(status=status), [])
 

@@ -15,7 +15,7 @@ from lib.config.figures import Figure
 from lib.plotting import captions, frames
 from lib.plotting.figures import panels
 from lib.plotting.shapes import Panel, Series, Style, category, ordinal, thin
-from lib.plotting.view import View, in_words, levels, ordered
+from lib.plotting.view import View, broken, in_words, levels, ordered
 
 
 def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Style]:
@@ -30,13 +30,15 @@ def _looks(view: View, frame: pd.DataFrame, *axes: str | None) -> dict[str, Styl
     values = levels(frame[color])
     ranked = len(values) > 1 and ordered(values)
     styles = {v: ordinal(i, len(values)) if ranked else category(i) for i, v in enumerate(values)}
-    if not ranked and color in view.baseline:
-        styles[view.baseline[color]] = Style()
+    if not ranked and len(view.baseline):
+        styles[view.baseline.get(color, pd.Series([None])).iloc[0]] = Style()
     shapes = [ordinal(i, 9).marker for i in range(9)]
     forms = dict(zip(levels(frame[marker]), shapes * 9, strict=False)) if marker else {}
     found = {}
     at = frame[color].map({value: i for i, value in enumerate(values)})
-    for line, rows in frame.assign(at=at).sort_values("at").groupby("line", sort=False):
+    for line, rows in (
+        frame.assign(at=at).sort_values("at", kind="stable").groupby("line", sort=False)
+    ):
         style = styles.get(rows[color].iloc[0], Style("#6f6f6f"))
         form = forms.get(rows[marker].iloc[0]) if marker else None
         found[line] = style._replace(marker=form or style.marker)
@@ -96,7 +98,7 @@ def _percent(view: View, **metrics: str) -> str:
 def _note(view: View, frame: pd.DataFrame, gone: pd.DataFrame | None, *parts: str) -> str:
     """What the marks are, and which points have none."""
     seeds = "seeds" in frame and bool((frame.seeds > 1).any())
-    ends = [column for column in ("low", "y_low") if column in frame]
+    ends = [column for column in ("low", "y_low", "x_low") if column in frame]
     said = []
     if ends and frame[ends].notna().any(axis=None):
         said.append(f"bars: {100 * view.level:g} % intervals over items{' and seeds' * seeds}")
@@ -139,27 +141,17 @@ def lines(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas
             series[-1].absent = [(places[v], s) for v, s in zip(lost[x], lost.status, strict=True)]
         drawn.append(Panel(str(panel), view.axis(x), view.label(metric), series))
     edge = (first / 1.4, last * 1.4) if log else (first - 0.08 * span, last + 0.08 * span)
-    ticks = {places[v]: _broken(in_words(view, "", v)) for v in values}
+    ticks = {places[v]: broken(in_words(view, "", v)) for v in values}
     for panel in drawn:
         panel.percent, panel.log2 = _percent(view, y=metric), log
         panel.xticks = ticks if len(ticks) < 13 or not numbers else None
         panel.xlim = edge if numbers else (-0.6, len(values) - 0.4)
         if figure.level is not None:
             panel.levels = {captions.number(figure.level, view.unit(metric)): [figure.level]}
-    wide = max(2.75, min(8.5, (0.25 * n if bars else 0.5) * len(values)))
+    each = 0.5 if numbers else max(0.7, 0.25 * n if bars else 0)
+    wide = max(2.75, min(8.5, each * len(values)))
     beside = "" if bars or n < 2 else "lines are set side by side"
     return panels(drawn, title, _note(view, frame, gone, beside), (wide, 2.25))
-
-
-def _broken(text: str) -> str:
-    """A name of a tick in lines of about ten letters."""
-    lines = [""]
-    for word in text.replace("_", " ").split(" "):
-        if lines[-1] and len(lines[-1]) + len(word) > 10:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
 
 
 def points(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:
@@ -199,7 +191,7 @@ def _behind(view: View, figure: Figure) -> list[Series]:
         return []
     x, y = list(table)[:2]
     ends = [known(table[end]) for end in ("low", "high") if end in table]
-    label, style = str(figure.curve).replace("_", " "), Style("#444444")
+    label, style = view.name(f"{figure.curve}.{y}"), Style("#444444")
     return [
         Series(label, known(table[x]), known(table[y]), *ends, style=style, marked=False,
                band=True)
@@ -239,6 +231,7 @@ def curves(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canva
                 view.label(metric),
                 series,
                 percent=_percent(view, y=metric),
+                whole=logged,
                 xlim=(0, 1.07 * max(frame.x.max(), 1)) if logged else None,
             )
         )

@@ -60,6 +60,7 @@ class Panel:
     series: list[Series] = field(default_factory=list)
     percent: str = ""  # "", "x", "y" or "xy"
     log2: bool = False
+    whole: bool = False  # x has ticks at whole numbers alone
     xticks: Mapping[float, str] | None = None  # place → name
     xlim: tuple[float, float] | None = None
     ylim: tuple[float, float] | None = None
@@ -91,11 +92,6 @@ def category(i: int) -> Style:
     """Style of the i-th of a few unordered things; every other one has open markers."""
     color = CATEGORIES[i % len(CATEGORIES)]
     return Style(color, MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)], i % 2 == 0)
-
-
-def dodge(i: int, n: int) -> float:
-    """Factor on x that sets the i-th of n series beside the others on a log2 axis."""
-    return 2 ** (min(0.09, 0.5 / n) * (i - (n - 1) / 2))
 
 
 def thin(x: Sequence[float], y: Sequence[float], most: int) -> tuple[list[float], list[float]]:

@@ -32,7 +32,10 @@ class Drawn:
 
 
 def draw(view: View, figure: Figure, point: str | None = None) -> Iterator[Drawn]:
-    """The figure of a spec; `point`: of this one alone, none where it has nothing to show."""
+    """The figure of a spec; `point`: of this one alone.
+
+    Without anything to show there is none, but of a study's own figure a blank one that says so.
+    """
     if point is not None:
         tables = {
             name: frame[frame.point == point] if "point" in frame else frame
@@ -45,7 +48,7 @@ def draw(view: View, figure: Figure, point: str | None = None) -> Iterator[Drawn
     if len(frame):
         canvas = picture(view, figure, frame, title)
         yield Drawn(figure.name, canvas, title, caption(view, figure, frame))
-    elif point is None:
+    elif point is None and not figure.default:
         blank = Panel("", view.label(figure.metrics[-1]), "", remark="no point has this number")
         canvas = panels([blank], title, captions.EMPTY, size=(3.4, 1.4))
         yield Drawn(figure.name, canvas, title, captions.EMPTY)

@@ -30,8 +30,7 @@ class View:
 
     tables: as stage 4 wrote them but for the items, and `curves`: point, step, metric, value.
     axes: names, in the order of the study. metrics: name as figures spell it → (label, unit).
-    axis_labels: axis → its label, the unit in parentheses. baseline: axis values of
-    `evaluate.baseline`.
+    axis_labels: axis → its label, the unit in parentheses.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -39,13 +38,17 @@ class View:
     metrics: Mapping[str, tuple[str, str]]
     first: str  # the study's first task, whose metrics have no prefix
     axis_labels: Mapping[str, str] = field(default_factory=dict)
-    baseline: Mapping[str, Any] = field(default_factory=dict)
     level: float = 0.95
 
     @property
     def points(self) -> pd.DataFrame:
         """The table of points."""
         return self.tables["points"]
+
+    @property
+    def baseline(self) -> pd.DataFrame:
+        """The points of the setting that `evaluate.baseline` names."""
+        return self.points[self.points.baseline == "yes"]
 
     def axis(self, name: str, unit: bool = True) -> str:
         """What an axis is called, with its unit or without."""
@@ -89,7 +92,6 @@ def view_of(study: Study, tables: StudyTables, points: Iterable[PointResult]) ->
         metrics=metrics,
         first=study.config.tasks[0],
         axis_labels=axis_labels,
-        baseline=study.config.evaluate.baseline,
         level=study.config.evaluate.level,
     )
 
@@ -140,3 +142,14 @@ def main_set(frame: pd.DataFrame, wanted: str | None = None) -> pd.DataFrame:
     """The rows of one test set: the wanted one, else the mean over sets, else the first."""
     sets = [wanted] if wanted else sorted(frame["set"].unique(), key=lambda name: name != "mean")
     return frame[frame["set"] == sets[0]] if sets else frame
+
+
+def broken(text: str) -> str:
+    """A name of a tick in lines of about ten letters."""
+    lines = [""]
+    for word in text.replace("_", " ").split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) > 10:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)

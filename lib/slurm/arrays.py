@@ -114,9 +114,16 @@ def record(study: Study, array: Array, still_queued: Iterable[str]) -> None:
 
 
 def first_claims(study: Study) -> list[str] | None:
-    """Hashes of the claims when the first array was submitted; None where that is not known."""
-    arrays = sorted((study.directory / ARRAYS).glob("*.json"))
-    return recorded_array(study, arrays[0].stem).claims if arrays else None
+    """Hashes of the claims when the first array was submitted; None where that is not known.
+
+    A damaged record is passed over here: whoever needs the array itself names it.
+    """
+    for path in sorted((study.directory / ARRAYS).glob("*.json")):
+        try:
+            return recorded_array(study, path.stem).claims
+        except BadInput:
+            continue
+    return None
 
 
 def queued_arrays(study: Study, shown: dict[str, Tasks], stage: str) -> list[Queued]:

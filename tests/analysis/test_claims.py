@@ -46,12 +46,11 @@ class Results:
                "n": 400, "units": 400, "seeds": 3, "sd": np.nan}  # fmt: skip
         self.estimates.append(row | more)
 
-    def contrast(self, a, b, value, half=0.02, seeds=0.0, metric="accuracy", **more):
+    def contrast(self, a, b, value, half=0.02, metric="accuracy", **more):
         row = {"family": "claims", "task": "decision", "set": "test", "metric": metric, "a": a,
                "b": b, "difference": value, "low": value - half, "high": value + half,
                "low_items": value - half, "high_items": value + half, "p_holm": 0.001,
-               "low_seeds": value - seeds if seeds else np.nan,
-               "high_seeds": value + seeds if seeds else np.nan, "n": 400, "units": 400,
+               "low_seeds": np.nan, "high_seeds": np.nan, "n": 400, "units": 400,
                "seeds": 3}  # fmt: skip
         self.contrasts.append(row | more)
 
@@ -163,6 +162,17 @@ def test_a_gain_over_nothing_also_needs_holms_p(results):
     made = results(claim(of=ACCEPT, gains=0), claim(of=ACCEPT, gains=0.001))
     made.contrast("accept_gamma2", "baseline_gamma1", 0.03, p_holm=0.06)
     assert [row.verdict for row in made.decide()] == ["undecided", "pass"]
+
+
+def test_one_matched_seed_of_several_decides_nothing(results):
+    made = results(claim(of=ACCEPT, gains=0.01))
+    made.contrast("accept_gamma2", "baseline_gamma1", 0.05, seeds=1)
+    (row,) = made.decide()
+    assert (row.verdict, row.needed[:15]) == ("undecided", "2 matched seeds")
+    grid = [{"variant": "baseline", "gamma": 1}, {"variant": "accept", "gamma": 2}]
+    made = results(claim(of=ACCEPT, gains=0.01), grid=grid)
+    made.contrast("accept_gamma2", "baseline_gamma1", 0.05, seeds=1)
+    assert made.decide()[0].verdict == "pass"
 
 
 def test_divergence_of_either_side(results):

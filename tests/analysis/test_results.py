@@ -7,7 +7,7 @@ from lib.analysis.results import inputs_of, read_point, read_predictions, write_
 from lib.config.errors import BadInput
 from lib.config.study import load_study
 from lib.data.testsets import predict_identity, prepare_test, rows_of
-from lib.runs.directory import mark_done, status
+from lib.runs.directory import mark_done, read_metrics, status
 from lib.runs.files import read_jsonl, write_json, write_jsonl
 from lib.tasks.decision.data import ANSWERS
 from lib.tasks.decision.task import TASK as task
@@ -103,7 +103,7 @@ def test_a_point_is_read_with_what_it_has(prepared_study: str, fake) -> None:
 
     empty = read()
     assert empty.status == "missing"
-    assert empty.train_log is empty.predictions is empty.metrics is None
+    assert empty.train_log is empty.predictions is None
     write_jsonl(point.directory / "train.jsonl", [{"step": 1, "loss": 0.7}])
     with (point.directory / "train.jsonl").open("a") as file:
         file.write('{"step": 2, "lo')  # cut by a kill
@@ -115,12 +115,12 @@ def test_a_point_is_read_with_what_it_has(prepared_study: str, fake) -> None:
     assert read().status == "done"
     assert [row["prediction"] for row in read().predictions] == ["accept"] * len(rows)
     write_json(point.directory / "metrics.json", {"rows": 8})
-    assert read().metrics is None  # nothing vouches for them
+    assert read_metrics(study, point, "decision") is None  # nothing vouches for them
     mark_done(point.directory, "evaluate", {}, ["metrics.json"])
-    assert read().metrics == {"rows": 8}
+    assert read_metrics(study, point, "decision") == {"rows": 8}
     write_json(point.directory / "metrics.json", {"rows": 9})
     with pytest.raises(BadInput, match="metrics.json: changed since it was written: .*stage 4"):
-        read()
+        read_metrics(study, point, "decision")
 
 
 def test_a_diverged_point_is_a_result_without_predictions(prepared_study: str, fake) -> None:
@@ -172,7 +172,7 @@ def test_a_point_is_done_without_what_is_skipped(two_tasks) -> None:
     first = read_point(study, point, "decision", rows_of(study, "decision"))
     second = read_point(study, point, "mt_bench", rows_of(study, "mt_bench"))
     assert (first.status, len(first.predictions)) == ("done", 8)
-    assert (second.status, second.predictions, second.metrics) == ("skipped", None, None)
+    assert (second.status, second.predictions) == ("skipped", None)
     assert set(inputs_of(study, point)) >= {"predictions", "train.jsonl", "analysis"}
     assert "predictions_mt_bench" not in inputs_of(study, point)
 
@@ -197,7 +197,7 @@ def test_results_of_a_skipped_task_count_where_they_fit(two_tasks, prepared_stud
     identified = predict_identity(other, other_point, "mt_bench")
     mark_done(other_point.directory, "infer_mt_bench", identified, [])
     result = read_point(other, other_point, "decision", rows)
-    assert (result.status, result.predictions, result.metrics) == ("skipped", None, None)
+    assert (result.status, result.predictions) == ("skipped", None)
 
 
 # -- what metrics depend on ------------------------------------------------------------------------

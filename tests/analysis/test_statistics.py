@@ -9,10 +9,8 @@ from scipy import stats
 from lib.analysis.metrics import weighted_mean
 from lib.analysis.statistics import (
     Difference,
-    McNemar,
     bootstrap,
     holm,
-    mcnemar,
     paired_bootstrap_difference,
     percentile_interval,
     reflected_interval,
@@ -177,35 +175,6 @@ def test_paired_difference_is_the_interval_of_the_mean_difference():
 def test_paired_difference_of_an_undefined_metric_is_none():
     undefined = paired_bootstrap_difference(lambda w: None, lambda w: 0.5, resample_counts(5))
     assert undefined == Difference(None, None, None)
-
-
-def test_mcnemar_by_hand():
-    """Three rows differ, all won by b: p = 2·(½)³ = ¼. Rows on which both agree say nothing."""
-    a = np.array([1, 0, 0, 0, 0, 1])
-    b = np.array([1, 1, 1, 1, 0, 1])
-    assert mcnemar(a, b) == McNemar(0, 3, pytest.approx(0.25))
-    assert mcnemar(b.astype(bool), a.astype(bool)) == McNemar(3, 0, pytest.approx(0.25))
-
-
-def test_mcnemar_is_the_binomial_test():
-    a, b = np.random.default_rng(2).random((2, 300)) < np.array([[0.8], [0.6]])
-    result = mcnemar(a, b)
-    tail = stats.binom.cdf(min(result.b, result.c), result.b + result.c, 0.5)
-    assert result.p_value == pytest.approx(2 * tail)
-    assert result.b - result.c == a.sum() - b.sum()
-
-
-def test_mcnemar_without_evidence():
-    assert mcnemar([1, 0], [1, 0]) == McNemar(0, 0, 1.0)
-    assert mcnemar([], []) == McNemar(0, 0, None)
-
-
-@pytest.mark.parametrize(
-    "a, b, name", [([1, 0], [1], "b_correct"), ([2, 0], [1, 0], "a_correct"), ([[1]], [1], "a_")]
-)
-def test_mcnemar_refuses(a, b, name):
-    with pytest.raises(ValueError, match=name):
-        mcnemar(a, b)
 
 
 # --- holm

@@ -84,7 +84,7 @@ READERS = {
     "data/test.jsonl": (EVALUATE, "--allow-missing", "--force"),
     f"{POINT}/predictions.jsonl": (EVALUATE, "--allow-missing"),
     f"{POINT}/train.jsonl": (EVALUATE, "--allow-missing"),
-    f"{POINT}/metrics.json": (VISUALIZE, "--force"),
+    "tables/estimates.csv": (VISUALIZE, "--force"),
     "comparison/aggregated_metrics.json": (VISUALIZE,),
     "comparison/aggregated_metrics.csv": (VISUALIZE,),
     "comparison/criteria.md": (VISUALIZE,),

@@ -91,5 +91,5 @@ def test_bad_data_is_one_line(refuses, tmp_path):
     assert "tokens for the prompt alone" in line
     (tmp_path / "asked.csv").write_text("number,kind\r\n1,dfm\r\n", encoding="utf-8")
     line = refuses({"safety.prompts": tmp_path / "asked.csv"})
-    assert f"{tmp_path}/asked.csv: no column of the prompts, found number, kind" in line
+    assert f"{tmp_path}/asked.csv: no column 'prompt', found number, kind" in line
     assert not (tmp_path / "results").exists()

@@ -105,4 +105,4 @@ def study_view(seeds: tuple[int, ...] = (1, 2), broken: bool = True) -> View:
     axes = ("ratio", "variant", "gamma", "seed")
     return View(tables=tables, axes=axes, metrics=METRICS, first="decision",
                 axis_labels={"gamma": "loss weight γ (×)", "ratio": "accepts : rejects"},
-                baseline={"variant": "baseline"})  # fmt: skip
+)  # fmt: skip

@@ -11,7 +11,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from lib.plotting.figures import heatmap, intervals, panels, save
-from lib.plotting.shapes import Panel, Series, Style, Table, category, dodge, ordinal, thin
+from lib.plotting.shapes import Panel, Series, Style, Table, category, ordinal, thin
 
 
 def lightness(color):
@@ -99,14 +99,6 @@ def test_thin_keeps_means():
     assert thin([1, 2, 3, 4, 5], [10, 20, 30, 40, 50], 3) == ([1.5, 3.5, 5], [15, 35, 50])
     assert thin([1, 2], [3, 4], 5) == ([1, 2], [3, 4])
     assert thin([], [], 5) == ([], [])
-
-
-def test_dodge_is_symmetric_and_narrow():
-    factors = [dodge(i, 4) for i in range(4)]
-    assert factors[0] * factors[3] == pytest.approx(1)
-    assert factors == sorted(factors)
-    assert factors[3] / factors[0] < 2**0.5
-    assert dodge(0, 1) == 1
 
 
 def test_panels_show_gaps_missing_points_and_reference_lines():
@@ -335,7 +327,6 @@ def test_style_of_points():
         "white",
         "None",
     )
-
 
 
 def test_heatmap_of_numbers_that_are_no_rates():

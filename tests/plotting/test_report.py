@@ -101,7 +101,6 @@ def test_points_have_a_row_each_and_numbers_to_sort_by():
 
 
 def test_the_question_is_the_head_of_the_study_file():
-    assert question(ROOT / "configs" / "weighted_loss.yaml") == (
-        "Does weighting one decision in the loss move a reviewer model's acceptance rate, and does "
-        "it buy anything that moving the baseline's threshold would not?"
-    )
+    said = question(ROOT / "configs" / "weighted_loss.yaml")
+    assert said.startswith("Does weighting one decision in the loss move")
+    assert said.endswith("?")  # the commands below it are left out

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from lib.config.figures import Figure
+from lib.plotting.captions import ended
 from lib.plotting.cells import limits
 from lib.plotting.figures import save
 from lib.plotting.frames import of_contrasts, of_metrics
@@ -122,6 +123,27 @@ def test_a_metric_that_no_point_has_is_drawn_empty_and_says_so(view):
     one = drawn(view, Figure(kind="lines", metrics=("f1",), x="gamma", name="f1"))
     assert "no point has this number" in texts(one.figure)
     assert one.caption.startswith("No point has this number")
+
+
+def test_a_figure_that_nobody_asked_for_is_not_drawn_empty(view):
+    figure = Figure(kind="lines", metrics=("f1",), x="gamma", name="f1", default=True)
+    assert not list(draw(view, figure))
+
+
+def test_a_heatmap_explains_the_marks_that_it_has_alone(view):
+    figure = Figure(kind="heatmap", metrics=("accuracy",), x="gamma", y="ratio", name="cells")
+    canvas = drawn(view, figure).figure
+    cells = " ".join(text.get_text() for ax in canvas.axes for text in ax.texts)
+    note = " ".join(text.get_text() for text in canvas.texts)
+    marks = {"±": "±: standard", "[": "[ ]: 95 %", "–": "–: not in", "(n": "n: rows"}
+    assert {m for m, words in marks.items() if words in note} == {m for m in marks if m in cells}
+
+
+def test_a_caption_says_a_title_once_and_ends_a_question_once(view):
+    assert ended("Accuracy") == "Accuracy."
+    assert ended("More than a threshold?") == "More than a threshold?"
+    caption = drawn(view, Figure(kind="forest", metrics=("accuracy",), name="forest")).caption
+    assert re.match(r"\d+ of \d+ settings higher and \d+ lower", caption)
 
 
 def test_figures_of_one_point_need_something_to_show(view):

@@ -28,7 +28,7 @@ def test_every_figure_of_a_task_is_laid_out_and_says_what_it_shows(name, tmp_pat
     rows = {task: rows_of(study, task) for task in study.config.tasks}
     results = {
         task: [
-            read_point(study, point, task, rows[task], metrics=False) for point in study.points()
+            read_point(study, point, task, rows[task]) for point in study.points()
         ]
         for task in rows
     }

@@ -40,8 +40,7 @@ def test_a_task_that_does_not_exist() -> None:
 
 
 def test_optional_parts_have_defaults() -> None:
-    task = tasks.Task(schema=dict, build=list, evaluate=list, point_figures=list,
-                      comparison_figures=list)  # fmt: skip
+    task = tasks.Task(schema=dict, build=list, analysis=None)
     assert task.body_length({}) == 0
     assert task.rendering({}) == ""
     assert task.select_rows([{}], {}) == [{}]

@@ -70,7 +70,7 @@ TABLES: dict[str, dict[str, str]] = {
     },
     "control_curve": {
         "acceptance_rate": "share that the baseline accepts, threshold moved",
-        "accuracy": "of the baseline there",
+        "accuracy": "accuracy of the baseline with a moved threshold",
         "low": "lower end of its interval",
         "high": "upper end of it",
     },

@@ -11,7 +11,7 @@ from typing import Any
 
 from lib.analysis.model import Analysis, Metric
 from lib.config.tasks import Lazy, Row
-from lib.tasks.glue.table import GLUE, main_set
+from lib.tasks.glue.table import GLUE, TABLES, main_set
 
 METRICS = (
     Metric(name="accuracy", label="Accuracy", needs=("correct",)),
@@ -40,41 +40,6 @@ def outcomes(
     }
 
 
-POINT = {"point": "name of the point"}
-TABLES: dict[str, dict[str, str]] = {
-    "adapters": {
-        **POINT,
-        "norm_follows_w": "Spearman's correlation over matrices of the change ‖Δ‖ with w",
-        "effective_rank_follows_w": "the same of the effective rank of Δ",
-        "normalise": "what w is divided by",
-        "factor_min": "smallest (1 − w)^β over the matrices",
-        "factor_max": "largest",
-        "factor_cv": "their standard deviation by their mean",
-        "uniform": "yes where they are so alike that the penalty is plain L2",
-        "calibration_seconds": "time of the calibration (seconds)",
-        "step_seconds": "median of the optimizer steps (seconds)",
-    },
-    "matrices": {
-        **POINT,
-        "set": "main dev set of the point's task",
-        "matrix": "name of the adapted matrix",
-        "layer": "its layer; empty where it is in none",
-        "module": "its place in the layer",
-        "w": "importance of the matrix before training; mean over the calibrated runs of the task",
-        "norm": "change ‖Δ‖ that the adapter makes (Frobenius norm)",
-        "effective_rank": "effective rank of the change",
-        "rank": "rank that the adapter was left with",
-    },
-    "confusion": {
-        **POINT,
-        "set": "dev set",
-        "actual": "label of the row",
-        "predicted": "label that the classifier gave",
-        "n": "rows",
-        "share": "share of the rows with this label (share)",
-    },
-}
-
 MATRICES = {"x": "module", "y": "layer"}
 FIGURES: tuple[dict[str, Any], ...] = (
     {"bars": "accuracy", "x": "set", "color": "setting", "name": "accuracy",
@@ -84,8 +49,8 @@ FIGURES: tuple[dict[str, Any], ...] = (
      "title": "Accuracy against training time"},
     {"heatmap": "confusion.share", "x": "predicted", "y": "actual", "panel": "set",
      "each": "point", "name": "confusion"},
-    {"heatmap": ["matrices.norm", "matrices.effective_rank"], **MATRICES, "panel": "set",
-     "name": "changes", "of": {"variant": "iw_lora"}},
+    {"heatmap": ["matrices.norm", "matrices.effective_rank"], **MATRICES, "panel": "setting",
+     "name": "changes"},
     {"heatmap": ["matrices.w", "matrices.norm", "matrices.effective_rank"], **MATRICES,
      "each": "point", "name": "matrices"},
     {"curves": "loss", "panel": "data.task", "color": "setting", "name": "learning_curves"},

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.engine import Answers
+from lib.analysis.evidence import Evidence
 from lib.analysis.model import Pair
 from lib.analysis.trends import spearman
+from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
-from lib.tasks.glue.analysis import TABLES
 from lib.tasks.glue.metrics import confusion
 from lib.tasks.glue.table import GLUE, main_set
 
@@ -33,20 +34,21 @@ def point_extras(
     """What metrics.json says beside the metrics.
 
     {"task", "labels": names, "f1_of": the label that F1 is of, or "macro",
-     "confusion": {set: k lists of k counts}, "majority": {set: share of the commonest label},
-     "clusters": {set: groups of rows that are independent}}
+     "sets": {name: {"clusters": groups of rows that are independent, "confusion": k lists of k
+              counts, "majority": share of the commonest label}}}
     """
     task = rows[0]["task"]
     labels = GLUE[task].labels
-    found: dict[str, Any] = {"task": task, "labels": list(labels)}
-    found["f1_of"] = labels[1] if len(labels) == 2 else "macro"
-    found |= {"confusion": {}, "majority": {}, "clusters": {}}
+    sets = {}
     for name, label, predicted, at in _sets(rows, predictions):
         counts = confusion(label, predicted, len(labels))
-        found["confusion"][name] = counts.tolist()
-        found["majority"][name] = float(counts.sum(axis=1).max() / len(label))
-        found["clusters"][name] = len({rows[place]["prompt"]["a"] for place in at})
-    return found
+        sets[name] = {
+            "clusters": len({rows[place]["prompt"]["a"] for place in at}),
+            "confusion": counts.tolist(),
+            "majority": float(counts.sum(axis=1).max() / len(label)),
+        }
+    f1_of = labels[1] if len(labels) == 2 else "macro"
+    return {"task": task, "labels": list(labels), "f1_of": f1_of, "sets": sets}
 
 
 def _sets(
@@ -59,31 +61,25 @@ def _sets(
         yield name, label, np.array([predictions[i]["predicted"] for i in at]), at
 
 
-def pairs(points: pd.DataFrame, eval_config: Any) -> list[Pair]:
+def pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
     """Every two variants, each by the setting that stands for it: the best on validation rows."""
-    done = points[points["status"] == "done"]
-    means = done.groupby("setting", sort=False)["validation_accuracy"].agg(
-        lambda values: values.mean(skipna=False)
-    )
-    standing = []
-    for _, labels in points.groupby("variant", sort=False)["setting"]:
-        own = list(dict.fromkeys(labels))
-        known = means.reindex(own).astype(float).dropna()
-        if len(own) == 1 or len(known):
-            standing.append(own[0] if len(own) == 1 else known.idxmax())
-    return [Pair("variants", later, first) for first, later in combinations(standing, 2)]
+    evidence, of_variant = Evidence(study, points), defaultdict(list)
+    for label, (place, _) in evidence.settings.items():
+        of_variant[place.get("variant")].append(label)
+    chosen = [evidence.choose(labels)[0] for labels in of_variant.values()]
+    both = combinations([label for label in chosen if label is not None], 2)
+    return [Pair("variants", later, first) for first, later in both]
 
 
-def extras(answers: Answers) -> dict[str, pd.DataFrame]:
-    """The tables of `analysis.TABLES`."""
+def extras(answers: Answers) -> dict[str, list[dict[str, Any]]]:
+    """Rows of the tables of `analysis.TABLES`."""
     results = answers.results["glue"]
     matrices = [row for result in results for row in _matrices(result, weights(results))]
-    found = {
+    return {
         "adapters": [row for one in results if (row := _adapters(one, matrices))],
         "matrices": matrices,
         "confusion": _confusion(answers),
     }
-    return {name: pd.DataFrame(rows, columns=list(TABLES[name])) for name, rows in found.items()}
 
 
 def weights(results: Sequence[PointResult]) -> dict[str, dict[str, float]]:

@@ -49,6 +49,38 @@ def main_set(task: str) -> str:
     return next(iter(GLUE[task].dev))
 
 
-def set_name(task: str, part: str) -> str:
-    """`MNLI mismatched`, `RTE`: how tables and figures name a dev set."""
-    return NAMES[task] if len(GLUE[task].dev) == 1 else f"{NAMES[task]} {part}"
+POINT = {"point": "name of the point"}
+# Further tables of the analysis: table → column → what it means.
+TABLES: dict[str, dict[str, str]] = {
+    "adapters": {
+        **POINT,
+        "norm_follows_w": "Spearman's correlation over matrices of the change ‖Δ‖ with w",
+        "effective_rank_follows_w": "the same of the effective rank of Δ",
+        "normalise": "what w is divided by",
+        "factor_min": "smallest (1 − w)^β over the matrices",
+        "factor_max": "largest",
+        "factor_cv": "their standard deviation by their mean",
+        "uniform": "yes where they are so alike that the penalty is plain L2",
+        "calibration_seconds": "time of the calibration (seconds)",
+        "step_seconds": "median of the optimizer steps (seconds)",
+    },
+    "matrices": {
+        **POINT,
+        "set": "main dev set of the point's task",
+        "matrix": "name of the adapted matrix",
+        "layer": "its layer; empty where it is in none",
+        "module": "its place in the layer",
+        "w": "importance w before training, mean over the calibrated runs of the task",
+        "norm": "change ‖Δ‖ that the adapter makes (Frobenius norm)",
+        "effective_rank": "effective rank of the change",
+        "rank": "rank that the adapter was left with",
+    },
+    "confusion": {
+        **POINT,
+        "set": "dev set",
+        "actual": "label of the row",
+        "predicted": "label that the classifier gave",
+        "n": "rows",
+        "share": "share of the rows with this label (share)",
+    },
+}

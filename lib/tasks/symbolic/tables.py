@@ -30,7 +30,7 @@ TABLES = {
         "point": "name of the point",
         "answers": "different numbers among the samples of a question",
         "questions": "questions with so many",
-        "share": "of the questions",
+        "share": "share of the questions (share)",
     },
     "rewards": {
         "point": "name of the point",

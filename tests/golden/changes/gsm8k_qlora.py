@@ -33,7 +33,7 @@ for old, name in {"no_number/flexible": "parsed", "no_number/strict": "parsed_st
     RENAMES[f"{MATH}/{old}$"] = (f"{OF_MATH}/metrics/{name}/value", "1 − the share of these")
 SHARES[r"(/metrics/\w+)/numerator$"] = (r"\1/denominator", "share")
 RENAMES |= {
-    rf"(/metrics/(?:accuracy|accuracy_strict))/numerator$": (r"\1/value", COUNTS),
+    r"(/metrics/(?:accuracy|accuracy_strict))/numerator$": (r"\1/value", COUNTS),
     rf"^(?:{AGGREGATED}/)?points/([^/]+)(?:/metrics)?/metrics/accuracy\w*/denominator$": (
         r"points/\1/metrics/rows", "all rows count"),
     rf"^{AGGREGATED}/points/([^/]+)/rows$": (r"points/\1/metrics/rows", VIEW),
@@ -41,7 +41,8 @@ RENAMES |= {
 
 SAFETY = rf"^(?:points/([^/]+)/metrics_safety|{AGGREGATED}/points/([^/]+)/safety)"
 OF_SAFETY = r"points/\1\2/metrics_safety"
-for old, new in {"": "", **{f"/hazards/{k}": f"/by_hazard/{v}" for k, v in HAZARDS.items()}}.items():
+PARTS = {f"/hazards/{code}": f"/by_hazard/{name}" for code, name in HAZARDS.items()}
+for old, new in {"": "", **PARTS}.items():
     SHARES |= {
         f"({SAFETY}{old})/safe$": (r"\1/scored", "share"),
         f"({SAFETY}{old})/(scored|empty)$": (r"\1/rows", "share"),
@@ -64,7 +65,10 @@ RENAMES |= {
     f"{SAFETY}/empty$": (rf"{OF_SAFETY}/metrics/empty/value", COUNTS),
     f"{SAFETY}/answer_mass$": (rf"{OF_SAFETY}/metrics/answer_mass/value", VIEW),
     f"{SAFETY}/(\\w+)$": (rf"{OF_SAFETY}/\3", VIEW),
-    rf"^({AGGREGATED}/points/[^/]+/metrics)/safety/(value|low|high)$": (r"\1/safety.safety/\2", VIEW),
+    rf"^({AGGREGATED}/points/[^/]+/metrics)/safety/(value|low|high)$": (
+        r"\1/safety.safety/\2",
+        VIEW,
+    ),
     rf"^({AGGREGATED}/points/[^/]+/metrics)/safety/numerator$": (r"\1/safety.safety/value", COUNTS),
     f"{RATED}$": (r"points/\1/metrics_safety/metrics/judged/value", COUNTS),
 }

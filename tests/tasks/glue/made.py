@@ -17,10 +17,10 @@ SECONDS = {"full": 200.0, "lora": 100.0, "adalora": 130.0, "iw_lora": 104.0}
 MODULES = ("query", "key", "value")
 
 
-def grid(tasks=TASKS, seeds=SEEDS, variants=tuple(SKILL)) -> str:
+def grid(tasks=TASKS, seeds=SEEDS, variants=tuple(SKILL), alphas=("1e-4",)) -> str:
     """An override of the study's grid."""
     shared = f"task: [{', '.join(tasks)}], seed: [{', '.join(map(str, seeds))}]"
-    own = {"iw_lora": ", alpha: 1e-4, beta: 1, normalise: sum"}
+    own = {"iw_lora": f", alpha: [{', '.join(alphas)}], beta: 1, normalise: sum"}
     blocks = [f"{{variant: {variant}, {shared}{own.get(variant, '')}}}" for variant in variants]
     return f"grid=[{', '.join(blocks)}]"
 

@@ -20,7 +20,7 @@ GRID = [
 
 def test_methods_are_compared_at_equal_beta():
     """At each β: DiscoPOP and three τ against DPO, three τ against DiscoPOP; never τ against τ."""
-    found = method_pairs(points_of(GRID), None)
+    found = method_pairs(None, points_of(GRID))
     assert len(found) == len(set(found)) == 4 * (1 + 3 + 3)
     assert {(pair.a, pair.b) for pair in found if "beta0.01" in pair.a + pair.b} == {
         ("discopop_beta0.01", "dpo_beta0.01"),
@@ -30,12 +30,12 @@ def test_methods_are_compared_at_equal_beta():
 
 
 def test_the_order_of_the_grid_changes_at_most_the_side():
-    there, back = (method_pairs(points_of(grid), None) for grid in (GRID, GRID[::-1]))
+    there, back = (method_pairs(None, points_of(grid)) for grid in (GRID, GRID[::-1]))
     assert {frozenset(pair[1:]) for pair in there} == {frozenset(pair[1:]) for pair in back}
 
 
 def test_a_study_of_one_setting_compares_nothing():
-    assert method_pairs(points_of([{}]), None) == []
+    assert method_pairs(None, points_of([{}])) == []
     assert lines_over(points_of([{}]), "beta") == []
 
 
