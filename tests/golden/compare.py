@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, NamedTuple
 
 RELATIVE, ABSOLUTE = 1e-9, 1e-12
@@ -64,7 +65,7 @@ def differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[s
     for path in dict.fromkeys((*expected, *found)):
         one, other = found.get(path, ABSENT), expected.get(path, ABSENT)
         same, tolerance = matches(path, one, other)
-        if not same and not (one == ABSENT and other in EMPTY):
+        if not same and not (other in EMPTY and one in (ABSENT, *EMPTY)):
             made[path] = Difference(one, other, tolerance)
     return made
 
@@ -161,7 +162,9 @@ def moved(frozen: Mapping[str, Any], moves: Moves) -> dict[str, Any]:
             continue
         value = as_share(path, value, frozen, moves.shares)
         path = renamed(path, moves.renames)
-        if path in now and not matches(path, value, now[path])[0]:
+        if path in now and (value in EMPTY or now[path] in EMPTY):
+            value = now[path] if value in EMPTY else value  # what one file lacked
+        elif path in now and not matches(path, value, now[path])[0]:
             raise ValueError(f"RENAMES: {value!r} and {now[path]!r} are at {path} now")
         now[path] = value
     return now
@@ -170,9 +173,15 @@ def moved(frozen: Mapping[str, Any], moves: Moves) -> dict[str, Any]:
 def renamed(path: str, renames: Mapping[str, tuple[str, str]]) -> str:
     """The path of today; the first pattern that matches counts."""
     for pattern, (new, _) in renames.items():
-        if re.search(pattern, path):
-            return re.sub(pattern, new, path, count=1)
+        if found := compiled(pattern).search(path):
+            return path[: found.start()] + found.expand(new) + path[found.end() :]
     return path
+
+
+@cache
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A regular expression; re itself keeps too few."""
+    return re.compile(pattern)
 
 
 def as_share(
@@ -180,8 +189,9 @@ def as_share(
 ) -> Any:
     """A count as the share that it is now, or that of the rest; null of none. Others as is."""
     for pattern, (whole, which) in shares.items():
-        if value is not None and re.search(pattern, path):
-            parts = re.sub(pattern, whole, path, count=1).split(" × ")
+        if value is not None and (found := compiled(pattern).search(path)):
+            whole_path = path[: found.start()] + found.expand(whole) + path[found.end() :]
+            parts = whole_path.split(" × ")
             of = math.prod(frozen[part] for part in parts)
             if not of:
                 return None
@@ -221,7 +231,7 @@ def unused(found: Iterable[str], frozen: Iterable[str], moves: Moves,
     used |= {pattern_of(path, moves.new) for path in found}
     used |= {pattern_of(path, moves.changes) for path in changed}
     for table in (moves.renames, moves.shares):
-        used |= {next((p for p in table if re.search(p, path)), None) for path in kept}
+        used |= {next((p for p in table if compiled(p).search(path)), None) for path in kept}
     return {pattern for table in moves for pattern in table} - used
 
 

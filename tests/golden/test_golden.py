@@ -5,18 +5,19 @@ import json
 import pytest
 
 from tests.golden import compare, make
-from tests.golden.changes import CHANGES, RENAMES
+from tests.golden.changes import moves_of
 from tests.golden.compare import (
-    ABSENT,
+    Moves,
     compress,
     differences,
     expand,
     flatten,
     invalid_changes,
-    invalid_renames,
     matches,
+    moved,
+    unexplained,
+    unused,
     with_changes,
-    with_renames,
 )
 
 SHOWN = 30  # differences that a failure lists
@@ -24,25 +25,22 @@ SHOWN = 30  # differences that a failure lists
 
 @pytest.mark.parametrize("study", make.STUDIES)
 def test_every_number_is_the_frozen_one(study, tmp_path):
-    found = flatten(make.computed(study, tmp_path))
-    expected = with_changes(make.frozen(study), make.changed().get(study, {}))
-    differ = differences(found, expected)
+    found, old, moves = flatten(make.computed(study, tmp_path)), make.as_written(study), moves_of(study)
+    frozen, changed = moved(old, moves), make.changed().get(study, {})
+    expected = with_changes(frozen, changed)
+    differ = unexplained(found, expected, moves)
     named = "\n".join(one.named(f"{study}: {path}") for path, one in list(differ.items())[:SHOWN])
     assert not differ, f"{len(differ)} of {len(expected):,} values differ:\n{named}"
-
-
-def test_every_exception_has_a_reason_and_is_used():
-    frozen = {study: make.frozen(study) for study in make.STUDIES}
-    assert invalid_changes(CHANGES, make.changed(), frozen) == []
-    paths = [path for study in make.STUDIES for path in make.as_written(study)]
-    assert invalid_renames(RENAMES, paths) == []
+    assert invalid_changes(moves, changed, frozen) == []
+    new = [path for path in found if path not in frozen]
+    assert unused(new, old, moves, changed) == set()
 
 
 def test_each_study_holds_what_numbers_may_depend_on():
     """Verdicts of all kinds, points of every status, several seeds, nulls."""
     words, statuses = set(), set()
     for study in make.STUDIES:
-        of_study = make.frozen(study)
+        of_study = make.as_written(study)
         words |= {v for path, v in of_study.items() if path.endswith("/verdict")}
         of_points = {v for path, v in of_study.items() if path.endswith("/status")}
         assert {"done", "partial", "diverged", "missing"} <= of_points, study
@@ -95,23 +93,26 @@ def test_what_is_gone_or_new_is_named():
         "a: found '(absent)', expected 1 (exact)",
         "c: found 3, expected '(absent)' (exact)",
     ]
-    assert not differences(found, with_changes(frozen, {"a": ABSENT, "c": 3}))
+    moves = Moves({}, {}, {"a": "gone"}, {}, {"c": "new"})
+    assert not unexplained(found, moved(frozen, moves), moves)
+    assert not differences({}, {"nothing": None})
 
 
 def test_exceptions_need_a_reason_a_difference_and_a_use():
-    frozen = {"study": {"a/low": 1.0, "b": 2}}
-    changed = {"study": {"a/low": None}}
-    assert invalid_changes({"study: a/*": "one policy"}, changed, frozen) == []
-    assert invalid_changes({}, changed, frozen) == [
-        "changed.json: study: a/low: no pattern of changes.py names it"
+    expected, changed = {"a/low": 1.0, "b": 2}, {"a/low": None}
+    moves = Moves({}, {}, {}, {"a/*": "one policy"}, {})
+    assert invalid_changes(moves, changed, expected) == []
+    assert unused([], expected, moves, changed) == set()
+    assert invalid_changes(Moves({}, {}, {}, {}, {}), changed, expected) == [
+        "changed.json: a/low: no pattern of CHANGES names it"
     ]
-    both = {"study: a/*": "", "study: b": "nobody knows"}
-    assert invalid_changes(both, changed, frozen) == [
-        "changes.py: 'study: a/*': no reason",
-        "changes.py: 'study: b': nothing changed there",
-    ]
-    assert invalid_changes({"*": "why"}, {"study": {"b": 2}}, frozen) == [
-        "changed.json: study: b: 2 is what was frozen"
+    both = Moves({"x": ("y", "why")}, {}, {"b": ""}, {"a/*": "", "c": "nobody knows"}, {"d": "new"})
+    assert invalid_changes(both, changed, expected) == ["'b': no reason", "'a/*': no reason"]
+    assert unused(["e"], expected, both, changed) == {"x", "c", "d"}
+    same = Moves({}, {}, {}, {"*": "why"}, {})
+    assert invalid_changes(same, {"b": 2, "e": 3}, expected) == [
+        "changed.json: b: 2 is what was frozen",
+        "changed.json: e: nothing was frozen there",
     ]
 
 
@@ -137,15 +138,19 @@ def test_changes_are_written_as_a_tree_of_paths():
 
 
 def test_a_rename_keeps_the_number():
-    frozen = {"points/a/unscored": 3, "points/unscored/rows": 4}
-    assert with_renames(frozen, {r"/unscored$": ("/without_scores", "one word")}) == {
+    frozen = {"points/a/unscored": 3, "points/unscored/rows": 4, "rows": 4}
+    renames = {r"/unscored$": ("/without_scores", "one word"), r"^rows$": ("points/unscored/rows", "")}
+    assert moved(frozen, Moves(renames, {}, {}, {}, {})) == {
         "points/a/without_scores": 3,
         "points/unscored/rows": 4,
     }
-    with pytest.raises(ValueError, match="two frozen values are at points/rows now"):
-        with_renames({"points/a": 1, "points/b": 2}, {r"/[ab]$": ("/rows", "why")})
-    unused = {"/b$": ("/c", ""), "/unscored$": ("/x", "why")}
-    assert invalid_renames(unused, frozen) == [
-        "changes.py: '/b$': no reason",
-        "changes.py: '/b$': no such path",
-    ]
+    renames = {r"^points/[ab]$": ("rows", "why")}
+    with pytest.raises(ValueError, match="RENAMES: 2 and 1 are at rows now"):
+        moved({"points/a": 1, "points/b": 2}, Moves(renames, {}, {}, {}, {}))
+
+
+def test_counts_become_shares():
+    frozen = {"a/rows": 8, "a/n": 2, "a/safe": 6, "a/unknown": 4, "b/rows": 0, "b/safe": 0}
+    shares = {r"^(\w)/safe$": (r"\1/rows", "share"), r"^(\w)/unknown$": (r"\1/rows × \1/n", "rest")}
+    now = moved(frozen, Moves({}, shares, {}, {}, {}))
+    assert (now["a/safe"], now["a/unknown"], now["b/safe"]) == (0.75, 0.75, None)
