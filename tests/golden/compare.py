@@ -192,7 +192,7 @@ def as_share(
         if value is not None and (found := compiled(pattern).search(path)):
             whole_path = path[: found.start()] + found.expand(whole) + path[found.end() :]
             parts = whole_path.split(" × ")
-            of = math.prod(frozen[part] for part in parts)
+            of = math.prod(frozen[part] if part in frozen else float(part) for part in parts)
             if not of:
                 return None
             return (of - value if which == REST else value) / of

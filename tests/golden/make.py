@@ -23,6 +23,7 @@ from tests.golden.changes import moves_of
 from tests.golden.collect import collected
 from tests.golden.compare import (
     ABSENT,
+    Moves,
     compress,
     expand,
     flatten,
@@ -66,7 +67,8 @@ def main() -> int:
                    if ABSENT not in one[:2] and pattern_of(path, moves.changes)}  # fmt: skip
         everything[study] = dict(sorted(allowed.items()))
         others = unexplained(found, with_changes(expected, allowed), moves)
-        print(f"{study}: {summary(old, expected, found, allowed)}, {len(others)} differ")
+        counts = summary(old, expected, found, allowed, moves)
+        print(f"{study}: {counts}, {len(others)} differ")
         print("".join(f"  {one.named(path)}\n" for path, one in others.items()), end="")
         failed |= bool(others)
     kept = {study: nest(values) for study, values in everything.items() if values}
@@ -99,16 +101,18 @@ def evaluate(path: Path, *words: str) -> None:
 
 def summary(
     old: Mapping[str, Any], expected: Mapping[str, Any], found: Mapping[str, Any],
-    changed: Mapping[str, Any],
+    changed: Mapping[str, Any], moves: Moves,
 ) -> str:  # fmt: skip
     """Counts: of what was frozen, and of what became of it."""
+    removed = sum(pattern_of(path, moves.removed) is not None for path in old)
     same = sum(path in old for path in expected if path not in changed)
     counts = {
         "frozen": len(old),
         "equal": same,
         "equal elsewhere": len(expected) - same - len(changed),
         "changed": len(changed),
-        "repeated or gone": len(old) - len(expected),
+        "said twice": len(old) - removed - len(expected),
+        "removed": removed,
         "new": sum(path not in expected for path in found),
     }
     return ", ".join(f"{count:,} {what}" for what, count in counts.items())

@@ -25,7 +25,11 @@ SHOWN = 30  # differences that a failure lists
 
 @pytest.mark.parametrize("study", make.STUDIES)
 def test_every_number_is_the_frozen_one(study, tmp_path):
-    found, old, moves = flatten(make.computed(study, tmp_path)), make.as_written(study), moves_of(study)
+    found, old, moves = (
+        flatten(make.computed(study, tmp_path)),
+        make.as_written(study),
+        moves_of(study),
+    )
     frozen, changed = moved(old, moves), make.changed().get(study, {})
     expected = with_changes(frozen, changed)
     differ = unexplained(found, expected, moves)
@@ -139,7 +143,10 @@ def test_changes_are_written_as_a_tree_of_paths():
 
 def test_a_rename_keeps_the_number():
     frozen = {"points/a/unscored": 3, "points/unscored/rows": 4, "rows": 4}
-    renames = {r"/unscored$": ("/without_scores", "one word"), r"^rows$": ("points/unscored/rows", "")}
+    renames = {
+        r"/unscored$": ("/without_scores", "one word"),
+        r"^rows$": ("points/unscored/rows", ""),
+    }
     assert moved(frozen, Moves(renames, {}, {}, {}, {})) == {
         "points/a/without_scores": 3,
         "points/unscored/rows": 4,

@@ -4,8 +4,8 @@ A module a study with five tables; its paths are those that `compare.flatten` ma
 
     RENAMES  regular expression of a frozen path → (path of today, reason). The number there is
              compared with the frozen one; the first expression that matches counts
-    SHARES   regular expression of a count → (path of the count of all, or `path × path`; "share"
-             or "rest"): what is compared is count / all, or 1 − count / all
+    SHARES   regular expression of a count → (path of the count of all, a number, or
+             `path × path`; "share" or "rest"): what is compared is count / all, or 1 − that
     REMOVED  pattern (fnmatch) of frozen paths → reason: gone, or the repetition of a number that
              is compared elsewhere
     CHANGES  pattern of paths of today → reason. The new values are in changed.json, and are

@@ -139,7 +139,8 @@ CHANGES = {
     f"{COMPARED}/points/*/metrics/safety.safety/high": WILSON,
     f"{COMPARED}/criteria/strong *": "a setting that diverged fails; it was not measurable",
     f"{COMPARED}/contrasts/same examples/safety.safety/*": (
-        "all requests are resampled, not only those that both have a verdict of"),
+        "all requests are resampled, not only those that both have a verdict of"
+    ),
 }
 NEW = {
     "points/*": "metrics of every task in one shape: intervals, all metrics of a slice",
@@ -147,5 +148,4 @@ NEW = {
     f"{COMPARED}/settings/*": "means over seeds",
     f"{COMPARED}/points/*": "columns of points.csv, more metrics",
     f"{COMPARED}/criteria/simple *": "of the setting, not of its seeds",
-    f"{COMPARED}/resamples": "how intervals were made",
 }

@@ -100,10 +100,11 @@ for (ending, old, metric), root in product(
     as_contrast(f"{COMPARED}/low_beta/{old}", "baseline", metric, "td_dpo_beta0.01_tau0.5",
                 BASELINE)  # fmt: skip
     RENAMES.pop(rf"^{COMPARED}/low_beta/{old}/p_holm$", None)
+CALLED = {"mt_bench_turn1": "mt_bench.score_turn_1", "mt_bench_turn2": "mt_bench.score_turn_2",
+          "mt_bench": "mt_bench.score", r"(\w+)": r"\1"}  # fmt: skip
 for place, setting in enumerate(SETTINGS):
     old, new = f"^{COMPARED}/settings/{place}", f"{COMPARED}/settings/{setting}/metrics"
-    for name, now in {"mt_bench_turn1": "mt_bench.score_turn_1", "mt_bench": "mt_bench.score",
-                      "mt_bench_turn2": "mt_bench.score_turn_2", r"(\w+)": r"\1"}.items():  # fmt: skip
+    for name, now in CALLED.items():
         RENAMES |= {
             f"{old}/metrics/{name}/mean$": (f"{new}/{now}/value", TABLE),
             f"{old}/metrics/{name}/sd$": (f"{new}/{now}/sd", TABLE),
@@ -114,7 +115,7 @@ for place, setting in enumerate(SETTINGS):
         RENAMES[f"{old}/interval/{name}/(value|low|high)$"] = (rf"{new}/{now}/\1", TABLE)
     if setting not in (BASELINE, "few_beta0.05"):  # of two seeds; partial, in no setting
         RENAMES[f"{old}/validation_accuracy$"] = (
-            f"{COMPARED}/points/{setting}_seed42/validation_accuracy", "of one seed the mean")  # fmt: skip
+            f"{COMPARED}/points/{setting}_seed42/validation_accuracy", "of one seed")  # fmt: skip
 
 # Variance over β: one table of the lines of both metrics, the reduction beside each.
 VARIANCE = f"^({COMPARED}/variance)"

@@ -52,26 +52,19 @@ RENAMES |= {
 for place in range(5):  # every fifth level of the curve was frozen
     RENAMES[rf"{JSON}/control_curve/(\w+)/{place}$"] = (
         rf"\1/control_curve/{5 * place}/\2", TABLE)  # fmt: skip
-for place, row in {0: 0, 1: 1, 2: 2, 3: 3, 8: 4}.items():
-    old, new = f"^(comparison/aggregated_metrics.json)/trends/{place}", rf"\1/trends/{row}"
+TRENDS = [("comparison", old, new) for old, new in {0: 0, 1: 1, 2: 2, 3: 3, 8: 4}.items()]
+TRENDS += [("runs/with_baseline", place, place) for place in range(2)]
+for root, place, row in TRENDS:
+    old, new = f"^({root}/aggregated_metrics.json)/trends/{place}", rf"\1/trends/{row}"
     RENAMES |= {
-        rf"{old}/pairs/reversed_significantly$": (f"{new}/reversed_clearly", TABLE),
+        f"{old}/pairs/reversed_significantly$": (f"{new}/reversed_clearly", TABLE),
         rf"{old}/pairs/(\w+)$": (rf"{new}/\2", TABLE),
-        rf"{old}/page/statistic$": (f"{new}/page", TABLE),
-        rf"{old}/page/p_value$": (f"{new}/p", TABLE),
-        rf"{old}/page/(p_holm|method)$": (rf"{new}/\2", TABLE),
-        rf"{old}/page/reason$": (f"{new}/why", TABLE),
+        f"{old}/page/statistic$": (f"{new}/page", TABLE),
+        f"{old}/page/p_value$": (f"{new}/p", TABLE),
+        f"{old}/page/(p_holm|method)$": (rf"{new}/\2", TABLE),
     }
-for place in range(2):
-    old, new = f"^(runs/with_baseline/aggregated_metrics.json)/trends/{place}", rf"\1/trends/{place}"
-    RENAMES |= {
-        rf"{old}/pairs/reversed_significantly$": (f"{new}/reversed_clearly", TABLE),
-        rf"{old}/pairs/(\w+)$": (rf"{new}/\2", TABLE),
-        rf"{old}/page/statistic$": (f"{new}/page", TABLE),
-        rf"{old}/page/p_value$": (f"{new}/p", TABLE),
-        rf"{old}/page/(p_holm|method)$": (rf"{new}/\2", TABLE),
-        rf"{old}/page/reason$": (f"{new}/why", TABLE),
-    }
+    if place != 3:
+        RENAMES[f"{old}/page/reason$"] = (f"{new}/why", TABLE)
 RENAMES |= {
     JSON + r"/shift_line/(\w+)$": (r"\1/shift_line/0/\2", "one row for all seeds, and one a seed"),
     JSON + r"/equal_odds/0/mean_logit_range$": (r"\1/equal_odds/0/logit_range", TABLE),
