@@ -143,8 +143,9 @@ def heatmap(
     widest = max(len(table.columns) for table in tables)
     tallest = max(len(table.rows) for table in tables)
     left = 0.45 + 0.065 * max(len(name) for table in tables for name in table.rows)
-    size = (max(2.0, 0.62 * widest), max(0.9, 0.42 * tallest))
     titles = [table.title for table in tables]
+    # As wide as the longest title, which may not reach over the colour bar.
+    size = (max(2.0, 0.62 * widest, 0.068 * max(map(len, titles))), max(0.9, 0.42 * tallest))
     unit = textwrap.fill(unit, max(10, int(14 * size[1])))  # no taller than the bar
     right = 0.85 + 0.13 * unit.count("\n") if unit else 0.15
     lines = max(name.count("\n") for table in tables for name in table.columns)

@@ -27,7 +27,7 @@ def test_a_point_that_leaves_an_axis_out_has_the_value_of_its_config(write_study
     grid = [{"variant": "a", "shots": [2, 4]}, {"variant": "a", "run": 1}, {"variant": "b"}]
     path = write_study(SHOTS | {"grid": grid, "data.shots": 4}, drop=["trial"])
     found = labels(path)
-    assert list(found) == ["a_shots2", "a_shots4"]
+    assert list(found) == ["a_shots2", "a_shots4", "b_shots4"]
     assert len(found["a_shots4"]) == 2
 
 
