@@ -14,7 +14,8 @@ from typing import Any
 
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest, parse_indices
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.runs.activity import Holder, machine
 from lib.runs.directory import Busy, Submission
 from lib.runs.files import read_json, refusal, write_json

@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.config import tasks
-from lib.config.effects import check_unread, effective, unused_because
+from lib.config.effects import effective, unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Value, point_name
 from lib.config.schema import Config
+from lib.config.settings import baseline, selected, settings_of
+from lib.config.study import Point, Study
+from lib.config.unread import check_unread
 from lib.config.yaml import flatten
 from lib.losses import OBJECTIVES
-
-if TYPE_CHECKING:
-    from lib.config.study import Point, Study
 
 # Sections that all points share, like those of additional tasks.
 SHARED = ("tasks", "skip", "judge", "evaluate", "slurm", "tracking")
@@ -211,8 +211,6 @@ def _check_duplicates(study: Study) -> None:
 
 def _check_baseline(study: Study) -> None:
     """`evaluate.baseline` names one setting: a seed in it plays no part."""
-    from lib.config.claims import baseline, selected, settings_of
-
     wanted = study.config.evaluate.baseline
     check_axes(study, wanted, "evaluate.baseline")
     fits = selected(settings_of(study), baseline(study))

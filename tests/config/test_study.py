@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.config.claims import baseline, selected, settings_of
-from lib.config.effects import warnings
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import RENAMED, RUNTIME_KEYS, Config
-from lib.config.study import identity, load_study
+from lib.config.settings import baseline, selected, settings_of
+from lib.config.study import identity
+from lib.config.unread import warnings
 from lib.config.validation import dotted_keys
 from lib.config.yaml import flatten, parse_override, read_yaml
 from lib.losses import OBJECTIVES

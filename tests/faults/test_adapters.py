@@ -172,7 +172,7 @@ class TestAfterTraining:
 
     @pytest.fixture
     def train(self, prepared_study, tmp_path):
-        from lib.config.study import load_study
+        from lib.config.load import load_study
         from lib.training.inputs import train_data
         from lib.training.loop import train_point
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.inference import serving
 from lib.inference.serving import Served, shares_prefixes, token_budget
 from lib.runs.files import write_json
