@@ -29,7 +29,8 @@ PACKAGES = (
     "matplotlib",
 )
 ANALYSIS_PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
-NOT_ANALYSIS = ("training", "models", "hf_engine", "vllm_engine")  # of lib: needs a GPU or torch
+LIB = Path(__file__).parents[1]
+NOT_ANALYSIS = ("training", "models")  # rooms of lib that no table or figure depends on
 SLURM_IDS = (
     "SLURM_JOB_ID",
     "SLURM_ARRAY_JOB_ID",
@@ -52,16 +53,15 @@ def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 @cache
-def analysis_version() -> str:
+def analysis_version(root: Path = LIB) -> str:
     """12 hex digits of the code of stages 4 and 5: lib's sources and its packages' versions.
 
     Any change of the code makes them run again, which takes seconds.
     """
     seen = hashlib.sha256(repr(_versions(ANALYSIS_PACKAGES)).encode())
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted([*root.rglob("*.py"), *root.glob("plotting/templates/*")]):
         place = path.relative_to(root)
-        if place.with_suffix("").parts[0] not in NOT_ANALYSIS:
+        if place.parts[0] not in NOT_ANALYSIS:
             seen.update(f"{place.as_posix()}\n".encode() + path.read_bytes())
     return seen.hexdigest()[:12]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import lib.runs.provenance
-from lib.runs.provenance import SLURM_IDS, provenance
+from lib.runs.provenance import SLURM_IDS, analysis_version, provenance
 
 
 def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +34,16 @@ def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch
 def test_provenance_outside_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(lib.runs.provenance, "__file__", str(tmp_path / "provenance.py"))
     assert provenance({})["git"] is None
+
+
+def test_the_analysis_has_another_version_when_its_code_changes(tmp_path: Path) -> None:
+    assert {path.name for path in lib.runs.provenance.LIB.iterdir()} >= {"analysis", "tasks"}
+    for name in ("analysis/claims.py", "plotting/templates/findings.md.jinja", "training/loop.py"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("old")
+    versions = [analysis_version.__wrapped__(tmp_path)]
+    for path in sorted(tmp_path.rglob("*.*")):
+        path.write_text("new")
+        versions.append(analysis_version.__wrapped__(tmp_path))
+    analysis, template, training = (a != b for a, b in zip(versions, versions[1:], strict=False))
+    assert (analysis, template, training) == (True, True, False)
