@@ -28,9 +28,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.estimates import Measured, Run, means, student, two_way
+from lib.analysis.estimates import Measured
 from lib.analysis.evidence import FAMILY
 from lib.analysis.rates import difference_interval
+from lib.analysis.run import Run, means
+from lib.analysis.seeds import student, two_way
 from lib.analysis.statistics import Interval, holm, percentile_interval, sign_flip
 from lib.analysis.tables import columns
 from lib.config.metrics import Metric, Pair
@@ -183,9 +185,12 @@ def sign_flips(
 
 
 def detectable(resampled: np.ndarray, level: float) -> float:
-    """Effect that a test at this level finds with probability POWER, the variance as it is here."""
+    """Effect that a test at this level finds with probability POWER, the variance as it is here.
+
+    nan where nothing varies, which says nothing of other items or seeds.
+    """
     known = resampled[~np.isnan(resampled)]
-    if len(known) < 2:
+    if len(known) < 2 or np.ptp(known) == 0:
         return math.nan
     normal = NormalDist()
     return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(POWER)) * float(known.std(ddof=1))

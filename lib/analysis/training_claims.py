@@ -16,15 +16,13 @@ import math
 from collections.abc import Sequence
 from statistics import fmean
 
-from lib.analysis.estimates import student
-from lib.analysis.evidence import Evidence, Found, of_several
-from lib.analysis.verdicts import by_intervals, distance, seeds_needed
+from lib.analysis.evidence import Evidence
+from lib.analysis.seeds import student
+from lib.analysis.verdicts import Found, by_intervals, distance, of_several, seeds_needed
 from lib.analysis.wording import FAIL, FINAL, PASS, UNDECIDED, UNKNOWN
-from lib.config import tasks
 from lib.config.claims import Claim
 from lib.config.errors import listed
 from lib.config.settings import selected, setting_pairs
-from lib.config.study import Point
 
 FACTS = ("trained", "complete", "steps", "trainable_parameters")
 
@@ -44,12 +42,12 @@ def decided(evidence: Evidence, claim: Claim) -> Found:
         if chosen is None:
             return evidence.unmeasured(labels, note)
         labels = [chosen]
-    _, name = evidence.metric_of(claim)
+    name = evidence.metric(claim).name
     if name in FACTS:
         return _facts(evidence, claim, name, labels)
     found = []
     for label in labels:
-        values = list(by_seed(evidence, name, label).values())
+        values = list(evidence.by_seed(claim, label).values())
         found.append(_over_seeds(evidence, claim, values, [label], f"{name} of {label}"))
     return of_several(claim, found, note)
 
@@ -78,16 +76,24 @@ def _facts(evidence: Evidence, claim: Claim, name: str, labels: Sequence[str]) -
 
 def _difference(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
     """Seed-matched difference of two settings, better is positive."""
-    _, name = evidence.metric_of(claim)
-    sign = -1 if evidence.metric(claim).higher_is_better is False else 1
-    ours, theirs = (by_seed(evidence, name, one) for one in (a, b))
-    values = [sign * (ours[seed] - theirs[seed]) for seed in ours if seed in theirs]
-    return _over_seeds(evidence, claim, values, [a, b], f"{name}, {a} against {b}")
+    metric = evidence.metric(claim)
+    sign = -1 if metric.higher_is_better is False else 1
+    values = [sign * value for value in evidence.differences(claim, a, b)]
+    return _over_seeds(evidence, claim, values, [a, b], f"{metric.name}, {a} against {b}")
 
 
 def _ratio(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
-    _, name = evidence.metric_of(claim)
-    sides = [{(_seed(p), _place(evidence, p)): p.name for p in evidence.members(one)}
+    values, unlike = log_ratios(evidence, claim, a, b)
+    if not values and unlike:
+        return Found(UNKNOWN, f"{a} and {b} ran on different devices or for different steps")
+    what = f"{evidence.metric(claim).name} of {a} by that of {b}"
+    return _over_seeds(evidence, claim, values, [a, b], what, exponential=True)
+
+
+def log_ratios(evidence: Evidence, claim: Claim, a: str, b: str) -> tuple[list[float], int]:
+    """Mean log(a / b) over the test sets of each seed; how many runs are not comparable."""
+    name = evidence.metric(claim).name
+    sides = [{(p.config.train.seed, evidence.place(p)): p.name for p in evidence.members(one)}
              for one in (a, b)]  # fmt: skip
     logs: dict[int, list[float]] = {}
     unlike = 0
@@ -100,11 +106,7 @@ def _ratio(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
             continue
         logs.setdefault(key[0], []).append(math.log(rows[0][name] / rows[1][name]))
     places = {place for _, place in sides[0]} | {place for _, place in sides[1]}
-    means = [fmean(values) for values in logs.values() if len(values) == len(places)]
-    if not means and unlike:
-        return Found(UNKNOWN, f"{a} and {b} ran on different devices or for different steps")
-    what = f"{name} of {a} by that of {b}"
-    return _over_seeds(evidence, claim, means, [a, b], what, exponential=True)
+    return [fmean(values) for values in logs.values() if len(values) == len(places)], unlike
 
 
 def _over_seeds(
@@ -140,30 +142,3 @@ def _over_seeds(
         return Found(UNDECIDED, f"{number}; without diverged seeds: {listed(gone, 3)}",
                      value, low, high)  # fmt: skip
     return evidence.unless_waiting(found, labels)
-
-
-def by_seed(evidence: Evidence, name: str, label: str) -> dict[int, float]:
-    """Seed → the number of a setting, of seeds that have it for every test set trained for."""
-    places = {_place(evidence, point) for point in evidence.members(label)}
-    found: dict[int, dict[tuple, tuple[float, float]]] = {}
-    for point in evidence.members(label):
-        row = evidence.points.get(point.name, {})
-        if row.get("status") == "done" and row.get(name) is not None:
-            weight = row.get("seconds") if name == "calibration_share" else 1.0
-            place = _place(evidence, point)
-            found.setdefault(_seed(point), {})[place] = (row[name], weight or 0.0)
-    return {
-        seed: sum(value * weight for value, weight in parts.values())
-        / sum(weight for _, weight in parts.values())
-        for seed, parts in found.items()
-        if set(parts) == places
-    }
-
-
-def _seed(point: Point) -> int:
-    return int(point.config.train.seed)
-
-
-def _place(evidence: Evidence, point: Point) -> tuple:
-    """What chooses the test set of a point."""
-    return tuple(point.flat[key] for key in tasks.get(evidence.study.config.tasks[0]).data_axes)

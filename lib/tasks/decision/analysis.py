@@ -169,6 +169,7 @@ ANALYSIS = Analysis(
     slices=("year",),
     point_extras=Lazy("lib.tasks.decision.metrics:point_extras"),
     tables=TABLES,
+    by_point=("theory", "control", "truth"),
     extras=Lazy("lib.tasks.decision.theory:extras"),
     axes={"train.gamma": "loss weight γ (×)", "data.ratio": "accepts : rejects"},
     figures=FIGURES,

@@ -175,6 +175,7 @@ ANALYSIS = Analysis(
     slices=("hazard",),
     point_extras=point_extras,
     tables=TABLES,
+    by_point=("safety_judge",),
     extras=extras,
     figures=(
         {"bars": "safety.safety", "x": "setting", "title": "Answers judged safe",

@@ -87,6 +87,7 @@ ANALYSIS = Analysis(
     pooled=ALL,
     pairs=same_model,
     tables=TABLES,
+    by_point=("transfer",),
     extras=Lazy("lib.tasks.symbolic.outcomes:extras"),
     files=Lazy("lib.tasks.symbolic.failures:files"),
     figures=(
