@@ -125,7 +125,7 @@ def _head(model: Any) -> Any:
 
 
 def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = None) -> Any:
-    """The fp32 base with its adapter merged in; neither can be used afterwards.
+    """The fp32 base with its adapter merged in; neither model can be used afterwards.
 
     probes: token ids of sequences whose log-probability must not change by more than
     `MERGE_TOLERANCE`. Raises BadInput, naming `what`, where it does.
@@ -138,10 +138,13 @@ def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = No
     try:
         with warnings.catch_warnings():  # of embeddings that are no longer tied
             warnings.simplefilter("ignore")
-            whole = adapted.merge_and_unload()
+            # Not in place: the base weights may be those of other models (SharedBase).
+            whole = adapted.merge_and_unload(safe_merge=True)
     except AttributeError:
         kind = adapted.peft_config[adapted.active_adapter].peft_type.value
         raise BadInput(f"{what}: an adapter of the kind {kind} cannot be merged") from None
+    except ValueError as error:  # weights that are not finite
+        raise BadInput(f"{what}: {' '.join(str(error).split())}") from None
     check_logps(sequence_logps(whole, probes), expected, MERGE_TOLERANCE,
                 f"{what}: merged into its base")  # fmt: skip
     return whole
