@@ -61,10 +61,9 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
         usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
         yield (f"train.objective: found {train.objective!r}, expected one of {listed(usable)}: "
                f"those for {kind}, on which the task {task} trains")  # fmt: skip
-    if train.batch_size % (train.micro_batch * train.processes):
+    if train.batch_size % train.processes:
         yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
-               f"train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
-               )  # fmt: skip
+               f"train.processes={train.processes}")  # fmt: skip
     for key in objective.positive:
         if (value := getattr(train, key)) <= 0:
             yield (f"train.{key}: found {value:g}, expected a number above 0 for the objective "

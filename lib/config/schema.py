@@ -19,6 +19,7 @@ from lib.losses import OBJECTIVES, LossKeys
 RUNTIME_KEYS: frozenset[str] = frozenset(
     {
         "train.micro_batch",
+        "train.micro_tokens",
         "train.log_steps",
         "train.checkpoint_steps",
         "train.gradient_checkpointing",
@@ -99,7 +100,8 @@ class Train(LossKeys, Strict):
     epochs: NotNegative = 1.0  # 0: no training, the model as it is
     max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
     batch_size: Count = 16  # rows in one optimizer step, over all devices
-    micro_batch: Count = 4  # rows in one forward pass on one device; affects memory only
+    micro_batch: Count = 4  # rows of the greatest length that one forward pass on one device holds
+    micro_tokens: Count | None = None  # tokens that it holds; null: those of `micro_batch` rows
     learning_rate: Positive = 1e-5
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.1  # share of all steps
