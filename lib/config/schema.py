@@ -30,6 +30,9 @@ RUNTIME_KEYS: frozenset[str] = frozenset(
     }
 )
 
+# Keys that came later → the value at which results are those from before, left out of identities.
+ADDED: dict[str, Any] = {"infer.adapters": "auto", "infer.base": "full"}
+
 # Keys that were renamed → their new names. Identities of results keep the old names.
 RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates",
            "evaluate.thresholds": "claims: [{metric: …, of: {variant: …}, above: …}]"}  # fmt: skip
@@ -142,7 +145,12 @@ class Train(LossKeys, Strict):
 class Infer(Strict):
     """How answers are generated."""
 
-    engine: Literal["vllm", "hf"] = "vllm"
+    # auto: vllm on a GPU, hf without one and over a 4-bit base.
+    engine: Literal["auto", "vllm", "hf"] = "auto"
+    # Adapters are merged into a copy of the base, or served beside it; auto: served on a GPU.
+    adapters: Literal["auto", "merge", "serve"] = "auto"
+    # What adapters that were trained over NF4 are evaluated over: the base as it is, or in NF4.
+    base: Literal["full", "nf4"] = "full"
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
