@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
-from pathlib import Path
 from typing import Any
+
+from lib.runs.code import ROOT, code_version
 
 PACKAGES = (
     "torch",
@@ -29,7 +29,7 @@ PACKAGES = (
     "matplotlib",
 )
 ANALYSIS_PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
-NOT_ANALYSIS = ("training", "models", "hf_engine", "vllm_engine")  # of lib: needs a GPU or torch
+NOT_ANALYSIS = ("training", "models", "search")  # rooms of lib that change no analysis
 SLURM_IDS = (
     "SLURM_JOB_ID",
     "SLURM_ARRAY_JOB_ID",
@@ -41,9 +41,9 @@ SLURM_IDS = (
 
 
 def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Commit, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
+    """Code, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
     return {
-        "git": _git(),
+        **code_version(),
         "packages": _versions(),
         "python": platform.python_version(),
         "host": platform.node(),
@@ -58,7 +58,7 @@ def analysis_version() -> str:
     Any change of the code makes them run again, which takes seconds.
     """
     seen = hashlib.sha256(repr(_versions(ANALYSIS_PACKAGES)).encode())
-    root = Path(__file__).parent
+    root = ROOT / "lib"
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
         if place.with_suffix("").parts[0] not in NOT_ANALYSIS:
@@ -72,21 +72,3 @@ def _versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout this file is in; None outside git."""
-
-    def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout.strip()
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None
