@@ -16,8 +16,9 @@ from typing import Any
 
 from lib.config.errors import BadInput
 from lib.config.grid import format_indices
+from lib.config.load import load_study
 from lib.config.schema import Resources
-from lib.config.study import Study, load_study
+from lib.config.study import Study
 from lib.runs.code import code_version, snapshot
 from lib.runs.files import replacing, write_json
 
