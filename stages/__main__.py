@@ -21,6 +21,7 @@ COMMANDS = {  # word → module
     "plots": "stage5_visualize",
     "grid": "grid",
     "submit": "submit",
+    "diff": "diff",
     "status": "status",
     "reference": "reference",
     "search": "search",
