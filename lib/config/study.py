@@ -45,7 +45,8 @@ OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims",
 MODES = ("full", "trial")
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
-         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
+         "study.json", "grid.csv", "listing.json", "jobs.json", "judge.jsonl",
+         "report.html")  # fmt: skip
 BELOW = 512  # bytes that files of a study may add to its path
 
 
@@ -217,6 +218,23 @@ def _distinct(sections: Iterable[Any]) -> list[Any]:
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Load, merge and check a study file. Raises BadInput with the file and the key."""
+    study = read_study(path, overrides)
+    check(study)
+    check_claims(study)
+    figures_of(study)
+    if study.search is not None:
+        from lib.config.search_checks import check_search
+
+        check_search(study)
+    if study.raw.get("selected") is not None:
+        from lib.config.selected import check_selected
+
+        check_selected(study)
+    return study
+
+
+def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """A study file, merged and parsed, whose points are neither resolved nor checked."""
     path = str(path)
     raw = read_file(path)
     known = (*OWN_KEYS, *SECTIONS)
@@ -261,17 +279,6 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         check_length(study.directory, BELOW)
     except ValueError as error:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
-    check(study)
-    check_claims(study)
-    figures_of(study)
-    if study.search is not None:
-        from lib.config.search_checks import check_search
-
-        check_search(study)
-    if study.raw.get("selected") is not None:
-        from lib.config.selected import check_selected
-
-        check_selected(study)
     return study
 
 
