@@ -32,7 +32,6 @@ from lib.runs.directory import archive, is_archived, is_done, locked
 from stages.command import (
     DONE,
     STOPPED,
-    chosen_points,
     load,
     parser,
     run,
@@ -40,6 +39,7 @@ from stages.command import (
     submission,
     who,
 )
+from stages.points import chosen_points
 
 
 def main(argv: Sequence[str] | None = None) -> int:

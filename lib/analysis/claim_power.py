@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from lib.analysis import power
 from lib.analysis.evidence import Evidence
-from lib.config import claims as grammar
 from lib.config import tasks
-from lib.config.claims import Claim
+from lib.config.claims import KINDS, Claim
+from lib.config.metric_names import metric_ranges, resolve_metric
+from lib.config.settings import directed, selected, setting_pairs, settings_of
 from lib.config.study import Study
 
 DISCORDANCE = 0.15  # share of items that only one of two settings has right
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
 
 def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
     """What a claim could detect before anything has run."""
-    task, name = grammar.resolve_metric(study, claim.metric)
+    task, name = resolve_metric(study, claim.metric)
     alpha = (1 - study.config.evaluate.level) / comparisons(study, claim)
     if task == "training":
         return _planned_training(study, claim, name, alpha)
@@ -44,7 +45,7 @@ def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
     n = _items(study, claim, task, sizes)
     if n is None:
         return Plan(None, "no test set yet: run stage 1")
-    low, high = grammar.metric_ranges(study, task)[name]
+    low, high = metric_ranges(study, task)[name]
     told = f"{n:,.0f} items, no variance over seeds, α {alpha:.3g}, power {100 * power.POWER:.0f} %"
     if (low, high) == (0.0, 1.0):
         if claim.kind in ("above", "below", "spans"):
@@ -64,7 +65,7 @@ def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
 def _planned_training(study: Study, claim: Claim, name: str, alpha: float) -> Plan:
     if claim.kind != "ratio_below":
         return Plan(None, "no test items: decided by the runs themselves")
-    seeds = min(_seeds(study, label) for pair in grammar.pairs(study, claim) for label in pair)
+    seeds = min(_seeds(study, label) for pair in setting_pairs(study, claim) for label in pair)
     if seeds < 2:
         return Plan(None, "one seed has no interval")
     found = power.seeds_effect(TIME_SD * 2**0.5, seeds, alpha)
@@ -72,7 +73,7 @@ def _planned_training(study: Study, claim: Claim, name: str, alpha: float) -> Pl
 
 
 def _seeds(study: Study, label: str) -> int:
-    points = grammar.settings_of(study)[label][1]
+    points = settings_of(study)[label][1]
     return len({point.config.train.seed for point in points})
 
 
@@ -91,14 +92,14 @@ def _items(study: Study, claim: Claim, task: str, sizes: Sizes) -> float | None:
 
 def comparisons(study: Study, claim: Claim) -> int:
     """How many comparisons the claims of a study make of this claim's metric; at least one."""
-    metric, total = grammar.resolve_metric(study, claim.metric), 0
+    metric, total = resolve_metric(study, claim.metric), 0
     for one in study.claims.values():
-        if grammar.resolve_metric(study, one.metric) != metric:
+        if resolve_metric(study, one.metric) != metric:
             continue
         if one.kind == "monotonic":
-            total += sum(max(len(line) - 1, 0) for line, _ in grammar.directed(study, one))
-        elif "against" in grammar.KINDS[one.kind] and one.kind != "variance_over":
-            total += 1 if one.select else len(grammar.pairs(study, one))
+            total += sum(max(len(line) - 1, 0) for line, _ in directed(study, one))
+        elif "against" in KINDS[one.kind] and one.kind != "variance_over":
+            total += 1 if one.select else len(setting_pairs(study, one))
     return max(total, 1)
 
 
@@ -115,16 +116,16 @@ def of_claim(evidence: Evidence, claim: Claim) -> float | None:
     if claim.kind == "monotonic":
         both = [
             (b, a)
-            for line, _ in grammar.directed(study, claim)
+            for line, _ in directed(study, claim)
             for a, b in zip(list(line.values()), list(line.values())[1:], strict=False)
         ]
-    elif "against" in grammar.KINDS[claim.kind]:
+    elif "against" in KINDS[claim.kind]:
         both, _ = evidence.sides(claim)
     else:
         both = []
     rows = [evidence.contrast(claim, *pair) for pair in both]
     if not both:
-        labels = grammar.selected(evidence.settings, claim.of)
+        labels = selected(evidence.settings, claim.of)
         rows = [evidence.estimate(claim, label) for label in labels]
     alpha = (1 - evidence.level) / comparisons(study, claim)
     shape = power.equivalence_margin if claim.kind == "within" else power.effect

@@ -10,7 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from stages import demo, estimate
 from tests.conftest import REPOSITORY
 

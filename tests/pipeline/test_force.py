@@ -1,6 +1,6 @@
 """--force: a stage is done again, and nothing of what hung on its old result is left in place."""
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.directory import done_mark
 
 LATER = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from stages.restarts import FRUITLESS
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.runs import activity
 from lib.runs.activity import Holder, machine
 from lib.runs.attempts import FILE
