@@ -45,7 +45,8 @@ OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims",
 MODES = ("full", "trial")
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
-         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
+         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html",
+         "freed.jsonl")  # fmt: skip
 BELOW = 512  # bytes that files of a study may add to its path
 
 

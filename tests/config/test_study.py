@@ -615,6 +615,7 @@ OTHER = {
     "train.micro_batch": 2,
     "train.log_steps": 7,
     "train.checkpoint_steps": 7,
+    "train.checkpoints_kept": 7,
     "train.gradient_checkpointing": True,
     "train.processes": 2,
     "train.fsdp": "x.yaml",
