@@ -20,9 +20,11 @@ from collections.abc import Set as Names
 from pathlib import Path
 from typing import NamedTuple
 
-from lib.config import claims as grammar
+from lib.config.claims import KINDS
 from lib.config.errors import BadInput
 from lib.config.grid import aligned
+from lib.config.metric_names import resolve_metric
+from lib.config.settings import baseline, other_side, selected, settings_of
 from lib.config.study import Point, Study
 from lib.inference.checkpoint_selection import is_due
 from lib.runs.activity import is_held_here
@@ -118,14 +120,14 @@ def holdings_of(study: Study, point: Point | None, needed: Names[str]) -> list[H
 
 def claimed(study: Study) -> set[str]:
     """Points of the settings that claims on test sets are about, and the baseline's."""
-    settings, labels = grammar.settings_of(study), set()
+    settings, labels = settings_of(study), set()
     for claim in study.claims.values():
-        if grammar.resolve_metric(study, claim.metric)[0] == "training":
+        if resolve_metric(study, claim.metric)[0] == "training":
             continue  # decided by logs alone
-        labels |= set(grammar.selected(settings, claim.of))
-        if "against" in grammar.KINDS[claim.kind]:
-            labels |= set(grammar.selected(settings, grammar.other_side(study, claim)))
-    labels |= set(grammar.selected(settings, grammar.baseline(study)))
+        labels |= set(selected(settings, claim.of))
+        if "against" in KINDS[claim.kind]:
+            labels |= set(selected(settings, other_side(study, claim)))
+    labels |= set(selected(settings, baseline(study)))
     return {point.name for label in labels for point in settings[label][1]}
 
 

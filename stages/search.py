@@ -28,7 +28,8 @@ from lib.runs.files import as_csv, write_json, write_text
 from lib.search.trials import trial_count
 from lib.slurm import commands as slurm
 from lib.slurm.submission import LOGS, make_log_directories, sbatch_command
-from stages.command import DONE, FAILED, check_grid, load, parser, run, say, slurm_job, who
+from stages.command import DONE, FAILED, load, parser, run, say, slurm_job, who
+from stages.points import check_grid
 from stages.submit import through_slurm
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lib.config.effects import warnings
+from lib.config.unread import warnings
 from lib.data.encoded import check_prompts
 from lib.data.preparation import prepare
 from lib.data.prepared import MANIFEST

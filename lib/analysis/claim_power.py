@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from lib.analysis import power
 from lib.analysis.evidence import Evidence
-from lib.config import claims as grammar
 from lib.config import tasks
-from lib.config.claims import Claim
+from lib.config.claims import KINDS, Claim
+from lib.config.metric_names import metric_ranges, resolve_metric
+from lib.config.settings import directed, selected, setting_pairs, settings_of
 from lib.config.study import Study
 
 DISCORDANCE = 0.15  # share of items that only one of two settings has right
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
 
 def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
     """What a claim could detect before anything has run."""
-    task, name = grammar.resolve_metric(study, claim.metric)
+    task, name = resolve_metric(study, claim.metric)
     alpha = (1 - study.config.evaluate.level) / comparisons(study, claim)
     if task == "training":
         if claim.kind != "ratio_below":
@@ -49,7 +50,7 @@ def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
     n = items_of(study, claim, sizes)
     if n is None:
         return Plan(None, "no test set yet: run stage 1")
-    low, high = grammar.metric_ranges(study, task)[name]
+    low, high = metric_ranges(study, task)[name]
     told = f"{n:,.0f} items, no variance over seeds, α {alpha:.3g}, power {100 * power.POWER:.0f} %"
     if (low, high) == (0.0, 1.0):
         if claim.kind not in ("above", "below", "spans"):
@@ -66,10 +67,10 @@ def detectable(study: Study, claim: Claim, items: float, seeds: int, alpha: floa
 
     Of a ratio of times its logarithm, by the seeds alone; of a metric with a range, by the items.
     """
-    task, name = grammar.resolve_metric(study, claim.metric)
+    task, name = resolve_metric(study, claim.metric)
     if task == "training":
         return power.seeds_effect(TIME_SD * 2**0.5, seeds, alpha)
-    low, high = grammar.metric_ranges(study, task)[name]
+    low, high = metric_ranges(study, task)[name]
     if (low, high) != (0.0, 1.0):
         shape = power.equivalence_margin if claim.kind == "within" else power.effect
         return shape(_item_sd(high) ** 2 / items, alpha)
@@ -87,17 +88,17 @@ def _item_sd(high: float) -> float:
 
 def seeds_of(study: Study, claim: Claim) -> int:
     """The fewest seeds that a setting of a claim has."""
-    if "against" in grammar.KINDS[claim.kind] and claim.kind != "variance_over":
-        labels = {label for pair in grammar.pairs(study, claim) for label in pair}
+    if "against" in KINDS[claim.kind] and claim.kind != "variance_over":
+        labels = {label for pair in setting_pairs(study, claim) for label in pair}
     else:
-        labels = set(grammar.selected(grammar.settings_of(study), claim.of))
-    settings = grammar.settings_of(study)
+        labels = set(selected(settings_of(study), claim.of))
+    settings = settings_of(study)
     return min(len({p.config.train.seed for p in settings[label][1]}) for label in labels)
 
 
 def items_of(study: Study, claim: Claim, sizes: Sizes) -> float | None:
     """Items of the set of a claim; of a mean over sets the number that has its variance."""
-    task, _ = grammar.resolve_metric(study, claim.metric)
+    task, _ = resolve_metric(study, claim.metric)
     there = {place: n for (of, place), n in sizes.items() if of == task}
     named = claim.set or next(iter(tasks.get(task).sets), "")
     if named in there:
@@ -111,14 +112,14 @@ def items_of(study: Study, claim: Claim, sizes: Sizes) -> float | None:
 
 def comparisons(study: Study, claim: Claim) -> int:
     """How many comparisons the claims of a study make of this claim's metric; at least one."""
-    metric, total = grammar.resolve_metric(study, claim.metric), 0
+    metric, total = resolve_metric(study, claim.metric), 0
     for one in study.claims.values():
-        if grammar.resolve_metric(study, one.metric) != metric:
+        if resolve_metric(study, one.metric) != metric:
             continue
         if one.kind == "monotonic":
-            total += sum(max(len(line) - 1, 0) for line, _ in grammar.directed(study, one))
-        elif "against" in grammar.KINDS[one.kind] and one.kind != "variance_over":
-            total += 1 if one.select else len(grammar.pairs(study, one))
+            total += sum(max(len(line) - 1, 0) for line, _ in directed(study, one))
+        elif "against" in KINDS[one.kind] and one.kind != "variance_over":
+            total += 1 if one.select else len(setting_pairs(study, one))
     return max(total, 1)
 
 
@@ -135,16 +136,16 @@ def of_claim(evidence: Evidence, claim: Claim) -> float | None:
     if claim.kind == "monotonic":
         both = [
             (b, a)
-            for line, _ in grammar.directed(study, claim)
+            for line, _ in directed(study, claim)
             for a, b in zip(list(line.values()), list(line.values())[1:], strict=False)
         ]
-    elif "against" in grammar.KINDS[claim.kind]:
+    elif "against" in KINDS[claim.kind]:
         both, _ = evidence.sides(claim)
     else:
         both = []
     rows = [evidence.contrast(claim, *pair) for pair in both]
     if not both:
-        labels = grammar.selected(evidence.settings, claim.of)
+        labels = selected(evidence.settings, claim.of)
         rows = [evidence.estimate(claim, label) for label in labels]
     alpha = (1 - evidence.level) / comparisons(study, claim)
     shape = power.equivalence_margin if claim.kind == "within" else power.effect

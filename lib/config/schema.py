@@ -19,6 +19,7 @@ from lib.losses import OBJECTIVES, LossKeys
 RUNTIME_KEYS: frozenset[str] = frozenset(
     {
         "train.micro_batch",
+        "train.micro_tokens",
         "train.log_steps",
         "train.checkpoint_steps",
         "train.checkpoints_kept",
@@ -29,6 +30,9 @@ RUNTIME_KEYS: frozenset[str] = frozenset(
         "infer.gpu_memory",
     }
 )
+
+# Keys that came later → the value at which results are those from before, left out of identities.
+ADDED: dict[str, Any] = {"infer.adapters": "auto", "infer.base": "full"}
 
 # Keys that were renamed → their new names. Identities of results keep the old names.
 RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates",
@@ -100,7 +104,8 @@ class Train(LossKeys, Strict):
     epochs: NotNegative = 1.0  # 0: no training, the model as it is
     max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
     batch_size: Count = 16  # rows in one optimizer step, over all devices
-    micro_batch: Count = 4  # rows in one forward pass on one device; affects memory only
+    micro_batch: Count = 4  # rows of the greatest length that one forward pass on one device holds
+    micro_tokens: Count | None = None  # tokens that it holds; null: those of `micro_batch` rows
     learning_rate: Positive = 1e-5
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.1  # share of all steps
@@ -142,7 +147,12 @@ class Train(LossKeys, Strict):
 class Infer(Strict):
     """How answers are generated."""
 
-    engine: Literal["vllm", "hf"] = "vllm"
+    # auto: vllm on a GPU, hf without one and over a 4-bit base.
+    engine: Literal["auto", "vllm", "hf"] = "auto"
+    # Adapters are merged into a copy of the base, or served beside it; auto: served on a GPU.
+    adapters: Literal["auto", "merge", "serve"] = "auto"
+    # What adapters that were trained over NF4 are evaluated over: the base as it is, or in NF4.
+    base: Literal["full", "nf4"] = "full"
     precision: Literal["bf16", "fp32"] = "bf16"
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy

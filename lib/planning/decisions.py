@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from lib.analysis import claim_power, power
-from lib.config import claims as grammar
 from lib.config import tasks
-from lib.config.claims import Claim
+from lib.config.claims import KINDS, Claim
+from lib.config.metric_names import resolve_metric
+from lib.config.settings import setting_pairs
 from lib.config.study import Study
 from lib.planning.work import Data
 
@@ -79,7 +80,7 @@ def decisions(
     for number, claim in study.claims.items():
         plan = claim_power.planned(study, claim, sizes)
         seeds, items = claim_power.seeds_of(study, claim), None
-        if grammar.resolve_metric(study, claim.metric)[0] != "training":
+        if resolve_metric(study, claim.metric)[0] != "training":
             items = claim_power.items_of(study, claim, sizes)
         one = Decision(number, claim.say, margin_of(claim), plan.effect, "assumed", plan.assumes,
                        seeds, items)  # fmt: skip
@@ -137,11 +138,11 @@ def _contrasts(study: Study) -> list[dict[str, str]]:
 
 def _seen(study: Study, claim: Claim, rows: list[dict[str, str]]) -> list[Seen]:
     """What the contrasts of a claim have varied by; none where a claim compares nothing."""
-    if not rows or "against" not in grammar.KINDS[claim.kind] or claim.kind == "variance_over":
+    if not rows or "against" not in KINDS[claim.kind] or claim.kind == "variance_over":
         return []
-    task, metric = grammar.resolve_metric(study, claim.metric)
+    task, metric = resolve_metric(study, claim.metric)
     place = claim.set or next(iter(tasks.get(task).sets), None) if task != "training" else None
-    wanted = set(grammar.pairs(study, claim))
+    wanted = set(setting_pairs(study, claim))
     return list(_variances(study, rows, task, metric, place, wanted))
 
 

@@ -29,7 +29,8 @@ PACKAGES = (
     "matplotlib",
 )
 ANALYSIS_PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
-NOT_ANALYSIS = ("training", "models", "hf_engine", "vllm_engine")  # of lib: needs a GPU or torch
+ANALYSIS_SOURCES = (".py", ".jinja", ".css", ".js")
+NOT_ANALYSIS = ("training", "models", "tracking", "search", "slurm")  # rooms that measure nothing
 SLURM_IDS = (
     "SLURM_JOB_ID",
     "SLURM_ARRAY_JOB_ID",
@@ -55,13 +56,17 @@ def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
 def analysis_version() -> str:
     """12 hex digits of the code of stages 4 and 5: lib's sources and its packages' versions.
 
-    Any change of the code makes them run again, which takes seconds.
+    Any change of the code or of a template makes them run again.
     """
+    return sources_digest(Path(__file__).parent.parent)
+
+
+def sources_digest(root: Path) -> str:
+    """12 hex digits of the sources below `root`, but for NOT_ANALYSIS, and of their packages."""
     seen = hashlib.sha256(repr(_versions(ANALYSIS_PACKAGES)).encode())
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(root.rglob("*")):
         place = path.relative_to(root)
-        if place.with_suffix("").parts[0] not in NOT_ANALYSIS:
+        if path.suffix in ANALYSIS_SOURCES and place.parts[0] not in NOT_ANALYSIS:
             seen.update(f"{place.as_posix()}\n".encode() + path.read_bytes())
     return seen.hexdigest()[:12]
 

@@ -260,7 +260,7 @@ def test_other_errors_are_not_the_disk_s(tmp_path):
 
 def test_a_full_disk_in_training(tiny_model, prepared_study, small_disk):
     """The checkpoint that does not fit is one line, and no part of it stays."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.training.inputs import train_data
     from lib.training.loop import train_point
 

@@ -91,7 +91,7 @@ def test_an_engine_that_ended_with_the_job_is_a_stop(
     """scancel and preemption send TERM to all processes of a job, and vLLM's ends at once."""
     from vllm.v1.engine.exceptions import EngineDeadError
 
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from stages import stage3_infer
 
     study = load_study(prepared_study)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 from lib.runs.directory import locked
 from stages.clean_study import claimed
 from stages.command import who

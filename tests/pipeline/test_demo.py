@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Model
-from lib.config.study import load_study
 from lib.models.sizes import parameters
 from stages import demo, estimate
 from tests.conftest import REPOSITORY

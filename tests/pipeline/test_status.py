@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.runs import activity
 from lib.runs.activity import Holder, machine
 from lib.runs.directory import locked

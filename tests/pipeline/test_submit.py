@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.prepared import KEYS
 from lib.runs.files import read_json, write_json, write_sealed
 from lib.slurm import commands as slurm

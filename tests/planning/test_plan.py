@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from lib.config.load import load_study
 from lib.config.schema import Model, Resources
-from lib.config.study import load_study
 from lib.data.prepared import train_identity
 from lib.data.testsets import predict_identity
 from lib.models.sizes import parameters

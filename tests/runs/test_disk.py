@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Model
-from lib.config.study import load_study
 from lib.models.needs import prediction_bytes, run_needs
 from lib.models.sizes import Footprint, decoder, footprint, parameters
 from lib.runs.disk import Need, Space, check_space, free, held, size

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from cluster import Cluster, until
 
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 from lib.runs.files import read_json, read_jsonl
 from stages import stage1_generate_datasets
 from tests.conftest import REPOSITORY, study_text

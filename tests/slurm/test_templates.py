@@ -334,7 +334,7 @@ class TestInsideAJob:
 
 def test_the_template_asks_for_what_the_default_study_does(monkeypatch) -> None:
     """Submitted by hand it gets the same GPUs, memory, time, and warning before its end."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.slurm.submission import sbatch_command
 
     monkeypatch.chdir(REPOSITORY)
