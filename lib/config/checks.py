@@ -32,6 +32,7 @@ def check_point(
         _unused_axes(study.axes, values, flat),
         _training(config, flat),
         _samples(config),
+        _four_bits(config),
         _classification(config),
         _judge(config),
         _shared(study.config, config),
@@ -61,10 +62,9 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
         usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
         yield (f"train.objective: found {train.objective!r}, expected one of {listed(usable)}: "
                f"those for {kind}, on which the task {task} trains")  # fmt: skip
-    if train.batch_size % (train.micro_batch * train.processes):
+    if train.batch_size % train.processes:
         yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
-               f"train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
-               )  # fmt: skip
+               f"train.processes={train.processes}")  # fmt: skip
     for key in objective.positive:
         if (value := getattr(train, key)) <= 0:
             yield (f"train.{key}: found {value:g}, expected a number above 0 for the objective "
@@ -106,6 +106,19 @@ def _samples(config: Config) -> Iterator[str]:
                f"{infer.samples}: a vote cannot rest on more samples than are drawn")  # fmt: skip
     if len(set(draws)) < len(draws):
         yield f"evaluate.draws: found {draws}, expected each number once"
+
+
+def _four_bits(config: Config) -> Iterator[str]:
+    """Answers over an NF4 base are transformers', with adapters beside it."""
+    infer, train = config.infer, config.train
+    if infer.base != "nf4":
+        return
+    if infer.engine == "vllm":
+        yield "infer.engine: found 'vllm', expected auto or hf, as infer.base is nf4"
+    if infer.adapters == "merge":
+        yield "infer.adapters: found 'merge', expected auto or serve, as infer.base is nf4"
+    if train.tuning == "full" and train.epochs and config.model.adapter is None:
+        yield "infer.base: found 'nf4', expected full, as train.tuning is full"
 
 
 def _classification(config: Config) -> Iterator[str]:

@@ -18,7 +18,7 @@ from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Grid, Value, digest, unique_names
-from lib.config.schema import RENAMED, RUNTIME_KEYS, Config, Model
+from lib.config.schema import ADDED, RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse
 from lib.config.study_file import SECTIONS, shrink, without_model
 from lib.config.validation import validate
@@ -26,7 +26,8 @@ from lib.config.yaml import copy_sections, flatten, put
 
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
-         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
+         "submissions", "study.json", "grid.csv", "listing.json", "jobs.json", "judge.jsonl",
+         "report.html", "freed.jsonl")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,9 @@ def identity(config: Config, *sections: str) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in flat.items()
-        if key not in RUNTIME_KEYS and unused_because(key, every) is None
+        if key not in RUNTIME_KEYS
+        and (key not in ADDED or value != ADDED[key])
+        and unused_because(key, every) is None
     }
     return {"task": config.tasks[0], **_stored(kept)}
 

@@ -20,7 +20,7 @@ from lib.config.steps import candidate_steps, check_validation, step_count
 from lib.config.study import Point
 from lib.losses import OBJECTIVES
 from lib.models.classifiers import classifier_for_training
-from lib.models.load import load_tokenizer
+from lib.models.shared import SharedBase
 from lib.models.trainable import described, load_for_training
 from lib.runs.directory import CANDIDATES
 from lib.tracking.live import Live
@@ -28,12 +28,14 @@ from lib.training.batches import (
     collate_answers,
     collate_classes,
     collate_pairs,
-    training_order,
+    collate_step,
 )
 from lib.training.checkpointing import BEST, last_checkpoint
 from lib.training.class_run import ClassRun, check_class_run
 from lib.training.inputs import TrainData
 from lib.training.monitor import RunMonitor
+from lib.training.packed_attention import packing_fault
+from lib.training.passes import training_steps
 from lib.training.ranks import (
     Stopped,
     check_one_device,
@@ -78,12 +80,14 @@ def train_point(
     say: Callable[[str], None] = print,
     live: Live | None = None,
     reference_only: bool = False,
+    shared: SharedBase | None = None,
 ) -> Outcome:
     """Train a point, from the last complete checkpoint in `directory`; all files go there.
 
     `stop()` is asked after every step. live: also gets each row of train.jsonl. reference_only: of
-    pairs; stops once the reference is stored.
+    pairs; stops once the reference is stored. shared: what points of a process have in common.
     """
+    shared = shared or SharedBase(keeps=False)
     config, train = point.config, point.config.train
     kind = OBJECTIVES[train.objective].batch
     steps = step_count(train, len(data.rows))
@@ -99,8 +103,8 @@ def train_point(
     resumed = checkpoint is not None
 
     transformers.set_seed(train.seed)
-    tokenizer = load_tokenizer(config.model)
-    model = _load(config.model, train, data, steps, arguments)
+    tokenizer = shared.tokenizer(config.model)
+    model = _load(config.model, train, data, steps, arguments, shared)
     loaded = described(model, train)
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
@@ -127,6 +131,13 @@ def train_point(
 
     trainer_type, collate = TRAINERS[kind]
     collate = partial(collate, pad=tokenizer.pad_token_id)
+    packed = kind != "classes"
+    if packed:
+        fault = packing_fault(model)
+        if fault and arguments.process_index == 0:
+            say(f"{point.name}: rows are padded, not packed: {fault}")
+        packed = fault is None
+        collate = partial(collate, packed=packed)
     if kind == "answers":
         collate = partial(collate, weighted_class=train.weighted_class)
     before = class_run.callbacks if class_run else [reference] if reference else []
@@ -135,8 +146,8 @@ def train_point(
         args=arguments,
         config=train,
         validate=validation,
-        train_dataset=training_order(data.rows, kind, train, steps),
-        data_collator=collate,
+        train_dataset=training_steps(data.rows, kind, train, steps, packed),
+        data_collator=partial(collate_step, collate=collate),
         processing_class=tokenizer,
         callbacks=[*before, monitor, candidates],
     )
@@ -172,7 +183,7 @@ def train_point(
         loaded["reference_gap"] = trainer.reference_gap
     if trainer.is_world_process_zero():
         say(f"{point.name}: trained; saving model/, and scoring rows with it as it will be served")
-    check = ServedCheck(config, data.rows, data.labels)
+    check = ServedCheck(config, data.rows, shared, data.labels)
     if train.keep == "best" and validation:
         expected = None  # the model in memory is that of the last step
         copy_best(trainer, directory / BEST, directory / "model")
@@ -185,11 +196,16 @@ def train_point(
 
 
 def _load(
-    model: Model, train: Train, data: TrainData, steps: int, arguments: TrainingArguments
+    model: Model,
+    train: Train,
+    data: TrainData,
+    steps: int,
+    arguments: TrainingArguments,
+    shared: SharedBase,
 ) -> Any:
     if data.labels:
         return classifier_for_training(model, train, data.labels, steps)
-    return load_on_ranks(arguments, lambda empty: load_for_training(model, train, empty))
+    return load_on_ranks(arguments, lambda empty: load_for_training(model, train, shared, empty))
 
 
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
@@ -213,8 +229,7 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
     arguments = TrainingArguments(
         output_dir=str(directory / "checkpoints"),
         max_steps=steps,
-        per_device_train_batch_size=train.micro_batch,
-        gradient_accumulation_steps=train.batch_size // (train.micro_batch * train.processes),
+        per_device_train_batch_size=1,  # an item of `TrainingSteps`: a rank's passes of a step
         train_sampling_strategy="sequential",  # `row_order` has shuffled already
         dataloader_drop_last=False,
         dataloader_pin_memory=cuda,
@@ -229,9 +244,6 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         gradient_checkpointing_kwargs={"use_reentrant": False},
         fsdp=sharded or None,
         fsdp_config=fsdp_config(train) if sharded else None,
-        # FSDP reduces gradients after every pass. Reduced only after a step's last pass, each rank
-        # would accumulate them unsharded. (DDP does that, and communicates once a step.)
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
         ddp_backend="gloo" if train.processes > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,

@@ -16,7 +16,7 @@ from lib.config.study import Point, Study
 from lib.data.prepared import read_manifest
 from lib.losses import OBJECTIVES
 
-SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
+SCORING = 3  # of how pairs are packed and scored; another one rounds in another way
 
 
 def pair_checksums(study: Study) -> dict[str, str]:

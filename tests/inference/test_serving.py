@@ -31,7 +31,7 @@ def said(monkeypatch) -> list:
     """What engines are told, in order, without any; merging gives the directory itself."""
     said: list = []
 
-    def start(model, settings, directory, token_budget, caching):
+    def start(model, settings, directory, token_budget, caching, rank):
         said.append(("start", model.name, directory, token_budget, caching))
         return FakeEngine(said)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import lib.runs.provenance
-from lib.runs.provenance import SLURM_IDS, analysis_version, provenance
+from lib.runs.provenance import SLURM_IDS, analysis_version, provenance, sources_digest
 
 
 def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,22 +28,30 @@ def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch
     assert found["packages"]["torch"]
     assert re.fullmatch("[0-9a-f]{40}", found["git"]["commit"])
     assert isinstance(found["git"]["dirty"], bool)
+    assert re.fullmatch("[0-9a-f]{12}", found["code"])
     assert provenance({})["slurm"] is None
 
 
-def test_provenance_outside_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(lib.runs.provenance, "__file__", str(tmp_path / "provenance.py"))
-    assert provenance({})["git"] is None
-
-
-def test_the_analysis_has_another_version_when_its_code_changes(tmp_path: Path) -> None:
-    assert {path.name for path in lib.runs.provenance.LIB.iterdir()} >= {"analysis", "tasks"}
-    for name in ("analysis/claims.py", "plotting/templates/findings.md.jinja", "training/loop.py"):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text("old")
-    versions = [analysis_version.__wrapped__(tmp_path)]
-    for path in sorted(tmp_path.rglob("*.*")):
-        path.write_text("new")
-        versions.append(analysis_version.__wrapped__(tmp_path))
-    analysis, template, training = (a != b for a, b in zip(versions, versions[1:], strict=False))
-    assert (analysis, template, training) == (True, True, False)
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("analysis/engine.py", True),
+        ("plotting/templates/report.html.jinja", True),
+        ("plotting/templates/report.css", True),
+        ("plotting/templates/report.js", True),
+        ("training/loop.py", False),
+        ("analysis/__pycache__/engine.cpython-311.pyc", False),
+    ],
+)
+def test_a_changed_source_of_the_analysis_evaluates_and_draws_again(
+    tmp_path: Path, name: str, counts: bool
+) -> None:
+    root = Path(lib.runs.provenance.__file__).parents[1]
+    assert analysis_version() == sources_digest(root)
+    path = tmp_path / name
+    path.parent.mkdir(parents=True)
+    found = []
+    for text in ("before", "after"):
+        path.write_text(text)
+        found.append(sources_digest(tmp_path))
+    assert (found[0] != found[1]) == counts

@@ -7,7 +7,8 @@ import pytest
 from lib.config.errors import BadInput
 from lib.config.load import load_study
 from lib.runs.files import read_json
-from stages.command import chosen_points, load, parser
+from stages.command import load, parser
+from stages.points import chosen_points
 
 NAMES = ["accept_gamma2", "baseline_gamma1"]
 
