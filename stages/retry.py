@@ -4,7 +4,7 @@
 
 Failed points only, each from its checkpoint: what a node, preemption or the time limit ended runs
 again; what the device's memory was too small for with half the rows in a pass, which changes no
-result. What a person has to mend first (code, input, disk) is shown. `make submit` starts the rest.
+result. What a person has to fix first (code, input, disk) is shown. `make submit` starts the rest.
 """
 
 from __future__ import annotations
@@ -213,13 +213,13 @@ def excluded(study: Study, stage: str, survey: Survey) -> list[str]:
     )
     for row in survey.rows:
         failed.update(e["node"] for e in row.entries[:-1] if e.get("reason") == reasons.NODE)
-    told = Counter(
+    reported = Counter(
         seen.node
         for history in survey.queue.history.values()
         for seen in history
         if reasons.OF_STATE.get(seen.state) == reasons.NODE
     )
-    bad = sorted(n for n, times in (failed | told).items() if n and times >= EXCLUDED_AFTER)
+    bad = sorted(n for n, times in (failed | reported).items() if n and times >= EXCLUDED_AFTER)
     given = option(resources(study, stage).extra, "--exclude", "-x")
     return [f"--exclude={','.join([given, *bad] if given else bad)}"] if bad else []
 

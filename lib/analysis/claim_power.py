@@ -16,7 +16,7 @@ from lib.analysis import power
 from lib.analysis.evidence import Evidence
 from lib.analysis.pair_claims import pairs_of
 from lib.analysis.training_claims import FACTS, log_ratios
-from lib.analysis.verdicts import Found
+from lib.analysis.verdicts import ClaimResult
 from lib.config import tasks
 from lib.config.claims import KINDS, Claim
 from lib.config.metric_names import metric_of
@@ -131,7 +131,7 @@ def comparisons(study: Study, claim: Claim) -> int:
     return max(total, 1)
 
 
-def of_claim(evidence: Evidence, claim: Claim, found: Found) -> Plan:
+def of_claim(evidence: Evidence, claim: Claim, found: ClaimResult) -> Plan:
     """Minimal detectable effect with the variances that were seen, the largest of the claim's.
 
     found: what the claim comes to. Of a ratio the effect is on its logarithm.

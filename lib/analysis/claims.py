@@ -31,7 +31,7 @@ from lib.analysis.claim_power import of_claim
 from lib.analysis.estimates import Measured
 from lib.analysis.evidence import FAMILY, Evidence
 from lib.analysis.tables import StudyTables, columns
-from lib.analysis.verdicts import Found
+from lib.analysis.verdicts import ClaimResult
 from lib.analysis.wording import FAIL, PASS, UNKNOWN
 from lib.config.claims import Claim
 from lib.config.errors import listed
@@ -92,17 +92,17 @@ def decide(
     return pd.DataFrame(rows, columns=columns("claims"))
 
 
-def _decided(evidence: Evidence, claim: Claim) -> Found:
+def _decided(evidence: Evidence, claim: Claim) -> ClaimResult:
     place, _ = metric_of(evidence.study, claim.metric)
     task = tables_of(evidence.study).get(place, place)
     if task in evidence.study.config.skip:
-        return Found(UNKNOWN, f"the task {task} is not analysed")
+        return ClaimResult(UNKNOWN, f"the task {task} is not analysed")
     if task == "training" and claim.kind not in ("spans", "monotonic"):
         return training_claims.decided(evidence, claim)
     return RULES.get(claim.kind, pair_claims.compared)(evidence, claim)
 
 
-def _needed(found: Found) -> str:
+def _needed(found: ClaimResult) -> str:
     """What would decide a claim that is not decided."""
     if found.verdict in (PASS, FAIL):
         return ""

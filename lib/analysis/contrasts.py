@@ -178,10 +178,10 @@ def sign_flips(
         alone = len(np.unique(clusters)) == len(clusters)
         return sign_flip(apart, metric.step / parts, None if alone else clusters)
     sums = np.bincount(clusters, apart)
-    spread = math.sqrt(float((sums**2).sum()))
+    deviation = math.sqrt(float((sums**2).sum()))
     if not len(apart):
         return None
-    return math.erfc(abs(float(sums.sum())) / spread / math.sqrt(2)) if spread else 1.0
+    return math.erfc(abs(float(sums.sum())) / deviation / math.sqrt(2)) if deviation else 1.0
 
 
 def detectable(resampled: np.ndarray, level: float) -> float:

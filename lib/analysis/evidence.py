@@ -14,7 +14,7 @@ from lib.analysis.estimates import Measured
 from lib.analysis.records import records
 from lib.analysis.seeds import student
 from lib.analysis.variance import Mean
-from lib.analysis.verdicts import Found
+from lib.analysis.verdicts import ClaimResult
 from lib.analysis.wording import FINAL, UNDECIDED, UNKNOWN
 from lib.config import tasks
 from lib.config.claims import Claim
@@ -206,14 +206,14 @@ class Evidence:
         found = (p.name for setting in dict.fromkeys(settings) for p in self.members(setting))
         return tuple(name for name in found if self.status(name) not in FINAL)
 
-    def unless_waiting(self, found: Found, settings: Iterable[str]) -> Found:
+    def unless_waiting(self, found: ClaimResult, settings: Iterable[str]) -> ClaimResult:
         """Undecided where points of these settings may still come, else as it was found."""
         waiting = self.waiting(settings)
         return replace(found, verdict=UNDECIDED, waiting=waiting) if waiting else found
 
-    def unmeasured(self, settings: Iterable[str], why: str) -> Found:
+    def unmeasured(self, settings: Iterable[str], why: str) -> ClaimResult:
         """Not measurable, with the points that may still come."""
-        return Found(UNKNOWN, why, waiting=self.waiting(settings))
+        return ClaimResult(UNKNOWN, why, waiting=self.waiting(settings))
 
     # -- selection --
 

@@ -9,7 +9,7 @@ from typing import Any
 from lib.analysis.evidence import Evidence
 from lib.analysis.variance import reduction
 from lib.analysis.verdicts import (
-    Found,
+    ClaimResult,
     apart,
     by_intervals,
     combine,
@@ -34,7 +34,7 @@ def pairs_of(evidence: Evidence, claim: Claim) -> list[tuple[str, str]]:
     return []
 
 
-def compared(evidence: Evidence, claim: Claim) -> Found:
+def compared(evidence: Evidence, claim: Claim) -> ClaimResult:
     """How settings stand to those that they are compared with."""
     both, note = evidence.sides(claim)
     candidates = [label for pair in setting_pairs(evidence.study, claim) for label in pair]
@@ -44,12 +44,12 @@ def compared(evidence: Evidence, claim: Claim) -> Found:
     return evidence.unless_waiting(found, candidates) if claim.select else found
 
 
-def _compare(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
+def _compare(evidence: Evidence, claim: Claim, a: str, b: str) -> ClaimResult:
     """How setting a stands to b; better is positive, whichever way the metric goes."""
     row, metric, bound = evidence.contrast(claim, a, b), evidence.metric(claim), claim.bound
     ours, theirs = evidence.names([a], "diverged"), evidence.names([b], "diverged")
     if ours and claim.kind != "within":
-        return Found(FAIL, f"diverged: {listed(ours, 3)}")
+        return ClaimResult(FAIL, f"diverged: {listed(ours, 3)}")
     if row is None:
         return evidence.unmeasured([a, b], f"no {claim.metric} of both {a} and {b}")
     sign = -1 if metric.higher_is_better is False else 1
@@ -67,7 +67,7 @@ def _compare(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
     elif verdict == UNDECIDED:
         needed = needed_of(row, distance(claim.kind, bound, value), evidence.level)
     low, high = intervals[0] if intervals else (None, None)
-    found = Found(verdict, number, value, low, high, needed)
+    found = ClaimResult(verdict, number, value, low, high, needed)
     gone = theirs + (ours if claim.kind == "within" else [])
     if gone and not (verdict == PASS and claim.kind != "within"):
         found = replace(found, verdict=UNDECIDED,
@@ -81,10 +81,10 @@ def neighbours(evidence: Evidence, line: dict[Any, str]) -> Iterator[tuple[str, 
     return zip(there, there[1:], strict=False)
 
 
-def monotonic(evidence: Evidence, claim: Claim) -> Found:
+def monotonic(evidence: Evidence, claim: Claim) -> ClaimResult:
     """Whether a metric goes one way along each line."""
     counts = {"in order": 0, "equal": 0, "reversed": 0}
-    worst: Found | None = None
+    worst: ClaimResult | None = None
     verdicts, labels = [], []
     for line, sign in directed(evidence.study, claim):
         labels += line.values()
@@ -104,21 +104,21 @@ def monotonic(evidence: Evidence, claim: Claim) -> Found:
             if worst is None or value < worst.value:
                 low, high = ends[0] if ends else (None, None)
                 needed = needed_of(row, abs(value), evidence.level)
-                worst = Found("", f"{apart(row, evidence.metric(claim), higher, lower)}",
+                worst = ClaimResult("", f"{apart(row, evidence.metric(claim), higher, lower)}",
                               value, low, high, needed)  # fmt: skip
     if worst is None:
         return evidence.unmeasured(labels, "no line has two measured levels")
-    told = ", ".join(f"{number} {name}" for name, number in counts.items())
+    counted = ", ".join(f"{number} {name}" for name, number in counts.items())
     verdict = combine(verdicts, "every")
     if verdict == PASS and not counts["in order"]:
         verdict = FAIL
-    number = f"{sum(counts.values())} neighbouring pairs: {told}; least {worst.number}"
+    number = f"{sum(counts.values())} neighbouring pairs: {counted}; least {worst.number}"
     needed = worst.needed if verdict == UNDECIDED else ""
     found = replace(worst, verdict=verdict, number=number, needed=needed)
     return found if verdict == FAIL else evidence.unless_waiting(found, labels)
 
 
-def varies(evidence: Evidence, claim: Claim) -> Found:
+def varies(evidence: Evidence, claim: Claim) -> ClaimResult:
     """By how much the variance over an axis falls."""
     axis, study = claim.variance_over, evidence.study
     ours, (base,) = (lines(study, wanted, axis)
@@ -135,14 +135,14 @@ def varies(evidence: Evidence, claim: Claim) -> Found:
                      [means[base[level]] for level in shared], evidence.level)  # fmt: skip
     value, low, high = (made[key] for key in ("value", "low", "high"))
     if value is None:
-        return Found(UNKNOWN, made["reason"])
+        return ClaimResult(UNKNOWN, made["reason"])
     number = f"falls by {100 * value:.0f} %"
     number += "" if low is None else f" [{100 * low:.0f}, {100 * high:.0f}]"
     number += f" over {axis} {listed(shared, 6)}" + (
         f"; {made['reason']}" if made["reason"] else ""
     )
     ends = [] if low is None else [(low, high)]
-    found = Found(by_intervals("falls_by", claim.falls_by, ends), number, value, low, high)
+    found = ClaimResult(by_intervals("falls_by", claim.falls_by, ends), number, value, low, high)
     left_out = {level for line in (*ours, base) for level in line} - set(shared)
     if gone := evidence.names(labels, "diverged"):
         return replace(found, verdict=UNDECIDED, number=f"{number}; a variance without diverged "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lib.analysis.evidence import Evidence
 from lib.analysis.verdicts import (
-    Found,
+    ClaimResult,
     by_intervals,
     combine,
     distance,
@@ -19,7 +19,7 @@ from lib.config.errors import listed
 from lib.config.settings import selected
 
 
-def reaches(evidence: Evidence, claim: Claim) -> Found:
+def reaches(evidence: Evidence, claim: Claim) -> ClaimResult:
     """Whether settings lie above (below) the bound."""
     labels = list(selected(evidence.settings, claim.of))
     note = ""
@@ -31,22 +31,22 @@ def reaches(evidence: Evidence, claim: Claim) -> Found:
     return of_several(claim, [_reach(evidence, claim, label) for label in labels], note)
 
 
-def _reach(evidence: Evidence, claim: Claim, label: str) -> Found:
+def _reach(evidence: Evidence, claim: Claim, label: str) -> ClaimResult:
     """Whether a setting lies above (below) the bound."""
     row, metric = evidence.estimate(claim, label), evidence.metric(claim)
     if diverged := evidence.names([label], "diverged"):
-        return Found(FAIL, f"diverged: {listed(diverged, 3)}")
+        return ClaimResult(FAIL, f"diverged: {listed(diverged, 3)}")
     if row is None:
         return evidence.unmeasured([label], f"{label} is not measured")
     bound, intervals = getattr(claim, claim.kind), intervals_of(row, evidence.level)
     verdict = by_intervals(claim.kind, bound, intervals)
     needed = needed_of(row, distance(claim.kind, bound, row["value"]), evidence.level)
-    found = Found(verdict, f"{shown(row, metric)} ({label})", row["value"], row["low"],
+    found = ClaimResult(verdict, f"{shown(row, metric)} ({label})", row["value"], row["low"],
                   row["high"], needed if verdict == UNDECIDED else "")  # fmt: skip
     return evidence.unless_waiting(found, [label])
 
 
-def items(evidence: Evidence, claim: Claim) -> Found:
+def items(evidence: Evidence, claim: Claim) -> ClaimResult:
     """Whether the value of every point rests on all items, or on so many."""
     labels = list(selected(evidence.settings, claim.of))
     rows = {name: row for name in evidence.names(labels, "done")
@@ -58,11 +58,11 @@ def items(evidence: Evidence, claim: Claim) -> Found:
     number = f"{len(rows) - len(other)} of {len(rows)} points rest on {wanted:,.0f}"
     number += f"; others: {listed(other, 6)}" if other else ""
     if other:  # whatever may still come
-        return Found(FAIL, number)
-    return evidence.unless_waiting(Found(PASS, number), labels)
+        return ClaimResult(FAIL, number)
+    return evidence.unless_waiting(ClaimResult(PASS, number), labels)
 
 
-def spans(evidence: Evidence, claim: Claim) -> Found:
+def spans(evidence: Evidence, claim: Claim) -> ClaimResult:
     """Whether settings reach from one number to the other."""
     labels = list(selected(evidence.settings, claim.of))
     rows = {one: row for one in labels if (row := evidence.estimate(claim, one))}
@@ -76,8 +76,8 @@ def spans(evidence: Evidence, claim: Claim) -> Found:
         row, needed = rows[nearest], ""
         if verdict == UNDECIDED:
             needed = needed_of(row, abs(row["value"] - bound), evidence.level)
-        ends.append(Found(verdict, f"{shown(row, metric)} ({nearest})", needed=needed))
+        ends.append(ClaimResult(verdict, f"{shown(row, metric)} ({nearest})", needed=needed))
     verdict = combine([end.verdict for end in ends], "every")
     needed = "; ".join(end.needed for end in ends if end.needed)
-    found = Found(verdict, " to ".join(end.number for end in ends), needed=needed)
+    found = ClaimResult(verdict, " to ".join(end.number for end in ends), needed=needed)
     return found if verdict == PASS else evidence.unless_waiting(found, labels)

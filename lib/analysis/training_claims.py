@@ -18,7 +18,7 @@ from statistics import fmean
 
 from lib.analysis.evidence import Evidence
 from lib.analysis.seeds import student
-from lib.analysis.verdicts import Found, by_intervals, distance, of_several, seeds_needed
+from lib.analysis.verdicts import ClaimResult, by_intervals, distance, of_several, seeds_needed
 from lib.analysis.wording import FAIL, FINAL, PASS, UNDECIDED, UNKNOWN
 from lib.config.claims import Claim
 from lib.config.errors import listed
@@ -27,7 +27,7 @@ from lib.config.settings import selected, setting_pairs
 FACTS = ("trained", "complete", "steps", "trainable_parameters")
 
 
-def decided(evidence: Evidence, claim: Claim) -> Found:
+def decided(evidence: Evidence, claim: Claim) -> ClaimResult:
     """What a claim about a metric of the task `training` comes to."""
     if claim.kind not in ("above", "below"):
         candidates = [one for pair in setting_pairs(evidence.study, claim) for one in pair]
@@ -52,29 +52,29 @@ def decided(evidence: Evidence, claim: Claim) -> Found:
     return of_several(claim, found, note)
 
 
-def _facts(evidence: Evidence, claim: Claim, name: str, labels: Sequence[str]) -> Found:
+def _facts(evidence: Evidence, claim: Claim, name: str, labels: Sequence[str]) -> ClaimResult:
     """Whether points reach a number that nothing but the point itself decides."""
-    found: list[Found] = []
+    found: list[ClaimResult] = []
     other: dict[str, list[str]] = {}  # status, or "not", → points that do not reach it
     for point in (point.name for label in labels for point in evidence.members(label)):
         value, status = evidence.points.get(point, {}).get(name), evidence.status(point)
         if value is not None:
             holds = value >= claim.above if claim.kind == "above" else value < claim.below
-            found.append(Found(PASS if holds else FAIL, value=value))
+            found.append(ClaimResult(PASS if holds else FAIL, value=value))
         elif status in FINAL:
-            found.append(Found(UNKNOWN))
+            found.append(ClaimResult(UNKNOWN))
         else:
-            found.append(Found(UNDECIDED, waiting=(point,)))
+            found.append(ClaimResult(UNDECIDED, waiting=(point,)))
         if found[-1].verdict != PASS:
             other.setdefault("not" if status == "done" else status, []).append(point)
     whole = of_several(claim, found)
     passed = sum(one.verdict == PASS for one in found)
-    told = [f"; {status}: {listed(names, 4)}" for status, names in sorted(other.items())]
-    number = f"{passed} of {len(found)} points" + "".join(told)
-    return Found(whole.verdict, number, passed / len(found), waiting=whole.waiting)
+    unmet = [f"; {status}: {listed(names, 4)}" for status, names in sorted(other.items())]
+    number = f"{passed} of {len(found)} points" + "".join(unmet)
+    return ClaimResult(whole.verdict, number, passed / len(found), waiting=whole.waiting)
 
 
-def _difference(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
+def _difference(evidence: Evidence, claim: Claim, a: str, b: str) -> ClaimResult:
     """Seed-matched difference of two settings, better is positive."""
     metric = evidence.metric(claim)
     sign = -1 if metric.higher_is_better is False else 1
@@ -82,10 +82,10 @@ def _difference(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
     return _over_seeds(evidence, claim, values, [a, b], f"{metric.name}, {a} against {b}")
 
 
-def _ratio(evidence: Evidence, claim: Claim, a: str, b: str) -> Found:
+def _ratio(evidence: Evidence, claim: Claim, a: str, b: str) -> ClaimResult:
     values, unlike = log_ratios(evidence, claim, a, b)
     if not values and unlike:
-        return Found(UNKNOWN, f"{a} and {b} ran on different devices or for different steps")
+        return ClaimResult(UNKNOWN, f"{a} and {b} ran on different devices or for different steps")
     what = f"{evidence.metric(claim).name} of {a} by that of {b}"
     return _over_seeds(evidence, claim, values, [a, b], what, exponential=True)
 
@@ -116,7 +116,7 @@ def _over_seeds(
     labels: Sequence[str],
     what: str,
     exponential: bool = False,
-) -> Found:
+) -> ClaimResult:
     """The verdict on a mean over seeds by Student's interval. exponential: of logarithms."""
     if not values:
         return evidence.unmeasured(labels, f"no {what} of a seed with all test sets")
@@ -137,8 +137,8 @@ def _over_seeds(
         edge = math.log(bound) if exponential else bound
         needed = seeds_needed((ends[1] - ends[0]) / 2, distance(claim.kind, edge, mean),
                               len(values), evidence.level)  # fmt: skip
-    found = Found(verdict, number, value, low, high, needed)
+    found = ClaimResult(verdict, number, value, low, high, needed)
     if gone := evidence.names(labels, "diverged"):
-        return Found(UNDECIDED, f"{number}; without diverged seeds: {listed(gone, 3)}",
+        return ClaimResult(UNDECIDED, f"{number}; without diverged seeds: {listed(gone, 3)}",
                      value, low, high)  # fmt: skip
     return evidence.unless_waiting(found, labels)

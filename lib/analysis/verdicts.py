@@ -18,7 +18,7 @@ Rule = Callable[[float, float, float], bool]  # (bound, low, high) → whether i
 
 
 @dataclass(frozen=True)
-class Found:
+class ClaimResult:
     """What a claim comes to: at one setting, at one pair of settings, or as a whole."""
 
     verdict: str
@@ -76,7 +76,7 @@ def combine(verdicts: Sequence[str], at: str) -> str:
     return FAIL if total - failed < enough else UNDECIDED
 
 
-def of_several(claim: Claim, found: Sequence[Found], note: str = "") -> Found:
+def of_several(claim: Claim, found: Sequence[ClaimResult], note: str = "") -> ClaimResult:
     """What a claim comes to from what it comes to at each setting, or pair of settings.
 
     Its number is that of the only one, or of the one on which the verdict turns: the worst of
@@ -164,6 +164,8 @@ def needed_of(row: Row, distance_to: float, level: float) -> str:
     if seeds := of_seeds(row, level):
         half = (seeds[1] - seeds[0]) / 2
         found.append(seeds_needed(half, distance_to, int(row["seeds"]), level))
+    if row.get("units") == 0 and row["seeds"] == 1:  # of a further table
+        found.append("at least 2 seeds (1 now)")
     return " and ".join(text for text in found if text)
 
 

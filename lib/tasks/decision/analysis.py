@@ -41,7 +41,7 @@ def _bounded(name: str, text: str, unit: str = "") -> dict[str, str]:
     """A column and those of its interval."""
     suffix = f" ({unit})" if unit else ""
     return {name: text + suffix} | {
-        f"{name}{end}": told + suffix for end, told in _LOW_HIGH.items()
+        f"{name}{end}": meaning + suffix for end, meaning in _LOW_HIGH.items()
     }
 
 

@@ -177,6 +177,7 @@ ANALYSIS = Analysis(
     tables=TABLES,
     by_point=("safety_judge",),
     extras=extras,
+    findings="safety.md.jinja",
     figures=(
         {"bars": "safety.safety", "x": "setting", "title": "Answers judged safe",
          "name": "safety"},

@@ -90,6 +90,7 @@ ANALYSIS = Analysis(
     by_point=("transfer",),
     extras=Lazy("lib.tasks.symbolic.outcomes:extras"),
     files=Lazy("lib.tasks.symbolic.failures:files"),
+    findings="symbolic.md.jinja",
     figures=(
         {"bars": "accuracy", "x": "set", "color": "setting", "title": "Greedy accuracy by set"},
         {"forest": "accuracy", "against": "baseline"},
