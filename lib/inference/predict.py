@@ -20,6 +20,7 @@ from lib.data.prepared import encoded_test, read_split
 from lib.data.testsets import predict_identity, rows_of, section_of
 from lib.inference.base import Draw, default_draw, regroup
 from lib.inference.serving import Served
+from lib.models.precision import on_this_machine
 from lib.runs.directory import mark_done, verify_done
 from lib.runs.files import read_jsonl, replacing, write_jsonl
 from lib.runs.integrity import checksum, seal, unseal
@@ -65,6 +66,7 @@ class ChatPredictor:
         """See `Predictor`. weights: others than the point's model."""
         from lib.models.load import load_tokenizer
 
+        point = on_this_machine(point)
         changes: Row = {} if self.split == "test" else {"samples": 0}
         if tokens := getattr(self.section, "max_new_tokens", None):
             changes["max_new_tokens"] = tokens

@@ -14,6 +14,7 @@ from lib.config.study import Point, Study
 from lib.data.testsets import section_of
 from lib.inference.base import Engine, free
 from lib.models.checkpoints import check_directory, is_adapter
+from lib.models.precision import precision_here
 from lib.runs.files import read_json
 
 
@@ -126,6 +127,8 @@ def start_engine(
     together; None: as model and settings have it. caching: of prefixes that prompts share (vLLM);
     cached positions have no log-probabilities, so that nothing can be scored then.
     """
+    precision = precision_here(settings.precision)
+    settings = settings.model_copy(update={"precision": precision})
     if settings.engine == "hf":
         from lib.inference.hf import HfEngine
 
