@@ -23,7 +23,8 @@ import yaml
 
 from bench.jobs import leave, measured, timed
 from lib.config.grid import aligned
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.runs.files import read_jsonl
 
 BETAS = [0.01, 0.05, 0.5, 2.5]

@@ -28,7 +28,12 @@ STAGES = {
     "stages.stage3_infer": "infer",
     "stages.search": "train",
 }
-REWRITTEN = ("config.json", "train.jsonl", "previous")  # by each start, with or without progress
+REWRITTEN = (
+    "config.json",
+    "train.jsonl",
+    "attempts.json",
+    "previous",
+)  # by each start, with or without progress
 ADVICE = {
     "reference": "no reference: raise the time limit (slurm.train.time, now {time}) until all "
     "pairs are scored in it",

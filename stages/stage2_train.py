@@ -28,8 +28,10 @@ from lib.inference.base import free
 from lib.inference.checkpoint_selection import check_selection
 from lib.losses import OBJECTIVES
 from lib.models.checkpoints import check_adapter, check_directory, verify_model
+from lib.models.needs import training_needs
 from lib.models.precision import on_this_machine
 from lib.models.shared import SharedBase
+from lib.runs.attempts import attempt, close_attempt, read_attempts
 from lib.runs.directory import (
     LOG,
     RECORDS,
@@ -42,6 +44,7 @@ from lib.runs.directory import (
     refuse_change,
     status,
 )
+from lib.runs.disk import check_space
 from lib.runs.files import now, read_json, write_json, write_sealed
 from lib.runs.provenance import provenance
 from lib.tracking.live import live
@@ -118,6 +121,7 @@ def train(study: Study, point: Point, force: bool, request: StopRequest, shared:
                 if rank is not None:  # torchrun's other ranks wait for this one
                     raise Busy(f"{point.name}: trained by another task just now")
                 return DONE
+            check_space(point.directory, training_needs(point))
         if ranks:
             return _launch(study, point, lock)
         code = _train(study, point, identity, first, steps, request, shared)
@@ -144,7 +148,9 @@ def _launch(study: Study, point: Point, lock: Any) -> int:
     """Run the ranks of a point as child processes, which keep its lock while they live."""
     words = ["-m", "stages.stage2_train", study.path, *study.words, *point.words]
     environ = {**os.environ, LOCKED: "1"}
-    return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
+    code = launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
+    close_attempt(point.directory, code)
+    return code
 
 
 def _train(
@@ -188,18 +194,23 @@ def _train(
         "start": now(),
     }
     track = live(study, point, record["hash"], os.environ, say)
+    settings, trying = point.config.train, nullcontext({})
+    known = {"device": record["device"], "micro_batch": settings.micro_batch, "steps": steps}
     if first:
         write_json(directory / "config.json", record)
-    if steps:
-        if first:
-            say(f"{point.name}: loading {point.config.model.name}")
-        data = train_data(study, point)
-        outcome = train_point(
-            point, data, directory, lambda: bool(request), say, track, shared=shared
-        )
-    else:
-        save_untrained(point)
-        outcome = Outcome("done", 0, 0)
+        trying = attempt(directory, "train", os.environ, settings.processes, **known)
+    with trying as tried:
+        if steps:
+            if first:
+                say(f"{point.name}: loading {point.config.model.name}")
+            data = train_data(study, point)
+            outcome = train_point(
+                point, data, directory, lambda: bool(request), say, track, shared=shared
+            )
+        else:
+            save_untrained(point)
+            outcome = Outcome("done", 0, 0)
+        tried |= {"how": outcome.status, "step": outcome.step}
     if outcome.status == "stopped":
         say(
             f"{point.name}: stopped by {request.signal or 'another rank'} at step "
@@ -207,7 +218,9 @@ def _train(
         )
         return STOPPED
     if first:
-        write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
+        attempts = read_attempts(directory, "train")
+        record |= {**outcome.loaded, "attempts": attempts, "end": now()}
+        write_json(directory / "config.json", record)
         if OBJECTIVES[point.config.train.objective].batch == "pairs":
             write_loss_curves(study)
         mark_done(directory, "train", identity, FILES, status=outcome.status, step=outcome.step)

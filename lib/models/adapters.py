@@ -62,11 +62,11 @@ def load_adapter(base: Any, directory: Path, model: Model) -> Any:
     from peft import PeftModel
 
     check_base(directory, model, str(directory))
-    with _fitting(directory, model):
+    with fitting(directory, model):
         tensors = load_file(directory / ADAPTER[1])
         # On the base's device: by default PEFT loads through a GPU, which this process may not use.
         adapted = PeftModel.from_pretrained(base, str(directory), torch_device=str(base.device))
-        _check_tensors(directory / ADAPTER[1], tensors, adapted)
+        check_tensors(directory / ADAPTER[1], tensors, adapted)
     return adapted.eval()
 
 
@@ -77,14 +77,14 @@ def swap_adapter(adapted: Any, directory: Path, model: Model) -> None:
     """
     from peft import load_peft_weights, set_peft_model_state_dict
 
-    with _fitting(directory, model):
+    with fitting(directory, model):
         tensors = load_peft_weights(str(directory), device=adapted.device.type)
-        _check_tensors(directory / ADAPTER[1], tensors, adapted)
+        check_tensors(directory / ADAPTER[1], tensors, adapted)
         set_peft_model_state_dict(adapted, tensors)
 
 
 @contextmanager
-def _fitting(directory: Path, model: Model) -> Iterator[None]:
+def fitting(directory: Path, model: Model) -> Iterator[None]:
     """Turn PEFT's errors about damaged or mismatched adapters into one line."""
     try:
         with warnings.catch_warnings():  # about things that are checked here, or handled by `untie`
@@ -95,7 +95,7 @@ def _fitting(directory: Path, model: Model) -> Iterator[None]:
         raise BadInput(f"{directory}: no adapter that fits {model.name}: {reason}") from None
 
 
-def _check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any) -> None:
+def check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any) -> None:
     """Raise BadInput where a tensor of an adapter's file is missing, unexpected or not finite.
 
     The file may also have embeddings, which PEFT saves if it adapts them.

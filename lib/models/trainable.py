@@ -53,18 +53,9 @@ def _base_for_training(model: Model, train: Train, shared: SharedBase, empty: bo
         return empty_base(model, torch.float32) if empty else load_base(model, torch.float32)
     if train.tuning == "qlora" and nf4_fault() is None:
         from peft import prepare_model_for_kbit_training
-        from transformers import BitsAndBytesConfig
 
-        # NF4 with double quantisation, computing in bf16 (Dettmers et al., arXiv 2305.14314).
-        four_bit = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-            bnb_4bit_quant_storage=torch.bfloat16,
-        )
         return prepare_model_for_kbit_training(
-            shared.base(model, torch.bfloat16, four_bit),
+            shared.base(model, torch.bfloat16, four_bit()),
             use_gradient_checkpointing=train.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
@@ -73,6 +64,19 @@ def _base_for_training(model: Model, train: Train, shared: SharedBase, empty: bo
     if train.gradient_checkpointing:
         loaded.enable_input_require_grads()
     return loaded
+
+
+def four_bit() -> Any:
+    """NF4 with double quantisation, computing in bf16 (Dettmers et al., arXiv 2305.14314)."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_quant_storage=torch.bfloat16,
+    )
 
 
 @cache

@@ -28,12 +28,14 @@ from lib.training.batches import (
     collate_answers,
     collate_classes,
     collate_pairs,
-    training_order,
+    collate_step,
 )
 from lib.training.checkpointing import BEST, last_checkpoint
 from lib.training.class_run import ClassRun, check_class_run
 from lib.training.inputs import TrainData
 from lib.training.monitor import RunMonitor
+from lib.training.packed_attention import packing_fault
+from lib.training.passes import training_steps
 from lib.training.ranks import (
     Stopped,
     check_one_device,
@@ -129,6 +131,13 @@ def train_point(
 
     trainer_type, collate = TRAINERS[kind]
     collate = partial(collate, pad=tokenizer.pad_token_id)
+    packed = kind != "classes"
+    if packed:
+        fault = packing_fault(model)
+        if fault and arguments.process_index == 0:
+            say(f"{point.name}: rows are padded, not packed: {fault}")
+        packed = fault is None
+        collate = partial(collate, packed=packed)
     if kind == "answers":
         collate = partial(collate, weighted_class=train.weighted_class)
     before = class_run.callbacks if class_run else [reference] if reference else []
@@ -137,8 +146,8 @@ def train_point(
         args=arguments,
         config=train,
         validate=validation,
-        train_dataset=training_order(data.rows, kind, train, steps),
-        data_collator=collate,
+        train_dataset=training_steps(data.rows, kind, train, steps, packed),
+        data_collator=partial(collate_step, collate=collate),
         processing_class=tokenizer,
         callbacks=[*before, monitor, candidates],
     )
@@ -220,8 +229,7 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
     arguments = TrainingArguments(
         output_dir=str(directory / "checkpoints"),
         max_steps=steps,
-        per_device_train_batch_size=train.micro_batch,
-        gradient_accumulation_steps=train.batch_size // (train.micro_batch * train.processes),
+        per_device_train_batch_size=1,  # an item of `TrainingSteps`: a rank's passes of a step
         train_sampling_strategy="sequential",  # `row_order` has shuffled already
         dataloader_drop_last=False,
         dataloader_pin_memory=cuda,
@@ -236,9 +244,6 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         gradient_checkpointing_kwargs={"use_reentrant": False},
         fsdp=sharded or None,
         fsdp_config=fsdp_config(train) if sharded else None,
-        # FSDP reduces gradients after every pass. Reduced only after a step's last pass, each rank
-        # would accumulate them unsharded. (DDP does that, and communicates once a step.)
-        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
         ddp_backend="gloo" if train.processes > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,

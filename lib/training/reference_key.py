@@ -17,7 +17,7 @@ from lib.data.prepared import read_manifest
 from lib.losses import OBJECTIVES
 from lib.models.precision import precision_here
 
-SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
+SCORING = 3  # of how pairs are packed and scored; another one rounds in another way
 
 
 def pair_checksums(study: Study) -> dict[str, str]:

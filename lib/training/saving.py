@@ -195,7 +195,7 @@ class ServedCheck:
         precision = self.train.precision
         if self.batch == "classes":
             pad = tokenizer.pad_token_id
-            logps = class_logps(model, self.probes, pad, PROBES, precision=precision)
+            logps = class_logps(model, self.probes, pad, self.train)
             return torch.from_numpy(logps).flatten()
         with autocast(device, precision):
             return sequence_logps(model, self.probes)

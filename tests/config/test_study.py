@@ -4,11 +4,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lib.config.claims import baseline, selected, settings_of
-from lib.config.effects import warnings
 from lib.config.errors import BadInput
-from lib.config.schema import RENAMED, RUNTIME_KEYS, Config
-from lib.config.study import identity, load_study
+from lib.config.load import load_study
+from lib.config.schema import ADDED, RENAMED, RUNTIME_KEYS, Config
+from lib.config.settings import baseline, selected, settings_of
+from lib.config.study import identity
+from lib.config.unread import warnings
 from lib.config.validation import dotted_keys
 from lib.config.yaml import flatten, parse_override, read_yaml
 from lib.losses import OBJECTIVES
@@ -316,7 +317,6 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
             "train.epochs": 5,
             "train.max_steps": 100,
             "train.batch_size": 96,
-            "train.micro_batch": 6,
             "train.eval_steps": 50,
             "train.processes": 2,
             "train.fsdp": "fsdp.yaml",
@@ -335,7 +335,7 @@ def test_a_trial_is_cut_short_whatever_is_asked_for(write_study, tmp_path) -> No
             train = point.config.train
             assert (train.max_steps, train.epochs, point.config.data.test_rows) == (2, 1, 8)
             assert (train.processes, train.fsdp, point.config.tracking) == (1, None, "none")
-            assert (train.batch_size, train.micro_batch, train.eval_steps) == (4, 2, 1)
+            assert (train.batch_size, train.eval_steps) == (4, 1)
             assert point.config.model.max_length == 2048
             assert point.directory.parent == study.directory
     changes = OF_PAIRS | {"train.objective": "dpo", "train.beta": 0.1, "safety.limit": 2,
@@ -534,12 +534,10 @@ def test_a_variant_that_does_not_exist(write_study) -> None:
         load_study(path)
 
 
-def test_a_step_must_be_whole_passes(write_study) -> None:
-    with pytest.raises(BadInput, match="batch_size: found 6, expected a multiple .* = 4 × 1"):
-        load_study(write_study({"train.batch_size": 6}))
-    changes = {"train.processes": 3, "train.batch_size": 8, "train.micro_batch": 4}
-    with pytest.raises(BadInput, match="batch_size: found 8, expected a multiple .* = 4 × 3"):
-        load_study(write_study(changes))
+def test_ranks_share_the_rows_of_a_step_evenly(write_study) -> None:
+    expected = "batch_size: found 8, expected a multiple of train.processes=3"
+    with pytest.raises(BadInput, match=expected):
+        load_study(write_study({"train.processes": 3, "train.batch_size": 8}))
 
 
 def test_a_point_is_checked_even_where_only_its_combination_is_wrong(write_study) -> None:
@@ -613,8 +611,10 @@ def test_data_sections_are_all_that_the_points_need(write_study) -> None:
 
 OTHER = {
     "train.micro_batch": 2,
+    "train.micro_tokens": 999,
     "train.log_steps": 7,
     "train.checkpoint_steps": 7,
+    "train.checkpoints_kept": 7,
     "train.gradient_checkpointing": True,
     "train.processes": 2,
     "train.fsdp": "x.yaml",
@@ -662,7 +662,9 @@ def test_identity_is_every_key_of_its_sections_but_runtime_keys(write_study) -> 
     renamed = {new: old for old, new in RENAMED.items()}  # hashes keep the old names
     every = {renamed.get(key, key) for key in every}
     left_out = every - set(identity(config, *sections))
-    assert {".".join(key.split(".")[:2]) for key in left_out} == RUNTIME_KEYS | ignored
+    assert {".".join(key.split(".")[:2]) for key in left_out} == (
+        RUNTIME_KEYS | ADDED.keys() | ignored
+    )
     assert set(identity(config, *sections)) - every == {"task"}
     changed = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": 4}]})
     assert identified(changed) != identified(write_study())

@@ -277,7 +277,7 @@ def test_what_is_saved_predicts_as_it_was_validated(
         evaluate=Evaluate(baseline={}),
     )  # fmt: skip
     loaded, rows = load_trained(config, ["low", "high"], tmp_path / "model"), class_rows(8, seed=1)
-    logps = class_logps(loaded, rows, 0, 3, precision="fp32")
+    logps = class_logps(loaded, rows, 0, Train(micro_tokens=40), precision="fp32")
     loss = -np.mean([logps[i, row["label"]] for i, row in enumerate(rows)])
     assert loss == pytest.approx(kept["validation_loss"], rel=1e-4)
 

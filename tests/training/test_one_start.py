@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lib.config.load import load_study
 from lib.config.schema import Model, Train
-from lib.config.study import load_study
 from lib.models import load, shared
 from lib.models.trainable import load_for_training
 from lib.runs.files import read_jsonl

@@ -56,7 +56,7 @@ class Predictor:
             self.model,
             encoded,
             self.pad,
-            2 * config.train.micro_batch,  # without gradients there is room for more
+            config.train,
             precision=config.infer.precision,
         )
         predictions = []
