@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lib.config.study import identity, load_study
+from lib.config.load import load_study
+from lib.config.study import identity
 from lib.models import precision
 
 

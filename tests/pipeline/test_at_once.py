@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 from lib.runs.directory import done_mark
 from stages.points import at_once
 
