@@ -70,7 +70,9 @@ def compare(args: argparse.Namespace, scratch: Path) -> None:
     words = [f"train.micro_batch={args.micro}"]
     if code := stage1([str(path), *words]):
         raise SystemExit(code)
-    index = 0 if args.questions else 1 + 4 * preference.OBJECTIVES.index(args.objective)
+    wanted = "weighted_nll" if args.questions else args.objective
+    points = load_study(path, words).points()
+    index = next(p.index for p in points if p.config.train.objective == wanted)
     found = {
         way: measured("bench.step_time", {"study": str(path), "words": words, "index": index,
                                           "way": way})
