@@ -21,7 +21,8 @@ import yaml
 
 from bench import memory
 from bench.random_model import save_llama, sizes_of
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.runs.files import read_json, read_jsonl
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.config.grid import aligned
+from lib.config.load import load_study
 from lib.config.schema import Config, Lora
-from lib.config.study import load_study
 from lib.losses import OBJECTIVES
 
 GIB = 2**30

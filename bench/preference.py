@@ -24,8 +24,9 @@ import yaml
 
 from bench.jobs import leave, measured, timed
 from lib.config.grid import aligned
+from lib.config.load import load_study
 from lib.config.schema import Train
-from lib.config.study import Point, Study, load_study
+from lib.config.study import Point, Study
 from lib.runs.files import read_jsonl
 
 BETAS = [0.01, 0.05, 0.5, 2.5]

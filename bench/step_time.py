@@ -25,7 +25,8 @@ import yaml
 from bench import preference
 from bench.jobs import leave, measured
 from lib.config.grid import aligned
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.runs.files import read_jsonl
 
 PAIRS = ("lossgrid", "no shared prompts", "padded rows", "TRL", "TRL, reference in advance")

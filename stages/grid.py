@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from lib.config.errors import BadInput
 from lib.config.grid import aligned
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 
 
 def main(argv: Sequence[str] | None = None) -> int:

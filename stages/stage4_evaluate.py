@@ -34,7 +34,8 @@ from lib.runs.directory import done_mark, mark_done, status, verify_done
 from lib.runs.files import as_csv, check_writable, write_json, write_text
 from lib.runs.progress import tracked
 from lib.tracking.readback import fill_logs
-from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
+from stages.command import DONE, load, parser, run, say
+from stages.points import comparison_of, take_run_ids
 
 if TYPE_CHECKING:
     from lib.analysis.engine import Answers

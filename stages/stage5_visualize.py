@@ -25,7 +25,8 @@ from lib.runs.directory import done_mark, mark_done, verify_done
 from lib.runs.files import write_text
 from lib.runs.integrity import verify
 from lib.runs.progress import progress
-from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
+from stages.command import DONE, load, parser, run, say
+from stages.points import comparison_of, take_run_ids
 
 if TYPE_CHECKING:
     from lib.plotting.specs import Drawn

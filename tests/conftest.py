@@ -236,7 +236,7 @@ def write_study(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def prepared_data(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return results/small/data of the small study on the tiny model, made once."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.data.preparation import prepare
 
     root = tmp_path_factory.mktemp("prepared")

@@ -23,14 +23,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from lib.analysis import claim_power, training_claims
+from lib.analysis.estimates import Measured
 from lib.analysis.evidence import FAMILY, Evidence, Found, of_several
-from lib.analysis.model import Pair
-from lib.analysis.tables import columns
+from lib.analysis.tables import StudyTables, columns
 from lib.analysis.variance import reduction
 from lib.analysis.verdicts import (
     apart,
@@ -42,15 +42,12 @@ from lib.analysis.verdicts import (
     shown,
 )
 from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
-from lib.config import claims as grammar
 from lib.config import tasks
 from lib.config.claims import Claim
 from lib.config.errors import listed
-
-if TYPE_CHECKING:
-    from lib.analysis.estimates import Measured
-    from lib.analysis.tables import StudyTables
-    from lib.config.study import Study
+from lib.config.metrics import Pair
+from lib.config.settings import directed, lines, other_side, selected, setting_pairs
+from lib.config.study import Study
 
 PAIRED = ("gains", "no_worse_by", "within")
 
@@ -66,7 +63,7 @@ def pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
             both, _ = evidence.sides(claim)
             found += [Pair(FAMILY, *one) for one in both]
         if claim.kind == "monotonic":
-            for line, _ in grammar.directed(study, claim):
+            for line, _ in directed(study, claim):
                 found += [Pair(FAMILY, b, a) for a, b in _neighbours(evidence, line)]
     return list(dict.fromkeys(found))
 
@@ -108,7 +105,7 @@ def _decided(evidence: Evidence, claim: Claim) -> Found:
 
 
 def _reaches(evidence: Evidence, claim: Claim) -> Found:
-    labels = list(grammar.selected(evidence.settings, claim.of))
+    labels = list(selected(evidence.settings, claim.of))
     note = ""
     if claim.select:
         chosen, note = evidence.choose(labels)
@@ -135,7 +132,7 @@ def _reach(evidence: Evidence, claim: Claim, label: str) -> Found:
 
 def _items(evidence: Evidence, claim: Claim) -> Found:
     """Whether the value of every point rests on all items, or on so many."""
-    labels = list(grammar.selected(evidence.settings, claim.of))
+    labels = list(selected(evidence.settings, claim.of))
     rows = {name: row for name in evidence.names(labels, "done")
             if (row := evidence.of_point(claim, name))}  # fmt: skip
     if not rows:
@@ -150,7 +147,7 @@ def _items(evidence: Evidence, claim: Claim) -> Found:
 
 
 def _spans(evidence: Evidence, claim: Claim) -> Found:
-    labels = list(grammar.selected(evidence.settings, claim.of))
+    labels = list(selected(evidence.settings, claim.of))
     rows = {one: row for one in labels if (row := evidence.estimate(claim, one))}
     if not rows:
         return evidence.unmeasured(labels, "no setting is measured")
@@ -174,7 +171,7 @@ def _spans(evidence: Evidence, claim: Claim) -> Found:
 
 def _compared(evidence: Evidence, claim: Claim) -> Found:
     both, note = evidence.sides(claim)
-    candidates = [label for pair in grammar.pairs(evidence.study, claim) for label in pair]
+    candidates = [label for pair in setting_pairs(evidence.study, claim) for label in pair]
     if not both:
         return evidence.unmeasured(candidates, note)
     found = of_several(claim, [_compare(evidence, claim, *pair) for pair in both], note)
@@ -222,7 +219,7 @@ def _monotonic(evidence: Evidence, claim: Claim) -> Found:
     counts = {"in order": 0, "equal": 0, "reversed": 0}
     worst: Found | None = None
     verdicts, labels = [], []
-    for line, sign in grammar.directed(evidence.study, claim):
+    for line, sign in directed(evidence.study, claim):
         labels += line.values()
         for lower, higher in _neighbours(evidence, line):
             row = evidence.contrast(claim, higher, lower)
@@ -256,8 +253,8 @@ def _monotonic(evidence: Evidence, claim: Claim) -> Found:
 
 def _varies(evidence: Evidence, claim: Claim) -> Found:
     axis, study = claim.variance_over, evidence.study
-    ours, (base,) = (grammar.lines(study, wanted, axis)
-                     for wanted in (claim.of, grammar.other_side(study, claim)))  # fmt: skip
+    ours, (base,) = (lines(study, wanted, axis)
+                     for wanted in (claim.of, other_side(study, claim)))  # fmt: skip
     means = evidence.means(claim)
     labels = [label for line in (*ours, base) for label in line.values()]
     everyone = [{level for level, label in line.items() if label in means}

@@ -30,10 +30,10 @@ import pandas as pd
 
 from lib.analysis.estimates import Measured, Run, means, student, two_way
 from lib.analysis.evidence import FAMILY
-from lib.analysis.model import Metric, Pair
 from lib.analysis.rates import difference_interval
 from lib.analysis.statistics import Interval, holm, percentile_interval, sign_flip
 from lib.analysis.tables import columns
+from lib.config.metrics import Metric, Pair
 
 POWER = 0.8  # at which an effect counts as detectable
 

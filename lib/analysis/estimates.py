@@ -34,9 +34,9 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.items import TestSet
-from lib.analysis.model import TRAINING, Analysis, Metric
 from lib.analysis.statistics import percentile_interval, resample_counts, wilson
 from lib.analysis.tables import columns
+from lib.config.metrics import TRAINING, Analysis, Metric
 
 MEAN = "mean"  # name of the set that averages others
 NOTHING = (math.nan, math.nan, None)

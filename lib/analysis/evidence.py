@@ -6,23 +6,22 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from lib.analysis.model import TRAINING, Metric
+from lib.analysis.estimates import Measured
+from lib.analysis.variance import Mean
 from lib.analysis.verdicts import combine
 from lib.analysis.wording import FINAL, PASS, UNDECIDED, UNKNOWN
 from lib.config import tasks
-from lib.config.claims import Claim, pairs, resolve_metric, settings_of
+from lib.config.claims import Claim
 from lib.config.errors import listed
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from lib.analysis.estimates import Measured
-    from lib.analysis.variance import Mean
-    from lib.config.study import Point, Study
+from lib.config.metric_names import resolve_metric
+from lib.config.metrics import TRAINING, Metric
+from lib.config.settings import setting_pairs, settings_of
+from lib.config.study import Point, Study
 
 Row = dict[str, Any]
 FAMILY = "claims"  # of contrasts that claims ask for
@@ -178,7 +177,7 @@ class Evidence:
 
     def sides(self, claim: Claim) -> tuple[list[tuple[str, str]], str]:
         """Pairs of settings to compare, and how they were chosen; none, and why it cannot be."""
-        both = pairs(self.study, claim)
+        both = setting_pairs(self.study, claim)
         if not claim.select:
             return both, ""
         chosen, notes = [], []

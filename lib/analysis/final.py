@@ -7,15 +7,13 @@ significance.json       every comparison of two settings, with its family
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lib.analysis.engine import Answers
 from lib.analysis.records import Json, records
 from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
 from lib.config import tasks
-from lib.config.claims import selected, settings_of
-
-if TYPE_CHECKING:
-    from lib.analysis.engine import Answers
+from lib.config.settings import selected, settings_of
 
 NOTE = (
     "Local rates, not official grades, and not comparable across runs: test sample, prompts and "

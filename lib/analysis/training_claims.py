@@ -20,10 +20,10 @@ from lib.analysis.estimates import student
 from lib.analysis.evidence import Evidence, Found, of_several
 from lib.analysis.verdicts import by_intervals, distance, seeds_needed
 from lib.analysis.wording import FAIL, FINAL, PASS, UNDECIDED, UNKNOWN
-from lib.config import claims as grammar
 from lib.config import tasks
 from lib.config.claims import Claim
 from lib.config.errors import listed
+from lib.config.settings import selected, setting_pairs
 from lib.config.study import Point
 
 FACTS = ("trained", "complete", "steps", "trainable_parameters")
@@ -32,13 +32,13 @@ FACTS = ("trained", "complete", "steps", "trainable_parameters")
 def decided(evidence: Evidence, claim: Claim) -> Found:
     """What a claim about a metric of the task `training` comes to."""
     if claim.kind not in ("above", "below"):
-        candidates = [one for pair in grammar.pairs(evidence.study, claim) for one in pair]
+        candidates = [one for pair in setting_pairs(evidence.study, claim) for one in pair]
         both, note = evidence.sides(claim)
         if not both:
             return evidence.unmeasured(candidates, note)
         compare = _ratio if claim.kind == "ratio_below" else _difference
         return of_several(claim, [compare(evidence, claim, *pair) for pair in both], note)
-    labels, note = list(grammar.selected(evidence.settings, claim.of)), ""
+    labels, note = list(selected(evidence.settings, claim.of)), ""
     if claim.select:
         chosen, note = evidence.choose(labels)
         if chosen is None:

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lib.analysis.model import Metric
 from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN, percent, signed
+from lib.config.metrics import Metric
 
 Interval = tuple[float, float]
 Row = Mapping[str, Any]  # of estimates or contrasts; an empty cell is None

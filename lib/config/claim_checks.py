@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.config import tasks
-from lib.config.claims import (
-    RATIOS,
-    Claim,
+from lib.config.claims import Claim
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.metric_names import metric_ranges, resolve_metric
+from lib.config.metrics import TRAINING
+from lib.config.points import SEED
+from lib.config.settings import (
     directed,
     has_value,
     in_order,
     lines,
-    metric_ranges,
     options,
     other_side,
-    pairs,
-    resolve_metric,
     selected,
+    setting_pairs,
     settings_of,
 )
-from lib.config.errors import BadInput, listed, nearest
-from lib.config.points import SEED
+from lib.config.study import Study
 from lib.config.tasks import Range
 
-if TYPE_CHECKING:
-    from lib.config.study import Study
+# Metrics of which a ratio has a meaning: amounts of training, not shares.
+RATIOS = tuple(one.name for one in TRAINING if one.unit != "share")
 
 
 def check_claims(study: Study) -> None:
@@ -63,7 +63,7 @@ def _faults(study: Study, claim: Claim) -> Iterator[str]:
         yield (f"ratio_below: is for {listed(known)}, found {claim.metric}; for a metric of test "
                f"items: gains, no_worse_by or within")  # fmt: skip
     if claim.kind in ("gains", "no_worse_by", "within", "ratio_below"):
-        pairs(study, claim)  # raises where there are none
+        setting_pairs(study, claim)  # raises where there are none
     if claim.kind == "monotonic":
         yield from _monotonic(study, claim)
     if claim.kind == "variance_over":

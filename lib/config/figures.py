@@ -18,17 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.config import tasks
 from lib.config.checks import check_axes
-from lib.config.claims import metric_ranges
 from lib.config.errors import BadInput, listed, nearest
+from lib.config.metric_names import metric_ranges
 from lib.config.points import matches
+from lib.config.study import Study
 from lib.losses import OBJECTIVES
-
-if TYPE_CHECKING:
-    from lib.config.study import Study
 
 # Kind → what it draws, and the keys that say how: those that it needs, and those that it may have.
 KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
@@ -101,7 +99,7 @@ class Figure:
 
 
 def analyses(study: Study) -> dict[str, Any]:
-    """Task → its `lib.analysis.model.Analysis`, of the study's tasks."""
+    """Task → its `lib.config.metrics.Analysis`, of the study's tasks."""
     return {task: tasks.get(task).analysis for task in study.config.tasks}
 
 

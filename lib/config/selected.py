@@ -16,7 +16,7 @@ the data that selected it cannot confirm it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -24,12 +24,10 @@ from lib.config.checks import check_axes
 from lib.config.errors import BadInput, listed
 from lib.config.points import matches
 from lib.config.search_space import Scalar
+from lib.config.study import Point, Study
+from lib.config.tasks import Comparison
 from lib.config.types import Count, Seed, Strict
 from lib.config.validation import first_error
-
-if TYPE_CHECKING:
-    from lib.config.study import Point, Study
-    from lib.config.tasks import Comparison
 
 
 class Selected(Strict):

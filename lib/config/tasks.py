@@ -28,12 +28,10 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lib.config.errors import BadInput, listed, nearest
-
-if TYPE_CHECKING:
-    from lib.analysis.model import Analysis
+from lib.config.metrics import Analysis
 
 Row = dict[str, Any]
 Range = tuple[float | None, float | None]  # least and largest value of a metric; None: no bound

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from lib.config.errors import BadInput
 from lib.config.schema import Infer, Model
 from lib.data.special_tokens import end_tokens
 from lib.inference.base import Draw, Ids, default_draw, free, regroup
@@ -23,24 +24,47 @@ class HfEngine:
         self.load(directory)
 
     def load(self, directory: Path) -> None:
-        """Load the weights anew."""
+        """Load the weights anew, unless they are served already."""
         import torch
         from transformers import GenerationConfig
 
         from lib.models.load import DTYPES, load_base, load_tokenizer
+        from lib.models.trainable import four_bit, nf4_fault
 
+        if getattr(self, "served", None) == directory:
+            return
         dtype = DTYPES[self.settings.precision]
         self.model: Any = None  # never two of them
-        self.model = load_base(self.model_settings, dtype, str(directory))
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.adapted = False
+        self.served = None
+        where = None if str(directory) == self.model_settings.name else str(directory)
+        if self.settings.base == "nf4":
+            if fault := nf4_fault():
+                raise BadInput(f"infer.base: found 'nf4', expected full here: {fault}")
+            self.model = load_base(
+                self.model_settings, torch.bfloat16, where, quantization_config=four_bit()
+            )
+        else:
+            self.model = load_base(self.model_settings, dtype, where)
+            self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.model.eval()
+        self.served = directory
         # What a model's authors like to sample with, such as Qwen2.5's repetition penalty, would be
         # taken for whatever `generate` is not told; vLLM takes none of it.
         self.model.generation_config = GenerationConfig()
         self.tokenizer = load_tokenizer(self.model_settings, str(directory))
 
+    def use(self, adapter: Path) -> None:
+        """See `Engine`."""
+        from lib.models.adapters import load_adapter
+
+        base = self.model.unload() if self.adapted else self.model
+        self.model = load_adapter(base, adapter, self.model_settings)
+        self.adapted = True
+
     def close(self) -> None:
         """See `Engine`."""
-        self.model = None
+        self.model = self.served = None
         free()
 
     def generate(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from lib.runs.code import ROOT, code_version
 
 PACKAGES = (
     "torch",
@@ -29,7 +30,8 @@ PACKAGES = (
     "matplotlib",
 )
 ANALYSIS_PACKAGES = ("numpy", "pandas", "scipy", "scikit-learn", "matplotlib")
-NOT_ANALYSIS = ("training", "models", "hf_engine", "vllm_engine")  # of lib: needs a GPU or torch
+ANALYSIS_SOURCES = (".py", ".jinja", ".css", ".js")
+NOT_ANALYSIS = ("training", "models", "tracking", "search", "slurm")  # rooms that measure nothing
 SLURM_IDS = (
     "SLURM_JOB_ID",
     "SLURM_ARRAY_JOB_ID",
@@ -41,9 +43,9 @@ SLURM_IDS = (
 
 
 def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Commit, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
+    """Code, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
     return {
-        "git": _git(),
+        **code_version(),
         "packages": _versions(),
         "python": platform.python_version(),
         "host": platform.node(),
@@ -55,13 +57,17 @@ def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
 def analysis_version() -> str:
     """12 hex digits of the code of stages 4 and 5: lib's sources and its packages' versions.
 
-    Any change of the code makes them run again, which takes seconds.
+    Any change of the code or of a template makes them run again.
     """
+    return sources_digest(ROOT / "lib")
+
+
+def sources_digest(root: Path) -> str:
+    """12 hex digits of the sources below `root`, but for NOT_ANALYSIS, and of their packages."""
     seen = hashlib.sha256(repr(_versions(ANALYSIS_PACKAGES)).encode())
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(root.rglob("*")):
         place = path.relative_to(root)
-        if place.with_suffix("").parts[0] not in NOT_ANALYSIS:
+        if path.suffix in ANALYSIS_SOURCES and place.parts[0] not in NOT_ANALYSIS:
             seen.update(f"{place.as_posix()}\n".encode() + path.read_bytes())
     return seen.hexdigest()[:12]
 
@@ -72,21 +78,3 @@ def _versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout this file is in; None outside git."""
-
-    def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout.strip()
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -64,13 +64,17 @@ def launch(
             subprocess.Popen(list(command), env=env, pass_fds=held, preexec_fn=end_with_parent())
         )
 
-    def pass_on(number: int, _frame: object) -> None:
+    def pass_on(number: int, frame: object) -> None:
         for rank in ranks:
             if rank.poll() is None:
                 rank.send_signal(number)
+        if number != signal.SIGINT and callable(own := before[number]):
+            own(number, frame)  # this process stops too, before its next point
 
     passed = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, pass_on) for number in passed}
+    before = {number: signal.getsignal(number) for number in passed}
+    for number in passed:
+        signal.signal(number, pass_on)
     try:
         return _wait(ranks, resumable)
     finally:

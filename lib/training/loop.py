@@ -20,7 +20,7 @@ from lib.config.steps import candidate_steps, check_validation, step_count
 from lib.config.study import Point
 from lib.losses import OBJECTIVES
 from lib.models.classifiers import classifier_for_training
-from lib.models.load import load_tokenizer
+from lib.models.shared import SharedBase
 from lib.models.trainable import described, load_for_training
 from lib.runs.directory import CANDIDATES
 from lib.tracking.live import Live
@@ -80,12 +80,14 @@ def train_point(
     say: Callable[[str], None] = print,
     live: Live | None = None,
     reference_only: bool = False,
+    shared: SharedBase | None = None,
 ) -> Outcome:
     """Train a point, from the last complete checkpoint in `directory`; all files go there.
 
     `stop()` is asked after every step. live: also gets each row of train.jsonl. reference_only: of
-    pairs; stops once the reference is stored.
+    pairs; stops once the reference is stored. shared: what points of a process have in common.
     """
+    shared = shared or SharedBase(keeps=False)
     config, train = point.config, point.config.train
     kind = OBJECTIVES[train.objective].batch
     steps = step_count(train, len(data.rows))
@@ -101,8 +103,8 @@ def train_point(
     resumed = checkpoint is not None
 
     transformers.set_seed(train.seed)
-    tokenizer = load_tokenizer(config.model)
-    model = _load(config.model, train, data, steps, arguments)
+    tokenizer = shared.tokenizer(config.model)
+    model = _load(config.model, train, data, steps, arguments, shared)
     loaded = described(model, train)
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
@@ -181,7 +183,7 @@ def train_point(
         loaded["reference_gap"] = trainer.reference_gap
     if trainer.is_world_process_zero():
         say(f"{point.name}: trained; saving model/, and scoring rows with it as it will be served")
-    check = ServedCheck(config, data.rows, data.labels)
+    check = ServedCheck(config, data.rows, shared, data.labels)
     if train.keep == "best" and validation:
         expected = None  # the model in memory is that of the last step
         copy_best(trainer, directory / BEST, directory / "model")
@@ -194,11 +196,16 @@ def train_point(
 
 
 def _load(
-    model: Model, train: Train, data: TrainData, steps: int, arguments: TrainingArguments
+    model: Model,
+    train: Train,
+    data: TrainData,
+    steps: int,
+    arguments: TrainingArguments,
+    shared: SharedBase,
 ) -> Any:
     if data.labels:
         return classifier_for_training(model, train, data.labels, steps)
-    return load_on_ranks(arguments, lambda empty: load_for_training(model, train, empty))
+    return load_on_ranks(arguments, lambda empty: load_for_training(model, train, shared, empty))
 
 
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from lib.analysis.claims import decide, pairs
-from lib.analysis.model import Pair
 from lib.analysis.tables import columns
 from lib.analysis.verdicts import items_needed, needed_of, seeds_needed
-from lib.config.study import load_study
+from lib.config.load import load_study
+from lib.config.metrics import Pair
 
 AXES = {"gamma": "train.gamma", "seed": "train.seed"}
 GRID = [

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from lib.analysis import power
 from lib.analysis.claim_power import comparisons, planned
-from lib.config.study import load_study
+from lib.config.load import load_study
 
 Z = 1.959964 + 0.841621  # two-sided 5 %, power 80 %
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lib.config.errors import BadInput
 from lib.config.grid import Grid, digest, format_indices, parse_grid, parse_indices
-from lib.config.study import load_study
+from lib.config.load import load_study
 from stages.grid import main
 from tests.conftest import REPOSITORY, SHIPPED
 

@@ -23,9 +23,11 @@ from lib.inference.serving import start_engine, whole_weights
 from lib.inference.vllm import VllmEngine
 from lib.models.load import load_tokenizer
 from lib.models.trainable import load_for_training
+from lib.runs.files import read_json, write_json
 from tests.conftest import REPOSITORY
 
 REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
+LAYERS = 3  # of its 30
 TEXTS = (
     "Hi",
     "Is the Earth flat? Answer yes or no.",
@@ -313,19 +315,39 @@ def test_vllm_is_asked_for_no_more_than_the_models_context(
     assert given["max_model_len"] == asked
 
 
+@pytest.fixture(scope="module")
+def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of the first layers of SmolLM2 with its tokenizer."""
+    if not REAL.is_dir():
+        pytest.skip(f"{REAL} is missing: `make setup` unpacks it")
+    directory = tmp_path_factory.mktemp("models") / "short"
+    copied(REAL, directory)
+    config = read_json(directory / "config.json") | {"num_hidden_layers": LAYERS}
+    write_json(directory / "config.json", config)
+    weights = {
+        name: weight
+        for name, weight in load_file(directory / "model.safetensors").items()
+        if not name.startswith("model.layers.") or int(name.split(".")[2]) < LAYERS
+    }
+    save_file(weights, directory / "model.safetensors", {"format": "pt"})
+    return directory
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
-def test_vllm_keeps_heads_of_prompts_and_can_be_closed(tmp_path):
+def test_vllm_keeps_heads_of_prompts_and_can_be_closed(short_model, tmp_path):
     """Other weights get nothing that was kept; the engine below starts after this one's end."""
-    tokenizer = AutoTokenizer.from_pretrained(REAL)
+    tokenizer = AutoTokenizer.from_pretrained(short_model)
     # vLLM keeps whole blocks alone, of 128 tokens on a CPU: the prompts share some hundreds.
     talks = [[{"role": "user", "content": 6 * TEXTS[2] + text}] for text in TEXTS]
     ids = [encode_prompt(tokenizer, talk) for talk in talks]
     assert len(os.path.commonprefix(ids)) > 2 * 128
-    model = Model(name=str(REAL), max_length=192)
+    model = Model(name=str(short_model), max_length=192)
     settings = FEW.model_copy(update={"engine": "vllm"})
-    transformers, other = HfEngine(model, FEW, REAL), changed(REAL, tmp_path / "other")
-    engine = start_engine(model, settings, REAL, 1024, True)
+    transformers, other = (
+        HfEngine(model, FEW, short_model),
+        changed(short_model, tmp_path / "other"),
+    )
+    engine = start_engine(model, settings, short_model, 1024, True)
     first = engine.generate(ids, settings)
     assert first == transformers.generate(ids, FEW)
     assert engine.generate(ids, settings) == first
@@ -362,25 +384,25 @@ def assert_read_once(engine: VllmEngine, prompt: list[int], settings: Infer) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
 class TestVllm:
-    """A real engine on a real small model, beside the Hugging Face engine; both in fp32.
+    """A real engine on layers of a real model, beside the Hugging Face engine; both in fp32.
 
     The scores of the two differed by 5e-5 at most when this was written.
     """
 
-    MODEL = Model(name=str(REAL), max_length=192)
     SETTINGS = FEW.model_copy(update={"engine": "vllm"})
     CLOSE = 1e-2
 
     @pytest.fixture(scope="class")
-    def ids(self):
-        return token_ids(AutoTokenizer.from_pretrained(REAL))
+    def ids(self, short_model):
+        return token_ids(AutoTokenizer.from_pretrained(short_model))
 
     @pytest.fixture(scope="class")
-    def engine(self) -> Iterator[VllmEngine]:
+    def engine(self, short_model) -> Iterator[VllmEngine]:
         before = set(psutil.Process().children(recursive=True))
-        engine = start_engine(self.MODEL, self.SETTINGS, REAL)
+        engine = start_engine(
+            Model(name=str(short_model), max_length=192), self.SETTINGS, short_model
+        )
         started = set(psutil.Process().children(recursive=True)) - before
         # Python's own tracker of shared memory ends with this process.
         engines = [p for p in started if "resource_tracker" not in " ".join(p.cmdline())]
@@ -391,8 +413,8 @@ class TestVllm:
             process.kill()
 
     @pytest.fixture(scope="class")
-    def transformers(self) -> HfEngine:
-        return HfEngine(self.MODEL, FEW, REAL)
+    def transformers(self, short_model) -> HfEngine:
+        return HfEngine(Model(name=str(short_model), max_length=192), FEW, short_model)
 
     def test_same_answers(self, engine, transformers, ids):
         texts = transformers.generate(ids[0], FEW)
@@ -448,8 +470,8 @@ class TestVllm:
         assert flat(found) == pytest.approx(flat(wanted), abs=self.CLOSE)
         assert len({round(value, 1) for value in flat(wanted)}) > 5
 
-    def test_swapped_weights_are_served(self, engine, transformers, ids, tmp_path):
-        other = changed(REAL, tmp_path / "other")
+    def test_swapped_weights_are_served(self, engine, transformers, ids, short_model, tmp_path):
+        other = changed(short_model, tmp_path / "other")
         before = engine.score(*ids)
         try:
             engine.load(other)
@@ -460,6 +482,6 @@ class TestVllm:
             apart = [abs(a - b) for a, b in zip(flat(after), flat(before), strict=True)]
             assert max(apart) > 100 * self.CLOSE
         finally:
-            engine.load(REAL)
-            transformers.load(REAL)
+            engine.load(short_model)
+            transformers.load(short_model)
         assert flat(engine.score(*ids)) == pytest.approx(flat(before), abs=1e-4)

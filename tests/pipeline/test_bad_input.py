@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.prepared import train_identity
 from lib.runs.directory import locked, mark_done
 from lib.runs.files import read_jsonl, write_json, write_jsonl

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.directory import done_mark
 from lib.runs.files import read_json, read_jsonl
 from stages import stage1_generate_datasets, stage2_train

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.plotting.report import Shown, points_table, question, report
 from tests.plotting.study_tables import study_view
 

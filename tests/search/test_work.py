@@ -14,8 +14,8 @@ import pytest
 
 from bench import search as bench
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.search_checks import UNTRACKED
-from lib.config.study import load_study
 from lib.config.yaml import flatten
 from lib.runs.children import RESUMABLE
 from lib.runs.directory import Busy, locked, mark_done

@@ -7,7 +7,7 @@ import pandas as pd
 
 from lib.analysis.estimates import Run, measured
 from lib.analysis.items import items_of, items_table, test_sets
-from lib.analysis.model import Analysis
+from lib.config.metrics import Analysis
 from lib.config.tasks import Row
 
 POINTS = pd.DataFrame([{"point": "p", "setting": "p", "seed": 0, "status": "done"}])

@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Train
 from lib.config.steps import row_order, step_count
-from lib.config.study import load_study
 from lib.data.prepared import encoded_training
 from lib.runs.files import read_jsonl
 from lib.runs.progress import Progress

@@ -11,8 +11,9 @@ from datasets import Dataset
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Config, Evaluate, Model, Train
-from lib.config.study import Point, load_study
+from lib.config.study import Point
 from lib.data.prepared import encoded_held_out
 from lib.logps import token_nll
 from lib.runs.files import read_json, read_jsonl

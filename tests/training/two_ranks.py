@@ -84,7 +84,7 @@ def train(study: Path, directory: Path, words: Sequence[str], stops: Sequence[in
 
     `stops`: after how many steps of its own each start but the last one is stopped.
     """
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.training.inputs import train_data
     from lib.training.loop import train_point
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lib.analysis.model import Analysis, Metric
+from lib.config.metrics import Analysis, Metric
 from lib.config.tasks import Lazy
 from lib.tasks.decision.grading import outcomes
 

@@ -1,6 +1,6 @@
 """What one point's decisions are worth: metrics that are no means of items, and counts.
 
-The first functions take (columns, weights), see `lib.analysis.model.Metric.fn`.
+The first functions take (columns, weights), see `lib.config.metrics.Metric.fn`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lib.analysis.model import Analysis, Metric
+from lib.config.metrics import Analysis, Metric
 from lib.config.tasks import Lazy, Row
 from lib.tasks.glue.table import GLUE, TABLES, main_set
 

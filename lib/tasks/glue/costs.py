@@ -17,8 +17,8 @@ import pandas as pd
 
 from lib.analysis.engine import Answers
 from lib.analysis.evidence import Evidence
-from lib.analysis.model import Pair
 from lib.analysis.trends import spearman
+from lib.config.metrics import Pair
 from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
 from lib.tasks.glue.metrics import confusion

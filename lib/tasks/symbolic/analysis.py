@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lib.analysis.model import Analysis, Metric, Pair
+from lib.config.metrics import Analysis, Metric, Pair
 from lib.config.tasks import Lazy
 from lib.tasks.symbolic.tables import ALL, TABLES, is_tuned, vote_names
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.preparation import prepare
 from lib.data.prepared import encoded_split
 from lib.inference.serving import Served

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.testsets import prepare_test, rows_of
 from lib.inference.hf import HfEngine
 from lib.judging.loop import check_judge, judge_answers
