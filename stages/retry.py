@@ -161,17 +161,16 @@ def action_of(study: Study, row: Row, stage: str, at: Stage) -> Action:
 def size_of(
     point: Point, stage: str, entries: Sequence[Entry]
 ) -> tuple[str | None, int | None, int | None]:
-    """The key of the rows in a pass, their number at the last attempt, and the next smaller one.
+    """The key of what a pass holds, its value at the last attempt, and the next smaller one.
 
-    Both keys are no part of a result's identity. vLLM packs rows by itself. The smaller number
-    divides the rows of an optimizer step, so that these stay as they are.
+    These keys are no part of a result's identity. vLLM packs rows by itself.
     """
     if stage == "train":
         train = point.config.train
-        last = next((e["micro_batch"] for e in reversed(entries) if "micro_batch" in e), None)
-        value, whole = last or train.micro_batch, train.batch_size // train.processes
-        halves = (n for n in range(value // 2, 0, -1) if whole % n == 0)
-        return "train.micro_batch", value, next(halves, None)
+        key = "micro_tokens" if train.micro_tokens else "micro_batch"
+        last = next((e[key] for e in reversed(entries) if e.get(key)), None)
+        value = last or getattr(train, key)
+        return f"train.{key}", value, value // 2 or None
     if stage == "infer" and point.config.infer.engine == "hf":
         last = next((e["batch_size"] for e in reversed(entries) if "batch_size" in e), None)
         value = last or point.config.infer.batch_size

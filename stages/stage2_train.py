@@ -195,7 +195,8 @@ def _train(
     }
     track = live(study, point, record["hash"], os.environ, say)
     settings, trying = point.config.train, nullcontext({})
-    known = {"device": record["device"], "micro_batch": settings.micro_batch, "steps": steps}
+    sizes = {"micro_batch": settings.micro_batch, "micro_tokens": settings.micro_tokens}
+    known = {"device": record["device"], **sizes, "steps": steps}
     if first:
         write_json(directory / "config.json", record)
         trying = attempt(directory, "train", os.environ, settings.processes, **known)

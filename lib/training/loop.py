@@ -246,6 +246,9 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         gradient_checkpointing_kwargs={"use_reentrant": False},
         fsdp=sharded or None,
         fsdp_config=fsdp_config(train) if sharded else None,
+        # FSDP reduces gradients after every pass. Reduced only after a step's last pass, each rank
+        # would accumulate them unsharded. (DDP does that, and communicates once a step.)
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
         ddp_backend="gloo" if train.processes > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,
