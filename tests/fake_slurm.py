@@ -22,11 +22,11 @@ if name == "sbatch":
     if state["submitted"] > state["limit"]:
         sys.exit("sbatch: error: QOSMaxSubmitJobPerUserLimit")
     job, tasks = str(100 + state["submitted"]), []
-    wanted = next(a for a in args if a.startswith("--array=")).partition("=")[2]
-    for part in wanted.partition("%")[0].split(","):
+    wanted = next((a for a in args if a.startswith("--array=")), "").partition("=")[2]
+    for part in wanted.partition("%")[0].split(",") if wanted else ():
         first, _, last = part.partition("-")
         tasks += range(int(first), int(last or first) + 1)
-    state["queue"][job] = {{str(task): "PENDING" for task in tasks}}
+    state["queue"][job] = {{str(task): "PENDING" for task in tasks or [""]}}
     (root / "state.json").write_text(json.dumps(state))
     print(job)
 elif name == "squeue":

@@ -26,7 +26,7 @@ from lib.config.yaml import copy_sections, flatten, put
 
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
-         "study.json", "grid.csv", "listing.json", "jobs.json", "judge.jsonl",
+         "submissions", "study.json", "grid.csv", "listing.json", "jobs.json", "judge.jsonl",
          "report.html")  # fmt: skip
 
 
