@@ -181,7 +181,8 @@ def _train(
     }
     track = live(study, point, record["hash"], os.environ, say)
     settings, trying = point.config.train, nullcontext({})
-    known = {"device": record["device"], "micro_batch": settings.micro_batch, "steps": steps}
+    known = {"device": record["device"], "steps": steps}
+    known |= {key: getattr(settings, key) for key in ("micro_batch", "micro_tokens")}
     if first:
         write_json(directory / "config.json", record)
         trying = attempt(directory, "train", os.environ, settings.processes, **known)

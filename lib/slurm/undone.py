@@ -58,6 +58,8 @@ class Undone:
         known = sorted(filter(None, tasks), key=order)
         active = [task for task in known if self.queue.active(task)]
         task = next(iter(active or reversed(known)), "")
+        if not active and self.entry and not task_of(self.entry):
+            task = ""  # the last attempt was not of SLURM
         array, seen = self.recorded.get(task), self.queue.active(task)
         log = log_of(self.study, array, task.partition("_")[2]) if array else None
         at = Stage("", task=task, log=str(log or ""))

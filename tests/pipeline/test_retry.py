@@ -139,6 +139,13 @@ def test_a_node_is_left_out_after_two_failures(retry, study, fake_slurm) -> None
     assert "--exclude=bad" in fake_slurm.calls("sbatch")[-1]
 
 
+def test_where_tokens_fill_a_pass_these_are_halved(retry, study, fake_slurm) -> None:
+    study.point(0).directory.mkdir(parents=True)
+    begun(study.point(0), failed(CUDA, micro_batch=4, micro_tokens=100))
+    said, _ = retry("train.micro_tokens=100", "--dry-run")
+    assert said.endswith("train failed: out of memory; again with train.micro_tokens=50")
+
+
 def test_inference_out_of_memory_takes_half_the_rows_where_it_can(
     retry, study, fake_slurm, monkeypatch
 ):

@@ -352,7 +352,7 @@ def test_watching_ends_with_ctrl_c(run_stage, study, monkeypatch, fake_slurm) ->
         if len(naps) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("stages.status.time.sleep", sleep)
+    monkeypatch.setattr("stages.status.sleep", sleep)
     ended = run_stage("status", study.path, "--watch", "5")
     assert (ended.code, naps) == (0, [5.0] * 3)
     assert ended.out.count("3 points in") == len(fake_slurm.calls("squeue")) == 3
@@ -399,7 +399,7 @@ def test_a_read_that_fails_is_called_one(run_stage, study, monkeypatch, number, 
             return "directory" in allowed
         return "readable" in allowed if mode == os.R_OK else "exists" in allowed
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(number, "no", "some/file")
 
     monkeypatch.setattr("stages.status.load", fail)
