@@ -25,7 +25,7 @@ SHELL := /bin/bash
 include setup.mk
 
 .PHONY: help demo test test-quick trial submission data reference train search infer evaluate plots grid
-.PHONY: submit diff status retry track lint clean
+.PHONY: plan submit diff status retry clean-study track lint clean
 help:
 	@echo "make demo | test | test-quick | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
@@ -37,6 +37,8 @@ help:
 	@echo "make search STUDY=iw_lora_search                      trials of a study's search, and its best"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
 	@echo "make track STUDY=$(STUDY) TO=trackio             runs to trackio, wandb, tensorboard, mlflow"
+	@echo "make plan STUDY=$(STUDY) PRICE=2.5   hours, price, disk, and what claims could detect"
+	@echo "make clean-study STUDY=$(STUDY)      what a study holds, and what of it can go"
 	@echo "make grid | lint | clean"
 	@echo "make train ARGS=--here                                on this machine, not through SLURM"
 
@@ -85,6 +87,13 @@ submission: setup
 
 grid: setup
 	@$(PY) -m stages.grid $(CONFIG) $(ARGS)
+
+# PRICE: of a GPU-hour.
+plan: setup
+	@$(CALM) $(PY) -m stages.plan $(CONFIG) $(if $(PRICE),--price $(PRICE)) $(ARGS)
+
+clean-study: setup
+	@$(PY) -m stages.clean_study $(CONFIG) $(ARGS)
 
 # Read-only. ARGS: --points, --watch, --json.
 status: setup

@@ -28,6 +28,7 @@ from lib.inference.base import free
 from lib.inference.checkpoint_selection import check_selection
 from lib.losses import OBJECTIVES
 from lib.models.checkpoints import check_adapter, check_directory, verify_model
+from lib.models.needs import training_needs
 from lib.models.shared import SharedBase
 from lib.runs.attempts import attempt, close_attempt, read_attempts
 from lib.runs.directory import (
@@ -42,6 +43,7 @@ from lib.runs.directory import (
     refuse_change,
     status,
 )
+from lib.runs.disk import check_space
 from lib.runs.files import now, read_json, write_json, write_sealed
 from lib.runs.provenance import provenance
 from lib.tracking.live import live
@@ -109,6 +111,7 @@ def train(study: Study, point: Point, force: bool, request: StopRequest, shared:
                 if rank is not None:  # torchrun's other ranks wait for this one
                     raise Busy(f"{point.name}: trained by another task just now")
                 return DONE
+            check_space(point.directory, training_needs(point))
         if ranks:
             return _launch(study, point, lock)
         code = _train(study, point, identity, first, steps, request, shared)

@@ -37,48 +37,68 @@ def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
     task, name = resolve_metric(study, claim.metric)
     alpha = (1 - study.config.evaluate.level) / comparisons(study, claim)
     if task == "training":
-        return _planned_training(study, claim, name, alpha)
+        if claim.kind != "ratio_below":
+            return Plan(None, "no test items: decided by the runs themselves")
+        if (seeds := seeds_of(study, claim)) < 2:
+            return Plan(None, "one seed has no interval")
+        told = f"{seeds} seeds, {100 * TIME_SD:.0f} % sd over seeds, α {alpha:.3g}"
+        return Plan(detectable(study, claim, 0, seeds, alpha), told)
     if claim.kind == "items":
         return Plan(None, "a count, decided without chance")
     if claim.kind == "variance_over":
         return Plan(None, "depends on how much the methods vary: needs first results")
-    n = _items(study, claim, task, sizes)
+    n = items_of(study, claim, sizes)
     if n is None:
         return Plan(None, "no test set yet: run stage 1")
     low, high = metric_ranges(study, task)[name]
     told = f"{n:,.0f} items, no variance over seeds, α {alpha:.3g}, power {100 * power.POWER:.0f} %"
     if (low, high) == (0.0, 1.0):
-        if claim.kind in ("above", "below", "spans"):
-            bound = claim.spans[0] if claim.spans else getattr(claim, claim.kind)
-            return Plan(power.rate_effect(n, bound, alpha), told)
-        told += f", {100 * DISCORDANCE:.0f} % of items with different outcomes"
-        if claim.kind == "within":
-            return Plan(power.equivalence_margin(DISCORDANCE / n, alpha), told)
-        return Plan(power.binary_effect(n, DISCORDANCE, alpha), told)
-    if low is None or high is None:
+        if claim.kind not in ("above", "below", "spans"):
+            told += f", {100 * DISCORDANCE:.0f} % of items with different outcomes"
+    elif low is None or high is None:
         return Plan(None, "no assumption about the variance of this metric: needs first results")
-    sd = RATING_SD if high > 1 else DISCORDANCE**0.5
-    shape = power.equivalence_margin if claim.kind == "within" else power.effect
-    return Plan(shape(sd**2 / n, alpha), f"{told}, sd {sd:.2g} of an item")
+    else:
+        told += f", sd {_item_sd(high):.2g} of an item"
+    return Plan(detectable(study, claim, n, 1, alpha), told)
 
 
-def _planned_training(study: Study, claim: Claim, name: str, alpha: float) -> Plan:
-    if claim.kind != "ratio_below":
-        return Plan(None, "no test items: decided by the runs themselves")
-    seeds = min(_seeds(study, label) for pair in setting_pairs(study, claim) for label in pair)
-    if seeds < 2:
-        return Plan(None, "one seed has no interval")
-    found = power.seeds_effect(TIME_SD * 2**0.5, seeds, alpha)
-    return Plan(found, f"{seeds} seeds, {100 * TIME_SD:.0f} % sd over seeds, α {alpha:.3g}")
+def detectable(study: Study, claim: Claim, items: float, seeds: int, alpha: float) -> float | None:
+    """The smallest effect that a claim could detect with so many items and seeds.
+
+    Of a ratio of times its logarithm, by the seeds alone; of a metric with a range, by the items.
+    """
+    task, name = resolve_metric(study, claim.metric)
+    if task == "training":
+        return power.seeds_effect(TIME_SD * 2**0.5, seeds, alpha)
+    low, high = metric_ranges(study, task)[name]
+    if (low, high) != (0.0, 1.0):
+        shape = power.equivalence_margin if claim.kind == "within" else power.effect
+        return shape(_item_sd(high) ** 2 / items, alpha)
+    if claim.kind in ("above", "below", "spans"):
+        bound = claim.spans[0] if claim.spans else getattr(claim, claim.kind)
+        return power.rate_effect(items, bound, alpha)
+    if claim.kind == "within":
+        return power.equivalence_margin(DISCORDANCE / items, alpha)
+    return power.binary_effect(items, DISCORDANCE, alpha)
 
 
-def _seeds(study: Study, label: str) -> int:
-    points = settings_of(study)[label][1]
-    return len({point.config.train.seed for point in points})
+def _item_sd(high: float) -> float:
+    return RATING_SD if high > 1 else DISCORDANCE**0.5
 
 
-def _items(study: Study, claim: Claim, task: str, sizes: Sizes) -> float | None:
+def seeds_of(study: Study, claim: Claim) -> int:
+    """The fewest seeds that a setting of a claim has."""
+    if "against" in KINDS[claim.kind] and claim.kind != "variance_over":
+        labels = {label for pair in setting_pairs(study, claim) for label in pair}
+    else:
+        labels = set(selected(settings_of(study), claim.of))
+    settings = settings_of(study)
+    return min(len({p.config.train.seed for p in settings[label][1]}) for label in labels)
+
+
+def items_of(study: Study, claim: Claim, sizes: Sizes) -> float | None:
     """Items of the set of a claim; of a mean over sets the number that has its variance."""
+    task, _ = resolve_metric(study, claim.metric)
     there = {place: n for (of, place), n in sizes.items() if of == task}
     named = claim.set or next(iter(tasks.get(task).sets), "")
     if named in there:

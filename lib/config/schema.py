@@ -22,6 +22,7 @@ RUNTIME_KEYS: frozenset[str] = frozenset(
         "train.micro_tokens",
         "train.log_steps",
         "train.checkpoint_steps",
+        "train.checkpoints_kept",
         "train.gradient_checkpointing",
         "train.processes",
         "train.fsdp",
@@ -125,6 +126,7 @@ class Train(LossKeys, Strict):
 
     log_steps: Count = 1
     checkpoint_steps: Count = 100
+    checkpoints_kept: Count = 2  # while a point trains; of several, one may be damaged
     processes: Count = 1  # ranks that train one point together
     fsdp: PathText | None = None  # launcher config for sharding over the ranks; null: plain DDP
 

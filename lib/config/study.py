@@ -27,7 +27,7 @@ from lib.config.yaml import copy_sections, flatten, put
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
          "submissions", "study.json", "grid.csv", "listing.json", "jobs.json", "judge.jsonl",
-         "report.html")  # fmt: skip
+         "report.html", "freed.jsonl")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,11 @@ from lib.inference.base import Engine, free
 from lib.inference.vllm import VllmEngine, has_gpu
 from lib.models.checkpoints import ADAPTER, check_directory, is_adapter
 from lib.models.safetensors_cache import weights_of
+from lib.models.sizes import parameters
+from lib.runs.disk import Need, check_space
 from lib.runs.files import read_json
+
+MERGED_FILES = 12  # of weights, configuration and tokenizer, at most
 
 
 class Served:
@@ -28,6 +33,7 @@ class Served:
         self._started: Any = None  # what an engine cannot change once it has started
         self._tied: bool | None = None  # whether its head is its embeddings
         self._holds: Path | None = None  # whose weights it serves
+        self.start_seconds = 0.0  # that starting engines has taken so far
 
     @contextmanager
     def engine(self, point: Point, weights: Path | None = None) -> Iterator[Any]:
@@ -60,7 +66,9 @@ class Served:
             if self._engine is None:
                 free()  # a predictor without an engine may have left a model behind
                 budget, caching = token_budget(self.study), shares_prefixes(self.study)
+                begun = time.monotonic()
                 self._engine = start_engine(model, infer, whole, budget, caching, rank)
+                self.start_seconds += time.monotonic() - begun
                 self._started = wanted
             else:
                 self._engine.load(whole)
@@ -172,6 +180,9 @@ def whole_weights(model: Model, directory: Path, precision: str) -> Iterator[Pat
     from lib.models.load import DTYPES
     from lib.models.merging import merge
 
+    weights = parameters(model).weights or 0
+    needed = weights * DTYPES[precision].itemsize
+    check_space(Path(tempfile.gettempdir()), [Need("merged weights", needed, MERGED_FILES)])
     with tempfile.TemporaryDirectory(prefix="lossgrid-merged-") as scratch:
         merge(model, directory, DTYPES[precision], Path(scratch))
         yield Path(scratch)

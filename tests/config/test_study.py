@@ -614,6 +614,7 @@ OTHER = {
     "train.micro_tokens": 999,
     "train.log_steps": 7,
     "train.checkpoint_steps": 7,
+    "train.checkpoints_kept": 7,
     "train.gradient_checkpointing": True,
     "train.processes": 2,
     "train.fsdp": "x.yaml",

@@ -11,6 +11,8 @@ from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
 from lib.config.load import load_study
+from lib.config.schema import Model
+from lib.models.sizes import parameters
 from stages import demo, estimate
 from tests.conftest import REPOSITORY
 
@@ -91,7 +93,9 @@ def test_a_trial_says_how_large_it_is_and_how_long_it_takes(
     prepared_study, tiny_model, tmp_path, monkeypatch
 ) -> None:
     weights = load_file(tiny_model / "model.safetensors")
-    assert estimate.parameters(tiny_model) == sum(t.numel() for t in weights.values())
+    assert parameters(Model(name=str(tiny_model))).weights == sum(
+        t.numel() for t in weights.values()
+    )
     (tmp_path / "results" / "small").rename(tmp_path / "results" / "small-trial")
     study = load_study(prepared_study, ["mode=trial"])
     data = study.directory / "data"
