@@ -25,10 +25,12 @@ SHELL := /bin/bash
 include setup.mk
 
 .PHONY: help demo test test-quick trial submission data reference train search infer evaluate plots grid
-.PHONY: status plan clean-study track lint clean
+.PHONY: plan submit diff status clean-study track lint clean
 help:
 	@echo "make demo | test | test-quick | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
+	@echo "make submit STUDY=$(STUDY)                            what is missing, as one chain of jobs"
+	@echo "make diff STUDY=$(STUDY)                              results that an edited study would change"
 	@echo "make reference STUDY=td_dpo                           of preference pairs alone, ahead of train"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
 	@echo "make search STUDY=iw_lora_search                      trials of a study's search, and its best"
@@ -55,6 +57,14 @@ data: setup
 
 reference train infer: setup
 	@$(HERE) $(PY) -m stages.submit $@ $(CONFIG) $(ARGS)
+
+# Data here, then training, inference and figures as jobs that wait for each other.
+submit: setup
+	@$(HERE) $(PY) -m stages.submit all $(CONFIG) $(ARGS)
+
+# Read-only: which finished points the study's file, data and code of now would change.
+diff: setup
+	@$(PY) -m stages.diff $(CONFIG) $(ARGS)
 
 # Trials of a study's `search:` section: submits missing ones, shows the state, selects the best.
 search: setup

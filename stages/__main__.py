@@ -22,6 +22,7 @@ COMMANDS = {  # word → module
     "grid": "grid",
     "plan": "plan",
     "submit": "submit",
+    "diff": "diff",
     "status": "status",
     "reference": "reference",
     "search": "search",

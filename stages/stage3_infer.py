@@ -151,7 +151,8 @@ def predict_task(
                 continue
             begun, started = time.monotonic(), served.start_seconds
             serving = model.serving(point) if model else nullcontext()
-            with attempt(point.directory, mark, os.environ, stop=stop) as tried, serving:
+            known = {"batch_size": point.config.infer.batch_size}
+            with attempt(point.directory, mark, os.environ, stop=stop, **known) as tried, serving:
                 if again:  # only once there is a model to serve
                     marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
                     old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]

@@ -240,6 +240,10 @@ class Resources(Strict):
     # have to fit.
     warning: Annotated[int, Field(ge=1, le=65535)] = 120
     points: Count = 1  # points per task, run one after the other
+    throttle: Count | None = None  # tasks of an array that run at once, at most
+    # Arrays queued beforehand, each for what the one before has left undone: for partitions where
+    # preemption cancels jobs (PreemptMode=CANCEL).
+    successors: Annotated[int, Field(ge=0, le=20)] = 0
     extra: list[str] = []  # additional sbatch options, such as --partition=gpu
 
     @field_validator("time", mode="before")
@@ -259,11 +263,28 @@ class TrainResources(Resources):
     time: str = "48:00:00"
 
 
+class InferResources(Resources):
+    """The same of inference: points of a task share an engine, which takes minutes to start."""
+
+    # With as many as in training, a point is predicted as soon as it is trained.
+    points: Count = 4
+
+
+class EvaluateResources(Resources):
+    """The same of stages 4 and 5, one job without a GPU."""
+
+    gpus: Annotated[int, Field(ge=0)] = 0
+    cpus: Count = 2
+    memory: str = "16G"
+    time: str = "01:00:00"
+
+
 class Slurm(Strict):
     """Resources of the stages that run on compute nodes."""
 
     train: TrainResources = TrainResources()
-    infer: Resources = Resources()
+    infer: InferResources = InferResources()
+    evaluate: EvaluateResources = EvaluateResources()
 
 
 class Config(Strict):

@@ -26,8 +26,8 @@ from lib.config.yaml import copy_sections, flatten, put
 
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
-         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html",
-         "freed.jsonl")  # fmt: skip
+         "submissions", "study.json", "grid.csv", "listing.json", "jobs.json", "judge.jsonl",
+         "report.html", "freed.jsonl")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lib.config.schema import Infer, Model
 from lib.config.study import Point, Study
 from lib.data.testsets import section_of
 from lib.inference.base import Engine, free
+from lib.inference.vllm import VllmEngine, has_gpu
 from lib.models.checkpoints import ADAPTER, check_directory, is_adapter
 from lib.models.safetensors_cache import weights_of
 from lib.models.sizes import parameters
@@ -115,9 +116,7 @@ def serves(infer: Infer, model: Model, directory: Path, scored: bool) -> bool:
         return False
     if infer.base == "nf4":
         return True
-    import torch
-
-    if infer.adapters == "auto" and not torch.cuda.is_available():
+    if infer.adapters == "auto" and not has_gpu():
         return False
     return engine_of(infer) == "hf" or (not scored and _vllm_takes(model, directory))
 
@@ -140,9 +139,7 @@ def engine_of(infer: Infer) -> str:
     """The engine that `infer` asks for, "vllm" or "hf"."""
     if infer.engine != "auto":
         return infer.engine
-    import torch
-
-    return "vllm" if torch.cuda.is_available() and infer.base == "full" else "hf"
+    return "vllm" if has_gpu() and infer.base == "full" else "hf"
 
 
 def ties_embeddings(directory: Path) -> bool | None:
@@ -210,6 +207,4 @@ def start_engine(
         from lib.inference.hf import HfEngine
 
         return HfEngine(model, settings, directory)
-    from lib.inference.vllm import VllmEngine
-
     return VllmEngine(model, settings, directory, token_budget, caching, rank)
