@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 from lib.config.load import load_study
-from lib.config.schema import Model, Resources
+from lib.config.schema import Resources
 from lib.data.prepared import train_identity
 from lib.data.testsets import predict_identity
-from lib.models.sizes import parameters
 from lib.planning.costs import at_once_of, wall
 from lib.planning.decisions import Decision, Seen, _cheapest
-from lib.planning.times import limit_seconds
+from lib.planning.times import Pilot, limit_seconds, predictor, train_kind
 from lib.runs.directory import mark_done
 from lib.runs.files import write_json, write_jsonl
 from lib.slurm.partitions import partition_of
@@ -72,7 +71,7 @@ def test_before_anything_has_run_time_limits_are_an_upper_bound(write_study) -> 
 def test_one_pilot_tells_what_the_others_take(prepared_study, pilot) -> None:
     """20 + 3 × 4 = 32 s a point; of two epochs 44 s. Inference: 30 s a task and 10 s a point."""
     pilot(1, 4.0)
-    train, infer = planned(prepared_study, price=3.0)["stages"]
+    train, infer = planned(prepared_study, "slurm.infer.points=1", price=3.0)["stages"]
     assert train["hours"] == pytest.approx(3 * 32 * 4 / 3600)
     assert train["price"] == pytest.approx(3 * 3 * 32 * 4 / 3600)
     assert [train["wall_seconds"], train["longest_seconds"]] == pytest.approx([32, 32])
@@ -96,12 +95,14 @@ def test_two_pilots_give_a_spread(prepared_study, pilot) -> None:
     assert of == pytest.approx([32, 35, 38])
 
 
-def test_another_model_is_scaled_by_its_weights(prepared_study, pilot, tiny_model) -> None:
-    pilot(1, 4.0)
-    made = planned(prepared_study, f"model.name={tiny_model}-7b")
-    weights = parameters(Model(name=str(tiny_model))).weights
-    assert made["stages"][0]["sources"] == {"scaled": 3}
-    assert made["stages"][0]["longest_seconds"] == pytest.approx(20 + 12 * 7e9 / weights)
+def test_another_model_is_scaled_by_its_weights(write_study) -> None:
+    """7b beside a pilot of 1b: seven times the 2 s a unit; unknown weights tell nothing."""
+    words = ["train.epochs=1", "model.name=nobody/large-7b"]
+    point = load_study(write_study(), words).point(0)
+    small = Pilot("nobody/small-1b", 1, train_kind(point), unit=2.0, beside=20.0)
+    assert predictor([small], train_kind)(point, 3) == (20 + 3 * 2 * 7, None, None, "scaled")
+    unknown = load_study(write_study()).point(0)  # nobody/nothing
+    assert predictor([small], train_kind)(unknown, 3).value is None
 
 
 def test_points_that_exceed_the_limit_are_named(prepared_study, pilot) -> None:
