@@ -24,10 +24,10 @@ SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test test-quick trial submission data reference train search infer evaluate plots grid
-.PHONY: plan submit diff status retry clean-study track lint clean
+.PHONY: help demo test test-quick test-faults trial submission data reference train search infer
+.PHONY: evaluate plots grid plan submit diff status retry clean-study track lint clean
 help:
-	@echo "make demo | test | test-quick | setup"
+	@echo "make demo | test | test-quick | test-faults | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
 	@echo "make submit STUDY=$(STUDY)                            what is missing, as one chain of jobs"
 	@echo "make status retry STUDY=$(STUDY)                      what runs, failed and why; failed ones again"
@@ -47,10 +47,14 @@ demo: setup
 
 # A test file in ARGS needs no second process.
 test: setup
-	@$(PY) -m pytest $(if $(findstring tests/,$(ARGS)),,$(TOGETHER)) $(ARGS)
+	@$(PY) -m pytest -m "not faults" $(if $(findstring tests/,$(ARGS)),,$(TOGETHER)) $(ARGS)
 
 test-quick: setup
-	@$(PY) -m pytest -m "not slow" $(TOGETHER) $(ARGS)
+	@$(PY) -m pytest -m "not slow and not faults" $(TOGETHER) $(ARGS)
+
+# Hundreds of kills, spoiled files and full disks; prints a table. Takes a quarter of an hour.
+test-faults: setup
+	@$(PY) -m pytest -m faults -s tests/faults $(ARGS)
 
 data: setup
 	@mkdir -p logs

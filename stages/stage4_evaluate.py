@@ -79,8 +79,14 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
 
     names = study.config.tasks
     inputs = {point.name: inputs_of(study, point) for point in points}
-    whole = comparison and is_whole(comparison, inputs) and is_whole(tables_of(comparison), inputs)
-    if whole and not force:
+    done = [point for point in points if inputs[point.name]["status"] == "done"]
+    if (
+        not force
+        and comparison
+        and is_whole(comparison, inputs)
+        and is_whole(tables_of(comparison), inputs)
+        and all(is_whole(point.directory, inputs[point.name]) for point in done)
+    ):
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     check_writable(study.directory)
