@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lib.config.errors import BadInput, listed
-from lib.config.load import load_study
+from lib.config.load import load_study, read_study
 from lib.config.study import Study
 from lib.runs.activity import Holder, machine
 from lib.runs.directory import Busy, Submission
@@ -118,14 +118,17 @@ def parser(
     return made
 
 
-def load(args: argparse.Namespace) -> Study:
+def load(args: argparse.Namespace, checked: bool = True) -> Study:
     """The study of a command line; a first word with `=` is an override of the default study.
 
-    Results that lie under the names of an earlier grid are found, and that is said.
+    Results that lie under the names of an earlier grid are found, and that is said. Not `checked`,
+    its points are not resolved, which takes a second per thousand.
     """
     if "=" in args.study and not Path(args.study).exists():
         args.overrides.insert(0, args.study)
         args.study = DEFAULT_STUDY
+    if not checked:
+        return read_study(args.study, args.overrides)
     study = load_study(args.study, args.overrides)
     if study.directory.is_dir():
         from lib.data.older_names import link_older_names  # --help is quicker without

@@ -12,6 +12,7 @@ judge is loaded. On USR2 or TERM it exits 75 after the current rows; run again, 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
@@ -148,13 +149,17 @@ def predict_task(
             again = force and not is_archived(point.directory, mark, submission())
             if not again and is_predicted(study, task, point):  # meanwhile, or before a restart
                 continue
+            begun, started = time.monotonic(), served.start_seconds
             serving = model.serving(point) if model else nullcontext()
-            with attempt(point.directory, mark, os.environ, stop=stop) as tried, serving:
+            known = {"batch_size": point.config.infer.batch_size}
+            with attempt(point.directory, mark, os.environ, stop=stop, **known) as tried, serving:
                 if again:  # only once there is a model to serve
                     marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
                     old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]
                     archive(point.directory, old, mark, submission())
-                rows = predict(study, task, point, model, stop)
+                start = served.start_seconds - started
+                loading = {"start": start, "load": time.monotonic() - begun - start}
+                rows = predict(study, task, point, model, stop, loading)
                 tried["how"] = "stopped" if rows is None else "done"
         if rows is None:
             return False

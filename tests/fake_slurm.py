@@ -36,7 +36,9 @@ elif name == "squeue":
         sys.exit("slurm_load_jobs error: Invalid job id specified")
     for job in jobs:
         for task, now in state["queue"].get(job, {{}}).items():
-            print(f"{{job}}{{'_' * bool(task)}}{{task}} {{now}}")
+            whole = "--states=all" in args  # then a state may be "PENDING|reason|node"
+            said = f"|{{now}}" if whole else f" {{now.partition('|')[0]}}"
+            print(f"{{job}}{{'_' * bool(task)}}{{task}}{{said}}")
 elif args[0] == "ping":
     print("Slurmctld(primary) at head is UP")
 elif args[:2] == ["show", "config"]:

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 # Rooms of lib from the top down: a module imports from its own row and those below.
 ROOMS = (
-    ("tasks", "search", "analysis", "plotting"),
+    ("tasks", "search", "analysis", "plotting", "planning"),
     ("training", "inference", "judging", "tracking"),
     ("models", "data"),
     ("slurm", "runs"),

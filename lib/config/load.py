@@ -36,6 +36,23 @@ BELOW = 512  # bytes that files of a study may add to its path
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     """Load, merge and check a study file. Raises BadInput with the file and the key."""
+    study = read_study(path, overrides)
+    check(study)
+    check_claims(study)
+    figures_of(study)
+    if study.search is not None:
+        from lib.config.search_checks import check_search
+
+        check_search(study)
+    if study.raw.get("selected") is not None:
+        from lib.config.selected import check_selected
+
+        check_selected(study)
+    return study
+
+
+def read_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
+    """A study file, merged and parsed, whose points are neither resolved nor checked."""
     path = str(path)
     raw = read_file(path)
     known = (*OWN_KEYS, *SECTIONS)
@@ -80,15 +97,4 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
         check_length(study.directory, BELOW)
     except ValueError as error:
         raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
-    check(study)
-    check_claims(study)
-    figures_of(study)
-    if study.search is not None:
-        from lib.config.search_checks import check_search
-
-        check_search(study)
-    if study.raw.get("selected") is not None:
-        from lib.config.selected import check_selected
-
-        check_selected(study)
     return study

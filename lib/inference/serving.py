@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,15 @@ from lib.config.schema import Infer, Model
 from lib.config.study import Point, Study
 from lib.data.testsets import section_of
 from lib.inference.base import Engine, free
+from lib.inference.vllm import VllmEngine, has_gpu
 from lib.models.checkpoints import ADAPTER, check_directory, is_adapter
+from lib.models.precision import precision_here
 from lib.models.safetensors_cache import weights_of
+from lib.models.sizes import parameters
+from lib.runs.disk import Need, check_space
 from lib.runs.files import read_json
+
+MERGED_FILES = 12  # of weights, configuration and tokenizer, at most
 
 
 class Served:
@@ -27,6 +34,7 @@ class Served:
         self._started: Any = None  # what an engine cannot change once it has started
         self._tied: bool | None = None  # whether its head is its embeddings
         self._holds: Path | None = None  # whose weights it serves
+        self.start_seconds = 0.0  # that starting engines has taken so far
 
     @contextmanager
     def engine(self, point: Point, weights: Path | None = None) -> Iterator[Any]:
@@ -59,7 +67,9 @@ class Served:
             if self._engine is None:
                 free()  # a predictor without an engine may have left a model behind
                 budget, caching = token_budget(self.study), shares_prefixes(self.study)
+                begun = time.monotonic()
                 self._engine = start_engine(model, infer, whole, budget, caching, rank)
+                self.start_seconds += time.monotonic() - begun
                 self._started = wanted
             else:
                 self._engine.load(whole)
@@ -107,9 +117,7 @@ def serves(infer: Infer, model: Model, directory: Path, scored: bool) -> bool:
         return False
     if infer.base == "nf4":
         return True
-    import torch
-
-    if infer.adapters == "auto" and not torch.cuda.is_available():
+    if infer.adapters == "auto" and not has_gpu():
         return False
     return engine_of(infer) == "hf" or (not scored and _vllm_takes(model, directory))
 
@@ -132,9 +140,7 @@ def engine_of(infer: Infer) -> str:
     """The engine that `infer` asks for, "vllm" or "hf"."""
     if infer.engine != "auto":
         return infer.engine
-    import torch
-
-    return "vllm" if torch.cuda.is_available() and infer.base == "full" else "hf"
+    return "vllm" if has_gpu() and infer.base == "full" else "hf"
 
 
 def ties_embeddings(directory: Path) -> bool | None:
@@ -175,6 +181,9 @@ def whole_weights(model: Model, directory: Path, precision: str) -> Iterator[Pat
     from lib.models.load import DTYPES
     from lib.models.merging import merge
 
+    weights = parameters(model).weights or 0
+    needed = weights * DTYPES[precision].itemsize
+    check_space(Path(tempfile.gettempdir()), [Need("merged weights", needed, MERGED_FILES)])
     with tempfile.TemporaryDirectory(prefix="lossgrid-merged-") as scratch:
         merge(model, directory, DTYPES[precision], Path(scratch))
         yield Path(scratch)
@@ -195,10 +204,10 @@ def start_engine(
     cached positions have no log-probabilities, so that nothing can be scored then. rank: the
     largest of adapters to be used beside the weights, 0 for none.
     """
+    precision = precision_here(settings.precision)
+    settings = settings.model_copy(update={"precision": precision})
     if engine_of(settings) == "hf":
         from lib.inference.hf import HfEngine
 
         return HfEngine(model, settings, directory)
-    from lib.inference.vllm import VllmEngine
-
     return VllmEngine(model, settings, directory, token_budget, caching, rank)

@@ -171,17 +171,22 @@ def alive() -> Iterator[None]:
         raise EngineDied("the engine's process has ended, see above") from error
 
 
+def has_gpu() -> bool:
+    """Whether there is a GPU; asking does not start CUDA."""
+    import torch
+
+    os.environ[CHECK_BY_NVML] = "1"  # as vLLM does once it is imported
+    return torch.cuda.is_available()
+
+
 def prepare_start() -> bool:
     """Set how vLLM starts its process, before it is imported; returns whether there is a GPU.
 
     A process that was forked after CUDA had been started, or only asked for, cannot use it, and
     forking is vLLM's default: it sees for itself that CUDA was started, not that it was asked for.
     """
-    import torch
-
-    os.environ[CHECK_BY_NVML] = "1"  # as vLLM does once it is imported
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
-    cuda = torch.cuda.is_available()
+    cuda = has_gpu()
     if not cuda:
         # An engine in a process of its own keeps one core for itself and starts 25 s later.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

@@ -3,7 +3,8 @@
 results/<study>/<point>/attempts.json   a list of entries, the newest last
 
 An entry is written when an attempt starts and again when it ends, so that a killed process leaves
-one without an end. `config.json` has a copy of those of the training.
+one without an end; the next attempt closes it at its last write. `config.json` has a copy of those
+of the training.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lib.config.errors import BadInput
 from lib.runs.children import RESUMABLE
 from lib.runs.devices import granted_devices, in_job, listed_devices
+from lib.runs.directory import LOG
 from lib.runs.files import now, read_json, write_json
 
 FILE = "attempts.json"
 DRIVER = Path("/proc/driver/nvidia/gpus")  # a directory of each GPU of this machine
 MOST_SHOWN = 300  # characters of an error
-# How an attempt ended; None: it has not, or its process was killed.
+# How an attempt ended; None: it has not, or its process was killed, as the next attempt notes.
 EXIT_CODES = {"done": 0, "diverged": 0, "stopped": RESUMABLE, "failed": 1}
 
 Entry = dict[str, Any]
@@ -46,6 +48,9 @@ def attempt(
     or "stopped" after `stop()`.
     """
     before = _read_or_empty(directory)
+    for killed in before:
+        if killed["end"] is None:
+            killed |= {"how": "killed", "end": _last_write(directory, killed)}
     job = environ.get("SLURM_ARRAY_JOB_ID") or environ.get("SLURM_JOB_ID")
     entry: Entry = {
         "stage": stage,
@@ -76,11 +81,22 @@ def attempt(
             write_json(directory / FILE, [*before, entry])
 
 
-def close_attempt(directory: Path, code: int) -> None:
-    """Record the exit code of a process that ended without closing its last attempt."""
+def close_attempt(directory: Path, code: int | None = None, reason: str | None = None) -> None:
+    """Close the last attempt of a process that ended without doing so.
+
+    code: its exit code, which says that it ended now. reason: why it failed, see
+    `lib.slurm.reasons`, noted in one that is closed too.
+    """
     entries = _read_or_empty(directory)
-    if entries and entries[-1]["end"] is None:
-        entries[-1] |= {"how": "failed", "exit": code, "end": now()}
+    if not entries:
+        return
+    before, last = dict(entries[-1]), entries[-1]
+    if last["end"] is None:
+        ended = _last_write(directory, last) if code is None else now()
+        last |= {"how": "failed", "exit": code, "end": ended}
+    if reason:
+        last["reason"] = reason
+    if last != before:
         write_json(directory / FILE, entries)
 
 
@@ -120,6 +136,14 @@ def gpus_of(environ: Mapping[str, str], used: int) -> int:
     present = len(os.listdir(DRIVER)) if DRIVER.is_dir() else 0
     visible = listed_devices(environ)
     return min(used, present if visible is None else min(present, len(visible)))
+
+
+def _last_write(directory: Path, entry: Entry) -> str:
+    """When an attempt last wrote a row, a checkpoint or a prediction: its latest known end."""
+    start = datetime.fromisoformat(entry["start"]).timestamp()
+    paths = [directory / LOG, directory / "checkpoints", *directory.glob(".*.part.jsonl")]
+    last = max([start, *(path.stat().st_mtime for path in paths if path.exists())])
+    return datetime.fromtimestamp(last, UTC).isoformat(timespec="seconds")
 
 
 def _failure(error: BaseException) -> Entry:

@@ -6,7 +6,7 @@ import yaml
 
 from lib.config.errors import BadInput
 from lib.config.load import load_study
-from lib.config.schema import RENAMED, RUNTIME_KEYS, Config
+from lib.config.schema import ADDED, RENAMED, RUNTIME_KEYS, Config
 from lib.config.settings import baseline, selected, settings_of
 from lib.config.study import identity
 from lib.config.unread import warnings
@@ -614,6 +614,7 @@ OTHER = {
     "train.micro_tokens": 999,
     "train.log_steps": 7,
     "train.checkpoint_steps": 7,
+    "train.checkpoints_kept": 7,
     "train.gradient_checkpointing": True,
     "train.processes": 2,
     "train.fsdp": "x.yaml",
@@ -661,7 +662,9 @@ def test_identity_is_every_key_of_its_sections_but_runtime_keys(write_study) -> 
     renamed = {new: old for old, new in RENAMED.items()}  # hashes keep the old names
     every = {renamed.get(key, key) for key in every}
     left_out = every - set(identity(config, *sections))
-    assert {".".join(key.split(".")[:2]) for key in left_out} == RUNTIME_KEYS | ignored
+    assert {".".join(key.split(".")[:2]) for key in left_out} == (
+        RUNTIME_KEYS | ADDED.keys() | ignored
+    )
     assert set(identity(config, *sections)) - every == {"task"}
     changed = write_study({"grid": [BASELINE, {"variant": "accept", "gamma": 4}]})
     assert identified(changed) != identified(write_study())

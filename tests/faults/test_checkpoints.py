@@ -154,6 +154,8 @@ def test_order_is_that_of_steps_whatever_the_clock_said(run):
     saved(run, 100)
     assert resumed(run) == (100, [])
     assert not (run / "checkpoints" / "checkpoint-20").exists()
+    finish_checkpoint(run, 100, kept=1)
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["checkpoint-100"]
 
 
 def test_other_ranks_than_wrote_it_are_said(run):

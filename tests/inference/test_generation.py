@@ -23,11 +23,7 @@ from lib.inference.serving import start_engine, whole_weights
 from lib.inference.vllm import VllmEngine
 from lib.models.load import load_tokenizer
 from lib.models.trainable import load_for_training
-from lib.runs.files import read_json, write_json
-from tests.conftest import REPOSITORY
 
-REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
-LAYERS = 3  # of its 30
 TEXTS = (
     "Hi",
     "Is the Earth flat? Answer yes or no.",
@@ -313,24 +309,6 @@ def test_vllm_is_asked_for_no_more_than_the_models_context(
     model = Model(name=str(tiny_model), max_length=512)
     VllmEngine(model, FP32, tiny_model, room)
     assert given["max_model_len"] == asked
-
-
-@pytest.fixture(scope="module")
-def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the directory of the first layers of SmolLM2 with its tokenizer."""
-    if not REAL.is_dir():
-        pytest.skip(f"{REAL} is missing: `make setup` unpacks it")
-    directory = tmp_path_factory.mktemp("models") / "short"
-    copied(REAL, directory)
-    config = read_json(directory / "config.json") | {"num_hidden_layers": LAYERS}
-    write_json(directory / "config.json", config)
-    weights = {
-        name: weight
-        for name, weight in load_file(directory / "model.safetensors").items()
-        if not name.startswith("model.layers.") or int(name.split(".")[2]) < LAYERS
-    }
-    save_file(weights, directory / "model.safetensors", {"format": "pt"})
-    return directory
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lib.config.errors import BadInput
-from lib.runs.attempts import FILE, attempt, close_attempt, gpu_hours, read_attempts
+from lib.runs.attempts import FILE, attempt, close_attempt, gpu_hours, hours, read_attempts
 
 ELEMENT = {"SLURM_ARRAY_JOB_ID": "17", "SLURM_ARRAY_TASK_ID": "3", "SLURM_RESTART_COUNT": "2",
            "SLURM_JOB_ID": "20", "SLURM_GPUS_ON_NODE": "4"}  # fmt: skip
@@ -53,10 +53,15 @@ def test_a_killed_process_leaves_an_open_entry_and_the_next_one_keeps_it(tmp_pat
         with attempt(tmp_path, "train", {}):
             os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
+    (killed,) = read_attempts(tmp_path)
+    assert (killed["end"], killed["how"]) == (None, None)
+    (tmp_path / "train.jsonl").touch()
+    half_an_hour_on = datetime.fromisoformat(killed["start"]).timestamp() + 1800
+    os.utime(tmp_path / "train.jsonl", (half_an_hour_on,) * 2)
     with attempt(tmp_path, "train", {}) as tried:
         tried["how"] = "diverged"
     first, second = read_attempts(tmp_path)
-    assert (first["end"], first["how"], second["how"]) == (None, None, "diverged")
+    assert (first["how"], second["how"], hours(first)) == ("killed", "diverged", 0.5)
 
 
 def test_a_parent_closes_what_its_ranks_left_open(tmp_path) -> None:
@@ -64,7 +69,10 @@ def test_a_parent_closes_what_its_ranks_left_open(tmp_path) -> None:
         close_attempt(tmp_path, 9)
         assert [(e["how"], e["exit"]) for e in read_attempts(tmp_path)] == [("failed", 9)]
     close_attempt(tmp_path, 75)  # closed already
+    close_attempt(tmp_path / "nobody", 1)
     assert [(e["how"], e["exit"]) for e in read_attempts(tmp_path)] == [("done", 0)]
+    close_attempt(tmp_path, reason="node failure")
+    assert read_attempts(tmp_path)[0]["reason"] == "node failure"
 
 
 @pytest.mark.parametrize("text", ["{", "{}", '[{"stage": "train"}]', "[1]"])

@@ -175,6 +175,7 @@ class Forked:
         return self.process.exitcode
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_at_random_lose_and_double_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("lib.search.journal.GRACE", 3)  # of a lock whose holder was killed
     trials = 10
