@@ -24,6 +24,7 @@ COMMANDS = {  # word → module
     "submit": "submit",
     "diff": "diff",
     "status": "status",
+    "retry": "retry",
     "reference": "reference",
     "search": "search",
     "track": "track",

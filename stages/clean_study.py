@@ -23,7 +23,7 @@ from typing import NamedTuple
 from lib.config.claims import KINDS
 from lib.config.errors import BadInput
 from lib.config.grid import aligned
-from lib.config.metric_names import resolve_metric
+from lib.config.metric_names import metric_of
 from lib.config.settings import baseline, other_side, selected, settings_of
 from lib.config.study import Point, Study
 from lib.inference.checkpoint_selection import is_due
@@ -122,7 +122,7 @@ def claimed(study: Study) -> set[str]:
     """Points of the settings that claims on test sets are about, and the baseline's."""
     settings, labels = settings_of(study), set()
     for claim in study.claims.values():
-        if resolve_metric(study, claim.metric)[0] == "training":
+        if metric_of(study, claim.metric)[0] == "training":
             continue  # decided by logs alone
         labels |= set(selected(settings, claim.of))
         if "against" in KINDS[claim.kind]:

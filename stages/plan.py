@@ -28,6 +28,7 @@ from lib.runs.progress import clock
 from lib.slurm import commands as slurm
 from lib.slurm.partitions import Partition, partition_of, would_start
 from lib.slurm.submission import resources, sbatch_command
+from lib.training.reference_key import needs_reference
 from stages.command import DONE, load, parser, run, say
 
 COLUMNS = ("stage", "points", "done", "tasks", "at once", "hours", "from … to", "wall", "price",
@@ -59,6 +60,8 @@ def plan(study: Study, price: float | None = None, ask: bool = True) -> dict[str
     data = Data.of(study)
     if not data.made:
         notes.append("stage 1 has not run: numbers of rows are those of the study file, if any")
+    if any(map(needs_reference, study.points())):
+        notes.append("not counted: scoring the preference pairs' reference, once, before training")
     train = training(study, data, notes, partitions["train"], price)
     infer = inference(study, data, notes, partitions["infer"], price)
     parts = study_space(study, data, train.at_once)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
+import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from threading import Thread
+from typing import IO
 
 from lib.config.errors import BadInput
-from lib.config.grid import digest, parse_indices
+from lib.config.grid import digest, format_indices, parse_indices
 from lib.config.study import Point, Study
+from lib.runs.children import children
 from lib.runs.directory import Busy
 from lib.runs.files import read_json, write_json
 from lib.search.trials import read_trial
+from lib.training.launch import threads_each
 from lib.training.stopping import StopRequest
 from stages.command import BAD_INPUT, DONE, FAILED, STOPPED, Parser, say
 
@@ -106,6 +112,48 @@ def each(points: Sequence[Point], do: Callable[[Point], int], request: StopReque
             return code
         worst = worst or code
     return worst
+
+
+def at_once(
+    module: str, study: Study, points: Sequence[Point], processes: int, words: Sequence[str]
+) -> int:
+    """Run points in several processes of a stage, each of which takes its share in turn.
+
+    They share the devices, and evenly the CPUs. Each line of theirs tells its point. A signal goes
+    to all; one that fails stops no other. Returns STOPPED if one was stopped, else the first exit
+    code above 0.
+    """
+    shares = [points[first::processes] for first in range(min(processes, len(points)))]
+    commands = [
+        [sys.executable, "-m", module, study.path, *study.words, "--parallel=1",
+         f"--grid-hash={study.grid_hash}", "--index", format_indices(p.index for p in share),
+         *words]
+        for share in shares
+    ]  # fmt: skip
+    threads = threads_each(os.environ.get("OMP_NUM_THREADS", ""), len(shares))
+    environ = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    pipe = subprocess.PIPE
+    with children(commands, env=environ, stdout=pipe, stderr=pipe, text=True) as (started, _):
+        relays = [
+            Thread(target=relay, args=(source, target, [point.name for point in share]))
+            for process, share in zip(started, shares, strict=True)
+            for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr))
+        ]
+        for thread in relays:
+            thread.start()
+        for thread in relays:
+            thread.join()
+    codes = [p.returncode if p.returncode >= 0 else 128 - p.returncode for p in started]
+    return STOPPED if STOPPED in codes else next(filter(None, codes), DONE)
+
+
+def relay(source: IO[str], target: IO[str], names: Sequence[str]) -> None:
+    """Copy lines, each with the name of the point that it or the last named one is about."""
+    name = names[0]
+    for line in source:
+        name = next((n for n in names if re.search(rf"(^|\s){re.escape(n)}:", line)), name)
+        target.write(line if name in line else f"{name}: {line}")
+        target.flush()
 
 
 def check_grid(study: Study, submitted: str | None) -> None:

@@ -18,6 +18,7 @@ from lib.config.errors import BadInput
 from lib.config.study import Point, Study
 from lib.data.prepared import verify_models
 from lib.models.checkpoints import check_directory
+from lib.models.precision import on_this_machine
 from lib.training.launch import launch, needs_ranks
 from lib.training.reference_key import has_reference, needs_reference
 from lib.training.stopping import StopRequest, stop_on_signal
@@ -68,6 +69,7 @@ def _store(study: Study, point: Point, first: bool, request: StopRequest) -> int
     from lib.training.inputs import train_data
     from lib.training.loop import train_point
 
+    point = on_this_machine(point)
     data = train_data(study, point)
     with TemporaryDirectory() as scratch:
         train_point(point, data, Path(scratch), lambda: bool(request), say, reference_only=True)

@@ -4,7 +4,7 @@
 
 Failed points only, each from its checkpoint: what a node, preemption or the time limit ended runs
 again; what the device's memory was too small for with half the rows in a pass, which changes no
-result. What a person has to mend first (code, input, disk) is shown. `make submit` starts the rest.
+result. What a person has to fix first (code, input, disk) is shown. `make submit` starts the rest.
 """
 
 from __future__ import annotations
@@ -161,22 +161,22 @@ def action_of(study: Study, row: Row, stage: str, at: Stage) -> Action:
 def size_of(
     point: Point, stage: str, entries: Sequence[Entry]
 ) -> tuple[str | None, int | None, int | None]:
-    """The key of the rows in a pass, their number at the last attempt, and the next smaller one.
+    """The key of what a pass holds, its value at the last attempt, and the next smaller one.
 
-    Both keys are no part of a result's identity. vLLM packs rows by itself. The smaller number
-    divides the rows of an optimizer step, so that these stay as they are.
+    These keys are no part of a result's identity. vLLM packs rows by itself.
     """
     if stage == "train":
         train = point.config.train
-        last = next((e["micro_batch"] for e in reversed(entries) if "micro_batch" in e), None)
-        value, whole = last or train.micro_batch, train.batch_size // train.processes
-        halves = (n for n in range(value // 2, 0, -1) if whole % n == 0)
-        return "train.micro_batch", value, next(halves, None)
-    if stage == "infer" and point.config.infer.engine == "hf":
-        last = next((e["batch_size"] for e in reversed(entries) if "batch_size" in e), None)
-        value = last or point.config.infer.batch_size
-        return "infer.batch_size", value, value // 2 or None
-    return None, None, None
+        name = "micro_tokens" if train.micro_tokens else "micro_batch"
+        value, whole = getattr(train, name), train.batch_size // train.processes
+    elif stage == "infer" and point.config.infer.engine == "hf":
+        name, value, whole = "batch_size", point.config.infer.batch_size, 0
+    else:
+        return None, None, None
+    value = next((e[name] for e in reversed(entries) if e.get(name)), value)
+    halves = range(value // 2, 0, -1)
+    smaller = next((n for n in halves if name != "micro_batch" or whole % n == 0), None)
+    return f"{stage}.{name}", value, smaller
 
 
 def own_size(point: Point, key: str) -> Any:
@@ -208,18 +208,20 @@ def reason_noted(entry: Entry) -> str | None:
 
 def excluded(study: Study, stage: str, survey: Survey) -> list[str]:
     """The option of sbatch that leaves out nodes that failed, beside those of the study."""
-    failed = Counter(
-        at.node for row in survey.rows for at in row.stages.values() if at.reason == reasons.NODE
-    )
+    failed: Counter[str] = Counter()
     for row in survey.rows:
-        failed.update(e["node"] for e in row.entries[:-1] if e.get("reason") == reasons.NODE)
-    told = Counter(
+        failed.update(e["node"] for e in row.entries if e.get("reason") == reasons.NODE)
+        noted = row.entries and row.entries[-1].get("reason") == reasons.NODE
+        failed.update(
+            at.node for at in row.stages.values() if at.reason == reasons.NODE and not noted
+        )
+    reported = Counter(
         seen.node
         for history in survey.queue.history.values()
         for seen in history
         if reasons.OF_STATE.get(seen.state) == reasons.NODE
     )
-    bad = sorted(n for n, times in (failed | told).items() if n and times >= EXCLUDED_AFTER)
+    bad = sorted(n for n, times in (failed | reported).items() if n and times >= EXCLUDED_AFTER)
     given = option(resources(study, stage).extra, "--exclude", "-x")
     return [f"--exclude={','.join([given, *bad] if given else bad)}"] if bad else []
 

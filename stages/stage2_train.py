@@ -29,6 +29,7 @@ from lib.inference.checkpoint_selection import check_selection
 from lib.losses import OBJECTIVES
 from lib.models.checkpoints import check_adapter, check_directory, verify_model
 from lib.models.needs import training_needs
+from lib.models.precision import on_this_machine
 from lib.models.shared import SharedBase
 from lib.runs.attempts import attempt, close_attempt, read_attempts
 from lib.runs.directory import (
@@ -59,18 +60,27 @@ from stages.command import (
     submission,
     who,
 )
-from stages.points import chosen_points, each
+from stages.points import at_once, chosen_points, each
 
 LOCKED = "LOSSGRID_LOCKED"  # set for ranks whose parent process has locked the point
 FILES = (LOG, *(f"{name}.json" for name in RECORDS), "config.json", "model")  # of a trained point
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the points of --index, one after the other; returns the exit code."""
+    """Train the points of --index in turn, or several at once; returns the exit code."""
     arguments = parser("stages.stage2_train", __doc__, index=True, trial=True)
+    arguments.add_argument(
+        "--parallel", type=int, metavar="M", help="points at once (default: slurm.train.parallel)"
+    )
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     points = chosen_points(study, args)
+    processes = study.config.slurm.train.parallel if args.parallel is None else args.parallel
+    if processes < 1:
+        raise BadInput(f"--parallel: found {processes}, expected 1 or more")
+    if processes > 1 and len(points) > 1:
+        words = ["--force"] if args.force else []
+        return at_once("stages.stage2_train", study, points, processes, words)
     shared = SharedBase(keeps=len(points) > 1)
     with stop_on_signal() as request:
         return each(points, lambda p: train(study, p, args.force, request, shared), request)
@@ -171,6 +181,7 @@ def _train(
     from lib.training.ranks import device_name
     from lib.training.saving import save_untrained
 
+    point = on_this_machine(point)
     record = {
         "point": point.name,
         "index": point.index,
@@ -184,7 +195,8 @@ def _train(
     }
     track = live(study, point, record["hash"], os.environ, say)
     settings, trying = point.config.train, nullcontext({})
-    known = {"device": record["device"], "micro_batch": settings.micro_batch, "steps": steps}
+    sizes = {"micro_batch": settings.micro_batch, "micro_tokens": settings.micro_tokens}
+    known = {"device": record["device"], **sizes, "steps": steps}
     if first:
         write_json(directory / "config.json", record)
         trying = attempt(directory, "train", os.environ, settings.processes, **known)

@@ -14,11 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib.analysis.joined import join
 from lib.analysis.results import inputs_of, read_training
 from lib.analysis.tables import directory_of, read_tables
 from lib.config.errors import BadInput, listed
 from lib.config.figures import Figure, analyses, figures_of
 from lib.config.grid import digest
+from lib.config.points import STUDY
 from lib.config.study import Point, Study, flatten
 from lib.config.tasks import PointResult
 from lib.runs.directory import done_mark, mark_done, verify_done
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser("stages.stage5_visualize", __doc__)
     take_run_ids(arguments, "draw only these points, as stage 4 compared them")
     args = arguments.parse_intermixed_args(argv)
-    study = load(args)
+    study = join(load(args), args.run_ids or [])
     comparison = comparison_of(study, args.run_ids)
     evaluated = done_mark(comparison, "evaluate")
     if evaluated is None:
@@ -62,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for place, point in enumerate(points):
             key = {"evaluated": evaluated["identity"].get(point.name),
                    "figures": [one for one in identity["figures"] if one["each"]]}  # fmt: skip
-            if args.force or not is_drawn(point.directory, digest(key)):
+            other = STUDY in point.values
+            if not other and (args.force or not is_drawn(point.directory, digest(key))):
                 draw_point(view, figures, point, key)
             shown.update(place + 1)
         drawn = draw_comparison(view, figures, comparison)

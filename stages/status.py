@@ -11,10 +11,11 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from time import sleep
 from typing import Any
 
 from lib.config.errors import BadInput
@@ -46,22 +47,24 @@ def main(argv: Sequence[str] | None = None) -> int:
                            help="redraw every so many seconds (30), until Ctrl-C")  # fmt: skip
     arguments.add_argument("--json", action="store_true", help="everything, for a program")
     args = arguments.parse_intermixed_args(argv)
-    while True:
-        study, points = open_study(args)
-        by_point = args.points or len(points) <= SMALL
-        survey = Survey(study, points, logs=by_point or args.json)
-        if args.json:
-            print(json.dumps(as_json(study, survey), allow_nan=False))
-        else:
-            text = "\n".join(lines(study, survey, by_point))
-            print(f"\033[H\033[2J{text}" if args.watch and sys.stdout.isatty() else text)
-        sys.stdout.flush()
-        if args.watch is None:
-            return DONE
-        try:
-            time.sleep(args.watch)
-        except KeyboardInterrupt:
-            return DONE
+    show(args)
+    with suppress(KeyboardInterrupt):  # the way to end it
+        while args.watch is not None:
+            sleep(args.watch)
+            show(args)
+    return DONE
+
+
+def show(args: argparse.Namespace) -> None:
+    """Print once where the study stands."""
+    study, points = open_study(args)
+    by_point = args.points or len(points) <= SMALL
+    survey = Survey(study, points, by_point or args.json)
+    if args.json:
+        text = json.dumps(as_json(study, survey), allow_nan=False)
+    else:
+        text = "\n".join(lines(study, survey, by_point))
+    print(f"\033[H\033[2J{text}" if args.watch and sys.stdout.isatty() else text, flush=True)
 
 
 def seconds(text: str) -> float:
@@ -182,7 +185,7 @@ def accuracy(study: Study, row: Row) -> str:
     try:
         found = read_json(path)["metrics"].get("accuracy")
         return f"accuracy {100 * found['value']:.1f} %" if found else ""
-    except (BadInput, TypeError, KeyError, AttributeError) as error:
+    except (BadInput, TypeError, ValueError, KeyError, AttributeError) as error:
         row.broken.append(f"{path}: not as stage 4 writes it ({error})")
         return "broken"
 

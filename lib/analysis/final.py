@@ -13,6 +13,7 @@ from lib.analysis.engine import Answers
 from lib.analysis.records import Json, records
 from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
 from lib.config import tasks
+from lib.config.metric_names import metric_of
 from lib.config.settings import selected, settings_of
 
 NOTE = (
@@ -89,10 +90,9 @@ def thresholds(answers: Answers) -> dict[tuple[str, str, str], float]:
     study, found = answers.study, {}
     for claim in study.claims.values():
         if claim.above is not None:
-            task, dot, metric = claim.metric.partition(".")
-            task, metric = (task, metric) if dot else (study.config.tasks[0], task)
+            task, metric = metric_of(study, claim.metric)
             for label in selected(settings_of(study), claim.of):
-                found[label, task, metric] = claim.above
+                found[label, task, metric.name] = claim.above
     return found
 
 

@@ -65,6 +65,10 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
     if train.batch_size % train.processes:
         yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
                f"train.processes={train.processes}")  # fmt: skip
+    if (at_once := config.slurm.train.parallel) > 1 and (train.processes > 1 or train.fsdp):
+        yield (f"slurm.train.parallel: found {at_once}, expected 1: a point with train.processes="
+               f"{train.processes}, train.fsdp={train.fsdp} takes all devices of its task"
+               )  # fmt: skip
     for key in objective.positive:
         if (value := getattr(train, key)) <= 0:
             yield (f"train.{key}: found {value:g}, expected a number above 0 for the objective "

@@ -2,7 +2,8 @@
 
     claims:
       - say: τ = 0.5 brings β = 0.01 up to the best-tuned DPO    what the reader sees
-        metric: preference.accuracy        of the first task without its name; training.seconds
+        metric: preference.accuracy        of the first task without its name; training.seconds; a
+                                           column of a table with one row a point: theory.delta
         set: new_templates                 test set, where a task has several; else the main one
         of: {variant: td_dpo, beta: 0.01, tau: 0.5}     settings; a list: any of its values
         against: {variant: dpo}            settings to compare with; left out: evaluate.baseline
@@ -69,6 +70,13 @@ class Claim(Strict):
     def kind(self) -> str:
         """Which of KINDS it is."""
         return next(kind for kind in KINDS if getattr(self, kind) is not None)
+
+    @property
+    def bound(self) -> Any:
+        """The number, or numbers, that decide it."""
+        if self.kind == "variance_over":
+            return self.falls_by
+        return getattr(self, self.kind) if self.kind != "monotonic" else 0
 
     @property
     def hash(self) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 from lib.config import tasks
 from lib.config.checks import check_axes
 from lib.config.errors import BadInput, listed, nearest
-from lib.config.metric_names import metric_ranges
+from lib.config.metric_names import metric_names
 from lib.config.points import matches
 from lib.config.study import Study
 from lib.losses import OBJECTIVES
@@ -127,16 +127,11 @@ def figures_of(study: Study) -> list[Figure]:
     return _named(found)
 
 
-def metrics_of(study: Study) -> list[str]:
+def drawable_metrics(study: Study) -> list[str]:
     """Every name of a metric that figures of this study can use, those of its first task bare."""
-    first = study.config.tasks[0]
-    known = [
-        name if task == first else f"{task}.{name}"
-        for task in (*study.config.tasks, "training")
-        for name in metric_ranges(study, task)
-    ]
-    tables = [analysis.tables for analysis in analyses(study).values()]
-    return known + [f"{t}.{column}" for found in tables for t in found for column in found[t]]
+    columns = [f"{table}.{column}" for analysis in analyses(study).values()
+               for table, columns in analysis.tables.items() for column in columns]  # fmt: skip
+    return list(dict.fromkeys([*metric_names(study), *columns]))
 
 
 def axes_of(study: Study) -> list[str]:
@@ -196,7 +191,7 @@ def _metrics(study: Study, kind: str, given: Any, where: str) -> tuple[str, ...]
     if kind == "points" and len(names) != 2:
         raise BadInput(f"{where}: found {given!r}, expected two metrics, that of x and that of y")
     tables = [table for analysis in analyses(study).values() for table in analysis.tables]
-    known: Iterable[str] = metrics_of(study)
+    known: Iterable[str] = drawable_metrics(study)
     if kind == "curves":
         known = [*LOG, *(name for name in known if name.partition(".")[0] in tables)]
     elif kind == "reliability":
@@ -213,7 +208,7 @@ def _metrics(study: Study, kind: str, given: Any, where: str) -> tuple[str, ...]
 def _axis(study: Study, given: Any, metrics: tuple[str, ...], where: str) -> str:
     """The study's name of an axis that is given by name, key or column."""
     known = axes_of(study)
-    split = [name.partition(".") for name in metrics_of(study)]
+    split = [name.partition(".") for name in drawable_metrics(study)]
     columns = [column for table, dot, column in split if table == metrics[0].partition(".")[0]]
     by_key = {key: axis for axis, key in study.axes.items()}
     if given in known or given in columns:
@@ -272,7 +267,7 @@ def _check_rest(study: Study, rest: Mapping[str, Any], where: str) -> None:
 
 def _defaults(study: Study, analysis: Any) -> list[Figure]:
     """The figures of a task, but those of a metric or over an axis that the study does not have."""
-    axes, measured = [*axes_of(study), *study.axes.values()], metrics_of(study)
+    axes, measured = [*axes_of(study), *study.axes.values()], drawable_metrics(study)
     found = []
     for spec in analysis.figures:
         kind = next(key for key in spec if key in KINDS)

@@ -111,7 +111,7 @@ class Train(LossKeys, Strict):
     warmup: Share = 0.1  # share of all steps
     weight_decay: NotNegative = 0.0
     clip: Positive = 1.0  # largest norm of the gradient
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "bf16"  # auto: fp32 where bf16 is no faster
     gradient_checkpointing: bool = True
     seed: Seed = 42
 
@@ -153,7 +153,7 @@ class Infer(Strict):
     adapters: Literal["auto", "merge", "serve"] = "auto"
     # What adapters that were trained over NF4 are evaluated over: the base as it is, or in NF4.
     base: Literal["full", "nf4"] = "full"
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "bf16"  # auto: fp32 where bf16 is no faster
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
     # Answers sampled per prompt at `temperature`, beside the greedy one; for tasks with voting.
@@ -261,6 +261,8 @@ class TrainResources(Resources):
     cpus: Count = 16
     memory: str = "128G"
     time: str = "48:00:00"
+    # Of a task's points, how many are trained at once, by processes that share its device and CPUs.
+    parallel: Count = 1
 
 
 class InferResources(Resources):

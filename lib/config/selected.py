@@ -22,7 +22,7 @@ from pydantic import Field, ValidationError
 
 from lib.config.checks import check_axes
 from lib.config.errors import BadInput, listed
-from lib.config.points import matches
+from lib.config.points import STUDY, matches
 from lib.config.search_space import Scalar
 from lib.config.study import Point, Study
 from lib.config.tasks import Comparison
@@ -77,7 +77,8 @@ def check_selected(study: Study) -> None:
 def is_selected(study: Study, point: Point) -> bool:
     """Whether a search selected the settings of a point."""
     selected = selected_of(study)
-    return selected is not None and matches(point.values, selected.where)
+    own = STUDY not in point.values
+    return selected is not None and own and matches(point.values, selected.where)
 
 
 def in_words(selected: Selected) -> str:

@@ -9,7 +9,7 @@ from lib.config import tasks
 from lib.config.claims import Claim
 from lib.config.errors import listed
 from lib.config.grid import kind_and_value, point_name
-from lib.config.points import SEED, matches
+from lib.config.points import SEED, STUDY, matches
 from lib.config.study import Point, Study
 
 Coordinates = dict[str, Any]  # axis → value, of a setting
@@ -26,16 +26,22 @@ def settings_of(study: Study) -> Settings:
     for point in study.points():
         values = study.named_values(point.values, point.flat)
         place = {a: v for a, v in values.items() if study.axes.get(a) not in leave_out}
-        found.setdefault(point_name(place), (place, []))[1].append(point)
+        label = point_name({axis: v for axis, v in place.items() if axis != STUDY})
+        label = f"{place[STUDY]}/{label}" if STUDY in place else label
+        found.setdefault(label, (place, []))[1].append(point)
     return found
 
 
 def selected(settings: Settings, wanted: Mapping[str, Any]) -> Settings:
-    """The settings that have these axis values; a list stands for any of its values."""
+    """The settings that have these axis values; a list stands for any of its values.
+
+    Those of another study only where it is wanted.
+    """
     return {
         label: (place, points)
         for label, (place, points) in settings.items()
         if all(axis in place and has_value(place[axis], value) for axis, value in wanted.items())
+        and (STUDY in wanted or STUDY not in place)
     }
 
 

@@ -99,7 +99,13 @@ class Study:
         One of a task that the command line takes out of `tasks` is left out.
         """
         claims = parse_claims(self.raw.get("claims") or [], self.path)
-        dropped = set(tasks.names() if "tasks" in self.overrides else ()) - set(self.config.tasks)
+        given = self.raw.get("tasks")
+        dropped = {
+            task
+            for task in tasks.names()
+            if isinstance(given, list) and task in given and task not in self.config.tasks
+        }
+        dropped |= {table for task in dropped for table in tasks.get(task).analysis.by_point}
         return {n: one for n, one in claims.items() if one.metric.partition(".")[0] not in dropped}
 
     @property

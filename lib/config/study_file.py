@@ -203,6 +203,9 @@ def shrink(config: Config) -> Config:
     for key, limit in NULL_IS_NONE.items():
         value = get_attribute(config, key)
         changes[key] = value and min(value, limit)
+    for key in ("train.precision", "infer.precision"):
+        if get_attribute(config, key) == "bf16":
+            changes[key] = "auto"
     for key, value in changes.items():
         config = with_attribute(config, key, value)
     return config

@@ -22,6 +22,7 @@ from lib.data.testsets import predict_identity, rows_of, section_of
 from lib.inference.base import Draw, default_draw, regroup
 from lib.inference.serving import Served
 from lib.models.needs import prediction_needs
+from lib.models.precision import on_this_machine
 from lib.runs.directory import mark_done, verify_done
 from lib.runs.disk import check_space
 from lib.runs.files import read_jsonl, replacing, write_jsonl
@@ -68,6 +69,7 @@ class ChatPredictor:
         """See `Predictor`. weights: others than the point's model."""
         from lib.models.load import load_tokenizer
 
+        point = on_this_machine(point)
         changes: Row = {} if self.split == "test" else {"samples": 0}
         if tokens := getattr(self.section, "max_new_tokens", None):
             changes["max_new_tokens"] = tokens

@@ -16,6 +16,7 @@ from lib.data.testsets import section_of
 from lib.inference.base import Engine, free
 from lib.inference.vllm import VllmEngine, has_gpu
 from lib.models.checkpoints import ADAPTER, check_directory, is_adapter
+from lib.models.precision import precision_here
 from lib.models.safetensors_cache import weights_of
 from lib.models.sizes import parameters
 from lib.runs.disk import Need, check_space
@@ -203,6 +204,8 @@ def start_engine(
     cached positions have no log-probabilities, so that nothing can be scored then. rank: the
     largest of adapters to be used beside the weights, 0 for none.
     """
+    precision = precision_here(settings.precision)
+    settings = settings.model_copy(update={"precision": precision})
     if engine_of(settings) == "hf":
         from lib.inference.hf import HfEngine
 

@@ -150,8 +150,8 @@ def _hours(seconds: Sequence[float | None], units: int, extra: float) -> float |
 def at_once_of(wanted: Resources, tasks: int, partition: Partition | None) -> tuple[int, str]:
     """How many tasks can run at a time, and what limits them."""
     limits = [(tasks, "tasks")]
-    if (throttle := wanted.model_dump().get("throttle")) is not None:
-        limits.append((throttle, "throttle"))
+    if wanted.throttle:
+        limits.append((wanted.throttle, "throttle"))
     if partition is not None:
         limits.append((partition.at_once(wanted), f"partition {partition.name}"))
     return min(limits, key=lambda one: one[0])

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from lib.analysis import claim_power, power
 from lib.config import tasks
 from lib.config.claims import KINDS, Claim
-from lib.config.metric_names import resolve_metric
+from lib.config.metric_names import metric_of
 from lib.config.settings import setting_pairs
 from lib.config.study import Study
 from lib.planning.work import Data
@@ -80,7 +80,7 @@ def decisions(
     for number, claim in study.claims.items():
         plan = claim_power.planned(study, claim, sizes)
         seeds, items = claim_power.seeds_of(study, claim), None
-        if resolve_metric(study, claim.metric)[0] != "training":
+        if metric_of(study, claim.metric)[0] in study.config.tasks:
             items = claim_power.items_of(study, claim, sizes)
         one = Decision(number, claim.say, margin_of(claim), plan.effect, "assumed", plan.assumes,
                        seeds, items)  # fmt: skip
@@ -140,10 +140,12 @@ def _seen(study: Study, claim: Claim, rows: list[dict[str, str]]) -> list[Seen]:
     """What the contrasts of a claim have varied by; none where a claim compares nothing."""
     if not rows or "against" not in KINDS[claim.kind] or claim.kind == "variance_over":
         return []
-    task, metric = resolve_metric(study, claim.metric)
-    place = claim.set or next(iter(tasks.get(task).sets), None) if task != "training" else None
+    task, metric = metric_of(study, claim.metric)
+    if task not in study.config.tasks:  # no test items
+        return []
+    place = claim.set or next(iter(tasks.get(task).sets), None)
     wanted = set(setting_pairs(study, claim))
-    return list(_variances(study, rows, task, metric, place, wanted))
+    return list(_variances(study, rows, task, metric.name, place, wanted))
 
 
 def _variances(

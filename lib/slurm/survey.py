@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from lib.config.errors import BadInput
 from lib.config.grid import parse_indices
 from lib.config.study import Study
 from lib.runs.activity import Holder, holder, is_held_here, locks_here
-from lib.runs.attempts import FILE, Entry, gpu_hours, hours, read_attempts
+from lib.runs.attempts import Entry, gpu_hours, hours, read_attempts
 from lib.runs.directory import LOG, done_mark
 from lib.runs.files import read_json
 from lib.runs.listing import Listed
@@ -65,9 +66,12 @@ class Facts:
 class Survey:
     """The rows of a study's points, and what else was learnt."""
 
-    def __init__(self, study: Study, points: Sequence[Listed], logs: bool = False) -> None:
-        """logs: whether to read the last row of every train.jsonl, not of running points alone."""
-        self.study, self.logs, self.now = study, logs, datetime.now(UTC)
+    def __init__(self, study: Study, points: Sequence[Listed], thorough: bool = False) -> None:
+        """thorough: verify each mark of training, and read each point's last row of train.jsonl.
+
+        Else the attempts say how training ended, and rows of running points alone are read.
+        """
+        self.study, self.thorough, self.now = study, thorough, datetime.now(UTC)
         self.notes: list[str] = []
         self.infer_marks = {study.named("infer", task) for task in study.tasks}
         self.arrays = list(self._arrays())
@@ -81,7 +85,11 @@ class Survey:
         self.queue = self._ask()
         self.evaluating = self.active("evaluate")
         for row in self.rows:
+            if row.index in self.facts and thorough:
+                self._read_log(row)
             self._decide(row)
+            if row.stages["train"].state == "running" and not thorough:
+                self._read_log(row)
 
     def active(self, stage: str) -> list[Seen]:
         """Waiting and running tasks of the arrays of a stage, such as "reference"."""
@@ -103,33 +111,41 @@ class Survey:
                 self.notes.append(f"the queue is unknown: {error}")
 
     def _look(self, row: Row, locks: dict[int, list[int]]) -> None:
-        """Read what lies in a point's directory."""
+        """Read what lies in a point's directory: of a finished one its marks and attempts alone."""
         directory, facts = self.study.directory / row.name, Facts()
         self.facts[row.index] = facts
         try:
-            facts.names = _names(directory)
-            if "done" in facts.names:
-                facts.marks = {n.removesuffix(".json") for n in _names(directory / "done")}
-            trained = done_mark(directory, "train") if "train" in facts.marks else None
-            if trained is not None:
-                facts.marks.add(trained["status"])
-            if FILE in facts.names:
-                row.entries = read_attempts(directory)
-            if not self._is_predicted(facts) and ".lock" in facts.names:
-                facts.held_by = holder(directory)
-                facts.held_here = is_held_here(directory, locks)
-            if LOG in facts.names and (self.logs or trained is None):
-                self._read_log(row)
+            facts.marks = {name.removesuffix(".json") for name in _names(directory / "done")}
+            row.entries = read_attempts(directory)
+            if "train" in facts.marks:
+                facts.marks.add(self._training(directory, row))
+            if not self._is_predicted(facts):
+                facts.names = _names(directory)
+                if ".lock" in facts.names:
+                    facts.held_by = holder(directory)
+                    facts.held_here = is_held_here(directory, locks)
         except (BadInput, OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             row.broken.append(_line(error, directory))
+
+    def _training(self, directory: Path, row: Row) -> str:
+        """ "done" or "diverged": from the mark, in a large grid as its last attempt says."""
+        trained = [e["how"] for e in row.entries if e["stage"] == "train"]
+        if not self.thorough and trained and trained[-1] in ("done", "diverged"):
+            return trained[-1]
+        return done_mark(directory, "train")["status"]
 
     def _is_predicted(self, facts: Facts) -> bool:
         return "diverged" in facts.marks or facts.marks >= {"train", *self.infer_marks}
 
     def _read_log(self, row: Row) -> None:
         """The last row of train.jsonl, and how long the steps that remain take."""
-        path = self.study.directory / row.name / LOG
-        rows = last_rows(path)
+        try:
+            rows = last_rows(self.study.directory / row.name / LOG)
+        except FileNotFoundError:
+            return
+        except (BadInput, OSError) as error:
+            row.broken.append(_line(error, row.name))
+            return
         if not rows:
             return
         row.last = rows[-1]
@@ -202,6 +218,9 @@ class Survey:
 
     def _undone(self, row: Row, facts: Facts, stage: str, ready: bool = True) -> Stage:
         entries = [e for e in row.entries if _family(e["stage"]) == stage]
+        recorded = dict(self._recorded(row, stage))
+        if not (entries or recorded or facts.held_by):
+            return Stage("missing")
         # Before attempts were recorded, the lock alone named the task. That of training stays.
         begun = stage == "train" or facts.predicting or entries
         return Undone(
@@ -209,7 +228,7 @@ class Survey:
             self.study.directory / row.name,
             ready,
             entries,
-            dict(self._recorded(row, stage)),
+            recorded,
             facts.held_by if begun else None,
             facts.held_here,
             self.queue,
@@ -219,8 +238,7 @@ class Survey:
 def _names(directory: Any) -> set[str]:
     """Names in a directory, none where it does not exist."""
     try:
-        with os.scandir(directory) as entries:
-            return {entry.name for entry in entries}
+        return set(os.listdir(directory))
     except FileNotFoundError:
         return set()
 

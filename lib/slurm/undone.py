@@ -58,9 +58,10 @@ class Undone:
         known = sorted(filter(None, tasks), key=order)
         active = [task for task in known if self.queue.active(task)]
         task = next(iter(active or reversed(known)), "")
+        if not active and self.entry and not self._left_a_trace(task):
+            task = task_of(self.entry)
         array, seen = self.recorded.get(task), self.queue.active(task)
-        log = log_of(self.study, array, task.partition("_")[2]) if array else None
-        at = Stage("", task=task, log=str(log or ""))
+        at = Stage("", task=task, log=self._log_of(task))
         if seen:
             at.slurm, at.node = seen.state, seen.node
         if self.held_here and self.ready:
@@ -99,7 +100,7 @@ class Undone:
         ended = self.queue.ended(at.task) if at.task else None
         if at.task and not ended and not self.queue.known:
             at.state = "unknown"
-        elif (ended and ended.state not in WITHOUT_TRACE) or (not ended and self._log(at)):
+        elif (ended and ended.state not in WITHOUT_TRACE) or (not ended and _lines(at.log)):
             self._ended(at)
         else:
             at.state, at.task, at.log = "missing", "", ""
@@ -112,8 +113,17 @@ class Undone:
             return True
         return self.queue.ended(task) is None and last_change(self.directory) < RECENT
 
-    def _log(self, at: Stage) -> list[str]:
-        return last_lines(Path(at.log)) if at.log else []
+    def _left_a_trace(self, task: str) -> bool:
+        """Whether a task may be newer than the last attempt, which it did not come to record."""
+        if self.entry and not task_of(self.entry):  # of no task: which is newer is not known
+            return False
+        return bool(self.queue.ended(task) or _lines(self._log_of(task)))
+
+    def _log_of(self, task: str) -> str:
+        """Where a task's output goes, "" where that is not known."""
+        array = self.recorded.get(task)
+        log = log_of(self.study, array, task.partition("_")[2]) if array else None
+        return str(log or "")
 
     def _ended(self, at: Stage) -> None:
         """A point that failed, and why."""
@@ -126,13 +136,17 @@ class Undone:
         on_cpu = bool(self.entry) and self.entry.get("device") == "cpu"
         state = ended.state if ended else ""
         at.state = "failed"
-        at.reason, at.line = reason_of(state, error, code, self._log(at), on_cpu)
+        at.reason, at.line = reason_of(state, error, code, _lines(at.log), on_cpu)
         if entry and entry.get("reason"):  # noted by `make retry` when SLURM still knew
             at.reason = entry["reason"]
         elif at.reason == KILLED and not self.entries and not ended:
             at.reason = EARLY
         at.slurm = state or at.slurm
         at.node = (entry or {}).get("node") or (ended.node if ended else at.node)
+
+
+def _lines(log: str) -> list[str]:
+    return last_lines(Path(log)) if log else []
 
 
 def task_of(entry: Entry) -> str:

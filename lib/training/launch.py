@@ -55,7 +55,7 @@ def launch(
         }
         env = {
             **environ,
-            "OMP_NUM_THREADS": str(_threads(environ.get("OMP_NUM_THREADS", ""), processes)),
+            "OMP_NUM_THREADS": str(threads_each(environ.get("OMP_NUM_THREADS", ""), processes)),
             **{k: str(v) for k, v in placed.items()},
         }
         held = (lock.fileno(),) if lock else ()
@@ -86,8 +86,8 @@ def launch(
             signal.signal(number, handler)
 
 
-def _threads(given: str, processes: int) -> int:
-    """Threads of a rank: its share of the CPUs that this process may use, or fewer where given.
+def threads_each(given: str, processes: int) -> int:
+    """Threads of one of several processes: its share of this process's CPUs, or fewer where given.
 
     What is given may be for the whole task: sbatch/env.sh gives the CPUs that SLURM does.
     """

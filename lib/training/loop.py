@@ -51,6 +51,8 @@ from lib.training.stopping import StopWindow
 from lib.training.trainers import AnswerTrainer, ClassTrainer, PairTrainer
 from lib.training.validation import Validation, validation_measure
 
+FEW = 2  # steps, such as a trial's
+
 TRAINERS = {  # kind of batch → its Trainer, and how rows become a batch
     "answers": (AnswerTrainer, collate_answers),
     "pairs": (PairTrainer, collate_pairs),
@@ -244,11 +246,15 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         gradient_checkpointing_kwargs={"use_reentrant": False},
         fsdp=sharded or None,
         fsdp_config=fsdp_config(train) if sharded else None,
+        # FSDP reduces gradients after every pass. Reduced only after a step's last pass, each rank
+        # would accumulate them unsharded. (DDP does that, and communicates once a step.)
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": sharded}},
         ddp_backend="gloo" if train.processes > 1 and not cuda else None,
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,
         seed=train.seed,
-        save_strategy="steps",
+        # A checkpoint at the end of so few steps would take longer than they do.
+        save_strategy="no" if steps <= min(FEW, train.checkpoint_steps - 1) else "steps",
         save_steps=train.checkpoint_steps,
         save_total_limit=None,  # Trainer goes by the time of a directory, `rotate` by its step
         logging_steps=train.log_steps,

@@ -64,16 +64,14 @@ class StepTrainer(Trainer):
     def training_step(
         self, model: Any, inputs: list[Batch], num_items_in_batch: Tensor | None = None
     ) -> Tensor:
-        """The passes of a step. Ranks exchange gradients after the last one.
-
-        FSDP reduces them after every pass, or each rank would accumulate them unsharded.
-        """
+        """The passes of a step, as transformers does passes: see `sync_each_batch` in `loop`."""
+        state = self.accelerator.gradient_state
         loss = torch.zeros((), device=self.args.device)
         for place, batch in enumerate(inputs):
             last = place == len(inputs) - 1
-            self.accelerator.gradient_state._set_sync_gradients(last)
-            together = last or self.config.fsdp
-            with nullcontext() if together else self.accelerator.no_sync(model):
+            state._set_sync_gradients(last)
+            sync = last or state.plugin_kwargs.get("sync_each_batch", False)
+            with nullcontext() if sync else self.accelerator.no_sync(model):
                 loss += super().training_step(model, batch, num_items_in_batch)
         return loss
 

@@ -9,8 +9,9 @@ from scipy.stats import binomtest
 
 from lib.analysis import items
 from lib.analysis.contrasts import contrasts
-from lib.analysis.estimates import estimates, measured, seed_draws, two_way
+from lib.analysis.estimates import estimates, measured
 from lib.analysis.items import items_of, items_table
+from lib.analysis.seeds import seed_draws, two_way
 from lib.analysis.statistics import percentile_interval, resample_counts, wilson
 from lib.config.metrics import TRAINING, Analysis, Metric, Pair
 

@@ -4,7 +4,6 @@ import errno
 import fcntl
 import json
 import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,7 @@ from lib.runs.files import write_json, write_jsonl
 from lib.slurm.reasons import OF_TEXT, reason_of
 from stages.command import who
 from tests.fake_slurm import FakeSlurm
-
-ELSEWHERE = str(Holder("node (0123)", 9, "17_0"))
+from tests.half_done import begun, entry, failed, logged, submitted
 
 
 @pytest.fixture
@@ -68,41 +66,6 @@ def survey(run_stage, study):
         return [point["stages"] for point in known["points"]], known
 
     return asked
-
-
-def entry(stage: str = "train", **changes: Any) -> dict[str, Any]:
-    """An attempt of task 17_0 that was killed, with changes."""
-    started = {"stage": stage, "job": "17", "task": "0", "restart": 0, "node": "node", "gpus": 4,
-               "start": "2026-01-01T00:00:00+00:00"}  # fmt: skip
-    return started | {"end": None, "how": None, "step": None, "exit": None} | changes
-
-
-def failed(error: str = "", code: int = 1, **changes: Any) -> dict[str, Any]:
-    """An attempt that failed after an hour."""
-    ended = {"end": "2026-01-01T01:00:00+00:00", "how": "failed", "exit": code, "error": error}
-    return entry(**ended | changes)
-
-
-def submitted(study: Study, job: str = "17", stage: str = "train", points: int = 1) -> None:
-    """Record an array over the whole grid."""
-    record = {"job": job, "stage": stage, "tasks": "0-2", "offset": 0, "points": points,
-              "grid": study.grid_hash, "overrides": {}}  # fmt: skip
-    write_json(study.directory / "arrays" / f"{job}.json", record)
-
-
-def begun(point: Point, *entries: dict[str, Any], lock: str = ELSEWHERE, age: float = 9999) -> None:
-    """Leave attempts, and a lock of another node, both written to `age` seconds ago."""
-    if entries:
-        write_json(point.directory / FILE, list(entries))
-    (point.directory / ".lock").write_text(lock)
-    for path in point.directory.iterdir():
-        os.utime(path, (time.time() - age,) * 2)
-
-
-def logged(study: Study, text: str, task: str = "17_0", stage: str = "train") -> None:
-    """Write the log of a task."""
-    Path("logs").mkdir(exist_ok=True)
-    Path(f"logs/{stage}-{task}.out").write_text(text)
 
 
 # What each source says, and what follows: the state of training, and of a failed one the reason.
@@ -389,7 +352,7 @@ def test_watching_ends_with_ctrl_c(run_stage, study, monkeypatch, fake_slurm) ->
         if len(naps) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("stages.status.time.sleep", sleep)
+    monkeypatch.setattr("stages.status.sleep", sleep)
     ended = run_stage("status", study.path, "--watch", "5")
     assert (ended.code, naps) == (0, [5.0] * 3)
     assert ended.out.count("3 points in") == len(fake_slurm.calls("squeue")) == 3
@@ -436,7 +399,7 @@ def test_a_read_that_fails_is_called_one(run_stage, study, monkeypatch, number, 
             return "directory" in allowed
         return "readable" in allowed if mode == os.R_OK else "exists" in allowed
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(number, "no", "some/file")
 
     monkeypatch.setattr("stages.status.load", fail)

@@ -129,8 +129,9 @@ def test_a_config_alone_tells_the_matrices() -> None:
 
 def test_needs_of_a_run(write_study) -> None:
     """Three checkpoints while the oldest of two goes, the best weights, two candidates."""
-    words = ["train.keep=best", "train.checkpoint_candidates=2"]
-    config = load_study(write_study(), words).point(0).config
+    config = load_study(write_study()).point(0).config
+    train = config.train.model_copy(update={"keep": "best", "checkpoint_candidates": 2})
+    config = config.model_copy(update={"train": train})
     needs = {need.what: need.bytes for need in run_needs(config, Footprint(10, 70))}
     assert needs == {"model/": 10, "3 checkpoints": 210, "best weights": 10, "2 candidates": 20}
     config = load_study(write_study(), ["train.checkpoints_kept=1"]).point(0).config
@@ -159,7 +160,7 @@ def test_a_model_is_not_merged_into_a_full_disk(tiny_model, monkeypatch, tmp_pat
     (tmp_path / "adapter_model.safetensors").touch()
     monkeypatch.setattr(os, "statvfs", lambda _: system(f_bavail=1))
     with (
-        pytest.raises(BadInput, match="not enough space: 1 kB are free, .* merged weights"),
+        pytest.raises(BadInput, match="not enough space: 1 kB are free, .*merged weights"),
         whole_weights(Model(name=str(tiny_model)), Path(tmp_path), "bf16"),
     ):
         pass

@@ -133,6 +133,14 @@ def test_micro_batch_changes_no_loss(whole, tmp_path, micro):
     assert losses(tmp_path / "cut") == pytest.approx(losses(whole[1]), rel=1e-4)
 
 
+def test_a_run_resumed_with_half_the_micro_batch_is_the_same(whole, tmp_path):
+    """As `make retry` does where memory was too small."""
+    first = run(whole[0], tmp_path / "cut", stop=lambda: True)
+    assert (first.status, first.step) == ("stopped", 1)
+    assert run(whole[0], tmp_path / "cut", ["train.micro_batch=2"]).status == "done"
+    assert losses(tmp_path / "cut") == pytest.approx(losses(whole[1]), rel=1e-4)
+
+
 def test_gradient_checkpointing_changes_no_loss(whole, tmp_path):
     run(whole[0], tmp_path / "checked", ["train.gradient_checkpointing=true"])
     assert losses(tmp_path / "checked") == pytest.approx(losses(whole[1]), rel=1e-5)

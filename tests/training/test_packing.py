@@ -1,6 +1,7 @@
 """Packed rows: equal to every sequence by itself, and to passes of padded rows; budgets."""
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,3 +240,21 @@ def test_the_budget_is_what_padded_rows_take():
     lengths = [len(arranged([(r["prompt_ids"], (r["chosen_ids"], r["rejected_ids"]))], 0, True)
                    ["labels"]) + len(r["prompt_ids"]) - 1 for r in rows]  # fmt: skip
     assert packed.tolist() == lengths
+
+
+@pytest.mark.parametrize(
+    ("words", "attempts", "expected"),
+    [
+        ({"micro_batch": 6}, [], ("train.micro_batch", 6, 3)),
+        ({"micro_batch": 6}, [{"micro_batch": 3, "micro_tokens": None}],
+         ("train.micro_batch", 3, 1)),
+        ({"micro_tokens": 900}, [{"micro_batch": 4, "micro_tokens": 450}],
+         ("train.micro_tokens", 450, 225)),
+        ({"micro_batch": 1}, [], ("train.micro_batch", 1, None)),
+    ],
+)  # fmt: skip
+def test_too_little_memory_halves_what_bounds_a_pass(words, attempts, expected):
+    from stages.retry import size_of
+
+    point = SimpleNamespace(config=SimpleNamespace(train=Train(**words)))
+    assert size_of(point, "train", attempts) == expected

@@ -26,10 +26,10 @@ ONE_STEP = ["train.batch_size=24"]  # of all rows, in one pass of each rank or i
 DEFAULTS = "bf16-12-defaults"
 GRADIENTS = {
     "fp32-1": ["train.micro_batch=12", "train.precision=fp32"],
-    "fp32-12": ["train.micro_batch=1", "train.precision=fp32"],
+    "fp32-12": ["train.micro_tokens=1", "train.precision=fp32"],
     "bf16-1": ["train.micro_batch=12", "train.precision=bf16"],
-    "bf16-12": ["train.micro_batch=1", "train.precision=bf16"],
-    DEFAULTS: ["train.micro_batch=1", "train.precision=bf16"],
+    "bf16-12": ["train.micro_tokens=1", "train.precision=bf16"],
+    DEFAULTS: ["train.micro_tokens=1", "train.precision=bf16"],
 }
 
 

@@ -66,6 +66,7 @@ ANALYSIS = Analysis(
     pairs=Lazy("lib.tasks.glue.costs:pairs"),
     point_extras=Lazy("lib.tasks.glue.costs:point_extras"),
     tables=TABLES,
+    by_point=("adapters",),
     extras=Lazy("lib.tasks.glue.costs:extras"),
     axes={"train.importance.alpha": "α", "data.task": "task"},
     figures=FIGURES,

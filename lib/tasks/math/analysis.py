@@ -82,6 +82,7 @@ ANALYSIS = Analysis(
     metrics=metrics,
     slices=("steps",),
     pairs=same_examples,
+    findings="math.md.jinja",
     figures=(
         {"bars": "accuracy", "x": "setting", "title": "Accuracy of every setting"},
         {"points": ["accuracy", "safety.safety"], "color": "variant", "label": "shots",

@@ -17,6 +17,7 @@ from lib.config.study import Point, Study
 from lib.config.tasks import Row
 from lib.data.prepared import encoded_split
 from lib.inference.serving import Served
+from lib.models.precision import on_this_machine
 
 
 class Predictor:
@@ -36,6 +37,7 @@ class Predictor:
         from lib.training.reference_key import in_bf16, pair_checksums, reference_key
         from lib.training.scoring import cast_weights, pair_logps
 
+        point = on_this_machine(point)
         train = point.config.train
         self._load(point)
         if in_bf16(train):

@@ -175,7 +175,9 @@ ANALYSIS = Analysis(
     slices=("hazard",),
     point_extras=point_extras,
     tables=TABLES,
+    by_point=("safety_judge",),
     extras=extras,
+    findings="safety.md.jinja",
     figures=(
         {"bars": "safety.safety", "x": "setting", "title": "Answers judged safe",
          "name": "safety"},

@@ -87,8 +87,10 @@ ANALYSIS = Analysis(
     pooled=ALL,
     pairs=same_model,
     tables=TABLES,
+    by_point=("transfer",),
     extras=Lazy("lib.tasks.symbolic.outcomes:extras"),
     files=Lazy("lib.tasks.symbolic.failures:files"),
+    findings="symbolic.md.jinja",
     figures=(
         {"bars": "accuracy", "x": "set", "color": "setting", "title": "Greedy accuracy by set"},
         {"forest": "accuracy", "against": "baseline"},
