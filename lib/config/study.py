@@ -18,7 +18,7 @@ from lib.config.claim_checks import check_claims
 from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
-from lib.config.figures import figures_of
+from lib.config.figure_specs import figures_of
 from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
 from lib.config.schema import RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from lib.analysis.wording import signed
+from lib.analysis.wording import duration, plain, signed
 from lib.config.errors import listed
 from lib.config.figures import Figure
 from lib.plotting.view import View, in_words, levels, ordered
@@ -16,17 +14,20 @@ EMPTY = "No point has this number, so there is nothing to draw."
 
 
 def number(value: float, unit: str) -> str:
-    """`71.2 %` of a share, `6.31 points` of a rating, `0.412` without a unit."""
+    """`71.2 %` of a share, `12 min`, `6.31 points` of a rating, `0.412` without a unit."""
     if unit == "share":
-        return f"{100 * value:.1f} %".replace("-", "−")
-    return f"{value:,.4g} {unit}".strip().replace("-", "−")
+        text = f"{100 * value:.1f} %"
+    else:
+        text = duration(value) if unit == "seconds" else f"{plain(value)} {unit}".strip()
+    return text.replace("-", "−")
 
 
 def difference(value: float, unit: str) -> str:
     """`+1.2 percentage points` of shares, `−0.31 nats` of others."""
     if unit == "share":
         return f"{signed(100 * value)} percentage points"
-    return f"{value:+.3g} {unit}".strip().replace("-", "−")
+    sign = "+" if value >= 0 else "−"
+    return f"{sign}{number(abs(value), unit)}"
 
 
 def size(value: float, unit: str) -> str:
@@ -38,8 +39,12 @@ def interval(low: float, high: float, unit: str) -> str:
     """` [68.9, 73.4]`, empty where there is none."""
     if pd.isna(low):
         return ""
-    scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")
-    return f" [{scale * low:{digits}}, {scale * high:{digits}}]".replace("-", "−")
+    if unit == "share":
+        ends = f"{100 * low:.1f}, {100 * high:.1f}"
+    else:
+        put = duration if unit == "seconds" else plain
+        ends = f"{put(low)}, {put(high)}"
+    return f" [{ends}]".replace("-", "−")
 
 
 def ended(title: str) -> str:
@@ -178,7 +183,9 @@ def of_curves(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     if known.empty:
         return f"No number was logged{tail}."
     last = known.groupby("name", sort=False).tail(1)
-    last = last.assign(value=last.y, place=last.name, low=np.nan, high=np.nan).reset_index()
+    last = last.assign(
+        value=last.y, place=last.name.map(view.words), low=np.nan, high=np.nan
+    ).reset_index()
     return f"{extremes(view, figure.metrics[0], last, 'ends at')}{tail}."
 
 
@@ -192,10 +199,10 @@ def of_bins(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     )
 
 
-def missing(frame: Any) -> str:
-    """`No value: missing: a, b; diverged: c.`; frame: point and status of those without one."""
-    names = {
-        status: listed(part.drop_duplicates("point").point, 6)
-        for status, part in frame.groupby("status", sort=True)
-    }
-    return f"No value: {'; '.join(f'{s}: {n}' for s, n in names.items())}." if names else ""
+def missing(view: View, frame: pd.DataFrame) -> str:
+    """`No value: diverged: a; missing: b, c`; frame: point and status of those without one."""
+    said = []
+    for status, part in frame.drop_duplicates("point").groupby("status", sort=True):
+        names = listed(map(view.words, part.point), 3)
+        said.append(f"{status}{f' ({len(part)})' if len(part) > 3 else ''}: {names}")
+    return f"No value: {'; '.join(said)}." if said else ""
