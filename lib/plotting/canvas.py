@@ -40,7 +40,7 @@ def page(
     down = math.ceil(len(titles) / across)
     width = max(3.4, across * (left + size[0]) + right)
     heads = textwrap.wrap(title, int(13.5 * (width - 0.2)))
-    notes = [line for part in note.split("\n") for line in textwrap.wrap(part, int(18.5 * width))]
+    notes = [line for part in note.split("\n") for line in _wrap(part, int(18.5 * width))]
     across_legend = _legend_columns(handles, width - 0.2)
     legend_rows = math.ceil(len(handles) / across_legend)
     top = 0.16 + 0.15 * len(heads) + (0.2 if any(titles) else 0.02)
@@ -76,6 +76,10 @@ def page(
     return figure, axes
 
 
+def _wrap(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
 def _legend_columns(handles: Sequence[Any], width: float) -> int:
     """As many columns as fit in `width` inches; matplotlib fills them one after the other."""
     wide = [0.45 + 0.06 * len(handle.get_label()) for handle in handles]
@@ -105,7 +109,7 @@ def legend_handles(drawn: Sequence[Panel]) -> list[Any]:
         if panel.bars:
             handles.append(Patch(facecolor=BARS, label=panel.bars_label))
         for _, status in (place for series in panel.series for place in series.absent):
-            label = f"{status}, no value"
+            label = f"{'diverged, ' * (status == 'diverged')}no value"
             handles.append(Line2D([], [], **absent_look(status, MUTED), label=label))
     first: dict[str, Any] = {}
     for handle in handles:

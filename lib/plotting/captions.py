@@ -10,6 +10,7 @@ from lib.config.errors import listed
 from lib.config.figures import Figure
 from lib.plotting.view import View, in_words, levels, ordered
 
+UNBROKEN = "\N{NO-BREAK SPACE}"  # inside a name, so that no line ends there
 EMPTY = "No point has this number, so there is nothing to draw."
 
 
@@ -52,6 +53,11 @@ def ended(title: str) -> str:
     return title if title.endswith("?") else f"{title}."
 
 
+def inside(name: str) -> str:
+    """A name within a sentence: `accuracy`, but `F1 of accepts` and `MT-Bench score`."""
+    return name[0].lower() + name[1:] if name[1:2].islower() else name
+
+
 def title_of(view: View, figure: Figure) -> str:
     """`Accuracy over γ and ratio`, or what the study calls it."""
     if figure.title:
@@ -60,11 +66,11 @@ def title_of(view: View, figure: Figure) -> str:
     over = " and ".join(view.axis(axis, unit=False) for axis in (figure.x, figure.y) if axis)
     own = ", ".join(in_words(view, axis, value) for axis, value in figure.of.items())
     if figure.kind == "points":
-        text = f"{others[0]} against {first[0].lower()}{first[1:]}"
+        text = f"{others[0]} against {inside(first)}"
     elif figure.kind == "reliability":
         text = "Reliability of predicted probabilities"
     else:
-        text = ", ".join([first, *(name[0].lower() + name[1:] for name in others)])
+        text = ", ".join([first, *map(inside, others)])
         text += f": difference from {against(view, figure)}" if figure.kind == "forest" else ""
         text += f" over {over}" if over else ""
     return f"{text} ({own})" if own else text
@@ -125,7 +131,7 @@ def of_points(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     """With the line y = x, how far the marks lie from it; else the range of y, and the order."""
     (x, y), frame = figure.metrics, settings(frame)
     unit = view.unit(y)
-    x_name = view.name(x)[0].lower() + view.name(x)[1:]
+    x_name = inside(view.name(x))
     if figure.identity:
         return f"{view.name(y)} against {x_name}: {from_line(frame, frame.y - frame.x, unit)}."
     text = extremes(view, y, frame.rename(columns={"y": "value", "y_low": "low", "y_high": "high"}))
@@ -203,6 +209,6 @@ def missing(view: View, frame: pd.DataFrame) -> str:
     """`No value: diverged: a; missing: b, c`; frame: point and status of those without one."""
     said = []
     for status, part in frame.drop_duplicates("point").groupby("status", sort=True):
-        names = listed(map(view.words, part.point), 3)
+        names = listed((view.words(one).replace(" ", UNBROKEN) for one in part.point), 3)
         said.append(f"{status}{f' ({len(part)})' if len(part) > 3 else ''}: {names}")
     return f"No value: {'; '.join(said)}." if said else ""

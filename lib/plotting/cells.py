@@ -121,18 +121,30 @@ def _cell(
         status = [row["status"] for place in places for row in lost.get(place, ())]
         return next(iter(status), None), ""
     row, value = here[0], float(np.mean([one["value"] for one in here]))
-    scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")
-    text = f"{scale * value:{digits}}"
+    put = _percent if unit == "share" else _digits
+    text = put(value)
     if len(here) > 1:
         text += f"\nof {len(here)}"
     elif pd.notna(row.get("sd")):
-        text += f"\n± {scale * row['sd']:{digits}}"
+        text += f"\n± {put(row['sd'])}"
     elif pd.notna(row["low"]):
-        digits = ".2g" if unit != "share" else ".0f" if row["high"] - row["low"] > 0.02 else digits
-        text += f"\n[{scale * row['low']:{digits}}, {scale * row['high']:{digits}}]"
+        wide = row["high"] - row["low"] > 0.02 or unit != "share"
+        text += f"\n[{put(row['low'], wide)}, {put(row['high'], wide)}]"
     elif pd.notna(row.get("n")):
         text += f"\n(n {row['n']:,.0f})"
     return value, text
+
+
+def _percent(share: float, rough: bool = False) -> str:
+    return f"{100 * share:.{0 if rough else 1}f}"
+
+
+def _digits(value: float, rough: bool = False) -> str:
+    """Three digits, or two, those that are 0 too, so that a column of cells is even."""
+    digits = 2 if rough else 3
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def forest(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:

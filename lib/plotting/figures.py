@@ -128,7 +128,7 @@ def heatmap(
     norm = Normalize(low, high) if high > low else Normalize(low - 0.01, low + 0.01)
     widest = max(len(table.columns) for table in tables)
     tallest = max(len(table.rows) for table in tables)
-    left = 0.45 + 0.065 * max(len(name) for table in tables for name in table.rows)
+    left = 0.45 + 0.058 * max(len(name) for table in tables for name in table.rows)
     titles = [table.title for table in tables]
     # As wide as the longest title, which may not reach over the colour bar.
     size = (max(2.0, 0.62 * widest, 0.068 * max(map(len, titles))), max(0.9, 0.42 * tallest))
@@ -172,7 +172,9 @@ def intervals(
     for row, (value, a, b) in enumerate(zip(values, low, high, strict=True)):
         if value is None:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            ax.text(0, row, absent[row], ha="center", va="center", style="italic", bbox=box)
+            ax.text(
+                0, row, absent[row], ha="center", va="center", style="italic", fontsize=7, bbox=box
+            )
             continue
         filled = a is not None and (a > 0 or b < 0)
         if a is not None:

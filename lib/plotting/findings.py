@@ -111,7 +111,8 @@ def environment(autoescape: bool) -> Environment:
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, trim_blocks=True,
                        lstrip_blocks=True, undefined=StrictUndefined)  # fmt: skip
     made.filters |= {"number": captions.number, "difference": captions.difference,
-                     "size": captions.size, "listed": listed, "percent": _percent}  # fmt: skip
+                     "size": captions.size, "listed": listed, "percent": _percent,
+                     "inside": captions.inside}  # fmt: skip
     made.globals |= {"interval": captions.interval, "ended": captions.ended, "len_": len}
     return made
 

@@ -145,7 +145,20 @@ def with_words(view: View) -> View:
         "estimates": estimates.assign(name=of_settings.fillna(estimates["name"])),
         "contrasts": contrasts.assign(a=contrasts.a.map(labels), b=contrasts.b.map(labels)),
     }
+    claims = view.tables.get("claims", pd.DataFrame())
+    columns = [name for name in ("number", "needed") if name in claims]
+    tables["claims"] = claims.assign(**{c: _reworded(claims[c], labels | called) for c in columns})
     return replace(view, tables={**view.tables, **tables}, called=called)
+
+
+def _reworded(texts: pd.Series, names: Mapping[str, str]) -> pd.Series:
+    """Texts with these names in words; a name that is a plain word stays."""
+    # The longer first, since one can be the beginning of another.
+    every = [re.escape(name) for name in sorted(names, key=len, reverse=True) if "_" in name]
+    found = re.compile(rf"(?<![\w.])(?:{'|'.join(every) or '(?!)'})(?![\w.])")
+    return texts.map(
+        lambda text: found.sub(lambda one: names[one[0]], text) if isinstance(text, str) else text
+    )
 
 
 def _words(view: View, row: pd.Series, axes: Sequence[str]) -> str:
@@ -179,7 +192,7 @@ def in_words(view: View, axis: str, value: Any) -> str:
         return " or ".join(in_words(view, axis, one) for one in value)
     if pd.isna(value):
         return ""
-    text = short(value) if isinstance(value, (int, float)) else label_of(str(value))
+    text = short(value) if isinstance(value, (int, float)) else label_of(view.words(str(value)))
     named = axis in view.axes and axis != "variant"
     return f"{NAMES.get(axis, axis.replace('_', ' '))} {text}" if named else text
 

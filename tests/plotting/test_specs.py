@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from lib.config.figures import Figure
-from lib.plotting.captions import ended
+from lib.plotting.captions import ended, inside
 from lib.plotting.cells import limits
 from lib.plotting.figures import save
 from lib.plotting.frames import of_contrasts, of_metrics
@@ -223,3 +223,18 @@ def test_processes_draw_what_one_draws(view, tmp_path, monkeypatch):
     for name in names:
         one, two = ((tmp_path / f"{n}_{name}_curve.png").read_bytes() for n in (1, 2))
         assert one == two
+
+
+def test_claims_call_settings_and_points_as_everything_else_does(view):
+    said = "0.1 (accept_1to2_gamma4_seed2 of 2); accept_1to2_gamma4_seed22 is another"
+    claims = pd.DataFrame({"say": ["accept"], "number": [said], "needed": [np.nan]})
+    worded = with_words(replace(view, tables={**view.tables, "claims": claims})).tables["claims"]
+    other = "accept_1to2_gamma4_seed22 is another"
+    assert worded.number[0] == f"0.1 (ratio 1:2 · accept · γ 4 · seed 2 of 2); {other}"
+    assert worded.needed.isna().all()
+
+
+def test_names_within_a_sentence_keep_their_acronyms():
+    assert [inside(n) for n in ("Accuracy", "F1 of accepts", "MT-Bench score")] == [
+        "accuracy", "F1 of accepts", "MT-Bench score"
+    ]  # fmt: skip
