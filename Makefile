@@ -24,17 +24,22 @@ SHELL := /bin/bash
 
 include setup.mk
 
-.PHONY: help demo test test-quick trial submission data reference train search infer evaluate plots grid
-.PHONY: status track lint clean
+.PHONY: help demo test test-quick test-faults trial submission data reference train search infer
+.PHONY: evaluate plots grid plan submit diff status retry clean-study track lint clean
 help:
-	@echo "make demo | test | test-quick | setup"
+	@echo "make demo | test | test-quick | test-faults | setup"
 	@echo "make data train infer evaluate plots STUDY=$(STUDY)   the five stages of a study"
+	@echo "make submit STUDY=$(STUDY)                            what is missing, as one chain of jobs"
+	@echo "make status retry STUDY=$(STUDY)                      what runs, failed and why; failed ones again"
+	@echo "make diff STUDY=$(STUDY)                              results that an edited study would change"
 	@echo "make reference STUDY=td_dpo                           of preference pairs alone, ahead of train"
 	@echo "make trial STUDY=$(STUDY)                             the same in miniature, in minutes"
 	@echo "make search STUDY=iw_lora_search                      trials of a study's search, and its best"
 	@echo "make submission STUDY=$(STUDY)                        from a clean clone to the final tables"
 	@echo "make track STUDY=$(STUDY) TO=trackio             runs to trackio, wandb, tensorboard, mlflow"
-	@echo "make grid | status | lint | clean"
+	@echo "make plan STUDY=$(STUDY) PRICE=2.5   hours, price, disk, and what claims could detect"
+	@echo "make clean-study STUDY=$(STUDY)      what a study holds, and what of it can go"
+	@echo "make grid | lint | clean"
 	@echo "make train ARGS=--here                                on this machine, not through SLURM"
 
 demo: setup
@@ -42,10 +47,14 @@ demo: setup
 
 # A test file in ARGS needs no second process.
 test: setup
-	@$(PY) -m pytest $(if $(findstring tests/,$(ARGS)),,$(TOGETHER)) $(ARGS)
+	@$(PY) -m pytest -m "not faults" $(if $(findstring tests/,$(ARGS)),,$(TOGETHER)) $(ARGS)
 
 test-quick: setup
-	@$(PY) -m pytest -m "not slow" $(TOGETHER) $(ARGS)
+	@$(PY) -m pytest -m "not slow and not faults" $(TOGETHER) $(ARGS)
+
+# Hundreds of kills, spoiled files and full disks; prints a table. Takes a quarter of an hour.
+test-faults: setup
+	@$(PY) -m pytest -m faults -s tests/faults $(ARGS)
 
 data: setup
 	@mkdir -p logs
@@ -53,6 +62,14 @@ data: setup
 
 reference train infer: setup
 	@$(HERE) $(PY) -m stages.submit $@ $(CONFIG) $(ARGS)
+
+# Data here, then training, inference and figures as jobs that wait for each other.
+submit: setup
+	@$(HERE) $(PY) -m stages.submit all $(CONFIG) $(ARGS)
+
+# Read-only: which finished points the study's file, data and code of now would change.
+diff: setup
+	@$(PY) -m stages.diff $(CONFIG) $(ARGS)
 
 # Trials of a study's `search:` section: submits missing ones, shows the state, selects the best.
 search: setup
@@ -75,8 +92,20 @@ submission: setup
 grid: setup
 	@$(PY) -m stages.grid $(CONFIG) $(ARGS)
 
+# PRICE: of a GPU-hour.
+plan: setup
+	@$(CALM) $(PY) -m stages.plan $(CONFIG) $(if $(PRICE),--price $(PRICE)) $(ARGS)
+
+clean-study: setup
+	@$(PY) -m stages.clean_study $(CONFIG) $(ARGS)
+
+# Read-only. ARGS: --points, --watch, --json.
 status: setup
 	@$(PY) -m stages.status $(CONFIG) $(ARGS)
+
+# Failed points only, by the reason of each; ARGS=--dry-run shows what would be done.
+retry: setup
+	@$(HERE) $(PY) -m stages.retry $(CONFIG) $(ARGS)
 
 # Exports new rows; needs no GPU. TO: trackio, wandb, tensorboard or mlflow.
 track: setup

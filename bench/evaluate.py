@@ -24,7 +24,8 @@ import yaml
 
 from lib.config import tasks
 from lib.config.grid import aligned
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.config.yaml import read_yaml
 from lib.data.preparation import recorded_splits
 from lib.data.prepared import MANIFEST, model_key, train_identity

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.files import read_jsonl
 
 GGUF = "gemma-3-270m-q4_k_m.gguf"

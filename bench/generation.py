@@ -22,7 +22,7 @@ import yaml
 
 from bench.jobs import leave, measured, timed
 from lib.config.grid import aligned
-from lib.config.study import load_study
+from lib.config.load import load_study
 
 WAYS = {
     "hf": "transformers.generate",

@@ -21,7 +21,8 @@ import yaml
 
 from bench import memory
 from bench.random_model import save_llama, sizes_of
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.runs.files import read_json, read_jsonl
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
@@ -143,7 +144,8 @@ def attention(sizes: Mapping[str, Any], scratch: Path) -> Result:
     from lib.config.schema import Model
     from lib.models.load import load_base
     from lib.training.batches import collate_answers
-    from lib.training.responses import Responses
+    from lib.training.responses import Responses, answer_sums
+    from lib.training.scoring import on_device
 
     save_llama(scratch / "model", "bfloat16", **sizes)
     device = "cuda" if has_gpu() else "cpu"
@@ -156,8 +158,8 @@ def attention(sizes: Mapping[str, Any], scratch: Path) -> Result:
     ]  # fmt: skip
 
     def logps(some: Sequence[dict]) -> torch.Tensor:
-        batch = collate_answers(some, 0, None)
-        return score(model, {key: value.to(device) for key, value in batch.items()}).sum(dim=1)
+        batch = on_device(collate_answers(some, 0, None, packed=True), torch.device(device))
+        return answer_sums(score(model, batch), batch)
 
     with sdpa_kernel([SDPBackend.FLASH_ATTENTION]):  # raises where this kernel cannot be used
         together = logps(rows)

@@ -29,7 +29,8 @@ import yaml
 from lib.analysis.results import read_predictions
 from lib.config import tasks
 from lib.config.grid import aligned
-from lib.config.study import Point, load_study
+from lib.config.load import load_study
+from lib.config.study import Point
 from lib.data.testsets import rows_of
 from lib.runs.files import read_jsonl, write_jsonl
 

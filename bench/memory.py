@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lib.config.grid import aligned
+from lib.config.load import load_study
 from lib.config.schema import Config, Lora
-from lib.config.study import load_study
 from lib.losses import OBJECTIVES
 
 GIB = 2**30
@@ -147,10 +147,13 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
         weights = NF4 * shape.linear + 4 * (total - shape.linear) + 4 * trained
     else:
         weights = (4 if wide else compute) * total + 4 * trained
+    length = config.model.max_length
     rows = train.micro_batch * (2 if kind == "pairs" else 1)
-    tokens = rows * config.model.max_length
+    if train.micro_tokens:
+        rows = max(1, train.micro_tokens / length)
+    tokens = rows * length
     stream = 2 if train.tuning == "lora" and not wide and compute == 2 else 4
-    layer = layer_activations(shape, rows, config.model.max_length, stream, compute)
+    layer = layer_activations(shape, rows, length, stream, compute)
     if train.gradient_checkpointing:
         saved = shape.layers * tokens * shape.hidden * stream
     else:
@@ -182,7 +185,7 @@ def need(shape: Shape, config: Config) -> dict[str, float]:
     }
 
 
-def layer_activations(shape: Shape, rows: int, length: int, stream: int, compute: int) -> float:
+def layer_activations(shape: Shape, rows: float, length: int, stream: int, compute: int) -> float:
     """Bytes that one layer keeps for its backward pass; `stream`: bytes of the residual stream.
 
     Attention that keeps no matrix and no mask, as in Korthikanti et al., arXiv 2205.05198, section

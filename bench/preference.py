@@ -5,9 +5,9 @@
 Four β by DPO, DiscoPOP and TD-DPO, one seed; the same pairs in the same order, steps and adapter.
 Every point is a separate process, as in an array, start-up included. TRL has no TD-DPO: its
 sigmoid loss, whose cost is the same, stands in and is marked. TRL runs twice: computing the
-reference in every step, and in advance (precompute_ref_log_probs). Then one point without each of
-what makes the difference. The peak is that of the GPU where there is one, else of the process.
-`source sbatch/env.sh` first gives all the memory settings of jobs.
+reference in every step, and in advance (precompute_ref_log_probs). The peak is that of the GPU
+where there is one, else of the process. `source sbatch/env.sh` first gives all the memory settings
+of jobs. bench.step_time compares steps alone, and what makes the difference.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,22 @@ import yaml
 
 from bench.jobs import leave, measured, timed
 from lib.config.grid import aligned
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.schema import Train
+from lib.config.study import Point, Study
 from lib.runs.files import read_jsonl
 
 BETAS = [0.01, 0.05, 0.5, 2.5]
 OBJECTIVES = ("dpo", "discopop", "td_dpo")
 LOSS_TYPES = {"dpo": "sigmoid", "discopop": "discopop", "td_dpo": "sigmoid"}
-WITHOUT = {"grouping": "no grouping by length", "positions": "logits at every position"}
+TRAIN = {
+    "tuning": "lora",
+    "lora": {"r": 8, "alpha": 16, "target_modules": ["q_proj", "v_proj"]},
+    "learning_rate": 1e-4,
+    "schedule": "constant",
+    "precision": "fp32",
+    "gradient_checkpointing": False,
+}
 
 
 def main() -> None:
@@ -71,13 +81,6 @@ def compare(args: argparse.Namespace, scratch: Path) -> None:
           f"stage 1 once: {once:.1f} s; TRL's points of td_dpo train its sigmoid loss\n"
           )  # fmt: skip
     print(aligned(table(found)))
-    print("\nThe first point alone, and without:\n")
-    second = points[1] if len(points) > 1 else points[0]
-    alone = {"as it is": job(study, {"point": second.index, "without": None})}
-    alone |= {
-        label: job(study, {"point": second.index, "without": key}) for key, label in WITHOUT.items()
-    }
-    print(aligned(table({name: [one] for name, one in alone.items()})))
     first, later = found["lossgrid"][0][0], [seconds for seconds, _ in found["lossgrid"][1:]]
     if later:
         print(f"\nreference, computed by the first point alone: its {first:.1f} s against "
@@ -117,17 +120,8 @@ def write_study(args: argparse.Namespace, scratch: Path) -> Path:
         "model": {"name": str(Path(args.model).absolute()), "max_length": args.tokens},
         "data": {"source": args.source, "train_rows": args.rows, "test_rows": 8,
                  "validation": 0, "drop_empty": True},
-        "train": {
-            "tuning": "lora",
-            "lora": {"r": 8, "alpha": 16, "target_modules": ["q_proj", "v_proj"]},
-            "batch_size": args.batch,
-            "micro_batch": min(4, args.batch),
-            "learning_rate": 1e-4,
-            "schedule": "constant",
-            "warmup": 0.0,
-            "precision": args.precision,
-            "gradient_checkpointing": False,
-        },
+        "train": {**TRAIN, "batch_size": args.batch, "micro_batch": min(4, args.batch),
+                  "precision": args.precision},
         "evaluate": {"baseline": {"variant": "dpo", "beta": 0.05}},
         "axes": {"beta": "train.beta"},
         "variants": objective,
@@ -145,46 +139,46 @@ def job(study: Study, what: dict[str, Any]) -> tuple[float, float]:
 
 
 def run_job(what: dict[str, Any]) -> None:
-    """One point by stage 2, by TRL, or by lossgrid without something."""
+    """One point by stage 2 or by TRL."""
     study = load_study(what["study"])
     if "stage2" in what:
         from stages.stage2_train import main as stage2
 
         if code := stage2([study.path, "--index", str(what["stage2"])]):
             raise SystemExit(code)
-    elif "trl" in what:
-        train_with_trl(study, study.point(what["trl"]), what["precompute"])
     else:
-        train_without(study, study.point(what["point"]), what["without"])
+        point = study.point(what["trl"])
+        losses = train_with_trl(study, point, what["precompute"])
+        place = Path(study.path).parent / f"trl-{point.index}.json"
+        place.write_text(json.dumps(losses), encoding="utf-8")
     leave(what)
 
 
-def train_without(study: Study, point: Point, without: str | None) -> None:
-    """A point by lossgrid, with the stored reference and without one of WITHOUT."""
+def trl_arguments(train: Train, directory: str) -> dict[str, Any]:
+    """Arguments that all of TRL's trainers share."""
     import torch
 
-    from lib.logps import label_logps, scattered
-    from lib.training import batches, responses
-    from lib.training.inputs import train_data
-    from lib.training.loop import train_point
-
-    if without == "grouping":
-        batches.grouped_by_length = lambda order, lengths, batch_size: order
-    if without == "positions":
-
-        def score(self: Any, model: Any, batch: dict[str, Any]) -> torch.Tensor:
-            logits = responses._forward(model, batch)
-            where = batch["responses"]
-            return scattered(label_logps(logits[where], batch["labels"]), where)
-
-        responses.Responses.__call__ = score
-    with tempfile.TemporaryDirectory() as directory:
-        train_point(point, train_data(study, point), Path(directory), bool)
+    return {
+        "output_dir": directory,
+        "train_sampling_strategy": "sequential",
+        "learning_rate": train.learning_rate,
+        "lr_scheduler_type": train.schedule,
+        "max_grad_norm": train.clip,
+        "bf16": train.precision == "bf16",
+        "gradient_checkpointing": False,
+        "use_cpu": not torch.cuda.is_available(),
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": train.seed,
+    }
 
 
-def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
-    """A point by TRL: the same pairs, order, steps and adapter; its losses go to trl-INDEX.json."""
-    import torch
+def train_with_trl(
+    study: Study, point: Point, precompute: bool, callbacks: Sequence[Any] = ()
+) -> list[float]:
+    """The losses of a point trained by TRL: the same pairs, order, steps and adapter."""
     from datasets import Dataset
     from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
@@ -209,7 +203,6 @@ def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
         trainer = DPOTrainer(
             load_base(model, DTYPES[train.precision]),
             args=DPOConfig(
-                output_dir=directory,
                 loss_type=[LOSS_TYPES[train.objective]],
                 beta=train.beta,
                 max_length=model.max_length,
@@ -217,27 +210,15 @@ def train_with_trl(study: Study, point: Point, precompute: bool) -> None:
                 max_steps=steps,
                 per_device_train_batch_size=train.micro_batch,
                 gradient_accumulation_steps=train.batch_size // train.micro_batch,
-                train_sampling_strategy="sequential",
-                learning_rate=train.learning_rate,
-                lr_scheduler_type=train.schedule,
-                max_grad_norm=train.clip,
-                bf16=train.precision == "bf16",
-                gradient_checkpointing=False,
-                use_cpu=not torch.cuda.is_available(),
-                logging_steps=1,
-                save_strategy="no",
-                report_to="none",
-                disable_tqdm=True,
-                seed=train.seed,
+                **trl_arguments(train, directory),
             ),
             train_dataset=Dataset.from_list(columns),
             processing_class=load_tokenizer(model),
             peft_config=lora_config(train.lora, LoraConfig),
+            callbacks=list(callbacks),
         )
         trainer.train()
-    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    place = Path(study.path).parent / f"trl-{point.index}.json"
-    place.write_text(json.dumps(losses), encoding="utf-8")
+    return [row["loss"] for row in trainer.state.log_history if "loss" in row]
 
 
 if __name__ == "__main__":

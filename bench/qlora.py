@@ -24,7 +24,7 @@ from bench import memory
 from bench.jobs import leave, measured, timed
 from bench.random_model import save_llama, sizes_of
 from lib.config.grid import aligned
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.files import read_json, read_jsonl
 
 WAYS = ("full", "lora", "qlora")

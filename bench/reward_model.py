@@ -18,7 +18,8 @@ from pathlib import Path
 
 from lib.config import tasks
 from lib.config.errors import BadInput
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.config.tasks import Row, conversation
 from lib.runs.files import read_jsonl
 

@@ -22,7 +22,8 @@ from typing import Any
 import yaml
 
 from lib.config.grid import aligned
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 from lib.runs.directory import archive
 from lib.runs.files import read_jsonl, write_jsonl
 

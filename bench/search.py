@@ -84,7 +84,7 @@ def objective(directory: Path) -> int:
 
 def work(study_path: str, number: int, restarts: int) -> int:
     """Run one trial, as `stages.search --trial` does, with the objective in place of stage 2."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.runs.directory import Busy
     from lib.search import work as module
     from lib.search.reap import worker
@@ -162,7 +162,7 @@ def supervise(
 
 def reaped(path: Path) -> list[int]:
     """Fail the dead and return what is still to be run, as `make search` does."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.search import reap
     from lib.search.journal import Journal
 
@@ -217,7 +217,7 @@ def on_slurm(path: Path, trials: int, workers: int, kills: int, seed: int, root:
 
 def report(path: Path) -> tuple[int, int, int | None, float | None, dict]:
     """Trials lost, trials doubled, and the best of a search that has ended."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.search.best import best_of
     from lib.search.journal import FINAL, Journal
     from lib.search.trials import trial_directory

@@ -21,7 +21,7 @@ from pathlib import Path
 import yaml
 
 from lib.config.grid import aligned
-from lib.config.study import load_study
+from lib.config.load import load_study
 
 PREPARED, PLAIN = "prepared by stage 1", "read and tokenised in the task"
 

@@ -83,7 +83,7 @@ def measure(args: argparse.Namespace) -> dict[str, float]:
         {"input_ids": row, "prompt_length": args.tokens - ANSWER, "decision": (0, 0), "group": None}
         for row in ids
     ]
-    batch = collate_answers(rows, pad=0, weighted_class=None)
+    batch = collate_answers(rows, 0, None, packed=False)
     score = Responses(model)
 
     def logps() -> torch.Tensor:

@@ -29,11 +29,3 @@ def token_nll(logits: Tensor, labels: Tensor) -> Tensor:
 def label_logps(logits: Tensor, labels: Tensor) -> Tensor:
     """log p of each label, (N,), fp32; logits: (N, V), any float type; labels: (N,)."""
     return -label_nll(logits, labels)
-
-
-def scattered(logps: Tensor, where: Tensor) -> Tensor:
-    """The values (N,) where `where`, (S, L) bool, is true, row by row; (S, L), 0 elsewhere.
-
-    Sums of rows are taken from it: adding into them directly has no fixed order on a GPU.
-    """
-    return logps.new_zeros(where.shape).masked_scatter(where, logps)

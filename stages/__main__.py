@@ -20,13 +20,17 @@ COMMANDS = {  # word → module
     "evaluate": "stage4_evaluate",
     "plots": "stage5_visualize",
     "grid": "grid",
+    "plan": "plan",
     "submit": "submit",
+    "diff": "diff",
     "status": "status",
+    "retry": "retry",
     "reference": "reference",
     "search": "search",
     "track": "track",
     "demo": "demo",
     "restarts": "restarts",
+    "clean-study": "clean_study",
 }
 
 
@@ -55,7 +59,7 @@ def usage() -> str:
     for word, module in COMMANDS.items():
         source = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
         purpose = ast.get_docstring(ast.parse(source)).splitlines()[0]
-        lines.append(f"  {word:10}{purpose}" + (f" ({module})" if module != word else ""))
+        lines.append(f"  {word:12}{purpose}" + (f" ({module})" if module != word else ""))
     return "\n".join(lines)
 
 

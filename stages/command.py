@@ -1,24 +1,21 @@
-"""The stages' common command line: arguments, exit codes, selection of points."""
+"""The stages' common command line: arguments, exit codes, who runs."""
 
 from __future__ import annotations
 
 import argparse
 import errno
-import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lib.config.errors import BadInput, listed
-from lib.config.grid import digest, parse_indices
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study, read_study
+from lib.config.study import Study
 from lib.runs.activity import Holder, machine
 from lib.runs.directory import Busy, Submission
-from lib.runs.files import read_json, refusal, write_json
-from lib.search.trials import read_trial
+from lib.runs.files import refusal
 
 DEFAULT_STUDY = "configs/weighted_loss.yaml"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
@@ -121,14 +118,17 @@ def parser(
     return made
 
 
-def load(args: argparse.Namespace) -> Study:
+def load(args: argparse.Namespace, checked: bool = True) -> Study:
     """The study of a command line; a first word with `=` is an override of the default study.
 
-    Results that lie under the names of an earlier grid are found, and that is said.
+    Results that lie under the names of an earlier grid are found, and that is said. Not `checked`,
+    its points are not resolved, which takes a second per thousand.
     """
     if "=" in args.study and not Path(args.study).exists():
         args.overrides.insert(0, args.study)
         args.study = DEFAULT_STUDY
+    if not checked:
+        return read_study(args.study, args.overrides)
     study = load_study(args.study, args.overrides)
     if study.directory.is_dir():
         from lib.data.older_names import link_older_names  # --help is quicker without
@@ -137,114 +137,6 @@ def load(args: argparse.Namespace) -> Study:
             print(f"{study.directory}: {len(linked)} found under older names: {listed(linked, 4)}",
                   file=sys.stderr)  # fmt: skip
     return study
-
-
-def chosen_points(study: Study, args: argparse.Namespace) -> list[Point]:
-    """The points of --index, run= or --trial, after checking that the grid is the submitted one."""
-    trial, run = getattr(args, "trial", None), args.run
-    ways = {"--index": args.index, "run=": run, "--trial": trial}
-    if len(given := [way for way, value in ways.items() if value is not None]) != 1:
-        raise BadInput(f"which point? found {' and '.join(given) or 'none'}, expected one of "
-                       f"--index N and run=NAME")  # fmt: skip
-    if trial is not None:
-        return [read_trial(study, trial)]
-    if run is not None:
-        point = study.point_by_name(run)
-        check_grid(study, args.grid_hash)
-        return [point]
-    size = len(study.grid)
-    indices: Sequence[int]
-    if args.points < 1:
-        raise BadInput(f"--points: found {args.points}, expected 1 or more")
-    if args.offset or args.points > 1:
-        groups = -(-size // args.points)
-        if not args.index.isdecimal() or int(args.index) + args.offset >= groups:
-            raise BadInput(
-                f"--index: found {args.index!r} with --offset {args.offset} --points "
-                f"{args.points}, expected a number from 0 to {groups - 1 - args.offset}"
-            )
-        first = (int(args.index) + args.offset) * args.points
-        indices = range(first, min(first + args.points, size))
-    else:
-        indices = parse_indices(args.index, size)
-    points = [study.point(index) for index in indices]
-    check_grid(study, args.grid_hash)
-    return points
-
-
-def take_run_ids(arguments: Parser, purpose: str) -> None:
-    """Add `run_ids='["NAME", "NAME"]'`: points by name."""
-    arguments.add_argument("--run-ids", metavar="LIST", type=names_of, help=purpose)
-
-
-def names_of(text: str) -> list[str]:
-    """The names in a JSON list. Raises BadInput for anything else, and for duplicates."""
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not found or not all(isinstance(n, str) for n in found):
-        raise BadInput(f"--run-ids: found {text!r}, expected a JSON list such as "
-                       f"'[\"NAME\", \"NAME\"]'")  # fmt: skip
-    if repeated := [name for name in found if found.count(name) > 1]:
-        raise BadInput(f"--run-ids: found {repeated[0]} twice")
-    return found
-
-
-def comparison_of(study: Study, names: Sequence[str] | None) -> Path:
-    """Directory of the comparison of these points, or of all points."""
-    return study.directory / (f"comparison-{digest(sorted(names))}" if names else "comparison")
-
-
-def each(points: Sequence[Point], do: Callable[[Point], int]) -> int:
-    """Run points one after the other, also after one that fails.
-
-    Returns the first exit code above 0, and immediately if a point was stopped on request.
-    """
-    if len(points) == 1:
-        return do(points[0])
-    worst = DONE
-    for point in points:
-        try:
-            code = do(point)
-        except BadInput as error:
-            print(f"error: {point.name}: {error}", file=sys.stderr)
-            code = BAD_INPUT
-        except Busy as error:
-            print(f"error: {point.name}: {error}", file=sys.stderr)
-            code = FAILED
-        except Exception:
-            traceback.print_exc()
-            print(f"error: {point.name}: failed, see above", file=sys.stderr)
-            code = FAILED
-        if code == STOPPED:
-            return code
-        worst = worst or code
-    return worst
-
-
-def check_grid(study: Study, submitted: str | None) -> None:
-    """Raise BadInput if the grid changed after submission, so that indices mean other points.
-
-    `make` submits with the grid's hash. With plain sbatch the first task of the array records the
-    hash, and later ones compare.
-    """
-    if submitted and submitted != study.grid_hash:
-        raise BadInput(
-            f"{study.path}: the grid has changed since it was submitted (hash "
-            f"{submitted}, now {study.grid_hash}); submit again"
-        )
-    job = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if not job or submitted or not study.directory.exists():
-        return
-    record = study.directory / "arrays" / f"{job}.json"
-    if not record.exists():
-        write_json(record, {"grid": study.grid_hash})
-    elif (first := read_json(record)["grid"]) != study.grid_hash:
-        raise BadInput(
-            f"{study.path}: the grid has changed since array {job} started (hash "
-            f"{first}, now {study.grid_hash}); submit again"
-        )
 
 
 def run(main: Callable[[Sequence[str] | None], int]) -> int:

@@ -3,7 +3,7 @@
     python -m stages.demo configs/demo.yaml
 
 Ends by naming the figures. Run again, it does what is left to do. A trial of a large grid takes a
-sample of its points, in which every value of every axis of every variant occurs.
+sample of its points, in which every variant and every value of every axis occurs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stages.command import DONE, load, parser, run, say
 from stages.estimate import describe
 from stages.submit import asks_a_judge, local_command, submit, through_slurm
 
-LARGE = 24  # points; a trial of more takes a sample
+LARGE = 8  # points; a trial of more takes a sample
 SILENCE = 15.0  # seconds without a finished point, until the log's last line is shown
 POLL = 5.0  # seconds between two looks at SLURM's queue, which all users share
 PATIENCE = 600.0  # seconds that a controller may be away, as when it is restarted
@@ -71,11 +71,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def sample(points: Sequence[Point]) -> list[Point]:
-    """Points in which every value of every axis of every variant occurs."""
+    """Points in which every variant and every value of every axis occurs."""
     sampled, seen = [], set()
     for point in points:
-        variant = point.values.get("variant")
-        new = {(variant, axis, repr(value)) for axis, value in point.values.items()}
+        new = {(axis, repr(value)) for axis, value in point.values.items()}
         if not new <= seen:
             sampled.append(point)
             seen |= new

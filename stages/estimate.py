@@ -7,7 +7,6 @@ speed is that of a product of matrices, of which small batches reach a part.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from lib.config.steps import step_count
 from lib.config.study import Point, Study
 from lib.data.prepared import read_manifest, train_split
 from lib.losses import OBJECTIVES
+from lib.models.sizes import heads
 from lib.runs.progress import clock
 
 BYTES_A_TOKEN = 4
@@ -31,8 +31,8 @@ def describe(study: Study, points: Sequence[Point]) -> str:
             f"{points[0].config.model.max_length} tokens a row, {data['test']['rows']} test "
             f"rows")  # fmt: skip
     names = {point.config.model.name for point in points}
-    weights = {name: parameters(Path(name)) for name in names}
-    if unknown := [name for name, count in weights.items() if count is None]:
+    weights = {name: sum(map(math.prod, heads(Path(name)).values())) for name in names}
+    if unknown := [name for name, count in weights.items() if not count]:
         return f"trial: {size}; no estimate of the time: {unknown[0]} is not on this machine"
     speed, seconds = operations_a_second() * EFFICIENCY, 4 * PROCESS
     for point in points:
@@ -63,16 +63,6 @@ def operations_a_weight(study: Study, point: Point, first: bool) -> float:
         if pairs and first:
             work += 2 * sum(forward.values())
     return work
-
-
-def parameters(model: Path) -> int | None:
-    """Weights in a model's directory, from the heads of its safetensors; None without any."""
-    count = 0
-    for path in model.glob("*.safetensors"):
-        with path.open("rb") as file:
-            head = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        count += sum(math.prod(t["shape"]) for name, t in head.items() if name != "__metadata__")
-    return count or None
 
 
 def operations_a_second() -> float:

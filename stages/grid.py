@@ -16,7 +16,8 @@ from collections.abc import Sequence
 
 from lib.config.errors import BadInput
 from lib.config.grid import aligned
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,13 +54,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def print_table(study: Study) -> None:
-    """Print `index  axis values …  name`, one line a point."""
+    """Print `index  axis values …  name`, one line a point, and how many there are."""
     axes = list(dict.fromkeys(axis for block in study.grid.blocks for axis in block))
     rows = [["index", *axes, "point"]]
     for point in study.points():
         values = ("" if a not in point.values else str(point.values[a]) for a in axes)
         rows.append([str(point.index), *values, point.name])
     print(aligned(rows))
+    count = len(study.grid)
+    print(f"{count} point{'s' * (count != 1)}")
 
 
 if __name__ == "__main__":

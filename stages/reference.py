@@ -18,9 +18,12 @@ from lib.config.errors import BadInput
 from lib.config.study import Point, Study
 from lib.data.prepared import verify_models
 from lib.models.checkpoints import check_directory
+from lib.models.precision import on_this_machine
 from lib.training.launch import launch, needs_ranks
 from lib.training.reference_key import has_reference, needs_reference
-from stages.command import DONE, STOPPED, chosen_points, each, load, parser, run, say
+from lib.training.stopping import StopRequest, stop_on_signal
+from stages.command import DONE, STOPPED, load, parser, run, say
+from stages.points import chosen_points, each
 
 MODULE = "stages.reference"
 
@@ -29,10 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Store the references of the points of --index; returns the exit code."""
     args = parser(MODULE, __doc__, index=True, force=False).parse_intermixed_args(argv)
     study = load(args)
-    return each(chosen_points(study, args), lambda point: store(study, point))
+    points = chosen_points(study, args)
+    with stop_on_signal() as request:
+        return each(points, lambda point: store(study, point, request), request)
 
 
-def store(study: Study, point: Point) -> int:
+def store(study: Study, point: Point, request: StopRequest) -> int:
     """Score and store the reference of a point unless it exists; returns the exit code."""
     train = point.config.train
     if not needs_reference(point):
@@ -55,18 +60,18 @@ def store(study: Study, point: Point) -> int:
     with devices_of(train, world, os.environ, study.config.slurm.train.gpus) as line:
         if line and rank in (None, "0"):
             say(f"{point.name}: {line}")
-        code = _store(study, point, rank in (None, "0"))
+        code = _store(study, point, rank in (None, "0"), request)
     leave_group()
     return code
 
 
-def _store(study: Study, point: Point, first: bool) -> int:
+def _store(study: Study, point: Point, first: bool, request: StopRequest) -> int:
     from lib.training.inputs import train_data
     from lib.training.loop import train_point
-    from lib.training.stopping import stop_on_signal
 
+    point = on_this_machine(point)
     data = train_data(study, point)
-    with stop_on_signal() as request, TemporaryDirectory() as scratch:
+    with TemporaryDirectory() as scratch:
         train_point(point, data, Path(scratch), lambda: bool(request), say, reference_only=True)
     if has_reference(study, point):
         if first:

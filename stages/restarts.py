@@ -17,7 +17,8 @@ from lib.config.study import Point, Study
 from lib.runs.files import read_json, write_json
 from lib.slurm.arrays import ARRAYS
 from lib.slurm.submission import resources
-from stages.command import DONE, chosen_points, load, parser, run, slurm_job
+from stages.command import DONE, load, parser, run, slurm_job
+from stages.points import chosen_points
 
 LIMIT = 2
 FRUITLESS = 3  # exit code
@@ -27,7 +28,12 @@ STAGES = {
     "stages.stage3_infer": "infer",
     "stages.search": "train",
 }
-REWRITTEN = ("config.json", "train.jsonl", "previous")  # by each start, with or without progress
+REWRITTEN = (
+    "config.json",
+    "train.jsonl",
+    "attempts.json",
+    "previous",
+)  # by each start, with or without progress
 ADVICE = {
     "reference": "no reference: raise the time limit (slurm.train.time, now {time}) until all "
     "pairs are scored in it",

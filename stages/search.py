@@ -27,8 +27,9 @@ from lib.runs.directory import Busy, locked
 from lib.runs.files import as_csv, write_json, write_text
 from lib.search.trials import trial_count
 from lib.slurm import commands as slurm
-from lib.slurm.submission import LOGS, make_log_directories, sbatch_command
-from stages.command import DONE, FAILED, check_grid, load, parser, run, say, slurm_job, who
+from lib.slurm.submission import LOGS, freeze, make_log_directories, sbatch_command
+from stages.command import DONE, FAILED, load, parser, run, say, slurm_job, who
+from stages.points import check_grid
 from stages.submit import through_slurm
 
 
@@ -99,7 +100,7 @@ def oversee(study: Study, dry_run: bool, here: bool) -> int:
     from lib.search.journal import Journal, is_over
 
     if dry_run:
-        say(shlex.join(submission(study, range(trial_count(study)))))
+        say(shlex.join(sbatch_command(study, "search", range(trial_count(study)))))
         return DONE
     submits = through_slurm(here)
     read_manifest(study)
@@ -142,19 +143,12 @@ def oversee(study: Study, dry_run: bool, here: bool) -> int:
     return code
 
 
-def submission(study: Study, numbers: Sequence[int]) -> list[str]:
-    """The sbatch command of an array of trials, at most `search.workers` at a time."""
-    command = sbatch_command(study, "search", numbers)
-    array = f"--array={format_indices(numbers)}"
-    return [f"{w}%{study.search.workers}" if w == array else w for w in command]
-
-
 def submit(study: Study, numbers: Sequence[int], queue: dict[str, slurm.Tasks]) -> None:
-    """Submit trials as one array, and record its id."""
+    """Submit trials as one array, at most `search.workers` at a time, and record its id."""
     from lib.search.reap import record_job
 
     make_log_directories(study, "search")
-    job = slurm.sbatch(submission(study, numbers))
+    job = slurm.sbatch(sbatch_command(study, "search", numbers, frozen=freeze(study)))
     record_job(study, job, queue)
     say(f"submitted trials {format_indices(numbers)} of {study.name} as job {job}; "
         f"{LOGS}/search-{job}_*.out")  # fmt: skip

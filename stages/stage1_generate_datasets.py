@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lib.config.effects import warnings
+from lib.config.unread import warnings
 from lib.data.encoded import check_prompts
 from lib.data.preparation import prepare
 from lib.data.prepared import MANIFEST
 from lib.data.report import drop_lines
 from lib.data.testsets import build_test, directory, prepare_test
-from lib.runs.files import as_csv, write_json, write_text
+from lib.runs.files import write_json
+from lib.runs.listing import write_listing
 from stages.command import DONE, load, parser, run, say, who
 
 
@@ -40,10 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         study.directory / "study.json",
         {"path": study.path, "overrides": study.overrides, "config": study.config.model_dump()},
     )
-    points = [
-        {"index": point.index, "name": point.name, **point.values} for point in study.points()
-    ]
-    write_text(study.directory / "grid.csv", as_csv(points))
+    write_listing(study)
     for task, manifest in manifests.items():
         kind = "" if task == first else f"{task} "
         for name, split in manifest["splits"].items():

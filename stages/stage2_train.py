@@ -28,6 +28,10 @@ from lib.inference.base import free
 from lib.inference.checkpoint_selection import check_selection
 from lib.losses import OBJECTIVES
 from lib.models.checkpoints import check_adapter, check_directory, verify_model
+from lib.models.needs import training_needs
+from lib.models.precision import on_this_machine
+from lib.models.shared import SharedBase
+from lib.runs.attempts import attempt, close_attempt, read_attempts
 from lib.runs.directory import (
     LOG,
     RECORDS,
@@ -40,15 +44,15 @@ from lib.runs.directory import (
     refuse_change,
     status,
 )
+from lib.runs.disk import check_space
 from lib.runs.files import now, read_json, write_json, write_sealed
 from lib.runs.provenance import provenance
 from lib.tracking.live import live
 from lib.training.launch import launch, needs_ranks
+from lib.training.stopping import StopRequest, stop_on_signal
 from stages.command import (
     DONE,
     STOPPED,
-    chosen_points,
-    each,
     load,
     parser,
     run,
@@ -56,20 +60,33 @@ from stages.command import (
     submission,
     who,
 )
+from stages.points import at_once, chosen_points, each
 
 LOCKED = "LOSSGRID_LOCKED"  # set for ranks whose parent process has locked the point
 FILES = (LOG, *(f"{name}.json" for name in RECORDS), "config.json", "model")  # of a trained point
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Train the points of --index, one after the other; returns the exit code."""
+    """Train the points of --index in turn, or several at once; returns the exit code."""
     arguments = parser("stages.stage2_train", __doc__, index=True, trial=True)
+    arguments.add_argument(
+        "--parallel", type=int, metavar="M", help="points at once (default: slurm.train.parallel)"
+    )
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
-    return each(chosen_points(study, args), lambda point: train(study, point, args.force))
+    points = chosen_points(study, args)
+    processes = study.config.slurm.train.parallel if args.parallel is None else args.parallel
+    if processes < 1:
+        raise BadInput(f"--parallel: found {processes}, expected 1 or more")
+    if processes > 1 and len(points) > 1:
+        words = ["--force"] if args.force else []
+        return at_once("stages.stage2_train", study, points, processes, words)
+    shared = SharedBase(keeps=len(points) > 1)
+    with stop_on_signal() as request:
+        return each(points, lambda p: train(study, p, args.force, request, shared), request)
 
 
-def train(study: Study, point: Point, force: bool) -> int:
+def train(study: Study, point: Point, force: bool, request: StopRequest, shared: SharedBase) -> int:
     """Train one point unless that is done; returns the exit code."""
     identity = train_identity(study, point)
     if not force and is_trained(study, point, identity):
@@ -82,7 +99,7 @@ def train(study: Study, point: Point, force: bool) -> int:
     steps = 0 if model.adapter else step_count(settings, split_size(study, point))
     if steps:
         check_selection(study, point)
-    free()  # the model of the point before, even if that failed
+    free()  # what the point before had for itself, even if that failed
     rank, world = os.environ.get("RANK"), int(os.environ.get("WORLD_SIZE", "1"))
     first = rank in (None, "0")
     ranks = steps > 0 and needs_ranks(settings) and rank is None
@@ -104,9 +121,10 @@ def train(study: Study, point: Point, force: bool) -> int:
                 if rank is not None:  # torchrun's other ranks wait for this one
                     raise Busy(f"{point.name}: trained by another task just now")
                 return DONE
+            check_space(point.directory, training_needs(point))
         if ranks:
             return _launch(study, point, lock)
-        code = _train(study, point, identity, first, steps)
+        code = _train(study, point, identity, first, steps, request, shared)
     from lib.training.ranks import leave_group
 
     leave_group()
@@ -130,10 +148,20 @@ def _launch(study: Study, point: Point, lock: Any) -> int:
     """Run the ranks of a point as child processes, which keep its lock while they live."""
     words = ["-m", "stages.stage2_train", study.path, *study.words, *point.words]
     environ = {**os.environ, LOCKED: "1"}
-    return launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
+    code = launch([sys.executable, *words], point.config.train.processes, environ, STOPPED, lock)
+    close_attempt(point.directory, code)
+    return code
 
 
-def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) -> int:
+def _train(
+    study: Study,
+    point: Point,
+    identity: dict,
+    first: bool,
+    steps: int,
+    request: StopRequest,
+    shared: SharedBase,
+) -> int:
     directory = point.directory
     if (directory / "checkpoints").exists():
         if not (directory / "config.json").exists():
@@ -152,8 +180,8 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
     from lib.training.loop import Outcome, remove_checkpoints, train_point
     from lib.training.ranks import device_name
     from lib.training.saving import save_untrained
-    from lib.training.stopping import stop_on_signal
 
+    point = on_this_machine(point)
     record = {
         "point": point.name,
         "index": point.index,
@@ -166,17 +194,24 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         "start": now(),
     }
     track = live(study, point, record["hash"], os.environ, say)
+    settings, trying = point.config.train, nullcontext({})
+    sizes = {"micro_batch": settings.micro_batch, "micro_tokens": settings.micro_tokens}
+    known = {"device": record["device"], **sizes, "steps": steps}
     if first:
         write_json(directory / "config.json", record)
-    with stop_on_signal() as request:
+        trying = attempt(directory, "train", os.environ, settings.processes, **known)
+    with trying as tried:
         if steps:
             if first:
                 say(f"{point.name}: loading {point.config.model.name}")
             data = train_data(study, point)
-            outcome = train_point(point, data, directory, lambda: bool(request), say, track)
+            outcome = train_point(
+                point, data, directory, lambda: bool(request), say, track, shared=shared
+            )
         else:
             save_untrained(point)
             outcome = Outcome("done", 0, 0)
+        tried |= {"how": outcome.status, "step": outcome.step}
     if outcome.status == "stopped":
         say(
             f"{point.name}: stopped by {request.signal or 'another rank'} at step "
@@ -184,7 +219,9 @@ def _train(study: Study, point: Point, identity: dict, first: bool, steps: int) 
         )
         return STOPPED
     if first:
-        write_json(directory / "config.json", {**record, **outcome.loaded, "end": now()})
+        attempts = read_attempts(directory, "train")
+        record |= {**outcome.loaded, "attempts": attempts, "end": now()}
+        write_json(directory / "config.json", record)
         if OBJECTIVES[point.config.train.objective].batch == "pairs":
             write_loss_curves(study)
         mark_done(directory, "train", identity, FILES, status=outcome.status, step=outcome.step)

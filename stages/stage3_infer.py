@@ -12,6 +12,7 @@ judge is loaded. On USR2 or TERM it exits 75 after the current rows; run again, 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 
@@ -26,12 +27,12 @@ from lib.inference.predict import files_of, predict, predictor, read_answers
 from lib.inference.serving import Served
 from lib.judging.loop import check_judge, judge_answers
 from lib.models.checkpoints import check_directory, verify_model
+from lib.runs.attempts import attempt
 from lib.runs.devices import CHECK_BY_NVML, devices_line, in_job, listed_devices, only_devices
 from lib.runs.directory import archive, is_archived, is_done, locked
 from stages.command import (
     DONE,
     STOPPED,
-    chosen_points,
     load,
     parser,
     run,
@@ -39,6 +40,7 @@ from stages.command import (
     submission,
     who,
 )
+from stages.points import chosen_points
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -103,7 +105,9 @@ def infer(study: Study, points: Sequence[Point], force: bool, stop: Callable[[],
         with locked(point.directory, who()):
             if not is_due(point):  # another task has done it meanwhile
                 continue
-            step = choose(study, point, served, stop)
+            with attempt(point.directory, "infer", os.environ, stop=stop) as tried:
+                step = choose(study, point, served, stop)
+                tried["how"] = "stopped" if step is None else "done"
         if step is None:
             return False
         say(f"{point.name}: weights of step {step} chosen, see checkpoint_scores.csv")
@@ -145,12 +149,18 @@ def predict_task(
             again = force and not is_archived(point.directory, mark, submission())
             if not again and is_predicted(study, task, point):  # meanwhile, or before a restart
                 continue
-            with model.serving(point) if model else nullcontext():
+            begun, started = time.monotonic(), served.start_seconds
+            serving = model.serving(point) if model else nullcontext()
+            known = {"batch_size": point.config.infer.batch_size}
+            with attempt(point.directory, mark, os.environ, stop=stop, **known) as tried, serving:
                 if again:  # only once there is a model to serve
                     marks = (mark, f"judge_{task}", f"judging_{task}", "evaluate")
                     old = [*files_of(study, task, point), *(f"done/{name}.json" for name in marks)]
                     archive(point.directory, old, mark, submission())
-                rows = predict(study, task, point, model, stop)
+                start = served.start_seconds - started
+                loading = {"start": start, "load": time.monotonic() - begun - start}
+                rows = predict(study, task, point, model, stop, loading)
+                tried["how"] = "stopped" if rows is None else "done"
         if rows is None:
             return False
         say(f"{point.name}: {label(study, task)}{rows} rows predicted")

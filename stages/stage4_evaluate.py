@@ -1,7 +1,7 @@
 """Stage 4: metrics of every point, and their comparison. Needs no GPU and no torch.
 
     python -m stages.stage4_evaluate configs/weighted_loss.yaml [--point NAME] [--allow-missing]
-    python -m stages.stage4_evaluate configs/td_dpo.yaml run_ids='["NAME", "NAME"]'
+    python -m stages.stage4_evaluate configs/td_dpo.yaml run_ids='["NAME", "OTHER_STUDY/NAME"]'
 
 Writes results/<study>/<point>/metrics.json, results/<study>/tables/ and, as views of these tables,
 results/<study>/comparison/: aggregated_metrics.json and .csv, criteria.md; of the points that
@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib.analysis.joined import home, join
 from lib.analysis.results import (
     inputs_of,
     read_point,
@@ -26,6 +27,7 @@ from lib.analysis.tables import directory_of as tables_of
 from lib.config import tasks
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
+from lib.config.points import STUDY
 from lib.config.selected import is_selected, mark, selected_of
 from lib.config.study import Point, Study
 from lib.config.tasks import PointResult
@@ -34,7 +36,8 @@ from lib.runs.directory import done_mark, mark_done, status, verify_done
 from lib.runs.files import as_csv, check_writable, write_json, write_text
 from lib.runs.progress import tracked
 from lib.tracking.readback import fill_logs
-from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
+from stages.command import DONE, load, parser, run, say
+from stages.points import comparison_of, take_run_ids
 
 if TYPE_CHECKING:
     from lib.analysis.engine import Answers
@@ -55,10 +58,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.point and args.run_ids:
         raise BadInput("--point and --run-ids: found both, expected one of them")
     named = [args.point] if args.point else args.run_ids
+    study = join(study, named or [])
     points = [study.point_by_name(name) for name in named] if named else list(study.points())
     if args.source:
-        fill_logs(study, points, args.source, os.environ, say)
-    missing = [p.name for p in points if status(study, p) in ("missing", "trained")]
+        own = [point for point in points if STUDY not in point.values]
+        fill_logs(study, own, args.source, os.environ, say)
+    missing = [p.name for p in points if status(*home(study, p)) in ("missing", "trained")]
     if missing and (args.point or not args.allow_missing or len(missing) == len(points)):
         raise BadInput(
             f"{study.directory}: no predictions of {len(missing)} of {len(points)} points: "
@@ -74,8 +79,14 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
 
     names = study.config.tasks
     inputs = {point.name: inputs_of(study, point) for point in points}
-    whole = comparison and is_whole(comparison, inputs) and is_whole(tables_of(comparison), inputs)
-    if whole and not force:
+    done = [point for point in points if inputs[point.name]["status"] == "done"]
+    if (
+        not force
+        and comparison
+        and is_whole(comparison, inputs)
+        and is_whole(tables_of(comparison), inputs)
+        and all(is_whole(point.directory, inputs[point.name]) for point in done)
+    ):
         say(f"evaluated already: {comparison / 'criteria.md'}")
         return
     check_writable(study.directory)
@@ -88,6 +99,8 @@ def evaluate(study: Study, points: Sequence[Point], force: bool, comparison: Pat
     answers = analyse(study, points, rows, results)
     metrics = {task: measure(study, task, answers) for task in names}
     for point in points:
+        if STUDY in point.values:  # its own study writes its metrics
+            continue
         own = {task: found[point.name] for task, found in metrics.items() if point.name in found}
         if own and (force or not is_whole(point.directory, inputs[point.name])):
             write_metrics(study, point, own, inputs[point.name])

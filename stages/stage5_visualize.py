@@ -14,19 +14,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lib.analysis.joined import join
 from lib.analysis.results import inputs_of, read_training
 from lib.analysis.tables import directory_of, read_tables
 from lib.config.errors import BadInput, listed
 from lib.config.figure_specs import figures_of
 from lib.config.figures import Figure, analyses
 from lib.config.grid import digest
+from lib.config.points import STUDY
 from lib.config.study import Point, Study, flatten
 from lib.config.tasks import PointResult
 from lib.runs.directory import done_mark, mark_done, verify_done
 from lib.runs.files import write_text
 from lib.runs.integrity import verify
 from lib.runs.progress import tracked
-from stages.command import DONE, comparison_of, load, parser, run, say, take_run_ids
+from stages.command import DONE, load, parser, run, say
+from stages.points import comparison_of, take_run_ids
 
 if TYPE_CHECKING:
     from lib.plotting.specs import Shown
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser("stages.stage5_visualize", __doc__)
     take_run_ids(arguments, "draw only these points, as stage 4 compared them")
     args = arguments.parse_intermixed_args(argv)
-    study = load(args)
+    study = join(load(args), args.run_ids or [])
     comparison = comparison_of(study, args.run_ids)
     evaluated = done_mark(comparison, "evaluate")
     if evaluated is None:
@@ -61,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     due = []
     for point in points:
         key = {"evaluated": evaluated["identity"].get(point.name), "figures": specs}
-        if point.directory.exists() and (args.force or not is_drawn(point.directory, digest(key))):
+        own = STUDY not in point.values and point.directory.exists()
+        if own and (args.force or not is_drawn(point.directory, digest(key))):
             due.append((point, key))
     shown = draw_all(view, figures, comparison, due)
     write_captions(comparison, figures, shown)

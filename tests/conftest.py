@@ -25,6 +25,7 @@ import yaml
 
 from bench.random_model import SENTENCES, save_llama
 from lib.judging import retries
+from lib.runs.files import read_json, write_json
 from tests.judge_server import Server
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is imported: no test asks a hub
@@ -121,6 +122,27 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_attention_heads=2,
         max_position_embeddings=512,
     )
+    return directory
+
+
+@pytest.fixture(scope="session")
+def short_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of the first layers of SmolLM2 with its tokenizer, for vLLM to serve."""
+    from safetensors.torch import load_file, save_file
+
+    real, layers = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct", 3
+    if not real.is_dir():
+        pytest.skip(f"{real} is missing: `make setup` unpacks it")
+    directory = tmp_path_factory.mktemp("models") / "short"
+    shutil.copytree(real, directory, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = read_json(directory / "config.json") | {"num_hidden_layers": layers}
+    write_json(directory / "config.json", config)
+    kept = {
+        name: weight
+        for name, weight in load_file(real / "model.safetensors").items()
+        if not name.startswith("model.layers.") or int(name.split(".")[2]) < layers
+    }
+    save_file(kept, directory / "model.safetensors", {"format": "pt"})
     return directory
 
 
@@ -236,7 +258,7 @@ def write_study(tmp_path: Path) -> Callable[..., str]:
 @pytest.fixture(scope="session")
 def prepared_data(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return results/small/data of the small study on the tiny model, made once."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.data.preparation import prepare
 
     root = tmp_path_factory.mktemp("prepared")
@@ -349,6 +371,13 @@ def as_started(*words: str, **environ: str) -> None:
     os.environ |= environ
     sys.argv = list(words)
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+
+
+def logged_as_started(log: Path, *words: str, **environ: str) -> None:
+    """Do as `python -m` with these words does, what is said on standard error going to `log`."""
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 2)
+        as_started(*words, **environ)
 
 
 @pytest.fixture

@@ -22,11 +22,11 @@ if name == "sbatch":
     if state["submitted"] > state["limit"]:
         sys.exit("sbatch: error: QOSMaxSubmitJobPerUserLimit")
     job, tasks = str(100 + state["submitted"]), []
-    wanted = next(a for a in args if a.startswith("--array=")).partition("=")[2]
-    for part in wanted.partition("%")[0].split(","):
+    wanted = next((a for a in args if a.startswith("--array=")), "").partition("=")[2]
+    for part in wanted.partition("%")[0].split(",") if wanted else ():
         first, _, last = part.partition("-")
         tasks += range(int(first), int(last or first) + 1)
-    state["queue"][job] = {{str(task): "PENDING" for task in tasks}}
+    state["queue"][job] = {{str(task): "PENDING" for task in tasks or [""]}}
     (root / "state.json").write_text(json.dumps(state))
     print(job)
 elif name == "squeue":
@@ -36,7 +36,9 @@ elif name == "squeue":
         sys.exit("slurm_load_jobs error: Invalid job id specified")
     for job in jobs:
         for task, now in state["queue"].get(job, {{}}).items():
-            print(f"{{job}}_{{task}} {{now}}")
+            whole = "--states=all" in args  # then a state may be "PENDING|reason|node"
+            said = f"|{{now}}" if whole else f" {{now.partition('|')[0]}}"
+            print(f"{{job}}{{'_' * bool(task)}}{{task}}{{said}}")
 elif args[0] == "ping":
     print("Slurmctld(primary) at head is UP")
 elif args[:2] == ["show", "config"]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lib.config.schema import Train
-from lib.logps import label_logps, scattered, token_nll
+from lib.logps import token_nll
 from lib.losses import (
     OBJECTIVES,
     LossKeys,
@@ -123,14 +123,6 @@ def test_an_objective_declares_what_its_function_takes(objective):
     assert set(objective.keys) <= set(LossKeys.model_fields)
     assert set(objective.trainer_keys) <= set(Train.model_fields)
     assert {*objective.positive, objective.margin_key or "beta"} <= {*objective.keys, "beta"}
-
-
-def test_log_probabilities_of_sequences_by_hand():
-    """p = 1/4 and 3/4 in the first sequence, 3/4 in the last, nothing in the middle."""
-    logits = torch.tensor([[0.0, math.log(3.0)]] * 3)
-    where = torch.tensor([[False, True, True], [False] * 3, [True, False, False]])
-    found = scattered(label_logps(logits, torch.tensor([0, 1, 1])), where).sum(1)
-    torch.testing.assert_close(found, torch.tensor([math.log(3 / 16), 0.0, math.log(3 / 4)]))
 
 
 TD = {"beta": 0.5, "tau": 2.0, "margin": "policy", "reduce": "sum", "regulariser": "none"}

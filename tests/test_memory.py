@@ -15,8 +15,8 @@ from bench.memory import (
     table,
     training_rows,
 )
+from lib.config.load import load_study
 from lib.config.schema import Lora
-from lib.config.study import load_study
 from tests.conftest import SHIPPED
 
 SMALL = SHAPES[".cache/SmolLM2-135M-Instruct"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from lib.config.load import load_study
 from lib.config.schema import Judge
 from lib.config.search_space import parse
-from lib.config.study import load_study
 from lib.config.yaml import read_yaml
 from lib.tasks.decision.papers import read_papers
 from lib.tasks.decision.schema import Data

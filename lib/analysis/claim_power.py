@@ -9,13 +9,18 @@ variances that were seen. Both plan at α/m, m the comparisons that claims make 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import asdict
+from typing import Any, NamedTuple
 
 from lib.analysis import power
 from lib.analysis.evidence import Evidence
-from lib.config import claims as grammar
+from lib.analysis.pair_claims import pairs_of
+from lib.analysis.training_claims import FACTS, log_ratios
+from lib.analysis.verdicts import ClaimResult
 from lib.config import tasks
-from lib.config.claims import Claim
+from lib.config.claims import KINDS, Claim
+from lib.config.metric_names import metric_of
+from lib.config.settings import directed, selected, setting_pairs, settings_of
 from lib.config.study import Study
 
 DISCORDANCE = 0.15  # share of items that only one of two settings has right
@@ -33,57 +38,81 @@ class Plan(NamedTuple):
 
 def planned(study: Study, claim: Claim, sizes: Sizes) -> Plan:
     """What a claim could detect before anything has run."""
-    task, name = grammar.resolve_metric(study, claim.metric)
+    task, metric = metric_of(study, claim.metric)
     alpha = (1 - study.config.evaluate.level) / comparisons(study, claim)
     if task == "training":
-        return _planned_training(study, claim, name, alpha)
+        if claim.kind != "ratio_below":
+            return Plan(None, "no test items: decided by the runs themselves")
+        if (seeds := seeds_of(study, claim)) < 2:
+            return Plan(None, "one seed has no interval")
+        terms = f"{seeds} seeds, {100 * TIME_SD:.0f} % sd over seeds, α {alpha:.3g}"
+        return Plan(detectable(study, claim, 0, seeds, alpha), terms)
+    if task not in study.config.tasks:
+        return Plan(None, "of a further table: needs first results")
     if claim.kind == "items":
         return Plan(None, "a count, decided without chance")
     if claim.kind == "variance_over":
         return Plan(None, "depends on how much the methods vary: needs first results")
-    n = _items(study, claim, task, sizes)
+    n = items_of(study, claim, sizes)
     if n is None:
         return Plan(None, "no test set yet: run stage 1")
-    low, high = grammar.metric_ranges(study, task)[name]
-    told = f"{n:,.0f} items, no variance over seeds, α {alpha:.3g}, power {100 * power.POWER:.0f} %"
+    low, high = metric.bounds
+    terms = (
+        f"{n:,.0f} items, no variance over seeds, α {alpha:.3g}, power {100 * power.POWER:.0f} %"
+    )
     if (low, high) == (0.0, 1.0):
-        if claim.kind in ("above", "below", "spans"):
-            bound = claim.spans[0] if claim.spans else getattr(claim, claim.kind)
-            return Plan(power.rate_effect(n, bound, alpha), told)
-        told += f", {100 * DISCORDANCE:.0f} % of items with different outcomes"
-        if claim.kind == "within":
-            return Plan(power.equivalence_margin(DISCORDANCE / n, alpha), told)
-        return Plan(power.binary_effect(n, DISCORDANCE, alpha), told)
-    if low is None or high is None:
+        if claim.kind not in ("above", "below", "spans"):
+            terms += f", {100 * DISCORDANCE:.0f} % of items with different outcomes"
+    elif low is None or high is None:
         return Plan(None, "no assumption about the variance of this metric: needs first results")
-    sd = RATING_SD if high > 1 else DISCORDANCE**0.5
-    shape = power.equivalence_margin if claim.kind == "within" else power.effect
-    return Plan(shape(sd**2 / n, alpha), f"{told}, sd {sd:.2g} of an item")
+    else:
+        terms += f", sd {_item_sd(high):.2g} of an item"
+    return Plan(detectable(study, claim, n, 1, alpha), terms)
 
 
-def _planned_training(study: Study, claim: Claim, name: str, alpha: float) -> Plan:
-    if claim.kind != "ratio_below":
-        return Plan(None, "no test items: decided by the runs themselves")
-    seeds = min(_seeds(study, label) for pair in grammar.pairs(study, claim) for label in pair)
-    if seeds < 2:
-        return Plan(None, "one seed has no interval")
-    found = power.seeds_effect(TIME_SD * 2**0.5, seeds, alpha)
-    return Plan(found, f"{seeds} seeds, {100 * TIME_SD:.0f} % sd over seeds, α {alpha:.3g}")
+def detectable(study: Study, claim: Claim, items: float, seeds: int, alpha: float) -> float | None:
+    """The smallest effect that a claim could detect with so many items and seeds.
+
+    Of a ratio of times its logarithm, by the seeds alone; of a metric with a range, by the items.
+    """
+    task, metric = metric_of(study, claim.metric)
+    if task == "training":
+        return power.seeds_effect(TIME_SD * 2**0.5, seeds, alpha)
+    low, high = metric.bounds
+    if (low, high) != (0.0, 1.0):
+        shape = power.equivalence_margin if claim.kind == "within" else power.effect
+        return shape(_item_sd(high) ** 2 / items, alpha)
+    if claim.kind in ("above", "below", "spans"):
+        bound = claim.spans[0] if claim.spans else getattr(claim, claim.kind)
+        return power.rate_effect(items, bound, alpha)
+    if claim.kind == "within":
+        return power.equivalence_margin(DISCORDANCE / items, alpha)
+    return power.binary_effect(items, DISCORDANCE, alpha)
 
 
-def _seeds(study: Study, label: str) -> int:
-    points = grammar.settings_of(study)[label][1]
-    return len({point.config.train.seed for point in points})
+def _item_sd(high: float) -> float:
+    return RATING_SD if high > 1 else DISCORDANCE**0.5
 
 
-def _items(study: Study, claim: Claim, task: str, sizes: Sizes) -> float | None:
+def seeds_of(study: Study, claim: Claim) -> int:
+    """The fewest seeds that a setting of a claim has."""
+    if "against" in KINDS[claim.kind] and claim.kind != "variance_over":
+        labels = {label for pair in setting_pairs(study, claim) for label in pair}
+    else:
+        labels = set(selected(settings_of(study), claim.of))
+    settings = settings_of(study)
+    return min(len({p.config.train.seed for p in settings[label][1]}) for label in labels)
+
+
+def items_of(study: Study, claim: Claim, sizes: Sizes) -> float | None:
     """Items of the set of a claim; of a mean over sets the number that has its variance."""
+    task, _ = metric_of(study, claim.metric)
     there = {place: n for (of, place), n in sizes.items() if of == task}
     named = claim.set or next(iter(tasks.get(task).sets), "")
     if named in there:
         return there[named]
     analysis = tasks.get(task).analysis
-    parts = [there[one] for one in (analysis.mean_of if analysis else ()) if one in there]
+    parts = [there[one] for one in analysis.mean_of if one in there]
     if named == "mean" and parts:
         return len(parts) ** 2 / sum(1 / n for n in parts)
     return sum(there.values()) or None
@@ -91,46 +120,49 @@ def _items(study: Study, claim: Claim, task: str, sizes: Sizes) -> float | None:
 
 def comparisons(study: Study, claim: Claim) -> int:
     """How many comparisons the claims of a study make of this claim's metric; at least one."""
-    metric, total = grammar.resolve_metric(study, claim.metric), 0
+    (place, metric), total = metric_of(study, claim.metric), 0
     for one in study.claims.values():
-        if grammar.resolve_metric(study, one.metric) != metric:
+        other_place, other = metric_of(study, one.metric)
+        if (other_place, other.name) != (place, metric.name):
             continue
         if one.kind == "monotonic":
-            total += sum(max(len(line) - 1, 0) for line, _ in grammar.directed(study, one))
-        elif "against" in grammar.KINDS[one.kind] and one.kind != "variance_over":
-            total += 1 if one.select else len(grammar.pairs(study, one))
+            total += sum(max(len(line) - 1, 0) for line, _ in directed(study, one))
+        elif "against" in KINDS[one.kind] and one.kind != "variance_over":
+            total += 1 if one.select else len(setting_pairs(study, one))
     return max(total, 1)
 
 
-def of_claim(evidence: Evidence, claim: Claim) -> float | None:
+def of_claim(evidence: Evidence, claim: Claim, found: ClaimResult) -> Plan:
     """Minimal detectable effect with the variances that were seen, the largest of the claim's.
 
-    None where there are no numbers, or no test items.
+    found: what the claim comes to. Of a ratio the effect is on its logarithm.
     """
-    study = evidence.study
-    task, _ = evidence.metric_of(claim)
-    no_items = task == "training" or tasks.get(task).analysis is None
-    if no_items or claim.kind in ("items", "variance_over"):
-        return None
-    if claim.kind == "monotonic":
-        both = [
-            (b, a)
-            for line, _ in grammar.directed(study, claim)
-            for a, b in zip(list(line.values()), list(line.values())[1:], strict=False)
-        ]
-    elif "against" in grammar.KINDS[claim.kind]:
-        both, _ = evidence.sides(claim)
+    task, _, name = evidence.key(claim)
+    if claim.kind == "items" or (task == "training" and name in FACTS):
+        return Plan(None, "a count, decided without chance")
+    if not evidence.has_items(claim) and claim.kind == "within":
+        return Plan(None, "no formula for a margin over seeds alone")
+    both = pairs_of(evidence, claim)
+    if claim.kind == "variance_over":
+        rows = [asdict(found) | {"sd": None}]
+    elif claim.kind == "ratio_below":
+        ratios = [log_ratios(evidence, claim, *pair)[0] for pair in both]
+        rows = [evidence.over_seeds(values, "value") for values in ratios]
+    elif both:
+        rows = [evidence.contrast(claim, *pair) for pair in both]
     else:
-        both = []
-    rows = [evidence.contrast(claim, *pair) for pair in both]
-    if not both:
-        labels = grammar.selected(evidence.settings, claim.of)
-        rows = [evidence.estimate(claim, label) for label in labels]
-    alpha = (1 - evidence.level) / comparisons(study, claim)
+        rows = [evidence.estimate(claim, label) for label in selected(evidence.settings, claim.of)]
+    alpha = (1 - evidence.level) / comparisons(evidence.study, claim)
+    effects = [_effect(row, claim, evidence.level, alpha) for row in rows if row]
+    seen = [one for one in effects if one]
+    return Plan(max(seen, default=None), "" if seen else "one seed, or nothing varies here")
+
+
+def _effect(row: Mapping[str, Any], claim: Claim, level: float, alpha: float) -> float | None:
+    """Of an estimate or contrast: by its interval, of what has no items by its sd over seeds."""
+    if row.get("units") == 0 and row["sd"]:
+        return power.seeds_effect(row["sd"], row["seeds"], alpha)
+    if row["low"] is None:
+        return None
     shape = power.equivalence_margin if claim.kind == "within" else power.effect
-    effects = [
-        shape(power.interval_variance(row["low"], row["high"], evidence.level), alpha)
-        for row in rows
-        if row and row["low"] is not None
-    ]
-    return max(effects, default=None)
+    return shape(power.interval_variance(row["low"], row["high"], level), alpha)

@@ -28,12 +28,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.estimates import Measured, Run, means, student, two_way
+from lib.analysis.estimates import Measured
 from lib.analysis.evidence import FAMILY
-from lib.analysis.model import Metric, Pair
 from lib.analysis.rates import difference_interval
+from lib.analysis.run import Run, means
+from lib.analysis.seeds import student, two_way
 from lib.analysis.statistics import Interval, holm, percentile_interval, sign_flip
 from lib.analysis.tables import columns
+from lib.config.metrics import Metric, Pair
 
 POWER = 0.8  # at which an effect counts as detectable
 
@@ -176,16 +178,19 @@ def sign_flips(
         alone = len(np.unique(clusters)) == len(clusters)
         return sign_flip(apart, metric.step / parts, None if alone else clusters)
     sums = np.bincount(clusters, apart)
-    spread = math.sqrt(float((sums**2).sum()))
+    deviation = math.sqrt(float((sums**2).sum()))
     if not len(apart):
         return None
-    return math.erfc(abs(float(sums.sum())) / spread / math.sqrt(2)) if spread else 1.0
+    return math.erfc(abs(float(sums.sum())) / deviation / math.sqrt(2)) if deviation else 1.0
 
 
 def detectable(resampled: np.ndarray, level: float) -> float:
-    """Effect that a test at this level finds with probability POWER, the variance as it is here."""
+    """Effect that a test at this level finds with probability POWER, the variance as it is here.
+
+    nan where nothing varies, which says nothing of other items or seeds.
+    """
     known = resampled[~np.isnan(resampled)]
-    if len(known) < 2:
+    if len(known) < 2 or np.ptp(known) == 0:
         return math.nan
     normal = NormalDist()
     return (normal.inv_cdf((1 + level) / 2) + normal.inv_cdf(POWER)) * float(known.std(ddof=1))

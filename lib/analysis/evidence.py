@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from lib.analysis.model import TRAINING, Metric
-from lib.analysis.verdicts import combine
-from lib.analysis.wording import FINAL, PASS, UNDECIDED, UNKNOWN
+from lib.analysis.estimates import Measured
+from lib.analysis.records import records
+from lib.analysis.seeds import student
+from lib.analysis.variance import Mean
+from lib.analysis.verdicts import ClaimResult
+from lib.analysis.wording import FINAL, UNDECIDED, UNKNOWN
 from lib.config import tasks
-from lib.config.claims import Claim, pairs, resolve_metric, settings_of
-from lib.config.errors import listed
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from lib.analysis.estimates import Measured
-    from lib.analysis.variance import Mean
-    from lib.config.study import Point, Study
+from lib.config.claims import Claim
+from lib.config.metric_names import metric_of, metrics_of, sets_of, tables_of
+from lib.config.metrics import Metric
+from lib.config.settings import setting_pairs, settings_of
+from lib.config.study import Point, Study
 
 Row = dict[str, Any]
 FAMILY = "claims"  # of contrasts that claims ask for
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a claim comes to: at one setting, at one pair of settings, or as a whole."""
-
-    verdict: str
-    number: str = ""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    needed: str = ""
-    waiting: tuple[str, ...] = ()  # points that may still come
 
 
 class Evidence:
@@ -51,61 +37,130 @@ class Evidence:
         estimates: pd.DataFrame | None = None,
         contrasts: pd.DataFrame | None = None,
         measured: Iterable[Measured] = (),
+        extras: Mapping[str, pd.DataFrame] | None = None,
     ) -> None:
         self.study, self.measured = study, measured
         self.level = study.config.evaluate.level
         self.settings = settings_of(study)
-        self.points = {row["point"]: row for row in rows_of(points)}
+        self.points = {row["point"]: row for row in records(points)}
         self.estimates: dict[tuple[str, ...], Row] = {}
         if estimates is not None:
             whole = estimates[estimates["slice"].fillna("") == ""]
             columns = ("of", "name", "task", "set", "metric")
-            self.estimates = {tuple(row[c] or "" for c in columns): row for row in rows_of(whole)}
+            self.estimates = {tuple(row[c] or "" for c in columns): row for row in records(whole)}
+        for table in tables_of(study):
+            if extras and table in extras:
+                self.estimates |= dict(self._of_table(table, extras[table]))
         self.contrasts: dict[tuple[str, ...], Row] = {}
-        for row in rows_of(contrasts) if contrasts is not None else ():
+        for row in records(contrasts) if contrasts is not None else ():
             key = tuple(row[column] for column in ("a", "b", "task", "set", "metric"))
             if key not in self.contrasts or row["family"] == FAMILY:
                 self.contrasts[key] = row
+        self.sets: dict[str, dict[str, None]] = {}  # task or table → its test sets, in order
+        for _, _, task, part, _ in (*self.estimates, *self.contrasts):
+            self.sets.setdefault(task, {})[part] = None
+
+    def _of_table(self, name: str, table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], Row]]:
+        """The numbers of a further table, as estimates of points."""
+        columns = [metric.name for metric in metrics_of(self.study, name)]
+        for row in records(table):
+            for column in columns:
+                key = ("point", row["point"], name, row.get("set") or "", column)
+                value = None if isinstance(row[column], str) else row[column]
+                yield key, {"value": value, "low": row.get(f"{column}_low"),
+                            "high": row.get(f"{column}_high")}  # fmt: skip
 
     # -- metrics and sets --
 
-    def metric_of(self, claim: Claim) -> tuple[str, str]:
-        """(task, name) of the metric that a claim is about."""
-        return resolve_metric(self.study, claim.metric)
-
     def metric(self, claim: Claim) -> Metric:
-        """That metric as its task declares it."""
-        task, name = self.metric_of(claim)
-        declared = TRAINING
-        if task != "training":
-            declared = tasks.get(task).analysis.metrics(self.study.config.evaluate)
-        return next(one for one in declared if one.name == name)
+        """The metric that a claim is about."""
+        return metric_of(self.study, claim.metric)[1]
 
     def key(self, claim: Claim) -> tuple[str, str, str]:
         """(task, set, metric) of a claim: the set that it names, else the main or only one."""
-        task, name = self.metric_of(claim)
-        every = (*self.estimates, *self.contrasts)
-        there = dict.fromkeys(key[3] for key in every if key[2] == task)
-        main = tasks.get(task).sets[:1] if task != "training" else ()
-        return task, claim.set or next((s for s in (*main, *there) if s in there), ""), name
+        task, metric = metric_of(self.study, claim.metric)
+        there = self.sets.get(task, {})
+        wanted = (*sets_of(self.study, task)[:1], *there)
+        return task, claim.set or next((s for s in wanted if s in there), ""), metric.name
+
+    def has_items(self, claim: Claim) -> bool:
+        """Whether the metric is of test items, not of training or of a further table."""
+        return self.key(claim)[0] in self.study.config.tasks
 
     # -- rows --
 
     def estimate(self, claim: Claim, setting: str) -> Row | None:
-        """The estimate of a setting."""
-        return known(self.estimates.get(("setting", setting, *self.key(claim))), "value")
+        """The estimate of a setting; of what has no items the mean over its seeds.
+
+        Of one seed a further table may have an interval.
+        """
+        if self.has_items(claim):
+            return known(self.estimates.get(("setting", setting, *self.key(claim))), "value")
+        row = self.over_seeds(list(self.by_seed(claim, setting).values()), "value")
+        if row and len(self.members(setting)) == 1:
+            row |= self.of_point(claim, self.members(setting)[0].name) or {}
+        return row
 
     def of_point(self, claim: Claim, point: str) -> Row | None:
         """The estimate of a point."""
         return known(self.estimates.get(("point", point, *self.key(claim))), "value")
 
     def contrast(self, claim: Claim, a: str, b: str) -> Row | None:
-        """The difference of two settings, as a − b whichever way round it stands."""
+        """The difference of two settings, as a − b whichever way round it stands.
+
+        Of what has no items the mean over the seeds that both have.
+        """
         key = self.key(claim)
+        if not self.has_items(claim):
+            return self.over_seeds(self.differences(claim, a, b), "difference")
         if row := known(self.contrasts.get((a, b, *key)), "difference"):
             return row
         row = known(self.contrasts.get((b, a, *key)), "difference")
         return row and turned(row)
+
+    def differences(self, claim: Claim, a: str, b: str) -> list[float]:
+        """a − b of each seed that both settings have, of what has no items."""
+        ours, theirs = (self.by_seed(claim, one) for one in (a, b))
+        return [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
+
+    def by_seed(self, claim: Claim, setting: str) -> dict[int, float]:
+        """Seed → the number of a setting, of what has no items.
+
+        Of seeds that have it for every test set that the setting trains for: the mean, of
+        `calibration_share` weighted by the time of each training.
+        """
+        task, _, name = self.key(claim)
+        places = {self.place(point) for point in self.members(setting)}
+        seeds: dict[int, dict[tuple, tuple[float, float]]] = {}
+        for point in self.members(setting):
+            row = self.points.get(point.name, {})
+            value = row.get(name)
+            if task != "training":
+                value = (self.of_point(claim, point.name) or {}).get("value")
+            if row.get("status") == "done" and value is not None:
+                weight = row.get("seconds") if name == "calibration_share" else 1.0
+                of_seed = seeds.setdefault(point.config.train.seed, {})
+                of_seed[self.place(point)] = (value, weight or 0.0)
+        return {
+            seed: sum(value * weight for value, weight in parts.values())
+            / sum(weight for _, weight in parts.values())
+            for seed, parts in seeds.items()
+            if set(parts) == places
+        }
+
+    def place(self, point: Point) -> tuple:
+        """What chooses the test set of a point."""
+        return tuple(point.flat[key] for key in tasks.get(self.study.config.tasks[0]).data_axes)
+
+    def over_seeds(self, values: Sequence[float], column: str) -> Row | None:
+        """A row as of estimates or contrasts: the mean over seeds with Student's interval."""
+        if not values:
+            return None
+        low, high = student(values, self.level) or (None, None)
+        ends = {"low": low, "high": high, "low_seeds": low, "high_seeds": high}
+        sd = stdev(values) if len(values) > 1 else None
+        return {column: fmean(values), **ends, "sd": sd, "units": 0, "seeds": len(values),
+                "p_holm": None}  # fmt: skip
 
     def items(self, claim: Claim) -> int:
         """How many items the set has that a claim is about, known of a point or not."""
@@ -149,14 +204,14 @@ class Evidence:
         found = (p.name for setting in dict.fromkeys(settings) for p in self.members(setting))
         return tuple(name for name in found if self.status(name) not in FINAL)
 
-    def unless_waiting(self, found: Found, settings: Iterable[str]) -> Found:
+    def unless_waiting(self, found: ClaimResult, settings: Iterable[str]) -> ClaimResult:
         """Undecided where points of these settings may still come, else as it was found."""
         waiting = self.waiting(settings)
         return replace(found, verdict=UNDECIDED, waiting=waiting) if waiting else found
 
-    def unmeasured(self, settings: Iterable[str], why: str) -> Found:
+    def unmeasured(self, settings: Iterable[str], why: str) -> ClaimResult:
         """Not measurable, with the points that may still come."""
-        return Found(UNKNOWN, why, waiting=self.waiting(settings))
+        return ClaimResult(UNKNOWN, why, waiting=self.waiting(settings))
 
     # -- selection --
 
@@ -178,7 +233,7 @@ class Evidence:
 
     def sides(self, claim: Claim) -> tuple[list[tuple[str, str]], str]:
         """Pairs of settings to compare, and how they were chosen; none, and why it cannot be."""
-        both = pairs(self.study, claim)
+        both = setting_pairs(self.study, claim)
         if not claim.select:
             return both, ""
         chosen, notes = [], []
@@ -193,45 +248,6 @@ class Evidence:
     def _validated(self, setting: str) -> float | None:
         values = [self.points[n]["validation_accuracy"] for n in self.names([setting], "done")]
         return fmean(values) if values and None not in values else None
-
-
-def of_several(claim: Claim, found: Sequence[Found], note: str = "") -> Found:
-    """What a claim comes to from what it comes to at each setting, or pair of settings.
-
-    Its number is that of the only one, or of the one on which the verdict turns: the worst of
-    every, the best of any, the one in the middle of most.
-    """
-    note = f"; {note}" if note else ""
-    if len(found) == 1:
-        return replace(found[0], number=found[0].number + note)
-    verdict = combine([one.verdict for one in found], claim.at)
-    better = {"below": 1, "ratio_below": 1}.get(claim.kind, -1)
-    ranked = sorted(
-        (one for one in found if one.value is not None),
-        key=lambda one: abs(one.value) if claim.kind == "within" else better * one.value,
-    )
-    place = {"every": -1, "most": len(ranked) // 2, "any": 0}[claim.at]
-    turning = ranked[place] if ranked else found[0]
-    silent = [one.number for one in found if one.value is None and one is not turning]
-    note = (f"; {listed(silent, 3)}" if silent else "") + note
-    several = "settings" if claim.kind in ("above", "below") else "pairs of settings"
-    still = [one.needed for one in (turning, *found) if one.verdict == UNDECIDED and one.needed]
-    return replace(
-        turning,
-        verdict=verdict,
-        number=f"{sum(one.verdict == PASS for one in found)} of {len(found)} {several}; "
-        f"{turning.number}{note}",
-        needed=still[0] if still and verdict == UNDECIDED else "",
-        waiting=tuple(name for one in found for name in one.waiting),
-    )
-
-
-def rows_of(frame: pd.DataFrame) -> list[Row]:
-    """Rows of a table as dicts; an empty cell is None."""
-    return [
-        {k: None if isinstance(v, float) and math.isnan(v) else v for k, v in row.items()}
-        for row in frame.to_dict("records")
-    ]
 
 
 def known(row: Row | None, column: str) -> Row | None:

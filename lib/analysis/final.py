@@ -7,15 +7,15 @@ significance.json       every comparison of two settings, with its family
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lib.analysis.engine import Answers
 from lib.analysis.records import Json, records
-from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
+from lib.analysis.verdicts import by_intervals
+from lib.analysis.wording import UNKNOWN
 from lib.config import tasks
-from lib.config.claims import selected, settings_of
-
-if TYPE_CHECKING:
-    from lib.analysis.engine import Answers
+from lib.config.metric_names import metric_of
+from lib.config.settings import selected, settings_of
 
 NOTE = (
     "Local rates, not official grades, and not comparable across runs: test sample, prompts and "
@@ -91,10 +91,9 @@ def thresholds(answers: Answers) -> dict[tuple[str, str, str], float]:
     study, found = answers.study, {}
     for claim in study.claims.values():
         if claim.above is not None:
-            task, dot, metric = claim.metric.partition(".")
-            task, metric = (task, metric) if dot else (study.config.tasks[0], task)
+            task, metric = metric_of(study, claim.metric)
             for label in selected(settings_of(study), claim.of):
-                found[label, task, metric] = claim.above
+                found[label, task, metric.name] = claim.above
     return found
 
 
@@ -102,9 +101,7 @@ def verdict(row: Json, bound: float) -> str:
     """Where the interval of a rate lies; a lower end on the bound passes."""
     if row.get("low") is None:
         return UNKNOWN
-    if row["low"] >= bound:
-        return PASS
-    return FAIL if row["high"] < bound else UNDECIDED
+    return by_intervals("above", bound, [(row["low"], row["high"])])
 
 
 def significance(answers: Answers) -> Json:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lib.analysis.model import Analysis
 from lib.analysis.statistics import resample_counts
+from lib.config.metrics import Analysis
 
 KEYS = ("task", "point", "set", "item", "cluster")
 

@@ -95,12 +95,6 @@ def auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray | None = None) -> 
     return columns.answer(columns.ratio(wins, pairs), weights)
 
 
-def brier(y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None) -> Metric:
-    """Mean of (p − y)², in [0, 1], lower is better. Source: sklearn brier_score_loss."""
-    y = columns.labels(y)
-    return weighted_mean((columns.probabilities(p, len(y)) - y) ** 2, weights)
-
-
 def ece(
     y: np.ndarray, p: np.ndarray, weights: np.ndarray | None = None, *, bins: int = 15
 ) -> Metric:

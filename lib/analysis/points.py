@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from lib.analysis.tables import columns
-from lib.config.claims import baseline, selected, settings_of
 from lib.config.selected import is_selected
+from lib.config.settings import baseline, selected, settings_of
 from lib.config.study import Point, Study
 from lib.config.tasks import PointResult
 from lib.runs.train_log import curve, diverged_at, validation_accuracy

@@ -4,7 +4,7 @@ The *minimal detectable effect* is the true difference that a two-sided test at 
 power. With m comparisons in a family each is planned at α/m and reported by Holm.
 
     binary_effect(n=1319, discordance=0.15)        # 0.030: 3.0 points of accuracy
-    effect(difference_variance(seeds=3, items=750, seed=…, item=…, residual=…))
+    effect(0.25 / 750)                             # 0.051: of a variance of an item, 750 items
     seeds_effect(sd=0.004, seeds=3)                # the seeds alone: 3.3 sd, t with 2 degrees
 
 Sources: Miller, arXiv 2411.00640, sections 2 to 5 (paired, clustered, resampled answers);
@@ -39,40 +39,6 @@ def equivalence_margin(variance: float, alpha: float = ALPHA, power: float = POW
     return (_z(1 - alpha / 2) + _z((1 + power) / 2)) * math.sqrt(variance)
 
 
-def difference_variance(
-    *,
-    items: float,
-    item: float,
-    seeds: int = 1,
-    samples: int = 1,
-    seed: float = 0.0,
-    residual: float = 0.0,
-) -> float:
-    """Var(Δ̄) = σ²_seed/S + σ²_item/n + σ²_residual/(n·S·K), of a mean difference.
-
-    seed, item, residual: variances of the difference over training seeds, over items, and over
-    repetitions of one item at one seed; K samples an item. More seeds never take the second term
-    away, nor more items the first. Of one seed and one answer an item, `item` is ω² with the
-    residual in it: Var(x_A) + Var(x_B) − 2 Cov(x_A, x_B).
-    """
-    return seed / seeds + item / items + residual / (items * seeds * samples)
-
-
-def items_needed(delta: float, variance: float, alpha: float = ALPHA, power: float = POWER) -> int:
-    """n = (z_{α/2} + z_β)²·variance/δ², of differences with this variance an item."""
-    return math.ceil((effect(variance, alpha, power) / delta) ** 2)
-
-
-def binary_items(
-    delta: float, discordance: float, alpha: float = ALPHA, power: float = POWER
-) -> int:
-    """Items that a difference δ of two rates needs: n = (z_{α/2}√d + z_β√(d − δ²))²/δ².
-
-    discordance d: share of items that only one side has right, at least δ.
-    """
-    return math.ceil(_binary_width(delta, discordance, alpha, power) ** 2 / delta**2)
-
-
 def binary_effect(
     n: float, discordance: float, alpha: float = ALPHA, power: float = POWER
 ) -> float | None:
@@ -87,15 +53,15 @@ def binary_effect(
 
 
 def _binary_width(delta: float, discordance: float, alpha: float, power: float) -> float:
-    spread = math.sqrt(max(discordance - delta**2, 0.0))
-    return _z(1 - alpha / 2) * math.sqrt(discordance) + _z(power) * spread
+    sd = math.sqrt(max(discordance - delta**2, 0.0))
+    return _z(1 - alpha / 2) * math.sqrt(discordance) + _z(power) * sd
 
 
 def binary_power(delta: float, n: float, discordance: float, alpha: float = ALPHA) -> float:
     """Probability with which a difference δ of two rates on the same n items is detected."""
-    spread = math.sqrt(discordance - delta**2)
+    sd = math.sqrt(discordance - delta**2)
     return NormalDist().cdf(
-        (delta * math.sqrt(n) - _z(1 - alpha / 2) * math.sqrt(discordance)) / spread
+        (delta * math.sqrt(n) - _z(1 - alpha / 2) * math.sqrt(discordance)) / sd
     )
 
 

@@ -60,5 +60,5 @@ def difference_interval(
 
 
 def unknown() -> dict[str, Any]:
-    """A number that cannot be had."""
+    """A number that is unknown."""
     return dict.fromkeys(("value", "low", "high", "method"))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lib.analysis.joined import home
 from lib.config import tasks
 from lib.config.errors import BadInput, listed
 from lib.config.grid import digest
@@ -88,9 +89,8 @@ def counts(study: Study, point: Point, task: str) -> bool:
 
 def read_training(study: Study, point: Point) -> PointResult:
     """A point with its status, log and records. Raises BadInput for a file that has changed."""
-    result = PointResult(
-        point.name, point.values, point.config, status(study, point), axes=study.axes
-    )
+    now = status(*home(study, point))
+    result = PointResult(point.name, point.values, point.config, now, axes=study.axes)
     trained = verify_trained(point)
     if (log := point.directory / LOG).exists():
         result.train_log = read_jsonl(log, torn_tail=not trained)
@@ -112,6 +112,7 @@ def read_point(study: Study, point: Point, task: str, rows: Sequence[Row]) -> Po
     own = own_rows(task, rows, point.config)
     wanted = own[: point.config.infer.rows]
     result = read_training(study, point)
+    study, point = home(study, point)
     if result.status == "done" and not counts(study, point, task):
         result.status = "skipped"
     if result.status == "done":
@@ -164,7 +165,7 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
     config than the study's now.
     """
     found: dict[str, Any] = {
-        "status": status(study, point),
+        "status": status(*home(study, point)),
         "analysis": analysis_version(),
         **identity(study.config, "evaluate", *study.config.tasks[1:]),
     }
@@ -172,6 +173,7 @@ def inputs_of(study: Study, point: Point) -> dict[str, Any]:
         found["claims"] = digest([claim.model_dump() for claim in study.claims.values()])
     if is_selected(study, point):
         found["selected"] = selected_of(study).model_dump()
+    study, point = home(study, point)
     if found["status"] == "done":
         for task in study.config.tasks:
             if not counts(study, point, task):

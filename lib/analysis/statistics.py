@@ -4,7 +4,7 @@ One test set, one set of resamples: `resample_counts` draws it once, and every m
 is evaluated on the same multiplicities, so a paired bootstrap costs nothing extra.
 
     counts = resample_counts(len(y), resamples=2000, seed=0)           # (R, n)
-    bootstrap(lambda w: auc(y, score, w), counts)                      # Interval(low, high)
+    percentile_interval(auc(y, score, counts))                         # Interval(low, high)
     paired_bootstrap_difference(lambda w: auc(y, a, w), lambda w: auc(y, b, w), counts)
 
 What cannot be estimated is None, never 0. scipy is imported where it is called: `import
@@ -123,11 +123,6 @@ def percentile_interval(
     return Interval(float(low), float(high))
 
 
-def bootstrap(statistic: Statistic, counts: np.ndarray, level: float = 0.95) -> Interval | None:
-    """Percentile interval of `statistic(counts)`; counts (R, n) from `resample_counts`."""
-    return percentile_interval(statistic(counts), level)
-
-
 def reflected_interval(value: float, values: np.ndarray, level: float = 0.95) -> Interval | None:
     """Interval (2·value − high, 2·value − low) of the percentile interval (low, high) of `values`.
 
@@ -180,7 +175,7 @@ def _check_level(level: float) -> None:
         raise ValueError(f"level: {level} does not lie between 0 and 1")
 
 
-SMALLEST = 1e-12  # p-value told from rounding: the transform's sums are good to some 1e-15
+SMALLEST = 1e-12  # smallest p-value above rounding: the transform's sums are good to some 1e-15
 
 
 def sign_flip(
@@ -215,7 +210,7 @@ def sign_flip(
     divisor = int(np.gcd.reduce(sizes))
     sizes, observed = sizes // divisor, abs(int(steps.sum())) // divisor
     total = int(sizes @ times)
-    length = 1 << (2 * total + 1).bit_length()  # room for every sum from −total to total
+    length = 1 << (2 * total + 1).bit_length()  # long enough for every sum from −total to total
     angles = 2 * np.pi * np.arange(length // 2 + 1) / length
     transform = np.ones_like(angles)
     for size, count in zip(sizes, times, strict=True):

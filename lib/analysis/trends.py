@@ -1,4 +1,4 @@
-"""Trends over an ordered axis: Page's test and Spearman's correlation."""
+"""Trends over an ordered axis: Page's test."""
 
 from __future__ import annotations
 
@@ -58,26 +58,6 @@ def page_trend(scores: np.ndarray) -> Trend:
     sd = math.sqrt(levels * (levels + 1) / 12 * squares)
     z = (statistic - rows * levels * (levels + 1) ** 2 / 4) / sd
     return Trend(statistic, 0.5 * math.erfc(z / math.sqrt(2)), "normal")
-
-
-def spearman(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Spearman's rank correlation of x (n,) and y (n,), in [−1, 1], mean ranks for ties.
-
-    None for fewer than 3 pairs or a constant side. No p-value: the usual one is asymptotic, and is
-    0 for three points in order; `page_trend` on one row gives the exact one.
-    Source: scipy.stats.spearmanr. ValueError on nan or unequal shapes.
-    """
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    for name, values in (("x", x), ("y", y)):
-        if values.ndim != 1 or np.isnan(values).any():
-            raise ValueError(f"{name}: expected one dimension without nan, shape {values.shape}")
-    if x.shape != y.shape:
-        raise ValueError(f"y: shape {y.shape}, x has {x.shape}")
-    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return None
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(x, y).statistic)
 
 
 def _page_exact(ranks: np.ndarray) -> float:

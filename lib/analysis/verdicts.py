@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lib.analysis.model import Metric
 from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN, percent, signed
+from lib.config.claims import Claim
+from lib.config.errors import listed
+from lib.config.metrics import Metric
 
 Interval = tuple[float, float]
 Row = Mapping[str, Any]  # of estimates or contrasts; an empty cell is None
 Rule = Callable[[float, float, float], bool]  # (bound, low, high) → whether it holds
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """What a claim comes to: at one setting, at one pair of settings, or as a whole."""
+
+    verdict: str
+    number: str = ""
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    needed: str = ""
+    waiting: tuple[str, ...] = ()  # points that may still come
+
 
 # Kind → when the whole interval says yes, and when it says no. What lies between is undecided.
 RULES: dict[str, tuple[Rule, Rule]] = {
@@ -57,6 +74,37 @@ def combine(verdicts: Sequence[str], at: str) -> str:
     if passed >= enough:
         return PASS
     return FAIL if total - failed < enough else UNDECIDED
+
+
+def of_several(claim: Claim, found: Sequence[ClaimResult], note: str = "") -> ClaimResult:
+    """What a claim comes to from what it comes to at each setting, or pair of settings.
+
+    Its number is that of the only one, or of the one on which the verdict turns: the worst of
+    every, the best of any, the one in the middle of most.
+    """
+    note = f"; {note}" if note else ""
+    if len(found) == 1:
+        return replace(found[0], number=found[0].number + note)
+    verdict = combine([one.verdict for one in found], claim.at)
+    better = {"below": 1, "ratio_below": 1}.get(claim.kind, -1)
+    ranked = sorted(
+        (one for one in found if one.value is not None),
+        key=lambda one: abs(one.value) if claim.kind == "within" else better * one.value,
+    )
+    place = {"every": -1, "most": len(ranked) // 2, "any": 0}[claim.at]
+    turning = ranked[place] if ranked else found[0]
+    silent = [one.number for one in found if one.value is None and one is not turning]
+    note = (f"; {listed(silent, 3)}" if silent else "") + note
+    several = "settings" if claim.kind in ("above", "below") else "pairs of settings"
+    still = [one.needed for one in (turning, *found) if one.verdict == UNDECIDED and one.needed]
+    return replace(
+        turning,
+        verdict=verdict,
+        number=f"{sum(one.verdict == PASS for one in found)} of {len(found)} {several}; "
+        f"{turning.number}{note}",
+        needed=still[0] if still and verdict == UNDECIDED else "",
+        waiting=tuple(name for one in found for name in one.waiting),
+    )
 
 
 def items_needed(half: float, apart: float, units: int, noun: str = "items") -> str:
@@ -116,6 +164,8 @@ def needed_of(row: Row, distance_to: float, level: float) -> str:
     if seeds := of_seeds(row, level):
         half = (seeds[1] - seeds[0]) / 2
         found.append(seeds_needed(half, distance_to, int(row["seeds"]), level))
+    if row.get("units") == 0 and row["seeds"] == 1:  # of a further table
+        found.append("at least 2 seeds (1 now)")
     return " and ".join(text for text in found if text)
 
 

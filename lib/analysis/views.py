@@ -13,11 +13,11 @@ import pandas as pd
 
 from lib.analysis import final
 from lib.analysis.engine import Answers
-from lib.analysis.model import Analysis
 from lib.analysis.points import find_baseline
 from lib.analysis.records import Json, records
 from lib.analysis.wording import markdown
 from lib.config import tasks
+from lib.config.metrics import Analysis
 from lib.config.tasks import Comparison
 
 LONG = 500  # rows above which a further table is in its own file alone

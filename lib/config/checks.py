@@ -5,18 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.config import tasks
-from lib.config.effects import check_unread, effective, unused_because
+from lib.config.effects import effective, unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Value, point_name
 from lib.config.schema import Config
+from lib.config.settings import baseline, selected, settings_of
+from lib.config.study import Point, Study
+from lib.config.unread import check_unread
 from lib.config.yaml import flatten
 from lib.losses import OBJECTIVES
-
-if TYPE_CHECKING:
-    from lib.config.study import Point, Study
 
 # Sections that all points share, like those of additional tasks.
 SHARED = ("tasks", "skip", "judge", "evaluate", "slurm", "tracking")
@@ -32,6 +32,7 @@ def check_point(
         _unused_axes(study.axes, values, flat),
         _training(config, flat),
         _samples(config),
+        _four_bits(config),
         _classification(config),
         _judge(config),
         _shared(study.config, config),
@@ -61,9 +62,12 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
         usable = [name for name, other in OBJECTIVES.items() if other.batch == kind]
         yield (f"train.objective: found {train.objective!r}, expected one of {listed(usable)}: "
                f"those for {kind}, on which the task {task} trains")  # fmt: skip
-    if train.batch_size % (train.micro_batch * train.processes):
+    if train.batch_size % train.processes:
         yield (f"train.batch_size: found {train.batch_size}, expected a multiple of "
-               f"train.micro_batch × train.processes = {train.micro_batch} × {train.processes}"
+               f"train.processes={train.processes}")  # fmt: skip
+    if (at_once := config.slurm.train.parallel) > 1 and (train.processes > 1 or train.fsdp):
+        yield (f"slurm.train.parallel: found {at_once}, expected 1: a point with train.processes="
+               f"{train.processes}, train.fsdp={train.fsdp} takes all devices of its task"
                )  # fmt: skip
     for key in objective.positive:
         if (value := getattr(train, key)) <= 0:
@@ -106,6 +110,19 @@ def _samples(config: Config) -> Iterator[str]:
                f"{infer.samples}: a vote cannot rest on more samples than are drawn")  # fmt: skip
     if len(set(draws)) < len(draws):
         yield f"evaluate.draws: found {draws}, expected each number once"
+
+
+def _four_bits(config: Config) -> Iterator[str]:
+    """Answers over an NF4 base are transformers', with adapters beside it."""
+    infer, train = config.infer, config.train
+    if infer.base != "nf4":
+        return
+    if infer.engine == "vllm":
+        yield "infer.engine: found 'vllm', expected auto or hf, as infer.base is nf4"
+    if infer.adapters == "merge":
+        yield "infer.adapters: found 'merge', expected auto or serve, as infer.base is nf4"
+    if train.tuning == "full" and train.epochs and config.model.adapter is None:
+        yield "infer.base: found 'nf4', expected full, as train.tuning is full"
 
 
 def _classification(config: Config) -> Iterator[str]:
@@ -211,8 +228,6 @@ def _check_duplicates(study: Study) -> None:
 
 def _check_baseline(study: Study) -> None:
     """`evaluate.baseline` names one setting: a seed in it plays no part."""
-    from lib.config.claims import baseline, selected, settings_of
-
     wanted = study.config.evaluate.baseline
     check_axes(study, wanted, "evaluate.baseline")
     fits = selected(settings_of(study), baseline(study))

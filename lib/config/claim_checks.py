@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from lib.config import tasks
-from lib.config.claims import (
-    RATIOS,
-    Claim,
+from lib.config.claims import Claim
+from lib.config.errors import BadInput, listed, nearest
+from lib.config.metric_names import metric_of, sets_of
+from lib.config.metrics import TRAINING
+from lib.config.points import SEED
+from lib.config.settings import (
     directed,
     has_value,
     in_order,
     lines,
-    metric_ranges,
     options,
     other_side,
-    pairs,
-    resolve_metric,
     selected,
+    setting_pairs,
     settings_of,
 )
-from lib.config.errors import BadInput, listed, nearest
-from lib.config.points import SEED
+from lib.config.study import Study
 from lib.config.tasks import Range
 
-if TYPE_CHECKING:
-    from lib.config.study import Study
+# Metrics of which a ratio has a meaning: amounts of training, not shares.
+RATIOS = tuple(one.name for one in TRAINING if one.unit != "share")
 
 
 def check_claims(study: Study) -> None:
@@ -46,32 +45,34 @@ def check_claims(study: Study) -> None:
 
 def _faults(study: Study, claim: Claim) -> Iterator[str]:
     try:
-        task, name = resolve_metric(study, claim.metric)
+        task, metric = metric_of(study, claim.metric)
     except ValueError as error:
         yield f"metric: {error}"
         return
-    yield from _sets(claim, task)
+    yield from _sets(claim, task, sets_of(study, task))
     for key in ("of", "against"):
         yield from _axes(study, getattr(claim, key) or {}, key)
-    yield from _bounds(claim, metric_ranges(study, task)[name])
+    yield from _bounds(claim, metric.bounds)
     points = [p for _, members in selected(settings_of(study), claim.of).values() for p in members]
-    if name == "calibration_share" and not any(p.config.train.importance.alpha for p in points):
+    calibrates = any(point.config.train.importance.alpha for point in points)
+    if metric.name == "calibration_share" and not calibrates:
         yield ("of: no point of it calibrates (train.importance.alpha is 0), so nothing could "
                "decide this claim")  # fmt: skip
-    if claim.kind == "ratio_below" and (task != "training" or name not in RATIOS):
+    if claim.kind == "ratio_below" and (task != "training" or metric.name not in RATIOS):
         known = [f"training.{one}" for one in RATIOS]
         yield (f"ratio_below: is for {listed(known)}, found {claim.metric}; for a metric of test "
                f"items: gains, no_worse_by or within")  # fmt: skip
+    if claim.kind in ("items", "variance_over") and task not in study.config.tasks:
+        yield f"{claim.kind}: is for metrics of test items, found {claim.metric}"
     if claim.kind in ("gains", "no_worse_by", "within", "ratio_below"):
-        pairs(study, claim)  # raises where there are none
+        setting_pairs(study, claim)  # raises where there are none
     if claim.kind == "monotonic":
         yield from _monotonic(study, claim)
     if claim.kind == "variance_over":
         yield from _variance(study, claim)
 
 
-def _sets(claim: Claim, task: str) -> Iterator[str]:
-    known = () if task == "training" else tasks.get(task).sets
+def _sets(claim: Claim, task: str, known: Sequence[str]) -> Iterator[str]:
     if claim.set is not None and claim.set not in known:
         expected = f"expected one of {listed(known)}" if known else f"expected none: {task} has one"
         yield f"set: found {claim.set!r}, {expected}{nearest(claim.set, known)}"

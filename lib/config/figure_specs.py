@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.config.checks import check_axes
 from lib.config.errors import BadInput, listed, nearest
@@ -16,13 +16,11 @@ from lib.config.figures import (
     Figure,
     analyses,
     axes_of,
-    metrics_of,
+    drawable_metrics,
     tables_of,
 )
 from lib.config.points import matches
-
-if TYPE_CHECKING:
-    from lib.config.study import Study
+from lib.config.study import Study
 
 
 def figures_of(study: Study) -> list[Figure]:
@@ -99,7 +97,7 @@ def _metrics(study: Study, kind: str, given: Any, where: str) -> tuple[str, ...]
     if kind == "points" and len(names) != 2:
         raise BadInput(f"{where}: found {given!r}, expected two metrics, that of x and that of y")
     tables = tables_of(study)
-    known: Iterable[str] = metrics_of(study)
+    known: Iterable[str] = drawable_metrics(study)
     if kind == "curves":
         known = [*LOG, *(name for name in known if name.partition(".")[0] in tables)]
     elif kind == "reliability":
@@ -170,7 +168,7 @@ def unknown(where: str, given: Any, known: Iterable[str], kind: str = "one of") 
 
 def _defaults(study: Study, analysis: Any) -> list[Figure]:
     """The figures of a task, but those of a metric or over an axis that the study does not have."""
-    axes, measured = [*axes_of(study), *study.axes.values()], metrics_of(study)
+    axes, measured = [*axes_of(study), *study.axes.values()], drawable_metrics(study)
     found = []
     for spec in analysis.figures:
         kind = next(key for key in spec if key in KINDS)

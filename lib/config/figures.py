@@ -18,14 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.config import tasks
-from lib.config.claims import metric_ranges
+from lib.config.metric_names import metric_names
+from lib.config.study import Study
 from lib.losses import OBJECTIVES
-
-if TYPE_CHECKING:
-    from lib.config.study import Study
 
 # Kind → what it draws, and the keys that say how: those that it needs, and those that it may have.
 KINDS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
@@ -98,21 +96,14 @@ class Figure:
 
 
 def analyses(study: Study) -> dict[str, Any]:
-    """Task → its `lib.analysis.model.Analysis`, of the study's tasks."""
+    """Task → its `lib.config.metrics.Analysis`, of the study's tasks."""
     return {task: tasks.get(task).analysis for task in study.config.tasks}
 
 
-def metrics_of(study: Study) -> list[str]:
+def drawable_metrics(study: Study) -> list[str]:
     """Every name of a metric that figures of this study can use, those of its first task bare."""
-    first = study.config.tasks[0]
-    known = [
-        name if task == first else f"{task}.{name}"
-        for task in (*study.config.tasks, "training")
-        for name in metric_ranges(study, task)
-    ]
-    return known + [
-        f"{t}.{column}" for t, columns in tables_of(study).items() for column in columns
-    ]
+    columns = [f"{t}.{column}" for t, found in tables_of(study).items() for column in found]
+    return list(dict.fromkeys([*metric_names(study), *columns]))
 
 
 def tables_of(study: Study) -> dict[str, Mapping[str, str]]:

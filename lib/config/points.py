@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 SEED = "train.seed"  # the key of the axis that a setting leaves out
+STUDY = "study"  # axis of points of other studies in a comparison: the directory of theirs
 
 
 def matches(values: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

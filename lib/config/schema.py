@@ -19,8 +19,10 @@ from lib.losses import OBJECTIVES, LossKeys
 RUNTIME_KEYS: frozenset[str] = frozenset(
     {
         "train.micro_batch",
+        "train.micro_tokens",
         "train.log_steps",
         "train.checkpoint_steps",
+        "train.checkpoints_kept",
         "train.gradient_checkpointing",
         "train.processes",
         "train.fsdp",
@@ -28,6 +30,9 @@ RUNTIME_KEYS: frozenset[str] = frozenset(
         "infer.gpu_memory",
     }
 )
+
+# Keys that came later → the value at which results are those from before, left out of identities.
+ADDED: dict[str, Any] = {"infer.adapters": "auto", "infer.base": "full"}
 
 # Keys that were renamed → their new names. Identities of results keep the old names.
 RENAMED = {"train.report_to": "tracking", "train.sweep": "train.checkpoint_candidates",
@@ -99,13 +104,14 @@ class Train(LossKeys, Strict):
     epochs: NotNegative = 1.0  # 0: no training, the model as it is
     max_steps: Count | None = None  # optimizer steps; null: as many as `epochs` needs
     batch_size: Count = 16  # rows in one optimizer step, over all devices
-    micro_batch: Count = 4  # rows in one forward pass on one device; affects memory only
+    micro_batch: Count = 4  # rows of the greatest length that one forward pass on one device holds
+    micro_tokens: Count | None = None  # tokens that it holds; null: those of `micro_batch` rows
     learning_rate: Positive = 1e-5
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     warmup: Share = 0.1  # share of all steps
     weight_decay: NotNegative = 0.0
     clip: Positive = 1.0  # largest norm of the gradient
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "bf16"  # auto: fp32 where bf16 is no faster
     gradient_checkpointing: bool = True
     seed: Seed = 42
 
@@ -120,6 +126,7 @@ class Train(LossKeys, Strict):
 
     log_steps: Count = 1
     checkpoint_steps: Count = 100
+    checkpoints_kept: Count = 2  # while a point trains; of several, one may be damaged
     processes: Count = 1  # ranks that train one point together
     fsdp: PathText | None = None  # launcher config for sharding over the ranks; null: plain DDP
 
@@ -140,8 +147,13 @@ class Train(LossKeys, Strict):
 class Infer(Strict):
     """How answers are generated."""
 
-    engine: Literal["vllm", "hf"] = "vllm"
-    precision: Literal["bf16", "fp32"] = "bf16"
+    # auto: vllm on a GPU, hf without one and over a 4-bit base.
+    engine: Literal["auto", "vllm", "hf"] = "auto"
+    # Adapters are merged into a copy of the base, or served beside it; auto: served on a GPU.
+    adapters: Literal["auto", "merge", "serve"] = "auto"
+    # What adapters that were trained over NF4 are evaluated over: the base as it is, or in NF4.
+    base: Literal["full", "nf4"] = "full"
+    precision: Literal["auto", "bf16", "fp32"] = "bf16"  # auto: fp32 where bf16 is no faster
     max_new_tokens: Count = 16
     temperature: NotNegative = 0.0  # 0: greedy
     # Answers sampled per prompt at `temperature`, beside the greedy one; for tasks with voting.
@@ -228,6 +240,10 @@ class Resources(Strict):
     # have to fit.
     warning: Annotated[int, Field(ge=1, le=65535)] = 120
     points: Count = 1  # points per task, run one after the other
+    throttle: Count | None = None  # tasks of an array that run at once, at most
+    # Arrays queued beforehand, each for what the one before has left undone: for partitions where
+    # preemption cancels jobs (PreemptMode=CANCEL).
+    successors: Annotated[int, Field(ge=0, le=20)] = 0
     extra: list[str] = []  # additional sbatch options, such as --partition=gpu
 
     @field_validator("time", mode="before")
@@ -245,13 +261,32 @@ class TrainResources(Resources):
     cpus: Count = 16
     memory: str = "128G"
     time: str = "48:00:00"
+    # Of a task's points, how many are trained at once, by processes that share its device and CPUs.
+    parallel: Count = 1
+
+
+class InferResources(Resources):
+    """The same of inference: points of a task share an engine, which takes minutes to start."""
+
+    # With as many as in training, a point is predicted as soon as it is trained.
+    points: Count = 4
+
+
+class EvaluateResources(Resources):
+    """The same of stages 4 and 5, one job without a GPU."""
+
+    gpus: Annotated[int, Field(ge=0)] = 0
+    cpus: Count = 2
+    memory: str = "16G"
+    time: str = "01:00:00"
 
 
 class Slurm(Strict):
     """Resources of the stages that run on compute nodes."""
 
     train: TrainResources = TrainResources()
-    infer: Resources = Resources()
+    infer: InferResources = InferResources()
+    evaluate: EvaluateResources = EvaluateResources()
 
 
 class Config(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lib.config.checks import check_axes, check_point
 from lib.config.effects import unread_because
@@ -13,11 +13,9 @@ from lib.config.grid import Value
 from lib.config.schema import RUNTIME_KEYS, Config
 from lib.config.search_space import SPELLINGS
 from lib.config.steps import asks_validation
+from lib.config.study import Study
 from lib.config.yaml import flatten
 from lib.losses import OBJECTIVES
-
-if TYPE_CHECKING:
-    from lib.config.study import Study
 
 ACCURACY, LOSS = "validation_accuracy", "validation_loss"
 DIRECTIONS = {ACCURACY: "maximize", LOSS: "minimize"}

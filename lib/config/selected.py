@@ -16,20 +16,18 @@ the data that selected it cannot confirm it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from lib.config.checks import check_axes
 from lib.config.errors import BadInput, listed
-from lib.config.points import matches
+from lib.config.points import STUDY, matches
 from lib.config.search_space import Scalar
+from lib.config.study import Point, Study
+from lib.config.tasks import Comparison
 from lib.config.types import Count, Seed, Strict
 from lib.config.validation import first_error
-
-if TYPE_CHECKING:
-    from lib.config.study import Point, Study
-    from lib.config.tasks import Comparison
 
 
 class Selected(Strict):
@@ -79,7 +77,8 @@ def check_selected(study: Study) -> None:
 def is_selected(study: Study, point: Point) -> bool:
     """Whether a search selected the settings of a point."""
     selected = selected_of(study)
-    return selected is not None and matches(point.values, selected.where)
+    own = STUDY not in point.values
+    return selected is not None and own and matches(point.values, selected.where)
 
 
 def in_words(selected: Selected) -> str:

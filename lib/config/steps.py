@@ -85,18 +85,6 @@ def candidate_steps(train: Train, steps: int) -> list[int]:
     return sorted({-(-steps * part // parts) for part in range(1, parts + 1)})
 
 
-def grouped_by_length(order: np.ndarray, lengths: np.ndarray, batch_size: int) -> np.ndarray:
-    """Sort the rows of each optimizer step by length, longest first.
-
-    Rows of similar length then share a forward pass, with little padding; the step's loss stays.
-    """
-    import numpy as np
-
-    steps = order.reshape(-1, batch_size)
-    places = np.argsort(-lengths[steps], axis=1, kind="stable")
-    return np.take_along_axis(steps, places, axis=1).ravel()
-
-
 def grouped_steps(
     order: np.ndarray, lengths: np.ndarray, rows: int, batch_size: int, seed: int
 ) -> np.ndarray:

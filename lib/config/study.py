@@ -1,4 +1,4 @@
-"""A study file and its resolved points.
+"""A study and its resolved points; `lib.config.load` reads it from its file.
 
 Precedence of a key's value, from lowest to highest: the schema's default, the file, the `trial:`
 section (in `mode: trial`), the point's variant, its axes, `key=value` on the command line, and the
@@ -7,46 +7,27 @@ limits of a trial.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lib.config.checks import check
-from lib.config.claim_checks import check_claims
+from lib.config import tasks
 from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
-from lib.config.figure_specs import figures_of
-from lib.config.grid import Grid, Value, digest, parse_grid, unique_names
-from lib.config.schema import RENAMED, RUNTIME_KEYS, Config, Model
+from lib.config.grid import Grid, Value, digest, unique_names
+from lib.config.schema import ADDED, RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse
-from lib.config.study_file import (
-    SECTIONS,
-    axes_and_variants,
-    bundle,
-    checked_name,
-    drop_sections,
-    expect,
-    name_keys,
-    read_file,
-    refuse_swept,
-    results_path,
-    shrink,
-    without_model,
-)
-from lib.config.types import check_length
-from lib.config.validation import dotted_keys, validate
-from lib.config.yaml import copy_sections, flatten, parse_override, put
+from lib.config.study_file import SECTIONS, shrink, without_model
+from lib.config.validation import validate
+from lib.config.yaml import copy_sections, flatten, put
 
-OWN_KEYS = ("name", "mode", "results_dir", "axes", "variants", "grid", "claims", "figures", "trial",
-            "search", "selected")  # fmt: skip
-MODES = ("full", "trial")
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
-         "study.json", "grid.csv", "jobs.json", "judge.jsonl", "report.html")  # fmt: skip
-BELOW = 512  # bytes that files of a study may add to its path
+         "submissions", "study.json", "grid.csv", "listing.json", "jobs.json", "judge.jsonl",
+         "report.html", "freed.jsonl")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -113,8 +94,19 @@ class Study:
 
     @cached_property
     def claims(self) -> dict[int, Claim]:
-        """What the study sets out to decide: place in the file, from 1 → claim."""
-        return parse_claims(self)
+        """What the study sets out to decide: place in the file, from 1 → claim.
+
+        One of a task that the command line takes out of `tasks` is left out.
+        """
+        claims = parse_claims(self.raw.get("claims") or [], self.path)
+        given = self.raw.get("tasks")
+        dropped = {
+            task
+            for task in tasks.names()
+            if isinstance(given, list) and task in given and task not in self.config.tasks
+        }
+        dropped |= {table for task in dropped for table in tasks.get(task).analysis.by_point}
+        return {n: one for n, one in claims.items() if one.metric.partition(".")[0] not in dropped}
 
     @property
     def tasks(self) -> list[str]:
@@ -215,66 +207,6 @@ def _distinct(sections: Iterable[Any]) -> list[Any]:
     return list({digest(section.model_dump()): section for section in sections}.values())
 
 
-def load_study(path: str | Path, overrides: Sequence[str] = ()) -> Study:
-    """Load, merge and check a study file. Raises BadInput with the file and the key."""
-    path = str(path)
-    raw = read_file(path)
-    known = (*OWN_KEYS, *SECTIONS)
-    for key in raw:
-        if key not in known:
-            raise BadInput(
-                f"{path}: {key}: unknown key, expected one of {listed(known, 20)}"
-                f"{nearest(key, known)}"
-            )
-    given = dotted_keys(dict(parse_override(text) for text in overrides))
-    own = {key: given.pop(key) for key in list(given) if key.split(".")[0] in OWN_KEYS}
-    for key, value in own.items():
-        put(raw, key, value, f"command line: {key}")
-    name_keys(raw, path)
-    axes, variants = axes_and_variants(raw, path)
-    raw["trial"] = bundle(raw.get("trial") or {}, f"{path}: trial")
-    drop_sections(raw, variants, given, path)
-    blocks = expect(raw, "grid", list, path)
-    try:
-        grid = parse_grid(blocks, ["variant", *axes])
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-    for variant in grid.axis_values("variant"):
-        if variant not in variants:
-            hint = "; quote it" if str(variant) in variants else nearest(variant, variants)
-            raise BadInput(
-                f"{path}: grid: variant {variant!r} does not exist, expected one of "
-                f"{listed(variants)}{hint}"
-            )
-    name, mode = raw.get("name", Path(path).stem), raw.get("mode", "full")
-    if mode not in MODES:
-        raise BadInput(
-            f"{path}: mode: found {mode!r}, expected one of {listed(MODES)}{nearest(mode, MODES)}"
-        )
-    own = variants
-    if mode == "trial":
-        own = {v: without_model(bundle, raw["trial"]) for v, bundle in variants.items()}
-    refuse_swept(given, axes, own, grid)
-    name, results = checked_name(name, path), results_path(raw.get("results_dir", "results"), path)
-    study = Study(path, name, mode, results, raw, tuple(overrides), given, axes, variants, grid)
-    try:
-        check_length(study.directory, BELOW)
-    except ValueError as error:
-        raise BadInput(f"{path}: results_dir: found {str(results)!r}, expected {error}") from None
-    check(study)
-    check_claims(study)
-    figures_of(study)
-    if study.search is not None:
-        from lib.config.search_checks import check_search
-
-        check_search(study)
-    if study.raw.get("selected") is not None:
-        from lib.config.selected import check_selected
-
-        check_selected(study)
-    return study
-
-
 def identity(config: Config, *sections: str) -> dict[str, Any]:
     """What identifies a result: the dotted keys of these sections that can change it, and the task.
 
@@ -284,7 +216,9 @@ def identity(config: Config, *sections: str) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in flat.items()
-        if key not in RUNTIME_KEYS and unused_because(key, every) is None
+        if key not in RUNTIME_KEYS
+        and (key not in ADDED or value != ADDED[key])
+        and unused_because(key, every) is None
     }
     return {"task": config.tasks[0], **_stored(kept)}
 

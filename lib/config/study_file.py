@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -204,8 +203,9 @@ def shrink(config: Config) -> Config:
     for key, limit in NULL_IS_NONE.items():
         value = get_attribute(config, key)
         changes[key] = value and min(value, limit)
-    if changes["train.batch_size"] < config.train.batch_size:  # of which it has to be a divisor
-        changes["train.micro_batch"] = gcd(changes["train.batch_size"], config.train.micro_batch)
+    for key in ("train.precision", "infer.precision"):
+        if get_attribute(config, key) == "bf16":
+            changes[key] = "auto"
     for key, value in changes.items():
         config = with_attribute(config, key, value)
     return config

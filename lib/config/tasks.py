@@ -28,12 +28,10 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules, resolve_name
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from lib.config.errors import BadInput, listed, nearest
-
-if TYPE_CHECKING:
-    from lib.analysis.model import Analysis
+from lib.config.metrics import Analysis
 
 Row = dict[str, Any]
 Range = tuple[float | None, float | None]  # least and largest value of a metric; None: no bound
@@ -159,7 +157,7 @@ class Task:
     # (data) → a word, such as "3shot", where sections of one grid render prompts differently: each
     # rendering of the splits `test` and `validation` is tokenised once
     rendering: Callable[[Any], str] = lambda data: ""
-    # (row) → the answer that `target` is told apart from; the class that an objective may weight
+    # (row) → the answer that `target` is distinguished from; the class that an objective may weight
     alternative_answer: Callable[[Row], str | None] = _nothing
     loss_class: Callable[[Row], str | None] = _nothing
     # (data) → full answers whose probability stage 3 scores; the classes of rows, by number

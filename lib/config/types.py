@@ -65,10 +65,11 @@ def expand(text: str) -> str:
 
 def check_length(path: str | Path, more: int = 0) -> None:
     """Raise ValueError for a path that is too long; more: bytes that files below it add."""
-    for name in Path(path).parts:
+    text = os.fspath(path)  # no Path is made: a study checks four a point
+    for name in text.split(os.sep):
         if (size := len(os.fsencode(name))) > NAME_MAX:
             raise ValueError(f"names of at most {NAME_MAX} bytes, and {name[:24]}… has {size}")
-    if (size := len(os.fsencode(Path(path).absolute()))) + more > PATH_MAX:
+    if (size := len(os.fsencode(os.path.join(os.getcwd(), text)))) + more > PATH_MAX:
         raise ValueError(f"a path of at most {PATH_MAX - more} bytes, and it has {size}")
 
 

@@ -12,12 +12,12 @@ from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.study import Study, flatten
 from lib.data.encoded import directory_of, encode, encode_own, shortened, write_encoded
-from lib.data.prepared import MANIFEST, model_key, read_manifest
+from lib.data.prepared import MANIFEST, REMEDY, model_key, read_manifest
 from lib.models.checkpoints import record_base, verify_base
 from lib.models.safetensors_cache import ensure_converted
 from lib.runs.directory import archive, locked, refuse_change
 from lib.runs.files import check_writable, replacing, write_jsonl, write_sealed
-from lib.runs.integrity import checksum, record
+from lib.runs.integrity import checksum, record, verify
 
 
 def data_identity(study: Study, debug: bool) -> dict[str, Any]:
@@ -157,8 +157,9 @@ def _tokenised(
 
 
 def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest where the data are there. Raises BadInput where they are of another config.
+    """The manifest where the data are there.
 
+    Raises BadInput where they are of another config, or a file of them has been changed.
     A source file that has been removed since does not undo what was built from it.
     """
     if not (study.directory / "data" / MANIFEST).exists():
@@ -167,6 +168,7 @@ def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
     before = manifest["identity"]
     removed = {key: before[key] for key in before.keys() - now.keys() if key.endswith(" sha256")}
     refuse_change(study.directory / "data", "data", before, {**now, **removed})
+    verify(study.directory / "data", manifest["files"], REMEDY)
     for model in study.model_sections():
         ensure_converted(model)
         verify_base(model, manifest["models"].get(model_key(model)))

@@ -119,10 +119,10 @@ def stratified_sample(
         sizes[margins] += len(queue)
     sample: list[T] = []
     for k in range(1, min(len(rows), len(rows) if limit is None else limit) + 1):
-        lacking = (k * sizes - len(rows) * drawn)[member]  # in rows, times len(rows)
+        shortfall = (k * sizes - len(rows) * drawn)[member]  # in rows, times len(rows)
         # A combination of all attributes never has more than its share rounded up.
-        lacking[lacking[:, -1] <= 0] = np.iinfo(int).min // (len(subsets) + 1)
-        chosen = int(lacking.sum(axis=1).argmax())
+        shortfall[shortfall[:, -1] <= 0] = np.iinfo(int).min // (len(subsets) + 1)
+        chosen = int(shortfall.sum(axis=1).argmax())
         sample.append(queues[chosen].pop())
         drawn[member[chosen]] += 1
     return sample

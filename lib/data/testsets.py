@@ -44,6 +44,7 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
     if (target / MANIFEST).exists() and not force:
         manifest = read_manifest(study, target.name)
         refuse_change(target, "data", manifest["identity"], now)
+        verify(target, manifest["files"], REMEDY)
         return manifest
     check_writable(study.directory)
     built = build_test(study, task)

@@ -32,6 +32,9 @@ class Engine(Protocol):
     def load(self, directory: Path) -> None:
         """Serve these whole weights from now on."""
 
+    def use(self, adapter: Path) -> None:
+        """Serve this adapter beside the whole weights, in place of the one before."""
+
     def generate(
         self, prompts: Sequence[Ids], settings: Infer, draws: Sequence[Draw] | None = None
     ) -> list[list[str]]:

@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from lib.config.errors import BadInput
 from lib.config.schema import Infer, Model
 from lib.data.special_tokens import end_tokens
 from lib.inference.base import Draw, Ids, default_draw, free, regroup
@@ -16,31 +17,55 @@ from lib.runs.progress import progress
 class HfEngine:
     """transformers, in batches padded on the left."""
 
-    BATCH = 16
+    BATCH, LARGEST_BATCH = 16, 64  # rows; more than BATCH where prompts are short
+    TOKENS = 4096  # of prompts in a batch of more
 
     def __init__(self, model: Model, settings: Infer, directory: Path) -> None:
         self.model_settings, self.settings = model, settings
         self.load(directory)
 
     def load(self, directory: Path) -> None:
-        """Load the weights anew."""
+        """Load the weights anew, unless they are served already."""
         import torch
         from transformers import GenerationConfig
 
         from lib.models.load import DTYPES, load_base, load_tokenizer
+        from lib.models.trainable import four_bit, nf4_fault
 
+        if getattr(self, "served", None) == directory:
+            return
         dtype = DTYPES[self.settings.precision]
         self.model: Any = None  # never two of them
-        self.model = load_base(self.model_settings, dtype, str(directory))
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+        self.adapted = False
+        self.served = None
+        where = None if str(directory) == self.model_settings.name else str(directory)
+        if self.settings.base == "nf4":
+            if fault := nf4_fault():
+                raise BadInput(f"infer.base: found 'nf4', expected full here: {fault}")
+            self.model = load_base(
+                self.model_settings, torch.bfloat16, where, quantization_config=four_bit()
+            )
+        else:
+            self.model = load_base(self.model_settings, dtype, where)
+            self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.model.eval()
+        self.served = directory
         # What a model's authors like to sample with, such as Qwen2.5's repetition penalty, would be
         # taken for whatever `generate` is not told; vLLM takes none of it.
         self.model.generation_config = GenerationConfig()
         self.tokenizer = load_tokenizer(self.model_settings, str(directory))
 
+    def use(self, adapter: Path) -> None:
+        """See `Engine`."""
+        from lib.models.adapters import load_adapter
+
+        base = self.model.unload() if self.adapted else self.model
+        self.model = load_adapter(base, adapter, self.model_settings)
+        self.adapted = True
+
     def close(self) -> None:
         """See `Engine`."""
-        self.model = None
+        self.model = self.served = None
         free()
 
     def generate(
@@ -57,14 +82,16 @@ class HfEngine:
         ]
         texts: list[str] = []
         with progress(len(single), "generate", "answer", passing=True) as shown:
-            for batch in _whole_prompts(single, self.BATCH):
-                ids, mask = self._pad([prompt for prompt, _ in batch])
+            for batch in _whole_prompts(single, self._rows(prompts)):
+                asked = [prompt for prompt, _ in batch]
+                shared = len(list(groupby(asked))) < len(asked)
+                ids, mask = self._pad(asked)
                 noise = GumbelNoise([draw for _, draw in batch], ids.device)
                 with torch.inference_mode():
                     generated = self.model.generate(
                         input_ids=ids,
                         attention_mask=mask,
-                        past_key_values=self._shared_prefixes([prompt for prompt, _ in batch]),
+                        past_key_values=self._prefixes(asked) if shared else None,
                         max_new_tokens=settings.max_new_tokens,
                         eos_token_id=sorted(end_tokens(self.tokenizer)),
                         pad_token_id=self.tokenizer.pad_token_id,
@@ -80,41 +107,43 @@ class HfEngine:
         return regroup(texts, [range(draw.count) for draw in draws])
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
-        """See `Engine`; logits are made at the answers' positions alone."""
+        """See `Engine`. A prompt is computed once for all of its answers."""
         import torch
 
         from lib.logps import token_nll
 
         pairs = [(p, a) for p, given in zip(prompts, answers, strict=True) for a in given]
         sums: list[float] = []
-        for batch in _batches(pairs, self.BATCH):
-            ids, mask = self._pad([[*prompt, *answer][:-1] for prompt, answer in batch])
-            labels = _left_padded([answer for _, answer in batch], -100).to(ids.device)
-            tail = labels.shape[1]
+        for batch in _whole_prompts(pairs, self._rows(prompts)):
+            asked = [prompt for prompt, _ in batch]
+            before = self._pad(asked)[1][:, :-1]
+            ids, mask = self._pad([[p[-1], *answer[:-1]] for p, answer in batch], "right")
+            labels = _padded([answer for _, answer in batch], -100, "right").to(ids.device)
+            mask = torch.cat([before, mask], 1)
             with torch.inference_mode():
                 logits = self.model(
                     input_ids=ids,
                     attention_mask=mask,
-                    position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-                    logits_to_keep=torch.arange(
-                        ids.shape[1] - tail, ids.shape[1], device=ids.device
-                    ),
-                    use_cache=False,
+                    position_ids=(mask.cumsum(1) - 1).clamp(min=0)[:, before.shape[1] :],
+                    past_key_values=self._prefixes(asked),
                 ).logits
             sums += (-token_nll(logits, labels).sum(1)).tolist()
         return regroup(sums, answers)
 
-    def _shared_prefixes(self, prompts: Sequence[Ids]) -> Any:
+    def _rows(self, prompts: Sequence[Ids]) -> int:
+        """Rows of a batch: more of short prompts, whose single tokens leave a device idle."""
+        longest = max(map(len, prompts), default=1)
+        return max(self.BATCH, min(self.LARGEST_BATCH, self.TOKENS // longest))
+
+    def _prefixes(self, prompts: Sequence[Ids]) -> Any:
         """Keys and values of all but the last token of each prompt, one row a prompt given.
 
-        Equal prompts beside each other are computed once and copied. None where no two are equal:
-        there is nothing to save.
+        Equal prompts beside each other are computed once and copied. None where all prompts are
+        single tokens.
         """
         import torch
 
         distinct = [(list(prompt), len(list(same))) for prompt, same in groupby(prompts)]
-        if len(distinct) == len(prompts):
-            return None
         ids, mask = self._pad([prompt for prompt, _ in distinct])
         if ids.shape[1] == 1:
             return None
@@ -132,10 +161,10 @@ class HfEngine:
             cache.batch_select_indices(rows)
         return cache
 
-    def _pad(self, rows: Sequence[Ids]) -> tuple[Any, Any]:
-        """Token ids and mask, (B, L), padded on the left."""
-        ids = _left_padded(rows, self.tokenizer.pad_token_id)
-        mask = _left_padded([[1] * len(row) for row in rows], 0)
+    def _pad(self, rows: Sequence[Ids], side: str = "left") -> tuple[Any, Any]:
+        """Token ids and mask, (B, L), padded on a side."""
+        ids = _padded(rows, self.tokenizer.pad_token_id, side)
+        mask = _padded([[1] * len(row) for row in rows], 0, side)
         return ids.to(self.model.device), mask.to(self.model.device)
 
 
@@ -178,14 +207,10 @@ def _whole_prompts(draws: Sequence[Any], size: int) -> Iterator[list[Any]]:
         yield batch
 
 
-def _left_padded(rows: Sequence[Ids], value: int) -> Any:
+def _padded(rows: Sequence[Ids], value: int, side: str) -> Any:
     """(B, L) int64."""
     import torch
     from torch.nn.utils.rnn import pad_sequence
 
     tensors = [torch.tensor(list(row)) for row in rows]
-    return pad_sequence(tensors, True, value, padding_side="left")
-
-
-def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+    return pad_sequence(tensors, True, value, padding_side=side)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,10 @@ from lib.data.prepared import encoded_test, read_split
 from lib.data.testsets import predict_identity, rows_of, section_of
 from lib.inference.base import Draw, default_draw, regroup
 from lib.inference.serving import Served
+from lib.models.needs import prediction_needs
+from lib.models.precision import on_this_machine
 from lib.runs.directory import mark_done, verify_done
+from lib.runs.disk import check_space
 from lib.runs.files import read_jsonl, replacing, write_jsonl
 from lib.runs.integrity import checksum, seal, unseal
 from lib.runs.progress import progress
@@ -65,6 +69,7 @@ class ChatPredictor:
         """See `Predictor`. weights: others than the point's model."""
         from lib.models.load import load_tokenizer
 
+        point = on_this_machine(point)
         changes: Row = {} if self.split == "test" else {"samples": 0}
         if tokens := getattr(self.section, "max_new_tokens", None):
             changes["max_new_tokens"] = tokens
@@ -164,18 +169,28 @@ def files_of(study: Study, task: str, point: Point) -> list[str]:
 
 
 def predict(
-    study: Study, task: str, point: Point, predictor: Predictor, stop: Callable[[], bool]
+    study: Study,
+    task: str,
+    point: Point,
+    predictor: Predictor,
+    stop: Callable[[], bool],
+    loading: Mapping[str, float] | None = None,
 ) -> int | None:
     """Write the task's predictions of a point and the done mark; returns how many rows.
 
     None where `stop()` ended it early: the finished batches are kept, and the next call resumes.
+    loading: seconds that its model took, `start` of an engine and `load` beside that; the mark has
+    them, with those that predicting `rows` took, so that `make plan` knows what others will take.
     """
+    begun = time.monotonic()
     identity, name = predict_identity(study, point, task), study.named("predictions", task)
     total = len(rows_of(study, task, point))
     part = point.directory / f".{name}-{digest(identity)}.part.jsonl"
+    check_space(point.directory, prediction_needs(point.config, task, total))
     predictions = _finished_batches(part, point.config.infer.batch_size, total)
+    resumed = len(predictions)
     label = f"infer {point.name}" if name == "predictions" else f"infer {task} {point.name}"
-    with progress(total, label, done=len(predictions)) as shown:
+    with progress(total, label, done=resumed) as shown:
         while len(predictions) < total:
             if stop():
                 return None
@@ -185,7 +200,10 @@ def predict(
             predictions += fresh
             shown.update(len(predictions))
     write_jsonl(point.directory / f"{name}.jsonl", predictions)
-    mark_done(point.directory, study.named("infer", task), identity, [f"{name}.jsonl"], rows=total)
+    took = {"predict": time.monotonic() - begun, "rows": total - resumed, **(loading or {})}
+    seconds = {key: round(value, 3) for key, value in took.items()}
+    mark_done(point.directory, study.named("infer", task), identity, [f"{name}.jsonl"],
+              rows=total, seconds=seconds)  # fmt: skip
     with suppress(FileNotFoundError):
         part.unlink()
     return total

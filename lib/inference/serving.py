@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +14,15 @@ from lib.config.schema import Infer, Model
 from lib.config.study import Point, Study
 from lib.data.testsets import section_of
 from lib.inference.base import Engine, free
-from lib.models.checkpoints import check_directory, is_adapter
+from lib.inference.vllm import VllmEngine, has_gpu
+from lib.models.checkpoints import ADAPTER, check_directory, is_adapter
+from lib.models.precision import precision_here
+from lib.models.safetensors_cache import weights_of
+from lib.models.sizes import parameters
+from lib.runs.disk import Need, check_space
 from lib.runs.files import read_json
+
+MERGED_FILES = 12  # of weights, configuration and tokenizer, at most
 
 
 class Served:
@@ -26,29 +34,32 @@ class Served:
         self._started: Any = None  # what an engine cannot change once it has started
         self._tied: bool | None = None  # whether its head is its embeddings
         self._holds: Path | None = None  # whose weights it serves
+        self.start_seconds = 0.0  # that starting engines has taken so far
 
     @contextmanager
     def engine(self, point: Point, weights: Path | None = None) -> Iterator[Any]:
         """A `inference.base.Engine` that serves a point's model, or other `weights` of the point.
 
-        Adapters are merged into a temporary copy, and not again where the engine serves them
-        already: with the swaps, vLLM on a core of a CPU then gives 2.3 times the tokens a second
-        that it gives with adapters beside the weights (`python -m bench.generation`).
+        Adapters are served beside their base, or merged into a temporary copy (see `serves`), and
+        nothing is done again for weights that the engine serves already.
         """
         model, infer = point.config.model, point.config.infer
         directory = weights or point.directory / "model"
+        if is_adapter(directory) and not model.adapter:
+            from lib.models.adapters import check_adapter_config
+
+            check_adapter_config(directory, model, point.config.train)
+        scored = not shares_prefixes(self.study)
+        adapter = directory if serves(infer, model, directory, scored) else None
+        rank = self._rank(directory) if adapter else 0
         wanted = (model.name, model.revision, model.trust_remote_code, infer.engine,
-                  infer.precision)  # fmt: skip
+                  infer.precision, infer.base, rank)  # fmt: skip
         if self._started != wanted:
             self.close()
         if self._holds == directory:
             yield self._engine
             return
-        if is_adapter(directory) and not model.adapter:
-            from lib.models.adapters import check_adapter_config
-
-            check_adapter_config(directory, model, point.config.train)
-        with whole_weights(model, directory, infer.precision) as whole:
+        with self._whole(model, directory, adapter, infer.precision) as whole:
             if self._tied != (tied := ties_embeddings(whole)):
                 self.close()  # an engine keeps the head that it was started with
             self._tied = tied
@@ -56,12 +67,33 @@ class Served:
             if self._engine is None:
                 free()  # a predictor without an engine may have left a model behind
                 budget, caching = token_budget(self.study), shares_prefixes(self.study)
-                self._engine = start_engine(model, infer, whole, budget, caching)
+                begun = time.monotonic()
+                self._engine = start_engine(model, infer, whole, budget, caching, rank)
+                self.start_seconds += time.monotonic() - begun
                 self._started = wanted
             else:
                 self._engine.load(whole)
+            if adapter:
+                self._engine.use(adapter)
             self._holds = directory
             yield self._engine
+
+    @contextmanager
+    def _whole(
+        self, model: Model, directory: Path, adapter: Path | None, precision: str
+    ) -> Iterator[Path]:
+        """The directory of whole weights to start with: that of the base beside an adapter."""
+        if adapter is None:
+            with whole_weights(model, directory, precision) as whole:
+                yield whole
+            return
+        check_directory(model.name)
+        yield Path(weights_of(model))
+
+    def _rank(self, adapter: Path) -> int:
+        """The largest rank of adapters that the engine has to serve: the study's, or this one's."""
+        own = read_json(adapter / ADAPTER[0]).get("r", 0)
+        return max(own, *(point.config.train.lora.r for point in self.study.points()))
 
     def close(self) -> None:
         """Free the memory of all that predicted, for a judge; the next to ask starts another."""
@@ -69,6 +101,46 @@ class Served:
             self._engine.close()
         self._engine = self._started = self._holds = None
         free()
+
+
+def serves(infer: Infer, model: Model, directory: Path, scored: bool) -> bool:
+    """Whether the adapter in `directory` is served beside its base, and not merged.
+
+    On a GPU merging costs more than it saves, above all for large models. On a core of a CPU, vLLM
+    gives 2.3 times the tokens a second with merged weights, the swaps included (`python -m
+    bench.generation`). Over an NF4 base adapters are always served, since merged weights would have
+    to be quantised again. vLLM takes adapters of linear layers inside the model alone: those of
+    the embeddings, of the head, or of a part of a multimodal model are merged, and so are all
+    where answers are scored: log-probabilities of prompts fail beside adapters (vLLM 0.32, CPU).
+    """
+    if not is_adapter(directory) or infer.adapters == "merge":
+        return False
+    if infer.base == "nf4":
+        return True
+    if infer.adapters == "auto" and not has_gpu():
+        return False
+    return engine_of(infer) == "hf" or (not scored and _vllm_takes(model, directory))
+
+
+def _vllm_takes(model: Model, directory: Path) -> bool:
+    from lib.models.load import config_of
+
+    adapter, config = read_json(directory / ADAPTER[0]), config_of(model)
+    targets = adapter.get("target_modules") or []
+    return (
+        adapter.get("peft_type") == "LORA"
+        and not any(adapter.get(key) for key in ("use_dora", "modules_to_save", "lora_bias"))
+        and isinstance(targets, list)
+        and not {"embed_tokens", "lm_head"} & {name.rpartition(".")[2] for name in targets}
+        and config.get_text_config() is config
+    )
+
+
+def engine_of(infer: Infer) -> str:
+    """The engine that `infer` asks for, "vllm" or "hf"."""
+    if infer.engine != "auto":
+        return infer.engine
+    return "vllm" if has_gpu() and infer.base == "full" else "hf"
 
 
 def ties_embeddings(directory: Path) -> bool | None:
@@ -106,8 +178,12 @@ def whole_weights(model: Model, directory: Path, precision: str) -> Iterator[Pat
     if not is_adapter(directory):
         yield directory
         return
-    from lib.models.load import DTYPES, merge
+    from lib.models.load import DTYPES
+    from lib.models.merging import merge
 
+    weights = parameters(model).weights or 0
+    needed = weights * DTYPES[precision].itemsize
+    check_space(Path(tempfile.gettempdir()), [Need("merged weights", needed, MERGED_FILES)])
     with tempfile.TemporaryDirectory(prefix="lossgrid-merged-") as scratch:
         merge(model, directory, DTYPES[precision], Path(scratch))
         yield Path(scratch)
@@ -119,17 +195,19 @@ def start_engine(
     directory: Path,
     token_budget: int | None = None,
     caching: bool = False,
+    rank: int = 0,
 ) -> Engine:
     """The engine that `settings` ask for, serving the whole weights in `directory`.
 
     directory: may also be `model.name`, a hub id. token_budget: of prompt and answer
     together; None: as model and settings have it. caching: of prefixes that prompts share (vLLM);
-    cached positions have no log-probabilities, so that nothing can be scored then.
+    cached positions have no log-probabilities, so that nothing can be scored then. rank: the
+    largest of adapters to be used beside the weights, 0 for none.
     """
-    if settings.engine == "hf":
+    precision = precision_here(settings.precision)
+    settings = settings.model_copy(update={"precision": precision})
+    if engine_of(settings) == "hf":
         from lib.inference.hf import HfEngine
 
         return HfEngine(model, settings, directory)
-    from lib.inference.vllm import VllmEngine
-
-    return VllmEngine(model, settings, directory, token_budget, caching)
+    return VllmEngine(model, settings, directory, token_budget, caching, rank)

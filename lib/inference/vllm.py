@@ -8,8 +8,9 @@ import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from lib.config.errors import BadInput
 from lib.config.schema import Infer, Model
 from lib.data.special_tokens import end_tokens
 from lib.inference.base import Draw, EngineDied, Ids, default_draw, free, regroup
@@ -37,6 +38,7 @@ class VllmEngine:
         directory: Path,
         token_budget: int | None = None,
         caching: bool = False,
+        rank: int = 0,
     ) -> None:
         self.cuda = cuda = prepare_start()
         from lib.models.load import context_length
@@ -47,7 +49,8 @@ class VllmEngine:
         self.caching = caching
         from vllm import LLM
 
-        self.served = directory
+        self.served, self.adapter = directory, None
+        self.adapters = 0  # that were used so far: each has a number of its own
         # SLURM sends its warning (--signal) to every process of a step: this one finishes the rows
         # at hand and stops, for which it needs the engine.
         with blocked(signal.SIGUSR2):
@@ -66,6 +69,7 @@ class VllmEngine:
                 **({"gpu_memory_utilization": settings.gpu_memory} if cuda else CPU_MEMORY),
                 **({} if cuda else CPU_WHOLE),
                 **(CPU_SHARING if caching and not cuda else {}),
+                **(lora_options(rank) if rank else {}),
             )
         self.ends = sorted(end_tokens(self.llm.get_tokenizer()))
 
@@ -78,6 +82,13 @@ class VllmEngine:
             if self.caching:  # what is kept was computed with the old weights
                 self.llm.reset_prefix_cache()
             self.served = directory
+
+    def use(self, adapter: Path) -> None:
+        """See `Engine`; vLLM keeps prefixes of different adapters apart by their numbers."""
+        from vllm.lora.request import LoRARequest
+
+        self.adapters += 1
+        self.adapter = LoRARequest(f"{adapter}", self.adapters, str(adapter))
 
     def close(self) -> None:
         """See `Engine`: the process of the engine ends, and here its groups of devices."""
@@ -113,7 +124,9 @@ class VllmEngine:
             alive(),
             progress(len(prompts), "generate", "prompt", passing=True) as shown,
         ):
-            outputs = self.llm.generate(_prompts(prompts), params, use_tqdm=_bars(shown))
+            outputs = self.llm.generate(
+                _prompts(prompts), params, use_tqdm=_bars(shown), lora_request=self.adapter
+            )
         return [[one.text for one in output.outputs] for output in outputs]
 
     def score(self, prompts: Sequence[Ids], answers: Sequence[Sequence[Ids]]) -> list[list[float]]:
@@ -127,11 +140,24 @@ class VllmEngine:
         whole = _prompts([[*prompt, *answer] for prompt, answer in pairs])
         sums = []
         with alive():
-            outputs = self.llm.generate(whole, params, use_tqdm=False)
+            outputs = self.llm.generate(whole, params, use_tqdm=False, lora_request=self.adapter)
         for (prompt, answer), output in zip(pairs, outputs, strict=True):
             scored = output.prompt_logprobs[len(prompt) :]
             sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
         return regroup(sums, answers)
+
+
+def lora_options(rank: int) -> dict[str, Any]:
+    """vLLM's options for one adapter at a time, of up to `rank`: it knows certain ranks alone."""
+    from vllm.config.lora import MaxLoRARanks
+
+    fitting = [known for known in get_args(MaxLoRARanks) if known >= rank]
+    if not fitting:
+        raise BadInput(
+            f"infer.adapters: found adapters of rank {rank}, expected at most "
+            f"{max(get_args(MaxLoRARanks))} to be served by vLLM; set infer.adapters=merge"
+        )
+    return {"enable_lora": True, "max_loras": 1, "max_lora_rank": min(fitting)}
 
 
 @contextmanager
@@ -145,17 +171,22 @@ def alive() -> Iterator[None]:
         raise EngineDied("the engine's process has ended, see above") from error
 
 
+def has_gpu() -> bool:
+    """Whether there is a GPU; asking does not start CUDA."""
+    import torch
+
+    os.environ[CHECK_BY_NVML] = "1"  # as vLLM does once it is imported
+    return torch.cuda.is_available()
+
+
 def prepare_start() -> bool:
     """Set how vLLM starts its process, before it is imported; returns whether there is a GPU.
 
     A process that was forked after CUDA had been started, or only asked for, cannot use it, and
     forking is vLLM's default: it sees for itself that CUDA was started, not that it was asked for.
     """
-    import torch
-
-    os.environ[CHECK_BY_NVML] = "1"  # as vLLM does once it is imported
     os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
-    cuda = torch.cuda.is_available()
+    cuda = has_gpu()
     if not cuda:
         # An engine in a process of its own keeps one core for itself and starts 25 s later.
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")

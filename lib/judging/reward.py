@@ -20,6 +20,7 @@ from lib.config.schema import Infer, Judge
 from lib.config.tasks import Reply, conversation
 from lib.inference.base import Ids, free
 from lib.judging.local import Answer, LocalJudge, LocalModel, not_loaded, open_model
+from lib.models.precision import precision_here
 from lib.runs.progress import progress
 
 TOKENS = 8192  # of one batch, padding included
@@ -45,7 +46,7 @@ def open_reward_model(settings: Judge, infer: Infer) -> LocalJudge:
 
 @contextmanager
 def _loaded(model: LocalModel, precision: str, longest: int) -> Iterator[Answer]:
-    """The model in memory. precision: bf16 or fp32. Raises BadInput where weights are missing."""
+    """The model in memory. precision: of `infer`. Raises BadInput where weights are missing."""
     import torch
 
     classifier: Any = _weights(model, precision)
@@ -85,7 +86,7 @@ def _weights(model: LocalModel, precision: str) -> Any:
     try:
         classifier, loading = AutoModelForSequenceClassification.from_pretrained(
             model.directory,
-            dtype=DTYPES[precision],
+            dtype=DTYPES[precision_here(precision)],
             trust_remote_code=settings.trust_remote_code,
             use_safetensors=True,
             output_loading_info=True,

@@ -62,11 +62,11 @@ def load_adapter(base: Any, directory: Path, model: Model) -> Any:
     from peft import PeftModel
 
     check_base(directory, model, str(directory))
-    with _fitting(directory, model):
+    with fitting(directory, model):
         tensors = load_file(directory / ADAPTER[1])
         # On the base's device: by default PEFT loads through a GPU, which this process may not use.
         adapted = PeftModel.from_pretrained(base, str(directory), torch_device=str(base.device))
-        _check_tensors(directory / ADAPTER[1], tensors, adapted)
+        check_tensors(directory / ADAPTER[1], tensors, adapted)
     return adapted.eval()
 
 
@@ -77,14 +77,14 @@ def swap_adapter(adapted: Any, directory: Path, model: Model) -> None:
     """
     from peft import load_peft_weights, set_peft_model_state_dict
 
-    with _fitting(directory, model):
+    with fitting(directory, model):
         tensors = load_peft_weights(str(directory), device=adapted.device.type)
-        _check_tensors(directory / ADAPTER[1], tensors, adapted)
+        check_tensors(directory / ADAPTER[1], tensors, adapted)
         set_peft_model_state_dict(adapted, tensors)
 
 
 @contextmanager
-def _fitting(directory: Path, model: Model) -> Iterator[None]:
+def fitting(directory: Path, model: Model) -> Iterator[None]:
     """Turn PEFT's errors about damaged or mismatched adapters into one line."""
     try:
         with warnings.catch_warnings():  # about things that are checked here, or handled by `untie`
@@ -95,7 +95,7 @@ def _fitting(directory: Path, model: Model) -> Iterator[None]:
         raise BadInput(f"{directory}: no adapter that fits {model.name}: {reason}") from None
 
 
-def _check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any) -> None:
+def check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any) -> None:
     """Raise BadInput where a tensor of an adapter's file is missing, unexpected or not finite.
 
     The file may also have embeddings, which PEFT saves if it adapts them.
@@ -125,7 +125,7 @@ def _head(model: Any) -> Any:
 
 
 def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = None) -> Any:
-    """The fp32 base with its adapter merged in; neither can be used afterwards.
+    """The fp32 base with its adapter merged in; neither model can be used afterwards.
 
     probes: token ids of sequences whose log-probability must not change by more than
     `MERGE_TOLERANCE`. Raises BadInput, naming `what`, where it does.
@@ -138,10 +138,13 @@ def merged(adapted: Any, what: Path, probes: Sequence[Sequence[int]] | None = No
     try:
         with warnings.catch_warnings():  # of embeddings that are no longer tied
             warnings.simplefilter("ignore")
-            whole = adapted.merge_and_unload()
+            # Not in place: the base weights may be those of other models (SharedBase).
+            whole = adapted.merge_and_unload(safe_merge=True)
     except AttributeError:
         kind = adapted.peft_config[adapted.active_adapter].peft_type.value
         raise BadInput(f"{what}: an adapter of the kind {kind} cannot be merged") from None
+    except ValueError as error:  # weights that are not finite
+        raise BadInput(f"{what}: {' '.join(str(error).split())}") from None
     check_logps(sequence_logps(whole, probes), expected, MERGE_TOLERANCE,
                 f"{what}: merged into its base")  # fmt: skip
     return whole

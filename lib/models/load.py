@@ -1,4 +1,4 @@
-"""Tokenizers and models: loading and merging, with one line for every error."""
+"""Tokenizers and models, loaded with one line for every error."""
 
 from __future__ import annotations
 
@@ -46,19 +46,24 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
     return tokenizer
 
 
-def context_length(model: Model, directory: str | None = None) -> int | None:
-    """Maximum tokens of prompt and answer, None if the config does not say.
-
-    Raises BadInput without a config.
-    """
+def config_of(model: Model, directory: str | None = None) -> Any:
+    """transformers' config of the study's model, or of a `directory`; else BadInput."""
     from transformers import AutoConfig
 
     name = directory or model.name
     check_directory(name)
     try:
-        config = AutoConfig.from_pretrained(name, **_hub(model, name)).get_text_config()
+        return AutoConfig.from_pretrained(name, **_hub(model, name))
     except (OSError, ValueError, KeyError) as error:
         raise _not_loaded(name, error) from None
+
+
+def context_length(model: Model, directory: str | None = None) -> int | None:
+    """Maximum tokens of prompt and answer, None if the config does not say.
+
+    Raises BadInput without a config.
+    """
+    config = config_of(model, directory).get_text_config()
     rope = getattr(config, "rope_parameters", None) or {}
     if rope.get("rope_type") in ("linear", "dynamic"):  # RoPE scaling extends the trained positions
         return None
@@ -103,6 +108,17 @@ def load_base(
     if not directory:  # the original: adapters name it as their base
         loaded.name_or_path = loaded.config.name_or_path = model.name
     return language_model(loaded) if kind is None else loaded
+
+
+def meta_base(model: Model) -> Any:
+    """The study's causal language model without any memory: names and shapes of its weights."""
+    from transformers import AutoModelForCausalLM
+
+    config = config_of(model)
+    with quiet(), torch.device("meta"):
+        return language_model(
+            AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
+        )
 
 
 def empty_base(model: Model, dtype: torch.dtype) -> Any:
@@ -161,23 +177,6 @@ def language_model(loaded: Any) -> Any:
         if hasattr(loaded, name):
             setattr(part, name, getattr(loaded, name))
     return part.eval()
-
-
-def merge(model: Model, adapter: Path, dtype: torch.dtype, target: Path) -> None:
-    """Write the base weights with the adapter merged in, as an ordinary checkpoint, to `target`.
-
-    On a CPU merged weights are served several times faster than adapters. Adapters trained over
-    4-bit weights are merged into the unquantised base; tied embeddings are untied if one has an
-    adapter. Raises BadInput for an adapter that is damaged or does not fit the base, and where the
-    merged model gives different probabilities.
-    """
-    from lib.models.adapters import load_adapter, merged
-
-    check_directory(adapter, "model")
-    # In fp32: in bf16 the product of two small matrices would lose most of its digits.
-    adapted = load_adapter(load_base(model, torch.float32), adapter, model)
-    merged(adapted, adapter).to(dtype).save_pretrained(target)
-    load_tokenizer(model, str(adapter)).save_pretrained(target)
 
 
 def _hub(model: Model, name: str) -> dict[str, Any]:

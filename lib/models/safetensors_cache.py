@@ -22,6 +22,7 @@ from typing import Any
 from lib.config.errors import BadInput
 from lib.config.grid import digest
 from lib.config.schema import Model
+from lib.runs.disk import Need, check_space
 from lib.runs.files import read_json, read_sealed, replacing, write_json, write_sealed
 from lib.runs.integrity import record, verify
 
@@ -182,6 +183,8 @@ def _convert(source: Path, target: Path) -> None:
     wanted = read_json(source / PICKLE_INDEX)["weight_map"] if len(names) > 1 else {}
     kept = [path for pattern in BESIDE for path in source.glob(pattern)
             if path.name not in (PICKLE_INDEX, SAFE_INDEX)]  # fmt: skip
+    written = sum((source / name).stat().st_size for name in files)
+    check_space(target, [Need("weights as safetensors", written, len(files) + len(kept) + 2)])
     with replacing(target) as temporary:
         for path in kept:
             place = temporary / path.relative_to(source)

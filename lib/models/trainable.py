@@ -13,20 +13,24 @@ from lib.config.errors import BadInput, listed, nearest
 from lib.config.schema import Lora, Model, Train
 from lib.losses import OBJECTIVES
 from lib.models.load import DTYPES, empty_base, load_base
+from lib.models.shared import SharedBase
 
 FIRST_FACTOR = re.compile(r"\.lora_(embedding_)?A\.")  # part of an adapter's parameter names
 
 
-def load_for_training(model: Model, train: Train, empty: bool = False) -> Any:
+def load_for_training(
+    model: Model, train: Train, shared: SharedBase | None = None, empty: bool = False
+) -> Any:
     """The causal language model that a point trains.
 
     Full tuning keeps fp32 weights and computes in bf16 by autocast, since bf16 weights would lose
     updates below 1/256 of a weight. Adapters are fp32, over frozen weights of the chosen precision;
     where the device does not support 4-bit weights (see `nf4_fault`), qlora is lora. Dropout of the
-    model itself is 0, as in DPO's published code, since the reference has none. empty: without
-    values, see `empty_base`; 4-bit weights always have theirs.
+    model itself is 0, as in DPO's published code, since the reference has none. shared: may
+    have the frozen weights. empty: without values, see `empty_base`; 4-bit weights always have
+    theirs.
     """
-    loaded = _base_for_training(model, train, empty)
+    loaded = _base_for_training(model, train, shared or SharedBase(keeps=False), empty)
     if OBJECTIVES[train.objective].batch == "pairs":
         without_dropout(loaded)
     loaded.config.use_cache = False
@@ -43,31 +47,36 @@ def without_dropout(model: Any) -> None:
                 setattr(module, name, 0.0)
 
 
-def _base_for_training(model: Model, train: Train, empty: bool) -> Any:
-    load = empty_base if empty else load_base
+def _base_for_training(model: Model, train: Train, shared: SharedBase, empty: bool) -> Any:
     if train.tuning == "full":
-        return load(model, torch.float32)
+        shared.clear()
+        return empty_base(model, torch.float32) if empty else load_base(model, torch.float32)
     if train.tuning == "qlora" and nf4_fault() is None:
         from peft import prepare_model_for_kbit_training
-        from transformers import BitsAndBytesConfig
 
-        # NF4 with double quantisation, computing in bf16 (Dettmers et al., arXiv 2305.14314).
-        four_bit = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-            bnb_4bit_quant_storage=torch.bfloat16,
-        )
         return prepare_model_for_kbit_training(
-            load_base(model, torch.bfloat16, quantization_config=four_bit),
+            shared.base(model, torch.bfloat16, four_bit()),
             use_gradient_checkpointing=train.gradient_checkpointing,
             gradient_checkpointing_kwargs={"use_reentrant": False},
         )
-    loaded = load(model, DTYPES[train.precision])
+    dtype = DTYPES[train.precision]
+    loaded = empty_base(model, dtype) if empty else shared.base(model, dtype)
     if train.gradient_checkpointing:
         loaded.enable_input_require_grads()
     return loaded
+
+
+def four_bit() -> Any:
+    """NF4 with double quantisation, computing in bf16 (Dettmers et al., arXiv 2305.14314)."""
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_quant_storage=torch.bfloat16,
+    )
 
 
 @cache

@@ -20,6 +20,7 @@ from lib.plotting.view import View, main_set
 
 TEMPLATES = Path(__file__).parent / "templates"
 UNPARSED = 0.20
+PARSED = ("parsed", "judged")  # metrics that say how many answers could be read
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,17 @@ class Numbers:
     view: View
     task: str
 
-    def of_settings(self, metric: str, every: bool = False) -> pd.DataFrame:
+    def of(self, task: str) -> Numbers:
+        """The same of another task."""
+        return Numbers(self.view, task)
+
+    def of_settings(
+        self, metric: str | None, every: bool = False, part: str | None = None
+    ) -> pd.DataFrame:
         """One row a setting that has the metric: name, value, low, high, n, seeds, sd.
 
-        Of its main test set. every: also of settings whose answers are not interpretable, for what
-        rests on no answers.
+        Of the test set `part`, else of the main one. every: also of settings whose answers are not
+        interpretable, for what rests on no answers.
         """
         estimates = self.view.tables["estimates"]
         kept = estimates[
@@ -42,13 +49,19 @@ class Numbers:
             & (estimates.metric == metric)
             & (estimates.slice.fillna("") == "")
         ].dropna(subset="value")
-        kept = main_set(kept)
+        kept = main_set(kept, part)
         return kept if every else kept[~kept.name.isin(self.unreadable)]
+
+    @cached_property
+    def parsed(self) -> str | None:
+        """The metric that says how many answers could be read, None where the task has none."""
+        metrics = set(self.view.tables["estimates"].query("task == @self.task").metric)
+        return next((metric for metric in PARSED if metric in metrics), None)
 
     @cached_property
     def unreadable(self) -> list[str]:
         """Settings of whose answers more than UNPARSED could not be parsed."""
-        parsed = self.of_settings("parsed", every=True)
+        parsed = self.of_settings(self.parsed, every=True)
         return list(parsed[parsed.value < 1 - UNPARSED].name)
 
     @cached_property
@@ -56,13 +69,12 @@ class Numbers:
         """The first metric of the task that is not the parse rate and that some setting has."""
         estimates = self.view.tables["estimates"]
         metrics = estimates[(estimates.task == self.task) & (estimates["of"] == "setting")].metric
-        return next((metric for metric in dict.fromkeys(metrics) if metric != "parsed"), None)
+        return next((metric for metric in dict.fromkeys(metrics) if metric != self.parsed), None)
 
-    def against_baseline(self, metric: str) -> pd.DataFrame:
-        """Contrasts of a metric with the baseline, both sides interpretable."""
-        kept, base = self.view.tables["contrasts"], self.view.baseline.setting
-        kept = kept[(kept.task == self.task) & (kept.metric == metric) & kept.b.isin(base)]
-        kept = kept[kept.family == "baseline"]
+    def contrasts(self, metric: str, family: str = "baseline") -> pd.DataFrame:
+        """Contrasts of a metric within a family, both sides interpretable."""
+        kept = self.view.tables["contrasts"]
+        kept = kept[(kept.task == self.task) & (kept.metric == metric) & (kept.family == family)]
         kept = main_set(kept)
         readable = ~(kept.a.isin(self.unreadable) | kept.b.isin(self.unreadable))
         return kept[readable].dropna(subset="difference")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from lib.analysis.model import TRAINING
 from lib.analysis.tables import TABLES
 from lib.config.figures import LOG, analyses
+from lib.config.metrics import TRAINING
 from lib.losses import label_of
 from lib.runs.train_log import diverged_at
 

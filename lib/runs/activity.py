@@ -54,16 +54,27 @@ def is_this_machine(held_by: Holder | None) -> bool:
     return held_by is not None and held_by.machine == machine() and os.access(LOCKS, os.R_OK)
 
 
-def is_held_here(directory: Path) -> bool:
-    """Whether a process of this machine holds the lock, according to /proc/locks."""
+def locks_here() -> dict[int, list[int]]:
+    """Inode of each file that a process of this machine has locked → the processes."""
     try:
-        inode = (directory / ".lock").stat().st_ino
         lines = LOCKS.read_text().splitlines()
     except OSError:
+        return {}
+    held: dict[int, list[int]] = {}
+    for line in lines:
+        # 1: FLOCK  ADVISORY  WRITE 1234 08:01:131 0 EOF. Waiting locks start with "1: -> ".
+        if match := re.match(r"\d+: FLOCK\s+\S+\s+WRITE\s+(\d+)\s+\S+:(\d+)\s", line):
+            held.setdefault(int(match[2]), []).append(int(match[1]))
+    return held
+
+
+def is_held_here(directory: Path, held: dict[int, list[int]] | None = None) -> bool:
+    """Whether a process of this machine holds the lock; held: `locks_here` of a moment ago."""
+    try:
+        inode = (directory / ".lock").stat().st_ino
+    except OSError:
         return False
-    # 1: FLOCK  ADVISORY  WRITE 1234 08:01:131 0 EOF. Waiting locks start with "1: -> ".
-    matches = (re.match(r"\d+: FLOCK\s+\S+\s+WRITE\s+(\d+)\s+\S+:(\d+)\s", line) for line in lines)
-    pids = [int(match[1]) for match in matches if match and int(match[2]) == inode]
+    pids = (locks_here() if held is None else held).get(inode, [])
     if not pids:
         return False
     # An inode number is unique per file system only, and stat's device may differ from the

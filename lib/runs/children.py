@@ -47,20 +47,22 @@ def blocked(*signals: signal.Signals) -> Iterator[None]:
 
 
 @contextmanager
-def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
-    """Run a command within the block and wait for its end; options: of Popen.
+def children(
+    commands: Sequence[Sequence[str]], **options: Any
+) -> Iterator[tuple[list[subprocess.Popen], list[int]]]:
+    """Run commands within the block and wait for their ends; options: of Popen.
 
-    A first TERM, INT or HUP is passed on as TERM, a second one unchanged; signals that this process
-    ignores (as under nohup) are not passed on. After a signal, raises SystemExit once the child has
-    ended: 75 if that was its exit code, else 128 + the signal's number. An exception in the block
-    ends the child with TERM.
+    Yields their processes and, as they come, the signals that this process got. A first TERM, INT
+    or HUP is passed on as TERM, a second one unchanged; signals that this process ignores (as under
+    nohup) are not passed on. An exception in the block ends the children with TERM, and is raised
+    unless a signal came before.
     """
     received: list[int] = []
-    process: subprocess.Popen | None = None
+    processes: list[subprocess.Popen] = []
 
     def pass_on(number: int, _frame: object) -> None:
         received.append(number)
-        if process is not None:
+        for process in processes:
             process.send_signal(PASSED_ON[number] if len(received) == 1 else number)
 
     before = {
@@ -69,27 +71,39 @@ def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     try:
-        # In its own process group, the child gets a Ctrl-C once, through this process. If this
-        # process is killed, the kernel ends the child.
-        process = subprocess.Popen(
-            command,
-            process_group=0,
-            preexec_fn=end_with_parent(),
-            **options,
-        )
-        if received:  # received before the child started
-            process.send_signal(PASSED_ON[received[0]])
+        for command in commands:
+            # In its own process group, a child gets a Ctrl-C once, through this process. If this
+            # process is killed, the kernel ends the child.
+            process = subprocess.Popen(
+                command, process_group=0, preexec_fn=end_with_parent(), **options
+            )
+            processes.append(process)
+            if received:  # received before the child started
+                process.send_signal(PASSED_ON[received[0]])
         try:
-            yield process
+            yield processes, received
         except BaseException:
-            process.terminate()
+            for process in processes:
+                process.terminate()
             if not received:  # else the signal caused the failure
                 raise
         finally:
-            process.wait()
+            for process in processes:
+                process.wait()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def child(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
+    """Run one of `children` within the block.
+
+    After a signal, raises SystemExit once the child has ended: 75 if that was its exit code, else
+    128 + the signal's number.
+    """
+    with children([command], **options) as ([process], received):
+        yield process
     if received:
         raise SystemExit(RESUMABLE if process.returncode == RESUMABLE else 128 + received[0])
 

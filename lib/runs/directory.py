@@ -104,17 +104,24 @@ def unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     return digest(one) == digest(other)
 
 
-def refuse_change(
-    directory: Path, stage: str, before: Mapping[str, Any], now: Mapping[str, Any]
-) -> None:
-    """Raise BadInput with the keys that differ between an existing result and this config."""
+def changed_keys(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """`train.gamma was 1, is 2` for each key that differs between two identities."""
     if unchanged(before, now):
-        return
-    changed = [
+        return []
+    return [
         f"{RENAMED.get(key, key)} was {before.get(key)!r}, is {now.get(key)!r}"
         for key in dict.fromkeys([*before, *now])
         if digest(before.get(key)) != digest(now.get(key))
     ]
+
+
+def refuse_change(
+    directory: Path, stage: str, before: Mapping[str, Any], now: Mapping[str, Any]
+) -> None:
+    """Raise BadInput with the keys that differ between an existing result and this config."""
+    changed = changed_keys(before, now)
+    if not changed:
+        return
     more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
     raise BadInput(
         f"{directory}: {stage} has results of another config: "

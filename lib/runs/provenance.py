@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from lib.runs.code import ROOT, code_version
 
 PACKAGES = (
     "torch",
@@ -42,9 +43,9 @@ SLURM_IDS = (
 
 
 def provenance(environ: Mapping[str, str]) -> dict[str, Any]:
-    """Commit, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
+    """Code, package versions, host and SLURM ids; of the environment, only SLURM's ids."""
     return {
-        "git": _git(),
+        **code_version(),
         "packages": _versions(),
         "python": platform.python_version(),
         "host": platform.node(),
@@ -58,7 +59,7 @@ def analysis_version() -> str:
 
     Any change of the code or of a template makes them run again.
     """
-    return sources_digest(Path(__file__).parent.parent)
+    return sources_digest(ROOT / "lib")
 
 
 def sources_digest(root: Path) -> str:
@@ -77,21 +78,3 @@ def _versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
-
-
-def _git() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout this file is in; None outside git."""
-
-    def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), *words],
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=20,
-        ).stdout.strip()
-
-    try:
-        return {"commit": ask("rev-parse", "HEAD"), "dirty": bool(ask("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None

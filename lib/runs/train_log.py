@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
+from typing import Any
 
+from lib.config.errors import BadInput
 from lib.config.tasks import PointResult
 from lib.losses import OBJECTIVES
 
@@ -25,6 +29,31 @@ SOMETIMES: dict[str, str] = {
     "validation_accuracy": "on the validation rows, at the steps that validate",
     "validation_loss": "on the validation rows, at the steps that validate",
 }
+
+
+TAIL = 4096  # bytes: the last rows of a log
+
+
+def last_rows(path: Path) -> list[dict[str, Any]]:
+    """The last whole rows of a train.jsonl, without reading all of it.
+
+    Raises BadInput for a row without step and loss. A last row that a kill truncated is left out.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - TAIL))
+        lines = file.read().split(b"\n")
+    whole = lines[:-1] if size <= TAIL else lines[1:-1]
+    rows = []
+    for line in whole:
+        try:
+            row = json.loads(line)
+            if not (isinstance(row["step"], int) and isinstance(row["loss"], float | int | None)):
+                raise ValueError("expected numbers as step and loss")
+        except (ValueError, TypeError, KeyError) as error:
+            raise BadInput(f"{path}: not a row of a log ({error}): {line[:80]!r}") from None
+        rows.append(row)
+    return rows
 
 
 def curve(point: PointResult, key: str = "loss") -> tuple[list[float], list[float]]:

@@ -13,10 +13,11 @@ import yaml
 
 from lib.config.errors import BadInput
 from lib.config.grid import aligned
+from lib.config.load import load_study
 from lib.config.points import SEED
 from lib.config.search_checks import DIRECTIONS, base_values
 from lib.config.search_space import Dimension
-from lib.config.study import Study, load_study
+from lib.config.study import Study
 from lib.config.validation import dotted_keys
 from lib.config.yaml import put
 from lib.runs.files import replacing

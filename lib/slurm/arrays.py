@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lib.config.errors import BadInput
-from lib.config.grid import format_indices
+from lib.config.grid import digest, format_indices
+from lib.config.schema import RUNTIME_KEYS
 from lib.config.study import Study
+from lib.config.study_file import SECTIONS
 from lib.runs.files import read_json, write_json
 from lib.slurm.commands import Tasks
 
 JOBS, ARRAYS = "jobs.json", "arrays"
+NO_RESULTS = ("slurm", "evaluate", "tracking")  # sections that no result of a task depends on
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Array:
     overrides: dict[str, Any]
     # Hashes of what the study claimed when its first array was submitted; None: nobody noted it.
     claims: list[str] | None = field(default=None, kw_only=True)
+    config: str | None = field(default=None, kw_only=True)  # `config_hash` of the study
+    code: str | None = field(default=None, kw_only=True)  # digest, see lib.runs.code
+    submission: str | None = field(default=None, kw_only=True)  # directory of what was submitted
 
     def task_of(self, index: int) -> int:
         """The task that runs a point, or None."""
@@ -51,10 +57,14 @@ class Queued:
 
     def state(self, index: int) -> str | None:
         """State of the task that runs a point, None if no task of this array will."""
+        if not self.array.tasks:  # the evaluation, a job of no point
+            return None
         return self.states.get(self.array.task_of(index), self.states.get(None))
 
     def describe(self, size: int) -> str:
         """`job 17: points 0-3 (1 RUNNING, 3 PENDING)`."""
+        if not self.array.tasks:
+            return f"job {self.array.job} ({', '.join(self.states.values())})"
         tasks = [task for task in self.states if task is not None]
         which = format_indices(self.array.indices(tasks, size)) if tasks else "unknown"
         states = list(self.states.values())
@@ -68,8 +78,18 @@ def group_points(groups: Iterable[int], points: int, size: int) -> list[int]:
 
 
 def overrides_of(study: Study) -> dict[str, Any]:
-    """Overrides that affect tasks: all but those of `slurm`."""
-    return {k: v for k, v in study.overrides.items() if k.split(".")[0] != "slurm"}
+    """Overrides that can change results: neither those of `slurm` nor runtime keys."""
+    return {
+        k: v
+        for k, v in study.overrides.items()
+        if k.split(".")[0] != "slurm" and k not in RUNTIME_KEYS
+    }
+
+
+def config_hash(study: Study) -> str:
+    """Identifies what points are computed from: sections of the study file, grid, overrides."""
+    sections = {k: study.raw[k] for k in SECTIONS if k in study.raw and k not in NO_RESULTS}
+    return digest([sections, study.mode, study.grid_hash, overrides_of(study)])
 
 
 def recorded_jobs(study: Study) -> dict[str, list[str]]:

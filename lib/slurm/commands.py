@@ -32,7 +32,7 @@ class NoAnswer(BadInput):
     """A SLURM command failed or timed out: nothing is known."""
 
 
-class _NoSuchJob(Exception):
+class NoSuchJob(Exception):
     """At least one of the requested jobs is unknown to the controller."""
 
 
@@ -52,7 +52,7 @@ def ask(*command: str, attempts: int = ATTEMPTS) -> str:
             continue
         said = done.stderr.strip()
         if NO_SUCH_JOB in said:
-            raise _NoSuchJob
+            raise NoSuchJob
         if done.returncode == 0 and (done.stdout or "error" not in said):
             return done.stdout
         reason = (said or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
@@ -106,7 +106,7 @@ def queued(jobs: Iterable[str], attempts: int = ATTEMPTS) -> dict[str, Tasks]:
     command = ["squeue", "--noheader", "--array", "--format=%i %T", "--jobs=" + ",".join(jobs)]
     try:
         shown = ask(*command, attempts=attempts)
-    except _NoSuchJob:
+    except NoSuchJob:
         if len(jobs) == 1:
             return {}
         shown = ""  # squeue does not say which one is unknown
@@ -132,7 +132,7 @@ def how_ended(jobs: Sequence[str]) -> dict[str, str]:
     command = ["sacct", "-n", "-X", "-P", "--format=JobID,State", "--jobs=" + ",".join(jobs)]
     try:
         shown = ask(*command, attempts=1)
-    except (NoAnswer, _NoSuchJob):
+    except (NoAnswer, NoSuchJob):
         return {}
     rows = (line.split("|") for line in shown.splitlines())
     return {row[0]: row[1].split()[0] for row in rows if len(row) == 2 and row[1]}

@@ -1,81 +1,110 @@
-"""Encoded rows as batches of tensors, one `collate` a kind of batch, and the order of training."""
+"""Encoded rows as batches of tensors, one `collate` a kind of batch.
+
+Batches of answers and pairs are {
+  input_ids: (S, L) tokens, without an answer's last one, from which nothing is predicted;
+  responses: (S, L) bool, the N positions that predict an answer's token;
+  labels:    (N,) these tokens, answer by answer;
+  answers:   tokens of each of the A answers, integers;
+  position_ids: (1, L), layout: of packed rows alone, see `lib.training.packed_attention`.
+}
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-
-from lib.config.schema import Train
-from lib.config.steps import grouped_by_length, grouped_steps, row_order
 
 Ids = Sequence[int]
 Row = dict[str, Any]
+Batch = dict[str, Any]
+Group = tuple[Ids, Sequence[Ids]]  # a prompt and its answers
+MULTIPLE = 32  # of tokens of a row of answers or pairs, so that kernels round all of them alike
+
+
+def collate_step(
+    passes: Sequence[Sequence[Sequence[Row]]], collate: Callable[[Sequence[Row]], Batch]
+) -> list[Batch]:
+    """The batches of one item of `lib.training.passes.TrainingSteps`."""
+    (step,) = passes
+    return [collate(rows) for rows in step]
 
 
 def collate_answers(
-    rows: Sequence[Row], pad: int, weighted_class: str | None, multiple: int = 8
-) -> dict[str, Tensor]:
-    """A batch of B encoded rows (see `lib.data.encoding.encode_row`), padded by `right_padded`.
+    rows: Sequence[Row], pad: int, weighted_class: str | None, packed: bool
+) -> Batch:
+    """A batch of B encoded rows (see `lib.data.encoding.encode_row`), of B answers.
 
-    Adds `decision`: (B, L) bool, the positions that predict a decision token; `weighted`: (B,)
-    bool. The multiple is small because rows are short, and no score is compared across batches.
+    Adds `decision`: (B, T) bool, the decision tokens of every answer; `weighted`: (B,) bool.
     """
-    prompts = [row["input_ids"][: row["prompt_length"]] for row in rows]
-    answers = [row["input_ids"][row["prompt_length"] :] for row in rows]
-    batch = right_padded(prompts, answers, pad, multiple)
-    decision = torch.zeros_like(batch["responses"])
-    for i, row in enumerate(rows):
+    cuts = [row["prompt_length"] for row in rows]
+    batch = arranged(
+        [(row["input_ids"][:cut], [row["input_ids"][cut:]])
+         for row, cut in zip(rows, cuts, strict=True)], pad, packed,
+    )  # fmt: skip
+    decision = torch.zeros(len(rows), max(batch["answers"]), dtype=torch.bool)
+    for i, (row, cut) in enumerate(zip(rows, cuts, strict=True)):
         start, end = row["decision"]
         if end:
-            decision[i, start - 1 : end - 1] = True
+            decision[i, start - cut : end - cut] = True
     weighted = [weighted_class is not None and row["group"] == weighted_class for row in rows]
     return {**batch, "decision": decision, "weighted": torch.tensor(weighted)}
 
 
-def collate_pairs(rows: Sequence[Row], pad: int, multiple: int = 32) -> dict[str, Tensor]:
-    """A batch of B encoded pairs (see `lib.data.encoding.encode_pair`), padded by `right_padded`.
+def collate_pairs(rows: Sequence[Row], pad: int, packed: bool) -> Batch:
+    """A batch of B encoded pairs (see `lib.data.encoding.encode_pair`): 2B answers, chosen first.
 
-    2B sequences, the chosen ones first. Adds `lengths`: (B, 2) tokens of the responses, and `row`:
-    (B,) the number of each pair, where rows have it.
+    Adds `row`: (B,) the number of each pair, where rows have it.
     """
-    answers = [row[side] for side in ("chosen_ids", "rejected_ids") for row in rows]
-    batch = right_padded([row["prompt_ids"] for row in [*rows, *rows]], answers, pad, multiple)
-    batch["lengths"] = batch["responses"].sum(1).view(2, -1).T
+    groups = [(row["prompt_ids"], (row["chosen_ids"], row["rejected_ids"])) for row in rows]
+    batch = arranged(groups, pad, packed)
     if "row" in rows[0]:
         batch["row"] = torch.tensor([row["row"] for row in rows])
     return batch
 
 
-def right_padded(
-    prompts: Sequence[Ids], answers: Sequence[Ids], pad: int, multiple: int = 32
-) -> dict[str, Tensor]:
-    """Pad S sequences of a prompt and its response on the right, to a multiple of `multiple`.
+def arranged(groups: Sequence[Group], pad: int, packed: bool) -> Batch:
+    """Prompts and their answers as one row without padding (`packed`), or as a row an answer.
 
-    Returns `input_ids`: (S, L), without a response's last token, from which nothing is predicted;
-    `responses`: (S, L) bool, the N positions that predict a response token; `labels`: (N,) these
-    tokens, row by row.
-
-    Causal attention never reads padding on the right, so no attention mask is needed, flash
-    kernels stay available, and a row's result, rounding included, does not depend on its batch.
-    With left padding the reference of pairs, which is scored in different batches than the policy,
-    was off by 0.01 nats a token in bf16 (SmolLM2 on a CPU).
+    A prompt's last token predicts the first one of each of its answers, so a packed row has it once
+    an answer, and the tokens before it once. Rows of one sequence are padded on the right: causal
+    attention never reads that padding, so that no mask is needed. Either way an answer's result,
+    rounding included, does not depend on what else its batch holds. With padding on the left the
+    reference of pairs, which is scored in different batches than the policy, was off by 0.01 nats a
+    token in bf16 (SmolLM2 on a CPU).
     """
-    ends = [len(prompt) + len(answer) - 1 for prompt, answer in zip(prompts, answers, strict=True)]
-    width = -(-max(ends) // multiple) * multiple
-    input_ids = torch.full((len(ends), width), pad, dtype=torch.long)
-    responses = torch.zeros_like(input_ids, dtype=torch.bool)
-    for i, (prompt, answer, end) in enumerate(zip(prompts, answers, ends, strict=True)):
-        input_ids[i, :end] = torch.tensor([*prompt, *answer][:-1])
-        responses[i, end - len(answer) : end] = True
-    labels = torch.tensor([token for answer in answers for token in answer])
-    return {"input_ids": input_ids, "responses": responses, "labels": labels}
+    rows: list[list[tuple[int, int, bool]]] = []  # of tokens, places, whether a label is predicted
+    for prompt, several in groups:
+        *shared, last = [(token, place, False) for place, token in enumerate(prompt)]
+        own = [
+            [(token, place, True) for place, token in enumerate([last[0], *answer[:-1]], last[1])]
+            for answer in several
+        ]
+        rows += [[*shared, *chain(*own)]] if packed else [[*shared, *one] for one in own]
+    if packed:
+        rows = [list(chain(*rows))]
+    answers = [answer for _, several in groups for answer in several]
+    batch: Batch = {
+        "input_ids": _padded([[token for token, _, _ in row] for row in rows], pad),
+        "responses": _padded([[predicts for _, _, predicts in row] for row in rows], False),
+        "labels": torch.tensor(list(chain(*answers))),
+        "answers": tuple(map(len, answers)),
+    }
+    if packed:
+        batch["position_ids"] = _padded([[place for _, place, _ in row] for row in rows], 0)
+        batch["layout"] = tuple((len(p) - 1, *map(len, several)) for p, several in groups)
+    return batch
 
 
-def collate_classes(rows: Sequence[Row], pad: int, multiple: int = 8) -> dict[str, Tensor]:
+def _padded(rows: Sequence[Sequence[Any]], pad: Any) -> torch.Tensor:
+    """Rows of integers or of truth values as one tensor, padded on the right to a multiple."""
+    width = -(-max(map(len, rows)) // MULTIPLE) * MULTIPLE
+    return torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
+
+
+def collate_classes(rows: Sequence[Row], pad: int, multiple: int = 8) -> Batch:
     """A batch of B encoded rows, padded on the right to the longest, rounded up to `multiple`.
 
     Returns `input_ids`, `attention_mask` and, where rows have them, `token_type_ids`: (B, L);
@@ -93,37 +122,3 @@ def collate_classes(rows: Sequence[Row], pad: int, multiple: int = 8) -> dict[st
         for key in filled.keys() - {"attention_mask"}:
             batch[key][i, :length] = torch.as_tensor(row[key])
     return {**batch, "labels": torch.tensor([row["label"] for row in rows])}
-
-
-def training_order(rows: Any, kind: str, train: Train, steps: int) -> Any:
-    """The rows of a run in the order of training; depends on lengths and `train.seed` alone.
-
-    Rows of similar length share a forward pass, so that little of it is padding; of classes they
-    share a whole step. Pairs get the number of their row as `row`.
-    """
-    order = row_order(len(rows), steps * train.batch_size, train.seed)
-    if kind == "classes":
-        order = grouped_steps(order, lengths_of(rows), len(rows), train.batch_size, train.seed)
-    elif kind == "pairs":
-        order = grouped_by_length(order, pair_lengths(rows), train.batch_size)
-        rows = rows.add_column("row", np.arange(len(rows)))
-    else:
-        order = grouped_by_length(order, lengths_of(rows), train.batch_size)
-    return rows.select(order)
-
-
-def lengths_of(rows: Any) -> np.ndarray:
-    """Tokens of each row, (n,); rows: a dataset of encoded rows."""
-    return np.array([len(ids) for ids in rows["input_ids"]])
-
-
-def pair_lengths(rows: Any) -> np.ndarray:
-    """Tokens of each row's longer sequence, (n,); rows: a dataset of encoded pairs."""
-    columns = (rows[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
-    return np.array([len(p) + max(len(c), len(r)) for p, c, r in zip(*columns, strict=True)])
-
-
-def length_batches(lengths: Sequence[int], size: int) -> list[np.ndarray]:
-    """Row numbers in batches of `size`, longest rows first: too little memory fails at once."""
-    order = np.argsort(-np.asarray(lengths), kind="stable")
-    return [order[start : start + size] for start in range(0, len(order), size)]

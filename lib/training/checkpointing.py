@@ -36,7 +36,6 @@ from lib.runs.integrity import record, verify
 
 COMPLETE = "complete"
 SHARDED = "pytorch_model_fsdp_0"  # accelerate's directory of sharded weights
-CHECKPOINTS_KEPT = 2  # where the newest is damaged, the run resumes from the one before
 DAMAGED = "the checkpoint is not resumed from"
 RETRAIN = "restore it, or retrain the point with --force"
 BEST = Path("checkpoints") / "best"  # below a run's directory; removed with the checkpoints
@@ -84,9 +83,9 @@ def step_of(checkpoint: Path) -> int:
 
 
 def finish_checkpoint(
-    directory: Path, step: int, ranks: int = 1, started: float | None = None
+    directory: Path, step: int, ranks: int = 1, started: float | None = None, kept: int = 2
 ) -> float:
-    """Seal the checkpoint of a step below a run's `directory`, and remove older ones.
+    """Seal the checkpoint of a step below a run's `directory`, and keep the `kept` latest.
 
     To be called once all ranks have written their files. started: time.monotonic() when they
     began. Returns the seconds since then. Raises BadInput where the disk refuses.
@@ -115,7 +114,7 @@ def finish_checkpoint(
         }
         write_sealed(checkpoint / COMPLETE, content)
         flush_to_disk(checkpoint)  # its entry for `complete` too, before the older one goes
-    rotate(checkpoint.parent)
+    rotate(checkpoint.parent, kept)
     return seconds
 
 
@@ -124,12 +123,15 @@ def seconds_of(checkpoint: Path) -> float | None:
     return read_sealed(checkpoint / COMPLETE, DAMAGED).get("seconds")
 
 
-def rotate(checkpoints: Path) -> None:
-    """Remove all but the latest complete checkpoints, by step; unfinished ones go too."""
+def rotate(checkpoints: Path, kept: int = 2) -> None:
+    """Remove all but the `kept` latest complete checkpoints, by step; unfinished ones go too.
+
+    Where the newest of several is damaged, the run resumes from the one before.
+    """
     complete = sorted(checkpoints.glob(f"checkpoint-*/{COMPLETE}"), key=_step_of_mark)
-    kept = [mark.parent for mark in complete[-CHECKPOINTS_KEPT:]]
+    latest = [mark.parent for mark in complete[-kept:]]
     for path in checkpoints.glob("checkpoint-*"):
-        if path not in kept:
+        if path not in latest:
             shutil.rmtree(path, ignore_errors=True)
 
 

@@ -55,7 +55,7 @@ def launch(
         }
         env = {
             **environ,
-            "OMP_NUM_THREADS": str(_threads(environ.get("OMP_NUM_THREADS", ""), processes)),
+            "OMP_NUM_THREADS": str(threads_each(environ.get("OMP_NUM_THREADS", ""), processes)),
             **{k: str(v) for k, v in placed.items()},
         }
         held = (lock.fileno(),) if lock else ()
@@ -64,13 +64,17 @@ def launch(
             subprocess.Popen(list(command), env=env, pass_fds=held, preexec_fn=end_with_parent())
         )
 
-    def pass_on(number: int, _frame: object) -> None:
+    def pass_on(number: int, frame: object) -> None:
         for rank in ranks:
             if rank.poll() is None:
                 rank.send_signal(number)
+        if number != signal.SIGINT and callable(own := before[number]):
+            own(number, frame)  # this process stops too, before its next point
 
     passed = (signal.SIGUSR2, signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, pass_on) for number in passed}
+    before = {number: signal.getsignal(number) for number in passed}
+    for number in passed:
+        signal.signal(number, pass_on)
     try:
         return _wait(ranks, resumable)
     finally:
@@ -82,8 +86,8 @@ def launch(
             signal.signal(number, handler)
 
 
-def _threads(given: str, processes: int) -> int:
-    """Threads of a rank: its share of the CPUs that this process may use, or fewer where given.
+def threads_each(given: str, processes: int) -> int:
+    """Threads of one of several processes: its share of this process's CPUs, or fewer where given.
 
     What is given may be for the whole task: sbatch/env.sh gives the CPUs that SLURM does.
     """

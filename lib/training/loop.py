@@ -20,7 +20,7 @@ from lib.config.steps import candidate_steps, check_validation, step_count
 from lib.config.study import Point
 from lib.losses import OBJECTIVES
 from lib.models.classifiers import classifier_for_training
-from lib.models.load import load_tokenizer
+from lib.models.shared import SharedBase
 from lib.models.trainable import described, load_for_training
 from lib.runs.directory import CANDIDATES
 from lib.tracking.live import Live
@@ -28,12 +28,14 @@ from lib.training.batches import (
     collate_answers,
     collate_classes,
     collate_pairs,
-    training_order,
+    collate_step,
 )
 from lib.training.checkpointing import BEST, last_checkpoint
 from lib.training.class_run import ClassRun, check_class_run
 from lib.training.inputs import TrainData
 from lib.training.monitor import RunMonitor
+from lib.training.packed_attention import packing_fault
+from lib.training.passes import training_steps
 from lib.training.ranks import (
     Stopped,
     check_one_device,
@@ -48,6 +50,8 @@ from lib.training.saving import KeepCandidates, ServedCheck, copy_best, save_mod
 from lib.training.stopping import StopWindow
 from lib.training.trainers import AnswerTrainer, ClassTrainer, PairTrainer
 from lib.training.validation import Validation, validation_measure
+
+FEW = 2  # steps, such as a trial's
 
 TRAINERS = {  # kind of batch → its Trainer, and how rows become a batch
     "answers": (AnswerTrainer, collate_answers),
@@ -78,12 +82,14 @@ def train_point(
     say: Callable[[str], None] = print,
     live: Live | None = None,
     reference_only: bool = False,
+    shared: SharedBase | None = None,
 ) -> Outcome:
     """Train a point, from the last complete checkpoint in `directory`; all files go there.
 
     `stop()` is asked after every step. live: also gets each row of train.jsonl. reference_only: of
-    pairs; stops once the reference is stored.
+    pairs; stops once the reference is stored. shared: what points of a process have in common.
     """
+    shared = shared or SharedBase(keeps=False)
     config, train = point.config, point.config.train
     kind = OBJECTIVES[train.objective].batch
     steps = step_count(train, len(data.rows))
@@ -99,8 +105,8 @@ def train_point(
     resumed = checkpoint is not None
 
     transformers.set_seed(train.seed)
-    tokenizer = load_tokenizer(config.model)
-    model = _load(config.model, train, data, steps, arguments)
+    tokenizer = shared.tokenizer(config.model)
+    model = _load(config.model, train, data, steps, arguments, shared)
     loaded = described(model, train)
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
@@ -127,6 +133,13 @@ def train_point(
 
     trainer_type, collate = TRAINERS[kind]
     collate = partial(collate, pad=tokenizer.pad_token_id)
+    packed = kind != "classes"
+    if packed:
+        fault = packing_fault(model)
+        if fault and arguments.process_index == 0:
+            say(f"{point.name}: rows are padded, not packed: {fault}")
+        packed = fault is None
+        collate = partial(collate, packed=packed)
     if kind == "answers":
         collate = partial(collate, weighted_class=train.weighted_class)
     before = class_run.callbacks if class_run else [reference] if reference else []
@@ -135,8 +148,8 @@ def train_point(
         args=arguments,
         config=train,
         validate=validation,
-        train_dataset=training_order(data.rows, kind, train, steps),
-        data_collator=collate,
+        train_dataset=training_steps(data.rows, kind, train, steps, packed),
+        data_collator=partial(collate_step, collate=collate),
         processing_class=tokenizer,
         callbacks=[*before, monitor, candidates],
     )
@@ -172,7 +185,7 @@ def train_point(
         loaded["reference_gap"] = trainer.reference_gap
     if trainer.is_world_process_zero():
         say(f"{point.name}: trained; saving model/, and scoring rows with it as it will be served")
-    check = ServedCheck(config, data.rows, data.labels)
+    check = ServedCheck(config, data.rows, shared, data.labels)
     if train.keep == "best" and validation:
         expected = None  # the model in memory is that of the last step
         copy_best(trainer, directory / BEST, directory / "model")
@@ -185,11 +198,16 @@ def train_point(
 
 
 def _load(
-    model: Model, train: Train, data: TrainData, steps: int, arguments: TrainingArguments
+    model: Model,
+    train: Train,
+    data: TrainData,
+    steps: int,
+    arguments: TrainingArguments,
+    shared: SharedBase,
 ) -> Any:
     if data.labels:
         return classifier_for_training(model, train, data.labels, steps)
-    return load_on_ranks(arguments, lambda empty: load_for_training(model, train, empty))
+    return load_on_ranks(arguments, lambda empty: load_for_training(model, train, shared, empty))
 
 
 def adapters_in_words(loaded: dict[str, Any], train: Train) -> str:
@@ -213,8 +231,7 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
     arguments = TrainingArguments(
         output_dir=str(directory / "checkpoints"),
         max_steps=steps,
-        per_device_train_batch_size=train.micro_batch,
-        gradient_accumulation_steps=train.batch_size // (train.micro_batch * train.processes),
+        per_device_train_batch_size=1,  # an item of `TrainingSteps`: a rank's passes of a step
         train_sampling_strategy="sequential",  # `row_order` has shuffled already
         dataloader_drop_last=False,
         dataloader_pin_memory=cuda,
@@ -236,7 +253,8 @@ def training_arguments(train: Train, directory: Path, steps: int) -> TrainingArg
         ddp_find_unused_parameters=False,
         use_cpu=not cuda,
         seed=train.seed,
-        save_strategy="steps",
+        # A checkpoint at the end of so few steps would take longer than they do.
+        save_strategy="no" if steps <= min(FEW, train.checkpoint_steps - 1) else "steps",
         save_steps=train.checkpoint_steps,
         save_total_limit=None,  # Trainer goes by the time of a directory, `rotate` by its step
         logging_steps=train.log_steps,

@@ -156,7 +156,11 @@ class RunMonitor(TrainerCallback):
             torch.distributed.barrier()
         if state.is_world_process_zero:
             seconds = finish_checkpoint(
-                self.directory, state.global_step, args.world_size, self.saving_from
+                self.directory,
+                state.global_step,
+                args.world_size,
+                self.saving_from,
+                self.train.checkpoints_kept,
             )
             self.checkpoint_seconds = round(seconds, 1)
             if self.window:

@@ -93,10 +93,10 @@ def logps_in_training(
     return accelerator.reduce(shares, "sum").cpu().numpy()
 
 
-def reference_logps(model: Any, rows: Any, pad: int, batch: int, **more: Any) -> np.ndarray:
+def reference_logps(model: Any, rows: Any, pad: int, train: Train, **more: Any) -> np.ndarray:
     """`pair_logps` of the base model: adapters are disabled, full tuning must not have begun."""
     with without_adapters(model):
-        return pair_logps(model, rows, pad, batch, **more)
+        return pair_logps(model, rows, pad, train, **more)
 
 
 @contextmanager

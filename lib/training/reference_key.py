@@ -15,8 +15,9 @@ from lib.config.schema import Model, Train
 from lib.config.study import Point, Study
 from lib.data.prepared import read_manifest
 from lib.losses import OBJECTIVES
+from lib.models.precision import precision_here
 
-SCORING = 2  # of how pairs are padded and scored; another one rounds in another way
+SCORING = 3  # of how pairs are packed and scored; another one rounds in another way
 
 
 def pair_checksums(study: Study) -> dict[str, str]:
@@ -35,14 +36,15 @@ def reference_key(
     `checksums`: see `pair_checksums`; chat template and length limit are part of the tokens.
     `four_bits`: whether the device that trains holds 4-bit weights, see models.trainable.nf4_fault.
     """
-    weights = {"qlora": "nf4", "lora": train.precision, "full": "fp32"}[train.tuning]
+    precision = precision_here(train.precision)
+    weights = {"qlora": "nf4", "lora": precision, "full": "fp32"}[train.tuning]
     if train.tuning == "qlora" and not four_bits:
-        weights = train.precision
+        weights = precision
     return {
         "model": model.name,
         "revision": model.revision,
         "weights": weights,
-        "precision": train.precision,
+        "precision": precision,
         "scoring": SCORING,
         **({"forward": "bf16"} if in_bf16(train) else {}),
         "content": dict(sorted(checksums.items())),
@@ -54,7 +56,7 @@ def in_bf16(train: Train) -> bool:
 
     Autocast leaves the residual stream and the norms of fp32 weights in fp32.
     """
-    return train.fsdp is not None and train.precision == "bf16"
+    return train.fsdp is not None and precision_here(train.precision) == "bf16"
 
 
 def reference_directory(study: Path, key: Mapping[str, Any]) -> Path:

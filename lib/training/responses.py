@@ -14,32 +14,33 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lib.logps import label_logps, scattered
+from lib.logps import label_logps
+from lib.training.packed_attention import use_packed_attention
 
 CHUNK = 1 << 24  # logits in memory at once: 64 MiB in fp32
+TRIAL = 8  # tokens
 Head = Callable[[Tensor], Tensor]
 
 
 class Responses:
-    """Scores batches of `right_padded` sequences with a model, wrapped for ranks or not."""
+    """Scores batches of answers or pairs (`lib.training.batches`) with a model, wrapped or not."""
 
     def __init__(self, model: Any) -> None:
-        """model: not wrapped, so that its head can be found."""
+        """model: not wrapped for ranks, so that its head can be found."""
         self.head = model.get_output_embeddings()
+        self.packed = use_packed_attention(model)  # else rows have to be of one sequence
         self.chunked: bool | None = None  # not known before the first batch
 
-    def __call__(self, model: Any, batch: dict[str, Tensor]) -> Tensor:
-        """Log-probability of every label where it is predicted, (S, L), fp32, 0 elsewhere."""
+    def __call__(self, model: Any, batch: dict[str, Any]) -> Tensor:
+        """Log-probability of every label, (N,), fp32, answer by answer."""
         if self.chunked is None:
             self.chunked = self._returns_head_output(model, batch)
         where, labels = batch["responses"], batch["labels"]
         if self.chunked:
             with replaced_forward(self.head, lambda head: self._in_chunks(head, where, labels)):
-                logps = _forward(model, batch)
-        else:
-            with replaced_forward(self.head, lambda head: lambda hidden: head(hidden[where])):
-                logps = label_logps(_forward(model, batch), labels)
-        return scattered(logps, where)
+                return _forward(model, batch)
+        with replaced_forward(self.head, lambda head: lambda hidden: head(hidden[where])):
+            return label_logps(_forward(model, batch), labels)
 
     def _in_chunks(self, head: Head, where: Tensor, labels: Tensor) -> Head:
         trained = any(weight.requires_grad for weight in self.head.parameters())
@@ -60,17 +61,17 @@ class Responses:
 
         return score
 
-    def _returns_head_output(self, model: Any, batch: dict[str, Tensor]) -> bool:
-        """Whether the model returns its head's output unchanged, tried on one sequence.
+    def _returns_head_output(self, model: Any, batch: dict[str, Any]) -> bool:
+        """Whether the model returns its head's output unchanged, tried on a few tokens.
 
         Some models cap or scale logits after the head, and then need all logits of a position.
         """
-        one, where = {"input_ids": batch["input_ids"][:1]}, batch["responses"][:1]
+        few = {"input_ids": batch["input_ids"][:1, :TRIAL]}
         outputs: list[Tensor] = []
 
         def score(head: Head) -> Head:
             def marked(hidden: Tensor) -> Tensor:
-                logps = _score(head, hidden[where], batch["labels"][: int(where.sum())])
+                logps = _score(head, hidden[0], few["input_ids"][0])
                 outputs.append(logps.clone())
                 return logps
 
@@ -79,12 +80,18 @@ class Responses:
         device = batch["input_ids"].device
         forked = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(forked), torch.no_grad(), replaced_forward(self.head, score):
-            returned = _forward(model, one)
+            returned = _forward(model, few)
         return bool(outputs) and torch.equal(returned, outputs[0])
 
 
-def _forward(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    return model(input_ids=batch["input_ids"], use_cache=False).logits
+def answer_sums(logps: Tensor, batch: dict[str, Any]) -> Tensor:
+    """Sum over each answer's tokens, (A,); each by itself, so that it is rounded alike anywhere."""
+    return torch.stack([part.sum() for part in logps.split(batch["answers"])])
+
+
+def _forward(model: Any, batch: dict[str, Any]) -> Tensor:
+    packed = {key: batch[key] for key in ("position_ids", "layout") if key in batch}
+    return model(input_ids=batch["input_ids"], use_cache=False, **packed).logits
 
 
 def _score(head: Head, hidden: Tensor, labels: Tensor) -> Tensor:

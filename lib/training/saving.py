@@ -19,6 +19,7 @@ from lib.models.adapters import check_logps, load_adapter, merged, sequence_logp
 from lib.models.checkpoints import ADAPTER, check_adapter
 from lib.models.classifiers import load_trained
 from lib.models.load import DTYPES, load_base, load_tokenizer
+from lib.models.shared import SharedBase
 from lib.models.trainable import with_adapters
 from lib.runs.directory import CANDIDATES
 from lib.runs.files import replacing, write_json, write_sealed
@@ -32,7 +33,7 @@ from lib.training.checkpointing import (
 )
 from lib.training.scoring import autocast, class_logps, evaluating
 
-PROBES = 4  # rows that the saved model is checked on: the shortest of the training split
+PROBES = 2  # rows that the saved model is checked on: the shortest of the training split
 # Share of 1 + |log p| of a row by which the saved model may differ from the trained one: weights
 # are saved in the study's precision, and a CPU computes bf16 with other kernels than a GPU.
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.03}
@@ -155,8 +156,10 @@ class ServedCheck:
     since adapters are served over unquantised weights.
     """
 
-    def __init__(self, config: Config, rows: Any, labels: Sequence[str] = ()) -> None:
-        self.config, self.train, self.labels = config, config.train, labels
+    def __init__(
+        self, config: Config, rows: Any, shared: SharedBase, labels: Sequence[str] = ()
+    ) -> None:
+        self.config, self.train, self.labels, self.shared = config, config.train, labels, shared
         self.batch = OBJECTIVES[config.train.objective].batch
         self.probes = _probe_rows(rows, self.batch)
 
@@ -185,14 +188,14 @@ class ServedCheck:
         model = self.config.model
         if self.train.tuning == "full":
             return load_base(model, torch.float32, str(directory))
-        adapted = load_adapter(load_base(model, torch.float32), directory, model)
+        adapted = load_adapter(self.shared.on_cpu(model), directory, model)
         return merged(adapted, directory, self.probes)
 
     def _score(self, model: Any, device: torch.device, tokenizer: Any) -> torch.Tensor:
         precision = self.train.precision
         if self.batch == "classes":
             pad = tokenizer.pad_token_id
-            logps = class_logps(model, self.probes, pad, PROBES, precision=precision)
+            logps = class_logps(model, self.probes, pad, self.train)
             return torch.from_numpy(logps).flatten()
         with autocast(device, precision):
             return sequence_logps(model, self.probes)

@@ -1,8 +1,8 @@
 """Log-probabilities without a gradient: of references, validation rows and predictions.
 
 Every function here scores in eval mode, on the model's device, and draws no random number. `pad`
-is the tokenizer's padding token, `batch` the rows of one forward pass, `precision` as in `train`.
-`ranks`: (rank, world); each of several ranks scores its share of the rows, and the caller sums.
+is the tokenizer's padding token, `train` gives precision and token budget. `ranks`: (rank, world);
+each of several ranks scores its share of the rows, and the caller sums.
 """
 
 from __future__ import annotations
@@ -18,17 +18,12 @@ from torch import Tensor
 
 from lib.config.schema import Train
 from lib.runs.progress import Progress
-from lib.training.batches import (
-    Row,
-    collate_answers,
-    collate_classes,
-    collate_pairs,
-    length_batches,
-    lengths_of,
-    pair_lengths,
-)
+from lib.training.batches import Batch, Row, collate_answers, collate_classes, collate_pairs
+from lib.training.passes import length_passes, row_sizes, token_budget
 from lib.training.ranks import Stopped
-from lib.training.responses import Responses
+from lib.training.responses import Responses, answer_sums
+
+MORE = 2  # without gradients a pass of more tokens fits
 
 
 def scoring_arguments(trainer: Any, train: Train) -> dict[str, Any]:
@@ -37,8 +32,7 @@ def scoring_arguments(trainer: Any, train: Train) -> dict[str, Any]:
     return {
         "model": trainer.model,
         "pad": trainer.processing_class.pad_token_id,
-        "batch": 2 * train.micro_batch,  # without gradients more rows fit
-        "precision": train.precision,
+        "train": train,
         "ranks": (accelerator.process_index, accelerator.num_processes),
     }
 
@@ -48,9 +42,8 @@ def answer_nll(
     model: Any,
     rows: Any,
     pad: int,
-    batch: int,
+    train: Train,
     *,
-    precision: str = "fp32",
     score: Responses | None = None,
     ranks: tuple[int, int] = (0, 1),
 ) -> Tensor:
@@ -59,12 +52,13 @@ def answer_nll(
     score: of a model that has been wrapped for ranks since.
     """
     score = score or Responses(model)
-    collate = partial(collate_answers, pad=pad, weighted_class=None)
+    collate = partial(collate_answers, pad=pad, weighted_class=None, packed=score.packed)
     device = next(model.parameters()).device
     total = torch.zeros(2, device=device)
-    with evaluating(model), autocast(device, precision):
-        for _, inputs, mine in _rank_batches(rows, lengths_of(rows), collate, batch, ranks):
-            inputs = {key: value.to(device) for key, value in inputs.items()}
+    with evaluating(model), autocast(device, train.precision):
+        for _, inputs, mine in _rank_batches(
+            rows, "answers", train, score.packed, collate, device, ranks
+        ):
             nll = -score(model, inputs).sum()
             if mine:
                 total += torch.stack([nll, nll.new_tensor(len(inputs["labels"]))])
@@ -76,9 +70,8 @@ def pair_logps(
     model: Any,
     rows: Any,
     pad: int,
-    batch: int,
+    train: Train,
     *,
-    precision: str = "fp32",
     score: Responses | None = None,
     ranks: tuple[int, int] = (0, 1),
     label: str | None = None,
@@ -91,21 +84,20 @@ def pair_logps(
     """
     logps = np.zeros((len(rows), 2))
     score = score or Responses(model)
-    collate = partial(collate_pairs, pad=pad)
+    collate = partial(collate_pairs, pad=pad, packed=score.packed)
     progress = Progress(len(rows), label, "pair") if label else None
     device, done = next(model.parameters()).device, 0
     try:
-        with evaluating(model), autocast(device, precision):
+        with evaluating(model), autocast(device, train.precision):
             for places, inputs, mine in _rank_batches(
-                rows, pair_lengths(rows), collate, batch, ranks
+                rows, "pairs", train, score.packed, collate, device, ranks
             ):
                 if stop():
                     raise Stopped
-                inputs = {key: value.to(device) for key, value in inputs.items()}
                 scores = pair_scores(score, model, inputs)
                 if mine:
                     logps[places] = scores.double().cpu().numpy()
-                done = min(len(rows), done + batch * ranks[1])
+                done = min(len(rows), done + len(places) * ranks[1])
                 if progress:
                     progress.update(done)
     finally:
@@ -114,9 +106,9 @@ def pair_logps(
     return logps
 
 
-def pair_scores(score: Responses, model: Any, batch: dict[str, Tensor]) -> Tensor:
+def pair_scores(score: Responses, model: Any, batch: Batch) -> Tensor:
     """Summed log-probability of every response, (B, 2), fp32, columns chosen and rejected."""
-    return score(model, batch).sum(dim=1).view(2, -1).T
+    return answer_sums(score(model, batch), batch).view(-1, 2)
 
 
 @torch.no_grad()
@@ -124,24 +116,23 @@ def class_logps(
     model: Any,
     rows: Sequence[Row],
     pad: int,
-    batch: int,
+    train: Train,
     *,
-    precision: str,
+    precision: str | None = None,
     ranks: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
     """Log-probabilities of the C classes of encoded rows, (n, C) float64, in row order.
 
-    Rows of other ranks are 0.
+    Rows of other ranks are 0. precision: another one than `train.precision`.
     """
     logps = np.zeros((len(rows), model.config.num_labels))
-    lengths = [len(row["input_ids"]) for row in rows]
-    device = next(model.parameters()).device
-    with evaluating(model), autocast(device, precision):
+    device, collate = next(model.parameters()).device, partial(collate_classes, pad=pad)
+    with evaluating(model), autocast(device, precision or train.precision):
         for places, inputs, mine in _rank_batches(
-            rows, lengths, partial(collate_classes, pad=pad), batch, ranks
+            rows, "classes", train, False, collate, device, ranks
         ):
             del inputs["labels"]
-            logits = model(**{key: value.to(device) for key, value in inputs.items()}).logits
+            logits = model(**inputs).logits
             if mine:
                 scores = logits.float().log_softmax(dim=1)
                 logps[places] = scores.double().cpu().numpy()
@@ -150,21 +141,30 @@ def class_logps(
 
 def _rank_batches(
     rows: Any,
-    lengths: Sequence[int],
-    collate: Callable[[list[Row]], dict[str, Tensor]],
-    size: int,
+    kind: str,
+    train: Train,
+    packed: bool,
+    collate: Callable[[list[Row]], Batch],
+    device: torch.device,
     ranks: tuple[int, int],
-) -> Iterator[tuple[np.ndarray, dict[str, Tensor], bool]]:
+) -> Iterator[tuple[np.ndarray, Batch, bool]]:
     """Row numbers and batch of every forward pass of a rank, and whether its result counts.
 
     All ranks get as many batches, since a sharded model runs on all ranks or on none: one without
     a share repeats a batch, whose result does not count.
     """
-    batches = length_batches(lengths, size)
+    sizes, budget = row_sizes(rows, kind, packed), MORE * token_budget(rows, kind, train)
+    passes = length_passes(sizes, budget, packed)
     rank, world = ranks
-    for first in range(0, len(batches), world):
-        places = batches[min(first + rank, len(batches) - 1)]
-        yield places, collate([rows[int(i)] for i in places]), first + rank < len(batches)
+    for first in range(0, len(passes), world):
+        places = passes[min(first + rank, len(passes) - 1)]
+        batch = collate([rows[int(i)] for i in places])
+        yield places, on_device(batch, device), first + rank < len(passes)
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch with its tensors on a device."""
+    return {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
 
 
 @contextmanager

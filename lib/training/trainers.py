@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Trainer
 
 from lib.config.errors import BadInput
 from lib.config.schema import Train
 from lib.losses import PairLogps, PairLoss, loss_of
+from lib.training.batches import Batch
 from lib.training.checkpointing import writing
 from lib.training.responses import Responses
 from lib.training.scoring import pair_scores
 
-# Nats a token, mean over a micro-batch, by which policy and reference may differ before the first
+# Nats a token, mean over a pass, by which policy and reference may differ before the first
 # step. On a CPU they are equal to the bit; GPU kernels may round bf16 in another order.
 TOLERANCE = {"fp32": 1e-3, "bf16": 0.05}
 
@@ -27,7 +30,8 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 0.05}
 class StepTrainer(Trainer):
     """A Trainer whose loss is a sum divided by the `count` of the whole step, over all ranks.
 
-    So the loss does not depend on how a step is split into forward passes and ranks.
+    So the loss does not depend on how a step is split into forward passes and ranks. A step is one
+    item of `lib.training.passes.TrainingSteps`: to transformers it is one batch.
     """
 
     def __init__(
@@ -44,21 +48,39 @@ class StepTrainer(Trainer):
         # compute_loss has divided by the count of the whole step already.
         self.loss_is_scaled_for_ga = True
 
-    def count(self, batch: dict[str, Tensor]) -> int:
+    def count(self, batch: Batch) -> int:
         """How many items the loss is a mean over: labels, unless overridden."""
         return len(batch["labels"])
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
-    ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimizer step, and their count over all ranks."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+    ) -> tuple[list[list[Batch]], Tensor]:
+        """One optimizer step, a list of batches, and their count over all ranks."""
+        steps, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         # As a tensor it is not waited for.
-        count = torch.as_tensor(sum(map(self.count, batches)), device=device)
-        return batches, self.accelerator.reduce(count, "sum")
+        count = torch.as_tensor(sum(self.count(one) for s in steps for one in s), device=device)
+        return steps, self.accelerator.reduce(count, "sum")
 
-    def step_share(self, losses: Tensor, batch: dict[str, Tensor], count: Tensor | None) -> Tensor:
-        """A micro-batch's part of the step's mean loss.
+    def training_step(
+        self, model: Any, inputs: list[Batch], num_items_in_batch: Tensor | None = None
+    ) -> Tensor:
+        """The passes of a step, as transformers does passes: see `sync_each_batch` in `loop`."""
+        state = self.accelerator.gradient_state
+        loss = torch.zeros((), device=self.args.device)
+        for place, batch in enumerate(inputs):
+            last = place == len(inputs) - 1
+            state._set_sync_gradients(last)
+            sync = last or state.plugin_kwargs.get("sync_each_batch", False)
+            with nullcontext() if sync else self.accelerator.no_sync(model):
+                loss += super().training_step(model, batch, num_items_in_batch)
+        return loss
+
+    def floating_point_ops(self, inputs: list[Batch]) -> int:
+        """As of one batch."""
+        return sum(map(super().floating_point_ops, inputs))
+
+    def step_share(self, losses: Tensor, batch: Batch, count: Tensor | None) -> Tensor:
+        """A pass's part of the step's mean loss.
 
         Times the world size, because data-parallel training averages gradients over the ranks.
         """
@@ -98,12 +120,13 @@ class AnswerTrainer(StepTrainer):
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, Tensor],
+        inputs: Batch,
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """See `step_share`."""
         nll = -self.score(model, inputs)
+        nll = pad_sequence(nll.split(inputs["answers"]), batch_first=True)  # (B, T), else 0
         losses = self.loss(nll, inputs["decision"], inputs["weighted"])
         loss = self.step_share(losses, inputs, num_items_in_batch)
         return (loss, nll) if return_outputs else loss
@@ -130,20 +153,21 @@ class PairTrainer(StepTrainer):
             references["train"], dtype=torch.float32, device=self.args.device
         )
 
-    def count(self, batch: dict[str, Tensor]) -> int:
+    def count(self, batch: Batch) -> int:
         """Number of pairs."""
-        return len(batch["lengths"])
+        return len(batch["answers"]) // 2
 
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, Tensor],
+        inputs: Batch,
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
         """See `step_share`."""
         policy = pair_scores(self.score, model, inputs)
-        pairs = PairLogps(policy, self.reference[inputs["row"]], inputs["lengths"])
+        lengths = torch.tensor(inputs["answers"], device=policy.device).view(-1, 2)
+        pairs = PairLogps(policy, self.reference[inputs["row"]], lengths)
         if self.is_in_train and self.state.global_step == 0 and self.reference_gap is None:
             self._check_reference(pairs)
         losses = self.loss(pairs)
@@ -204,11 +228,11 @@ class ClassTrainer(StepTrainer):
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, Tensor],
+        inputs: Batch,
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """See `step_share`; the step's last micro-batch adds the penalty, the same on all ranks.
+        """See `step_share`; the step's last pass adds the penalty, the same on all ranks.
 
         The model does not see the labels: with them PEFT would add AdaLoRA's regulariser in every
         forward pass.

@@ -2,8 +2,9 @@
 
 import pandas as pd
 
-from lib.analysis.estimates import Run, measured
+from lib.analysis.estimates import measured
 from lib.analysis.items import items_of, items_table, test_sets
+from lib.analysis.run import Run
 from lib.config import tasks
 
 

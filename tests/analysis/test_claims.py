@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lib.analysis import power
 from lib.analysis.claims import decide, pairs
-from lib.analysis.model import Pair
 from lib.analysis.tables import columns
 from lib.analysis.verdicts import items_needed, needed_of, seeds_needed
-from lib.config.study import load_study
+from lib.config import tasks
+from lib.config.load import load_study
+from lib.config.metrics import Pair
 
 AXES = {"gamma": "train.gamma", "seed": "train.seed"}
 GRID = [
@@ -31,7 +33,7 @@ class Results:
             point.name: {"point": point.name, "status": "done", "device": "a", "steps": 10}
             for point in self.study.points()
         }
-        self.estimates, self.contrasts, self.measured = [], [], []
+        self.estimates, self.contrasts, self.measured, self.extras = [], [], [], {}
 
     def status(self, status, *points):
         for name in points:
@@ -60,6 +62,7 @@ class Results:
             points=pd.DataFrame(self.rows.values()).reindex(columns=columns("points", names)),
             estimates=pd.DataFrame(self.estimates, columns=columns("estimates")),
             contrasts=pd.DataFrame(self.contrasts, columns=columns("contrasts")),
+            extras=self.extras,
         )
 
     def decide(self, first=None):
@@ -268,6 +271,78 @@ def test_the_ratio_of_times_is_over_seeds_on_one_device(results):
     for seed in (1, 2):
         made.of_point(f"accept_gamma2_seed{seed}", device="b")
     assert "different devices" in made.decide()[0].number
+
+
+SHIFTS = {"baseline_gamma1": (0, 0, 0), "accept_gamma2": (0.6, 0.7, 0.8),
+          "accept_gamma4": (1.2, 1.3, 1.6)}  # fmt: skip
+
+
+def of_table(made, **shifts):
+    rows = [{"point": f"{label}_seed{seed}", "logit_shift": value, "logit_shift_low": value - 0.05,
+             "logit_shift_high": value + 0.05}
+            for label, values in (SHIFTS | shifts).items()
+            for seed, value in enumerate(values, 1)]  # fmt: skip
+    columns = list(tasks.get("decision").analysis.tables["theory"])
+    made.extras = {"theory": pd.DataFrame(rows).reindex(columns=columns)}
+
+
+@pytest.mark.parametrize(("bound", "verdict"), [(0.4, "pass"), (0.5, "undecided"), (1, "fail")])
+def test_columns_of_a_further_table_are_means_over_seeds(results, bound, verdict):
+    """0.6, 0.7, 0.8: Student's half is 4.3027 · 0.1 / √3 = 0.248."""
+    made = results(claim("theory.logit_shift", of=ACCEPT, above=bound))
+    of_table(made)
+    (row,) = made.decide()
+    assert (row.value, row.low, row.high) == pytest.approx((0.7, 0.4516, 0.9484), abs=1e-4)
+    assert (row.verdict, bool(row.needed)) == (verdict, verdict == "undecided")
+    assert row.mde == pytest.approx(3.26 * 0.1, abs=0.01)  # noncentral t, 2 degrees
+
+
+def test_columns_of_a_further_table_are_compared_by_seed(results):
+    ways = {"over": "gamma", "accept": "up"}
+    made = results(claim("theory.logit_shift", monotonic=ways),
+                   claim("theory.logit_shift", spans=[0.1, 1.0]),
+                   claim("theory.logit_shift", of=ACCEPT, gains=0.4),
+                   claim("theory.logit_shift", of=ACCEPT, within=0.9))  # fmt: skip
+    of_table(made)
+    way, span, gain, within = made.decide()
+    assert (way.verdict, span.verdict, gain.verdict, within.verdict) == (
+        "pass", "undecided", "pass", "undecided")  # fmt: skip
+    assert (gain.value, gain.low) == pytest.approx((0.7, 0.4516), abs=1e-4)
+    of_table(made, accept_gamma4=(0.1, 0.2, 0.31))  # each seed falls by 0.5 or so
+    assert made.decide()[0].verdict == "fail"
+    made.extras = {}
+    assert made.decide()[0].verdict == "not measurable"
+
+
+def test_one_seed_of_a_further_table_has_the_interval_of_its_row(results):
+    grid = [{"variant": "baseline", "gamma": 1, "seed": 1}, ACCEPT | {"seed": 1}]
+    made = results(claim("theory.logit_shift", of=ACCEPT, above=0.56), grid=grid)
+    of_table(made)
+    (row,) = made.decide()
+    assert (row.low, row.high) == pytest.approx((0.55, 0.65))
+    assert (row.verdict, row.needed) == ("undecided", "at least 2 seeds (1 now)")
+
+
+def test_training_over_an_axis_goes_one_way(results):
+    ways = {"over": "gamma", "accept": "up"}
+    made = results(claim("training.seconds", monotonic=ways), claim("training.seconds", above=50))
+    for label, mean in (("baseline_gamma1", 50), ("accept_gamma2", 60), ("accept_gamma4", 70)):
+        for seed in (1, 2, 3):
+            made.of_point(f"{label}_seed{seed}", seconds=mean + seed * 0.1 * mean)
+    way, above = made.decide()
+    assert way.verdict == "pass"
+    # Differences of 11, 12, 13 both times: sd 1, of two; the deviations of settings are 5, 6, 7.
+    of_one = power.seeds_effect(1.0, 3, 0.05 / 2)
+    assert (way.mde, above.mde) == pytest.approx((of_one, 7 * of_one))
+
+
+def test_what_varies_by_no_chance_has_no_minimal_effect_and_says_why(results):
+    made = results(claim("training.steps", above=10), claim(of=ACCEPT, items=400))
+    for name in made.rows:
+        made.estimate(name, 0.5, of="point", n=400)
+    for row in made.decide():
+        said = "no minimal detectable effect: a count, decided without chance"
+        assert (row.verdict, pd.isna(row.mde), row.needed) == ("pass", True, said)
 
 
 def test_the_variance_along_an_axis(results):

@@ -9,10 +9,11 @@ from scipy.stats import binomtest
 
 from lib.analysis import items
 from lib.analysis.contrasts import contrasts
-from lib.analysis.estimates import estimates, measured, seed_draws, two_way
+from lib.analysis.estimates import estimates, measured
 from lib.analysis.items import items_of, items_table
-from lib.analysis.model import TRAINING, Analysis, Metric, Pair
+from lib.analysis.seeds import seed_draws, two_way
 from lib.analysis.statistics import percentile_interval, resample_counts, wilson
+from lib.config.metrics import TRAINING, Analysis, Metric, Pair
 
 CONFIG = SimpleNamespace(level=0.95, resamples=400, seed=0)
 RIGHT = Metric(name="accuracy", label="Accuracy", needs=("right",))

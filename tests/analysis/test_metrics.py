@@ -7,7 +7,6 @@ from sklearn.calibration import calibration_curve
 
 from lib.analysis.metrics import (
     auc,
-    brier,
     confusion,
     decision_rates,
     ece,
@@ -17,7 +16,7 @@ from lib.analysis.metrics import (
     threshold_at_rate,
     weighted_mean,
 )
-from lib.analysis.statistics import bootstrap, resample_counts, wilson
+from lib.analysis.statistics import percentile_interval, resample_counts, wilson
 
 # One small test set: 3 positives, 5 negatives. Decisions: 2 of 3 positives accepted, one unknown;
 # 1 of 5 negatives accepted, one unknown.
@@ -40,7 +39,6 @@ METRICS = {
     "f1": lambda y, p, w=None: decision_rates(y, p > 0.5, w)["f1"],
     "acceptance_rate": lambda y, p, w=None: decision_rates(y, p > 0.5, w)["acceptance_rate"],
     "auc": auc,
-    "brier": brier,
     "ece": ece,
     "mean": lambda y, p, w=None: weighted_mean(p, w),
 }
@@ -50,7 +48,6 @@ SKLEARN = {
     "recall": lambda y, p: sk.recall_score(y, p > 0.5),
     "f1": lambda y, p: sk.f1_score(y, p > 0.5),
     "auc": sk.roc_auc_score,
-    "brier": sk.brier_score_loss,
 }
 
 
@@ -127,7 +124,6 @@ def test_wrong_weights_are_refused(name, weights):
         (lambda: confusion([0, 1], [0]), "pred"),
         (lambda: auc([0, 1], [0.5]), "score"),
         (lambda: auc([0, 1], [0.5, np.nan]), "score"),
-        (lambda: brier([0, 1], [0.5, 1.5]), "p"),
         (lambda: ece([0, 1], [-0.1, 0.5]), "p"),
         (lambda: ece([0, 1], [0.1, 0.5], bins=0), "bins"),
         (lambda: weighted_mean([1, np.nan]), "values"),
@@ -215,11 +211,6 @@ def test_auc_beyond_one_block_of_resamples():
     assert auc(y, p, counts)[149] == pytest.approx(
         sk.roc_auc_score(y, p, sample_weight=counts[149])
     )
-
-
-def test_brier_by_hand():
-    """(¼ + 1/16)/2."""
-    assert brier([1, 0], [0.5, 0.25]) == pytest.approx(5 / 32)
 
 
 def test_ece_by_hand():
@@ -342,10 +333,10 @@ def test_bootstrap_intervals_cover():
     for _ in range(150):
         y = rng.integers(0, 2, 300)
         accepted = rng.random(300) < np.where(y == 1, 0.75, 0.25)
-        low, high = bootstrap(lambda w, a=(y, accepted): decision_rates(*a, w)["precision"], counts)
+        low, high = percentile_interval(decision_rates(y, accepted, counts)["precision"])
         covered["precision"] += low <= 0.75 <= high
         score = rng.normal(size=300) + y
-        low, high = bootstrap(lambda w, a=(y, score): auc(*a, w), counts)
+        low, high = percentile_interval(auc(y, score, counts))
         covered["auc"] += low <= 0.7602 <= high  # Φ(1/√2)
     assert 0.9 <= covered["precision"] / 150 <= 0.99
     assert 0.9 <= covered["auc"] / 150 <= 0.99

@@ -5,7 +5,7 @@ import pytest
 
 from lib.analysis.results import inputs_of, read_point, read_predictions, write_table
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.testsets import predict_identity, prepare_test, rows_of
 from lib.runs.directory import mark_done, read_metrics, status
 from lib.runs.files import read_jsonl, write_json, write_jsonl

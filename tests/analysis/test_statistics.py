@@ -9,7 +9,6 @@ from scipy import stats
 from lib.analysis.metrics import weighted_mean
 from lib.analysis.statistics import (
     Difference,
-    bootstrap,
     holm,
     paired_bootstrap_difference,
     percentile_interval,
@@ -17,7 +16,7 @@ from lib.analysis.statistics import (
     resample_counts,
     wilson,
 )
-from lib.analysis.trends import EXACT_ROWS, page_trend, spearman
+from lib.analysis.trends import EXACT_ROWS, page_trend
 
 # --- wilson
 
@@ -96,7 +95,7 @@ def test_clusters_move_together():
 def test_one_unit_cannot_be_resampled(n, clusters):
     counts = resample_counts(n, clusters=clusters)
     assert counts.shape == (0, n)
-    assert bootstrap(lambda w: weighted_mean(np.ones(n), w), counts) is None
+    assert percentile_interval(weighted_mean(np.ones(n), counts)) is None
 
 
 def test_clusters_of_the_wrong_length_are_refused():
@@ -124,7 +123,7 @@ def test_percentile_interval_leaves_out_undefined_resamples_up_to_a_half():
 
 def test_bootstrap_of_a_mean_is_the_normal_interval():
     values = np.random.default_rng(0).normal(size=500)
-    low, high = bootstrap(lambda w: weighted_mean(values, w), resample_counts(500))
+    low, high = percentile_interval(weighted_mean(values, resample_counts(500)))
     half = 1.96 * values.std() / np.sqrt(500)
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.01)
 
@@ -138,7 +137,7 @@ def test_clustered_bootstrap_covers_where_the_plain_one_does_not():
     for _ in range(200):
         values = rng.normal(size=20)[template] + 0.1 * rng.normal(size=200)
         for name, counts in (("clustered", clustered), ("plain", plain)):
-            low, high = bootstrap(lambda w, v=values: weighted_mean(v, w), counts)
+            low, high = percentile_interval(weighted_mean(values, counts))
             covered[name] += low <= 0 <= high
     assert 0.87 <= covered["clustered"] / 200 <= 0.98
     assert covered["plain"] / 200 < 0.6
@@ -168,7 +167,7 @@ def test_paired_difference_is_the_interval_of_the_mean_difference():
         lambda w: weighted_mean(a, w), lambda w: weighted_mean(b, w), counts
     )
     assert difference.value == pytest.approx((a - b).mean())
-    expected = bootstrap(lambda w: weighted_mean(a - b, w), counts)
+    expected = percentile_interval(weighted_mean(a - b, counts))
     assert difference[1:] == pytest.approx(expected, abs=1e-5)
 
 
@@ -305,20 +304,3 @@ def test_page_trend_outcomes_without_a_test():
 def test_page_trend_refuses(scores):
     with pytest.raises(ValueError, match="scores"):
         page_trend(scores)
-
-
-def test_spearman_by_hand():
-    """Ranks of y: 1 3 2 4, so Σd² = 2 and ρ = 1 − 6·2/(4·15) = 0.8, whatever the scale of x."""
-    assert spearman([1, 2, 4, 8], [0.1, 0.3, 0.2, 0.4]) == pytest.approx(0.8)
-    assert spearman([3, 2, 1], [10, 20, 30]) == pytest.approx(-1)
-
-
-def test_spearman_without_an_answer():
-    assert spearman([1, 2], [1, 2]) is None
-    assert spearman([1, 2, 3], [5, 5, 5]) is None
-
-
-@pytest.mark.parametrize("x, y, name", [([1, 2], [1], "y"), ([1, np.nan, 2], [1, 2, 3], "x")])
-def test_spearman_refuses(x, y, name):
-    with pytest.raises(ValueError, match=f"^{name}:"):
-        spearman(x, y)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.claims import directed, lines, pairs, settings_of
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
+from lib.config.settings import directed, lines, setting_pairs, settings_of
 
 RATE = {"say": "it is high", "metric": "accuracy", "above": 0.5}
 GAIN = {"say": "it gains", "metric": "accuracy", "of": {"variant": "accept"}, "gains": 0.01}
@@ -39,6 +39,13 @@ def load(write_study):
         (RATE | {"above": "high"}, "above: found 'high', expected a valid number"),
         (RATE | {"metric": "acuracy"}, r"metric: unknown metric 'acuracy', .* mean 'accuracy'\?"),
         (RATE | {"metric": "training.secnds"}, r"metric: .* did you mean 'training.seconds'\?"),
+        (RATE | {"metric": "theory.delt"}, r"metric: .* did you mean 'theory.delta'\?"),
+        (RATE | {"metric": "theori.delta"}, r"metric: .* did you mean 'theory.delta'\?"),
+        (RATE | {"metric": "theory.point"}, "metric: unknown metric 'theory.point'"),
+        (RATE | {"metric": "shift_line.slope"}, "metric: unknown metric 'shift_line.slope'"),
+        (RATE | {"metric": "theory.delta", "above": None, "items": "all"},
+         "items: is for metrics of test items, found theory.delta"),
+        (RATE | {"metric": "theory.delta", "set": "dev"}, "set: found 'dev', expected none"),
         (RATE | {"metric": "mt_bench.score"}, "metric: unknown metric 'mt_bench.score'"),
         (RATE | {"set": "dev"}, "set: found 'dev', expected none: decision has one"),
         (RATE | {"of": {"varant": "x"}}, r"of: unknown axis 'varant', .*; did you mean 'variant'"),
@@ -95,7 +102,7 @@ def test_a_setting_is_what_differs_in_the_seed_alone(load):
 def test_axes_that_against_leaves_out_are_shared(load):
     one = GAIN | {"against": {"variant": "reject"}}
     study = load(one, GAIN, GAIN | {"of": {}}, one | {"select": "validation_accuracy"})
-    found = [pairs(study, claim) for claim in study.claims.values()]
+    found = [setting_pairs(study, claim) for claim in study.claims.values()]
     assert found[0] == [("accept_gamma2", "reject_gamma2"), ("accept_gamma4", "reject_gamma4")]
     assert found[1] == [("accept_gamma2", "baseline_gamma1"), ("accept_gamma4", "baseline_gamma1")]
     assert len(found[2]) == 4  # not the baseline with itself

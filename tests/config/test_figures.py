@@ -5,7 +5,7 @@ import yaml
 
 from lib.config.errors import BadInput
 from lib.config.figure_specs import figures_of
-from lib.config.study import load_study
+from lib.config.load import load_study
 
 SOURCE = Path(__file__).parents[2] / "configs" / "weighted_loss.yaml"
 

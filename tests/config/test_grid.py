@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lib.config.errors import BadInput
 from lib.config.grid import Grid, digest, format_indices, parse_grid, parse_indices
-from lib.config.study import load_study
+from lib.config.load import load_study
 from stages.grid import main
 from tests.conftest import REPOSITORY, SHIPPED
 
@@ -235,11 +235,12 @@ def test_the_command_prints_count_hash_table_and_point(capsys: pytest.CaptureFix
     point = json.loads(said("--index", "5"))
     assert (point["index"], point["name"]) == (5, "reject_gamma4_ratio1-2_seed42")
     assert point["config"]["train"]["gamma"] == 4
-    header, *lines = said().splitlines()
+    header, *lines, last = said().splitlines()
     assert header.split() == ["index", "ratio", "variant", "gamma", "point"]
     assert [line.split()[:4] for line in lines] == [
         [str(i), ratio, variant, str(gamma)] for i, (ratio, variant, gamma) in enumerate(NINETEEN)
     ]
+    assert last == "19 points"
 
 
 @pytest.mark.parametrize(

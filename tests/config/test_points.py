@@ -2,9 +2,9 @@
 
 import pytest
 
-from lib.config.claims import settings_of
+from lib.config.load import load_study
 from lib.config.points import matches
-from lib.config.study import load_study
+from lib.config.settings import settings_of
 
 SHOTS = {"tasks": ["math"], "data": {"source": "synthetic"}, "evaluate.baseline": {"run": 1},
          "variants": {"a": {}, "b": {"train.clip": 2}},

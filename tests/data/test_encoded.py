@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.encoded import directory_of
 from lib.data.preparation import prepare
 from lib.data.prepared import encoded_test, encoded_training

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 from lib.data.older_names import link_older_names
 from lib.runs.directory import Busy, locked, status
 from lib.runs.files import write_json

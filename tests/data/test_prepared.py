@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data import preparation
 from lib.data.encoding import (
     answer_encoder,

@@ -14,7 +14,8 @@ from lib.config.schema import Lora, Model, Train
 from lib.inference.serving import ties_embeddings, whole_weights
 from lib.models import adapters
 from lib.models.adapters import check_adapter_config, load_adapter, sequence_logps
-from lib.models.load import load_base, merge
+from lib.models.load import load_base
+from lib.models.merging import merge
 from lib.models.trainable import described, load_for_training
 from lib.runs.files import read_json, write_json
 
@@ -172,7 +173,7 @@ class TestAfterTraining:
 
     @pytest.fixture
     def train(self, prepared_study, tmp_path):
-        from lib.config.study import load_study
+        from lib.config.load import load_study
         from lib.training.inputs import train_data
         from lib.training.loop import train_point
 

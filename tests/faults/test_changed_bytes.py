@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.files import read_json
 from lib.runs.integrity import SMALL, record, seal, unseal, verify
 

@@ -154,6 +154,8 @@ def test_order_is_that_of_steps_whatever_the_clock_said(run):
     saved(run, 100)
     assert resumed(run) == (100, [])
     assert not (run / "checkpoints" / "checkpoint-20").exists()
+    finish_checkpoint(run, 100, kept=1)
+    assert [p.name for p in (run / "checkpoints").iterdir()] == ["checkpoint-100"]
 
 
 def test_other_ranks_than_wrote_it_are_said(run):
@@ -258,7 +260,7 @@ def test_other_errors_are_not_the_disk_s(tmp_path):
 
 def test_a_full_disk_in_training(tiny_model, prepared_study, small_disk):
     """The checkpoint that does not fit is one line, and no part of it stays."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.training.inputs import train_data
     from lib.training.loop import train_point
 

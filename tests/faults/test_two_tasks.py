@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.inference.predict import _append, _finished_batches
 from lib.runs.directory import done_mark, locked
 from lib.runs.integrity import seal

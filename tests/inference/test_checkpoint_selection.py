@@ -11,9 +11,9 @@ import pytest
 
 from lib.analysis.statistics import wilson
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Train
 from lib.config.steps import candidate_steps
-from lib.config.study import load_study
 from lib.data.preparation import prepare
 from lib.data.prepared import train_identity
 from lib.inference import checkpoint_selection

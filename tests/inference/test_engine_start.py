@@ -49,7 +49,8 @@ def test_cuda_is_not_started_before_vllm_is_told_to_spawn(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     monkeypatch.setitem(sys.modules, "vllm", Vllm("vllm"))
     free()
-    engine = start_engine(Model(name=str(tiny_model)), Infer(), tiny_model)
+    asked = Infer(engine="auto" if gpus else "vllm")
+    engine = start_engine(Model(name=str(tiny_model)), asked, tiny_model)
     assert not started
     assert seen == {SET[0]: "1", SET[1]: "spawn", SET[2]: None if gpus else "0"}
     assert engine.llm.given["enforce_eager"] == (not gpus)
@@ -74,7 +75,7 @@ def test_the_engines_process_never_gets_the_warning(tiny_model, tokenizer, monke
     before = signal.signal(signal.SIGUSR2, lambda number, _: taken.append(number))
     try:
         monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=start))
-        VllmEngine(Model(name=str(tiny_model), max_length=64), Infer(), tiny_model)
+        VllmEngine(Model(name=str(tiny_model), max_length=64), Infer(engine="vllm"), tiny_model)
         assert taken == [signal.SIGUSR2]  # once it had started
         signal.raise_signal(signal.SIGUSR2)
         assert len(taken) == 2
@@ -91,7 +92,7 @@ def test_an_engine_that_ended_with_the_job_is_a_stop(
     """scancel and preemption send TERM to all processes of a job, and vLLM's ends at once."""
     from vllm.v1.engine.exceptions import EngineDeadError
 
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from stages import stage3_infer
 
     study = load_study(prepared_study)

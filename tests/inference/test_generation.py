@@ -23,9 +23,7 @@ from lib.inference.serving import start_engine, whole_weights
 from lib.inference.vllm import VllmEngine
 from lib.models.load import load_tokenizer
 from lib.models.trainable import load_for_training
-from tests.conftest import REPOSITORY
 
-REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
 TEXTS = (
     "Hi",
     "Is the Earth flat? Answer yes or no.",
@@ -110,6 +108,7 @@ class TestHuggingFace:
         texts, scores = engine.generate(prompts, FP32), engine.score(prompts, answers)
         for size in (1, 2):
             monkeypatch.setattr(HfEngine, "BATCH", size)
+            monkeypatch.setattr(HfEngine, "LARGEST_BATCH", size)
             assert engine.generate(prompts[::-1], FP32)[::-1] == texts
             alone = engine.score(prompts[::-1], answers[::-1])[::-1]
             assert flat(alone) == pytest.approx(flat(scores), abs=1e-4)
@@ -153,6 +152,7 @@ class TestHuggingFace:
         cold = engine.generate(prompts, FP32)
         assert [a == b for a, b in zip(found, cold, strict=True)] == [not t for t in hot]
         monkeypatch.setattr(HfEngine, "BATCH", 2)
+        monkeypatch.setattr(HfEngine, "LARGEST_BATCH", 2)
         assert engine.generate(prompts[::-1], FP32, draws(hot[::-1], seeds[::-1]))[::-1] == found
         other = engine.generate(prompts, FP32, draws(hot, [seed + 1 for seed in seeds]))
         assert [a == b for a, b in zip(found, other, strict=True)] == [not t for t in hot]
@@ -177,6 +177,7 @@ class TestHuggingFace:
         hook = embedding.register_forward_hook(lambda _, given, __: seen.append(given[0].shape))
         twice = [prompt for prompt in prompts for _ in range(2)]
         monkeypatch.setattr(HfEngine, "BATCH", 8)
+        monkeypatch.setattr(HfEngine, "LARGEST_BATCH", 8)
         made = engine.generate(twice, FP32, draws([0.0, 1.5] * 5, [0, 3] * 5, [1, 3] * 5))
         hook.remove()
         longest = [max(map(len, prompts[i : i + 2])) for i in (0, 2, 4)]
@@ -200,7 +201,12 @@ class TestHuggingFace:
             Gemma3ForCausalLM(config).save_pretrained(tmp_path)
         tokenizer.save_pretrained(tmp_path)
         engine = HfEngine(Model(name=str(tmp_path)), FP32, tmp_path)
-        prompts, _ = token_ids(tokenizer)
+        prompts, answers = token_ids(tokenizer)
+        plain = Gemma3ForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+        wanted = [
+            [summed(plain, p, a) for a in group] for p, group in zip(prompts, answers, strict=True)
+        ]
+        assert flat(engine.score(prompts, answers)) == pytest.approx(flat(wanted), abs=1e-4)
         found = engine.generate(prompts, FP32, draws([1.5] * 5, [0] * 5, [3] * 5))
         for prompt, texts in zip(prompts, found, strict=True):
             alone = [engine.generate([prompt], FP32, draws([1.5], [i]))[0][0] for i in range(3)]
@@ -314,18 +320,20 @@ def test_vllm_is_asked_for_no_more_than_the_models_context(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
-def test_vllm_keeps_heads_of_prompts_and_can_be_closed(tmp_path):
+def test_vllm_keeps_heads_of_prompts_and_can_be_closed(short_model, tmp_path):
     """Other weights get nothing that was kept; the engine below starts after this one's end."""
-    tokenizer = AutoTokenizer.from_pretrained(REAL)
+    tokenizer = AutoTokenizer.from_pretrained(short_model)
     # vLLM keeps whole blocks alone, of 128 tokens on a CPU: the prompts share some hundreds.
     talks = [[{"role": "user", "content": 6 * TEXTS[2] + text}] for text in TEXTS]
     ids = [encode_prompt(tokenizer, talk) for talk in talks]
     assert len(os.path.commonprefix(ids)) > 2 * 128
-    model = Model(name=str(REAL), max_length=192)
+    model = Model(name=str(short_model), max_length=192)
     settings = FEW.model_copy(update={"engine": "vllm"})
-    transformers, other = HfEngine(model, FEW, REAL), changed(REAL, tmp_path / "other")
-    engine = start_engine(model, settings, REAL, 1024, True)
+    transformers, other = (
+        HfEngine(model, FEW, short_model),
+        changed(short_model, tmp_path / "other"),
+    )
+    engine = start_engine(model, settings, short_model, 1024, True)
     first = engine.generate(ids, settings)
     assert first == transformers.generate(ids, FEW)
     assert engine.generate(ids, settings) == first
@@ -362,25 +370,25 @@ def assert_read_once(engine: VllmEngine, prompt: list[int], settings: Infer) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it")
 class TestVllm:
-    """A real engine on a real small model, beside the Hugging Face engine; both in fp32.
+    """A real engine on layers of a real model, beside the Hugging Face engine; both in fp32.
 
     The scores of the two differed by 5e-5 at most when this was written.
     """
 
-    MODEL = Model(name=str(REAL), max_length=192)
     SETTINGS = FEW.model_copy(update={"engine": "vllm"})
     CLOSE = 1e-2
 
     @pytest.fixture(scope="class")
-    def ids(self):
-        return token_ids(AutoTokenizer.from_pretrained(REAL))
+    def ids(self, short_model):
+        return token_ids(AutoTokenizer.from_pretrained(short_model))
 
     @pytest.fixture(scope="class")
-    def engine(self) -> Iterator[VllmEngine]:
+    def engine(self, short_model) -> Iterator[VllmEngine]:
         before = set(psutil.Process().children(recursive=True))
-        engine = start_engine(self.MODEL, self.SETTINGS, REAL)
+        engine = start_engine(
+            Model(name=str(short_model), max_length=192), self.SETTINGS, short_model
+        )
         started = set(psutil.Process().children(recursive=True)) - before
         # Python's own tracker of shared memory ends with this process.
         engines = [p for p in started if "resource_tracker" not in " ".join(p.cmdline())]
@@ -391,8 +399,8 @@ class TestVllm:
             process.kill()
 
     @pytest.fixture(scope="class")
-    def transformers(self) -> HfEngine:
-        return HfEngine(self.MODEL, FEW, REAL)
+    def transformers(self, short_model) -> HfEngine:
+        return HfEngine(Model(name=str(short_model), max_length=192), FEW, short_model)
 
     def test_same_answers(self, engine, transformers, ids):
         texts = transformers.generate(ids[0], FEW)
@@ -448,8 +456,8 @@ class TestVllm:
         assert flat(found) == pytest.approx(flat(wanted), abs=self.CLOSE)
         assert len({round(value, 1) for value in flat(wanted)}) > 5
 
-    def test_swapped_weights_are_served(self, engine, transformers, ids, tmp_path):
-        other = changed(REAL, tmp_path / "other")
+    def test_swapped_weights_are_served(self, engine, transformers, ids, short_model, tmp_path):
+        other = changed(short_model, tmp_path / "other")
         before = engine.score(*ids)
         try:
             engine.load(other)
@@ -460,6 +468,6 @@ class TestVllm:
             apart = [abs(a - b) for a, b in zip(flat(after), flat(before), strict=True)]
             assert max(apart) > 100 * self.CLOSE
         finally:
-            engine.load(REAL)
-            transformers.load(REAL)
+            engine.load(short_model)
+            transformers.load(short_model)
         assert flat(engine.score(*ids)) == pytest.approx(flat(before), abs=1e-4)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.encoding import encode_prompt, prompt_hash
 from lib.data.testsets import prepare_test
 from lib.inference.hf import HfEngine

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.inference import serving
 from lib.inference.serving import Served, shares_prefixes, token_budget
 from lib.runs.files import write_json
@@ -31,7 +31,7 @@ def said(monkeypatch) -> list:
     """What engines are told, in order, without any; merging gives the directory itself."""
     said: list = []
 
-    def start(model, settings, directory, token_budget, caching):
+    def start(model, settings, directory, token_budget, caching, rank):
         said.append(("start", model.name, directory, token_budget, caching))
         return FakeEngine(said)
 

@@ -1,4 +1,4 @@
-"""The judge's client against a real server: vLLM serving SmolLM2."""
+"""The judge's client against a real server: vLLM serving layers of SmolLM2."""
 
 import contextlib
 import os
@@ -20,16 +20,11 @@ from lib.judging.client import JudgeClient
 from lib.tasks.mt_bench.data import build
 from lib.tasks.mt_bench.outcomes import TURNS
 from lib.tasks.mt_bench.schema import Data
-from tests.conftest import REPOSITORY
 from tests.judge_server import rated
 
-REAL = REPOSITORY / ".cache" / "SmolLM2-135M-Instruct"
 PATIENCE = 240  # seconds until the server has to answer
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not REAL.is_dir(), reason=f"{REAL} is missing: `make setup` unpacks it"),
-]
+pytestmark = pytest.mark.slow
 
 
 def free_port() -> int:
@@ -42,10 +37,10 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory) -> Iterator[str]:
+def url(short_model, tmp_path_factory) -> Iterator[str]:
     port = free_port()
     log = tmp_path_factory.mktemp("vllm") / "server.log"
-    words = ["--model", str(REAL), "--served-model-name", "smollm2", "--port", str(port),
+    words = ["--model", str(short_model), "--served-model-name", "smollm2", "--port", str(port),
              "--host", "127.0.0.1", "--max-model-len", "2048", "--enforce-eager",
              "--dtype", "bfloat16"]  # fmt: skip
     environ = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "NO_PROXY": "127.0.0.1"}

@@ -130,7 +130,7 @@ def test_bos_stands_once_and_the_end_of_the_turn_is_trained(gemma: Path) -> None
     assert said == ["<bos>", "<start_of_turn>", "user", "\n", "what", "is", "one", "<end_of_turn>",
                     "\n", "<start_of_turn>", "model", "\n", "two", "<end_of_turn>"]  # fmt: skip
     assert row["prompt_length"] == 12
-    batch = collate_answers([row], pad=0, weighted_class=None, multiple=1)
+    batch = collate_answers([row], 0, None, packed=True)
     assert tokenizer.convert_ids_to_tokens(batch["labels"]) == ["two", "<end_of_turn>"]
     assert tokenizer.convert_tokens_to_ids("<end_of_turn>") in end_tokens(tokenizer)
 
@@ -165,7 +165,7 @@ def test_what_is_trained_has_a_gradient_and_is_of_the_language_model(
     gemma: Path, tuning: str
 ) -> None:
     model = load_for_training(Model(name=str(gemma)), Train(tuning=tuning, precision="fp32"))
-    batch = collate_answers(rows_of(gemma), pad=0, weighted_class=None)
+    batch = collate_answers(rows_of(gemma), 0, None, packed=True)
     Responses(model)(model.train(), batch).sum().backward()
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     assert trained
@@ -175,17 +175,17 @@ def test_what_is_trained_has_a_gradient_and_is_of_the_language_model(
         assert sum("lora_A" in name for name in trained) == 2 * 7  # layers × linear maps
 
 
-def test_padding_changes_no_score_though_attention_slides(gemma: Path) -> None:
+def test_other_rows_change_no_score_though_attention_slides(gemma: Path) -> None:
     """Rows longer than the window of 8, alone and beside a longer one."""
     model = load_base(Model(name=str(gemma)), torch.float32)
     rows = [dict(row) for row in rows_of(gemma)[:2]]
     rows[1] = {**rows[1], "input_ids": [2, *range(9, 20), *rows[1]["input_ids"]],
                "prompt_length": rows[1]["prompt_length"] + 12}  # fmt: skip
     with torch.no_grad():
-        both = Responses(model)(model, collate_answers(rows, pad=0, weighted_class=None))[0]
-        one = Responses(model)(model, collate_answers(rows[:1], 0, None, multiple=1))[0]
-    torch.testing.assert_close(both[: len(one)], one)
-    assert not both[len(one) :].any()
+        one = Responses(model)(model, collate_answers(rows[:1], 0, None, packed=True))
+        for packed in (True, False):
+            both = Responses(model)(model, collate_answers(rows, 0, None, packed))
+            torch.testing.assert_close(both[: len(one)], one)
 
 
 @pytest.mark.parametrize(("gemma", "tuning"), [(False, "full"), (True, "lora")], indirect=["gemma"],

@@ -12,9 +12,10 @@ from safetensors.torch import load_file, save
 from transformers import AutoModelForCausalLM
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Lora, Model, Train
-from lib.config.study import load_study
-from lib.models.load import context_length, load_base, load_tokenizer, merge
+from lib.models.load import context_length, load_base, load_tokenizer
+from lib.models.merging import merge
 from lib.models.trainable import described, load_for_training, nf4_fault
 from lib.runs.files import read_json, read_jsonl
 from lib.training.inputs import train_data

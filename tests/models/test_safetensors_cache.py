@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Judge, Lora, Model, Train
-from lib.config.study import load_study
 from lib.data.preparation import prepare
 from lib.data.prepared import read_manifest
 from lib.judging.local import find_judge

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from lib.analysis.results import read_point
-from lib.config.study import identity, load_study
+from lib.config.load import load_study
+from lib.config.study import identity
 from lib.data.testsets import rows_of
 from lib.runs.files import read_json, read_jsonl
 

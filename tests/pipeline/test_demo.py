@@ -1,16 +1,22 @@
 """What the demonstration starts again, when it does not go on, and what it shows meanwhile."""
 
 import math
+import os
 import re
 import shlex
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
+from lib.config.schema import Model
+from lib.models.sizes import parameters
 from stages import demo, estimate
 from tests.conftest import REPOSITORY
 
@@ -91,7 +97,9 @@ def test_a_trial_says_how_large_it_is_and_how_long_it_takes(
     prepared_study, tiny_model, tmp_path, monkeypatch
 ) -> None:
     weights = load_file(tiny_model / "model.safetensors")
-    assert estimate.parameters(tiny_model) == sum(t.numel() for t in weights.values())
+    assert parameters(Model(name=str(tiny_model))).weights == sum(
+        t.numel() for t in weights.values()
+    )
     (tmp_path / "results" / "small").rename(tmp_path / "results" / "small-trial")
     study = load_study(prepared_study, ["mode=trial"])
     data = study.directory / "data"
@@ -109,3 +117,39 @@ def test_a_trial_says_how_large_it_is_and_how_long_it_takes(
     )
     hub = load_study(prepared_study, ["mode=trial", "model.name=some/model"])
     assert "no estimate of the time: some/model is not" in estimate.describe(hub, hub.points())
+
+
+STOPS = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+open("ready", "w").write(str(os.getpid()))
+time.sleep(60)
+"""
+
+
+def test_a_stop_ends_the_stage_too(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-c", STOPS]
+    monkeypatch.setattr(demo, "local_command", lambda *_, **__: command)
+    study = load_study(REPOSITORY / "configs" / "demo.yaml", [f"results_dir={tmp_path}"])
+
+    def stop() -> None:
+        while not ((tmp_path / "ready").exists() and (tmp_path / "ready").read_text()):
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(SystemExit) as ended:
+        list(demo.as_they_finish(study, "train", study.points(), through_slurm=False))
+    thread.join()
+    assert ended.value.code == 75
+    assert not Path(f"/proc/{(tmp_path / 'ready').read_text()}").exists()
+
+
+def test_a_sample_has_every_variant_and_every_value() -> None:
+    points = load_study(REPOSITORY / "configs" / "weighted_loss.yaml").points()
+    sample = demo.sample(points)
+    assert len(sample) == 8  # of 19: four γ (one of them the baseline's), one reject, three ratios
+    for axis in ("variant", "gamma", "ratio"):
+        assert {p.values[axis] for p in sample} == {p.values[axis] for p in points}

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lib.config.grid import format_indices
-from lib.config.study import Point, Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Point, Study
 from lib.data.testsets import own_rows
 from lib.runs.directory import done_mark
 from lib.runs.files import read_json, read_jsonl, write_json

@@ -1,6 +1,6 @@
 """--force: a stage is done again, and nothing of what hung on its old result is left in place."""
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.directory import done_mark
 
 LATER = (
@@ -21,10 +21,11 @@ def test_a_point_trained_again_keeps_nothing_of_the_old_model(prepared_study, ru
         (directory / name).write_text("{}")
     assert run_stage("stage2_train", *words, "--force").code == 0
     there = {path.name for path in directory.iterdir()}
-    assert there == {".lock", "config.json", "done", "model", "previous", "train.jsonl"}
+    kept = {"attempts.json", "config.json", "done", "model", "train.jsonl"}
+    assert there == {".lock", "previous", *kept}
     (aside,) = (directory / "previous").iterdir()
     old = {path.name for path in aside.iterdir()}
-    assert old == {*LATER, "config.json", "done", "model", "train.jsonl"}
+    assert old == {*LATER, *kept}
     assert done_mark(directory, "train")["status"] == "done"
     assert run_stage("stage2_train", *words, "--force").code == 0
     assert aside.is_dir()  # not moved below the next

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.testsets import rows_of
 from lib.runs.files import read_json, read_jsonl
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from tests.conftest import REPOSITORY
 
 CONFIG = str(REPOSITORY / "configs" / "gsm8k_qlora.yaml")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from stages.restarts import FRUITLESS
 
 
@@ -29,6 +29,7 @@ def test_two_restarts_without_a_checkpoint_are_the_last(asked) -> None:
     for run in range(3):  # what each start writes is no progress
         (point.directory / "config.json").write_text(str(run))
         (point.directory / "train.jsonl").write_text("{}\n" * run)
+        (point.directory / "attempts.json").write_text("[]" * run)
         (point.directory / f".model.{run}.tmp").mkdir()
         code, said = ask()
         codes.append(code)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.testsets import predict_identity, prepare_test, rows_of
 from lib.runs.directory import mark_done
 from lib.runs.files import read_json, write_jsonl

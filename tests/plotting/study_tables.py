@@ -17,6 +17,7 @@ GRID = [
 ]
 METRICS = {
     "accuracy": ("Accuracy", "share"),
+    "parsed": ("Answers that could be parsed", "share"),
     "acceptance_rate": ("Acceptance rate", "share"),
     "precision": ("Precision of accepts", "share"),
     "recall": ("Recall of accepts", "share"),

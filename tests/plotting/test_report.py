@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.plotting.report import cost, missing, points_table, question, report
 from lib.plotting.specs import Shown
 from tests.plotting.study_tables import study_view

@@ -183,7 +183,7 @@ def test_a_process_that_sees_several_all_the_same_is_refused(
 
 
 def test_stage_3_sees_one(machine, prepared_study, monkeypatch, capsys) -> None:
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from stages.stage3_infer import one_device
 
     machine(4, "GPU-a,GPU-b")

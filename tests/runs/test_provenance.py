@@ -28,12 +28,8 @@ def test_provenance_names_versions_and_no_secret(monkeypatch: pytest.MonkeyPatch
     assert found["packages"]["torch"]
     assert re.fullmatch("[0-9a-f]{40}", found["git"]["commit"])
     assert isinstance(found["git"]["dirty"], bool)
+    assert re.fullmatch("[0-9a-f]{12}", found["code"])
     assert provenance({})["slurm"] is None
-
-
-def test_provenance_outside_git(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(lib.runs.provenance, "__file__", str(tmp_path / "provenance.py"))
-    assert provenance({})["git"] is None
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from lib.config.load import load_study
 from lib.config.schema import Slurm
-from lib.config.study import load_study
 from lib.slurm.submission import sbatch_command
 from tests.conftest import REPOSITORY
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 
 STUDY = {
     "tasks": ["glue"],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.directory import Busy
 from lib.search.journal import MOST_RETRIES, Journal, is_over
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.search_checks import trial_config
 from lib.config.search_space import Dimension, dimension
 from lib.config.selected import is_selected, mark
-from lib.config.study import load_study
 from lib.config.tasks import Comparison
 from lib.search import best
 from lib.search.trials import trial_count

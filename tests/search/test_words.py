@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.files import read_json
-from stages.command import chosen_points, load, parser
+from stages.command import load, parser
+from stages.points import chosen_points
 
 NAMES = ["accept_gamma2", "baseline_gamma1"]
 

@@ -14,8 +14,8 @@ import pytest
 
 from bench import search as bench
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.search_checks import UNTRACKED
-from lib.config.study import load_study
 from lib.config.yaml import flatten
 from lib.runs.children import RESUMABLE
 from lib.runs.directory import Busy, locked, mark_done
@@ -175,6 +175,7 @@ class Forked:
         return self.process.exitcode
 
 
+@pytest.mark.slow
 def test_workers_that_are_killed_at_random_lose_and_double_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("lib.search.journal.GRACE", 3)  # of a lock whose holder was killed
     trials = 10

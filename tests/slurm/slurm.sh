@@ -89,7 +89,15 @@ GresTypes=gpu
 # ask for one are accepted unmodified. Nothing enforces it: jobs share what there really is.
 SlurmdParameters=config_overrides
 NodeName=$host NodeAddr=127.0.0.1 CPUs=64 RealMemory=512000 Gres=gpu:$gpus State=UNKNOWN
-PartitionName=test Nodes=ALL Default=YES DefaultTime=10 MaxTime=INFINITE DefMemPerCPU=100
+
+# Jobs of \`high\` preempt those of \`grace\` and \`cancel\`, and none of \`test\`.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=DEFAULT Nodes=ALL DefaultTime=10 MaxTime=INFINITE DefMemPerCPU=100
+PartitionName=test Default=YES PreemptMode=OFF
+PartitionName=grace PriorityTier=1 PreemptMode=REQUEUE GraceTime=30
+PartitionName=cancel PriorityTier=1 PreemptMode=CANCEL
+PartitionName=high PriorityTier=10 PreemptMode=OFF
 CONF
 }
 
@@ -143,7 +151,7 @@ stop() {
     local deadline pids
     # Jobs first, while there is a slurmd to end them: what a job left running goes with it.
     if [[ $(scontrol ping 2>/dev/null) == *UP* ]]; then
-        scancel --quiet --partition=test || true
+        scancel --quiet --user=root || true
         deadline=$((SECONDS + 20))
         until [[ -z $(squeue -h 2>/dev/null) ]] || ((SECONDS > deadline)); do sleep 0.1; done
     fi

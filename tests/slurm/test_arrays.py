@@ -1,6 +1,6 @@
 """What is noted of a submitted array: the claims of the study when its first was submitted."""
 
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.files import read_json, write_json
 from lib.slurm.arrays import ARRAYS, Array, first_claims, record
 

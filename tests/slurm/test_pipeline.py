@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 from cluster import Cluster, until
 
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
+from lib.runs.code import code_digest
 from lib.runs.files import read_json, read_jsonl
 from stages import stage1_generate_datasets
 from tests.conftest import REPOSITORY, study_text
@@ -38,10 +40,10 @@ def env(cluster: Cluster) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a checkout of its own: this one's code and configs, with empty logs and results."""
+    """Return a checkout of its own, which a test may edit: code and configs, empty results."""
     root = tmp_path_factory.mktemp("pipeline")
     for name in ("sbatch", "stages", "lib", "configs"):
-        (root / name).symlink_to(REPOSITORY / name)
+        shutil.copytree(REPOSITORY / name, root / name)
     (root / "logs").mkdir()
     return root
 
@@ -92,20 +94,9 @@ def ended(
             "slurm": {"train": TASK | {"points": 2}, "infer": TASK | {"points": 2}},
         },
     )
-    changed = write("changed")
-    submitted = study_in(project, changed).grid_hash
-
-    train, infer = "sbatch/train.sbatch", "sbatch/infer.sbatch"
     at = {"cwd": project, "env": env}
-    jobs = {"held": cluster.sbatch("--hold", "--array=0", train, changed,
-                                   f"--grid-hash={submitted}", **at)}  # fmt: skip
-    write("changed", {"grid": [{"variant": ["accept", "reject"], "gamma": 4},
-                               {"variant": "baseline", "gamma": 1}]})  # fmt: skip
-    cluster.run("scontrol", "release", jobs["held"])
-    jobs["small"] = cluster.sbatch("--array=0-3", train, small, **at)
-    chain = f"--dependency=aftercorr:{jobs['small']}", "--kill-on-invalid-dep=yes"
-    jobs["chained"] = cluster.sbatch(*chain, "--array=0,2-3", infer, small, **at)
-
+    jobs = submit_and_edit(cluster, project, write, at)
+    jobs["small"] = cluster.sbatch("--array=0-3", "sbatch/train.sbatch", small, **at)
     command = [sys.executable, "-m", "stages.demo", demo]
     process = subprocess.Popen(
         command, **at, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -122,6 +113,26 @@ def ended(
     finally:
         process.kill()
     return SimpleNamespace(jobs=jobs, ends=ends, demo=(process.returncode, said))
+
+
+def submit_and_edit(
+    cluster: Cluster, project: Path, write: Callable[..., str], at: Mapping[str, Any]
+) -> dict[str, int]:
+    """Submit all of a study of one point, and edit study and code before its first task starts.
+
+    Return stage → job.
+    """
+    one = {"grid": [{"variant": "baseline", "gamma": 1}]}
+    held = {"train": TASK | {"extra": ["--hold"]}, "infer": TASK,
+            "evaluate": {"cpus": 1, "memory": "1G", "time": "00:10:00"}}  # fmt: skip
+    changed = write("changed", one | {"slurm": held})
+    cluster.run(sys.executable, "-m", "stages.submit", "all", changed, **at)
+    jobs = read_json(project / "results/changed/jobs.json")
+    write("changed", {"grid": [{"variant": "accept", "gamma": 4}]})
+    with (project / "lib" / "__init__.py").open("a") as file:
+        file.write("# edited\n")
+    cluster.run("scontrol", "release", jobs["train"][0])
+    return {stage: int(job) for stage, [job] in jobs.items()}
 
 
 def study_in(project: Path, path: str) -> Study:
@@ -175,15 +186,6 @@ class TestArray:
         [line] = errors(project, ended.jobs["small"], task)
         assert re.search(said, line)
 
-    def test_only_what_was_trained_is_predicted(self, ended, project):
-        assert ended.ends["chained_0"] == ("COMPLETED", 0, 0)
-        assert {ended.ends[f"chained_{task}"][0] for task in (2, 3)} == {"CANCELLED"}
-        [predicted] = (project / "results/small").glob("*/predictions.jsonl")
-        assert predicted.parent.name == "baseline_gamma1"
-        assert len(read_jsonl(predicted)) == 8
-        log = project / f"logs/infer-{ended.jobs['chained']}_0.out"
-        assert "8 rows predicted" in log.read_text()
-
     def test_a_signal_amid_a_run_is_a_checkpoint_and_a_requeue_of_that_element(
         self, ended, project
     ):
@@ -202,11 +204,22 @@ class TestArray:
         assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
 
 
-def test_a_grid_changed_after_submission_is_not_trained(ended, project):
-    assert ended.ends["held_0"] == ("FAILED", 2, 0)
-    [line] = errors(project, ended.jobs["held"], 0)
-    assert "the grid has changed since it was submitted" in line
-    assert [path.name for path in (project / "results/changed").iterdir()] == ["data"]
+def test_a_chain_runs_what_was_submitted_to_its_figures(ended, project):
+    """Both the study file and the code were edited while all of it was queued."""
+    ends = {name: end for name, end in ended.ends.items() if not name.startswith("small")}
+    assert ends == dict.fromkeys(("train_0", "infer_0", "evaluate_"), ("COMPLETED", 0, 0))
+    results = project / "results/changed"
+    [trained] = results.glob("*/predictions.jsonl")
+    assert trained.parent.name == "baseline_gamma1"
+    [kept] = results.glob("submissions/*/submission.json")
+    submitted, ran = read_json(kept), read_json(trained.parent / "config.json")
+    assert ran["code"] == submitted["code"] != code_digest(project)
+    assert (results / "submissions" / f"code-{ran['code']}" / "lib" / "losses.py").exists()
+    assert [job["job"] for job in submitted["jobs"]] == [
+        str(ended.jobs[stage]) for stage in ("train", "infer", "evaluate")
+    ]
+    assert (results / "report.html").exists()
+    assert list((results / "comparison").glob("comparison_*.pdf"))
 
 
 def test_demo_goes_through_slurm_to_its_end(ended, project):
@@ -241,7 +254,7 @@ def test_the_default_array_covers_the_default_study(cluster, project, env, templ
 def test_submit_asks_for_what_the_study_says_and_chains(cluster, project, env, write):
     """infer waits for the train that is still queued, index by index, and falls with it."""
     held = TASK | {"extra": ["--hold", "--comment=mine"]}
-    study = write("queued", {"slurm": {"train": held, "infer": TASK}})
+    study = write("queued", {"slurm": {"train": held, "infer": TASK | {"points": 1}}})
 
     def submit(stage: str) -> str:
         said = cluster.run(

@@ -6,76 +6,20 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from cluster import Cluster, until
+from stand_in import calls, make_project
 
 REPOSITORY = Path(__file__).parents[2]
-
-# It notes how it was called, then does what plan.json holds for its index: exits with a code,
-# waits to be stopped ("stop": once, "always"), or waits and handles no signal ("deaf").
-STAGE = r"""
-import json, os, re, signal, sys, time
-from pathlib import Path
-
-kind = Path(__file__).stem.partition("_")[2]
-args = sys.argv[1:]
-index = re.search(r"--index[ =](\d+)", " ".join(args))[1]
-restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
-call = {"argv": args, "restarts": restarts, "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", "")}
-with open(f"{kind}-{index}.jsonl", "a") as file:
-    print(json.dumps(call), file=file)
-print(f"run {restarts} of {index}")
-
-todo = json.loads(Path("plan.json").read_text()).get(index, 0) if kind == "train" else 0
-if todo in ("stop", "deaf") and restarts:
-    todo = 0
-if isinstance(todo, int):
-    sys.exit(todo)
-
-stopped = False
-def stop(*_):
-    global stopped
-    stopped = True
-if todo != "deaf":
-    signal.signal(signal.SIGUSR2, stop)
-    signal.signal(signal.SIGTERM, stop)
-Path(f"ready-{index}-{restarts}").touch()
-while not stopped:
-    time.sleep(0.05)
-sys.exit(75)
-"""
 
 PLAN = {1: 1, 2: 2, 3: "stop", 5: "always", 7: "deaf", 9: "always", 20: "stop"}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a checkout with the real templates and stand-in stages."""
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree(REPOSITORY / "sbatch", root / "sbatch")
-    (root / "logs").mkdir()
-    (root / "stages").mkdir()
-    for stage in ("stage2_train", "stage3_infer"):
-        (root / "stages" / f"{stage}.py").write_text(STAGE)
-    answer = "import os, sys; sys.exit(int(os.environ.get('FRUITLESS', 0)))"
-    (root / "stages" / "restarts.py").write_text(answer)
-    (root / "plan.json").write_text(json.dumps(PLAN))
-    return root
-
-
-@pytest.fixture(scope="module")
-def path() -> dict[str, str]:
-    """Return the environment in which `python` is the one that runs the tests."""
-    return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-
-def calls(project: Path, kind: str, index: int) -> list[dict]:
-    """Return what the stage noted of each of its runs."""
-    file = project / f"{kind}-{index}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return make_project(tmp_path_factory.mktemp("project"), PLAN)
 
 
 @pytest.mark.slow
@@ -305,6 +249,14 @@ class TestInsideAJob:
         assert "requeueing" not in said
         assert not any(command.startswith("requeue") for command in commands)
 
+    def test_preemption_counts_for_nothing(self, job, spooled, project):
+        """Neither MAX_REQUEUES nor a lack of progress keeps a preempted task from its requeue."""
+        shown = SHOWN.format(requeue=1, batch=1) + " PreemptTime=2026-01-01T00:00:00"
+        more = {"SHOWN": shown, "SLURM_RESTART_COUNT": "20", "FRUITLESS": "3"}
+        code, said, commands = job(spooled, project, **more)
+        assert (code, commands[-1]) == (75, "requeue 7_400")
+        assert "preempted: requeueing 7_400" in said
+
     def test_a_requeue_that_fails_is_said(self, job, spooled, project):
         code, said, commands = job(spooled, project, REQUEUE_FAILS="1")
         assert (code, commands.count("requeue 7_400")) == (75, 3)
@@ -334,7 +286,7 @@ class TestInsideAJob:
 
 def test_the_template_asks_for_what_the_default_study_does(monkeypatch) -> None:
     """Submitted by hand it gets the same GPUs, memory, time, and warning before its end."""
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.slurm.submission import sbatch_command
 
     monkeypatch.chdir(REPOSITORY)

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from lib.analysis.estimates import Run, measured
+from lib.analysis.estimates import measured
 from lib.analysis.items import items_of, items_table, test_sets
-from lib.analysis.model import Analysis
+from lib.analysis.run import Run
+from lib.config.metrics import Analysis
 from lib.config.tasks import Row
 
 POINTS = pd.DataFrame([{"point": "p", "setting": "p", "seed": 0, "status": "done"}])

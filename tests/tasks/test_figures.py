@@ -8,7 +8,7 @@ from lib.analysis.engine import analyse
 from lib.analysis.results import read_point
 from lib.config import tasks
 from lib.config.figure_specs import figures_of
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.testsets import rows_of
 from lib.plotting.findings import findings
 from lib.plotting.specs import draw
@@ -32,7 +32,8 @@ def test_every_figure_of_a_task_is_laid_out_and_says_what_it_shows(name, tmp_pat
     figures = figures_of(study)
     blank = []
     for figure in figures:
-        points = view.points.point if figure.each else [None]
+        # Of points alone: one of each status.
+        points = view.points.drop_duplicates("status").point if figure.each else [None]
         drawn = [one for point in points for one in draw(view, figure, point)]
         if not drawn:  # stage 2 leaves the curves of losses, and was not run here
             blank.append(figure.name)

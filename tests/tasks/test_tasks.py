@@ -8,9 +8,9 @@ from pkgutil import resolve_name
 import pytest
 
 from lib.config import tasks
-from lib.config.effects import READ_BY_SOME
 from lib.config.errors import BadInput
 from lib.config.schema import Evaluate, Judge
+from lib.config.unread import READ_BY_SOME
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -61,7 +61,7 @@ def test_optional_parts_have_defaults() -> None:
 
 def test_a_study_is_loaded_with_the_modules_of_its_own_tasks_alone() -> None:
     code = (
-        "import sys; from lib.config.study import load_study; "
+        "import sys; from lib.config.load import load_study; "
         "load_study('configs/weighted_loss.yaml'); "
         "others = {m.split('.')[2] for m in sys.modules if m.startswith('lib.tasks.')}; "
         "heavy = {'numpy', 'pandas', 'torch', 'matplotlib', 'scipy'} & set(sys.modules); "

@@ -11,7 +11,8 @@ import pytest
 from bench.evaluate import write_data, write_point
 from lib.config.errors import BadInput
 from lib.config.grid import unique_names
-from lib.config.study import TAKEN, load_study
+from lib.config.load import load_study
+from lib.config.study import TAKEN
 from lib.runs.train_log import ALWAYS, SOMETIMES
 from lib.tracking import runs
 from lib.tracking.live import live, place_of

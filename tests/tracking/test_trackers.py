@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.runs.files import write_json
 from lib.tracking import runs, to_tensorboard
 from lib.tracking.live import Live, place_of

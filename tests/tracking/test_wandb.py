@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from lib.config.grid import digest
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.tracking import runs, to_wandb
 from lib.tracking.live import Live, place_of
 from tests.tracking.made import KEY, log, metrics_of, row

@@ -48,7 +48,13 @@ def pair_splits(tmp_path_factory) -> PairSplits:
 
 
 def train_on(
-    model: str, splits: PairSplits, directory: Path, stop=bool, pairs=None, **changes: Any
+    model: str,
+    splits: PairSplits,
+    directory: Path,
+    stop=bool,
+    pairs=None,
+    shared=None,
+    **changes: Any,
 ) -> Any:
     """Train a point on pairs into a directory; at module level, for processes that are spawned."""
     pairs = pairs or splits
@@ -65,7 +71,7 @@ def train_on(
     )
     directory.mkdir(parents=True, exist_ok=True)
     point = Point(0, {}, "point", config, directory)
-    return train_point(point, pair_data(pairs), directory, stop)
+    return train_point(point, pair_data(pairs), directory, stop, shared=shared)
 
 
 def made_classes(count: int, seed: int = 0, vocabulary: int = 300) -> list[dict[str, Any]]:

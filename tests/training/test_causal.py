@@ -21,27 +21,23 @@ ROWS = [
 
 
 def test_collate_by_hand():
-    batch = collate_answers(ROWS, pad=0, weighted_class="reject", multiple=1)
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 0, 0], [5, 6, 7, 8, 9, 10]]
-    assert batch["responses"].int().tolist() == [[0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1]]
+    batch = collate_answers(ROWS, pad=0, weighted_class="reject", packed=False)
+    assert batch["input_ids"].shape == batch["responses"].shape == (2, 32)
+    assert batch["input_ids"][:, :7].tolist() == [[5, 6, 7, 8, 0, 0, 0], [5, 6, 7, 8, 9, 10, 0]]
+    assert batch["responses"][:, :6].int().tolist() == [[0, 0, 1, 1, 0, 0], [0, 0, 0, 1, 1, 1]]
     assert batch["labels"].tolist() == [8, 9, 9, 10, 11]
-    assert batch["decision"].int().tolist() == [[0, 0, 1, 0, 0, 0], [0, 0, 0, 1, 1, 0]]
+    assert batch["answers"] == (2, 3)
+    assert batch["decision"].int().tolist() == [[1, 0, 0], [1, 1, 0]]
     assert batch["weighted"].tolist() == [False, True]
 
 
-def test_width_is_a_multiple():
-    batch = collate_answers(ROWS, pad=0, weighted_class=None, multiple=8)
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 0, 0, 0, 0], [5, 6, 7, 8, 9, 10, 0, 0]]
-    assert batch["labels"].tolist() == [8, 9, 9, 10, 11]
-
-
 def test_no_class_is_weighted_where_none_is_named():
-    assert not collate_answers(ROWS, pad=0, weighted_class=None)["weighted"].any()
+    assert not collate_answers(ROWS, 0, None, packed=True)["weighted"].any()
 
 
 def test_row_without_decision_tokens():
     row = {**ROWS[0], "decision": [0, 0]}
-    assert not collate_answers([row], pad=0, weighted_class=None)["decision"].any()
+    assert not collate_answers([row], 0, None, packed=True)["decision"].any()
 
 
 def padded_on_the_left(rows, weighted_class):
@@ -98,8 +94,9 @@ def rows_of_many_lengths(count):
     return rows
 
 
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "padded"])
 @pytest.mark.parametrize("family", MODELS)
-def test_loss_and_gradients_are_those_of_padding_on_the_left(family, tmp_path):
+def test_loss_and_gradients_are_those_of_padding_on_the_left(family, packed, tmp_path):
     """With a mask, positions counted from each row's start, and logits in the last columns."""
     from transformers import TrainingArguments
 
@@ -115,7 +112,7 @@ def test_loss_and_gradients_are_those_of_padding_on_the_left(family, tmp_path):
         model=model, args=TrainingArguments(str(tmp_path), use_cpu=True, report_to="none"),
         config=Train(weighted_class="accept", gamma=4.0),
     )  # fmt: skip
-    found = trainer.compute_loss(model, collate_answers(rows, pad=0, weighted_class="accept"))
+    found = trainer.compute_loss(model, collate_answers(rows, 0, "accept", packed))
     found.backward()
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
     for name, weight in model.named_parameters():
@@ -134,7 +131,8 @@ def test_attention_is_causal_without_a_mask(family, monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", spy)
     model = tiny(family)
-    Responses(model)(model, collate_answers(rows_of_many_lengths(3), pad=0, weighted_class=None))
+    for packed in (True, False):
+        Responses(model)(model, collate_answers(rows_of_many_lengths(3), 0, None, packed))
     assert set(seen) == {(None, True, 2)}
 
 
@@ -145,17 +143,17 @@ def model(tiny_model):
     return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
 
 
-def test_padding_changes_no_loss(model):
-    """A row alone, unpadded, against the same row padded beside a longer one."""
+@pytest.mark.parametrize("packed", [True, False])
+def test_other_rows_change_no_loss(model, packed):
+    """A row alone against the same row beside a longer one."""
     score = Responses(model)
-    both = score(model, collate_answers(ROWS, pad=0, weighted_class=None))
-    one = score(model, collate_answers(ROWS[:1], pad=0, weighted_class=None, multiple=1))
-    torch.testing.assert_close(both[0, :4], one[0])
+    both, one = (score(model, collate_answers(rows, 0, None, packed)) for rows in (ROWS, ROWS[:1]))
+    torch.testing.assert_close(both[:2], one)
 
 
 def test_logits_at_labels_are_those_of_all_positions(model):
     """The loss equals the library's own, which makes logits everywhere."""
-    ours = -Responses(model)(model, collate_answers(ROWS, pad=0, weighted_class=None)).sum()
+    ours = -Responses(model)(model, collate_answers(ROWS, 0, None, packed=True)).sum()
     theirs = 0.0
     for row in ROWS:
         ids = torch.tensor([row["input_ids"]])
@@ -176,13 +174,13 @@ def gradients(tiny_model, tmp_path, micro, weighted_class="accept", gamma=4.0):
     trainer = AnswerTrainer(model=model, args=arguments, config=settings)
     rows = [*ROWS, ROWS[1], {**ROWS[0], "input_ids": [9, 8, 7, 6, 5]}]
     batches = [
-        collate_answers(rows[i : i + micro], pad=0, weighted_class=weighted_class)
+        collate_answers(rows[i : i + micro], 0, weighted_class, packed=True)
         for i in range(0, len(rows), micro)
     ]
-    samples, count = trainer.get_batch_samples(iter(batches), len(batches), torch.device("cpu"))
-    losses = [trainer.training_step(model, b, num_items_in_batch=count) for b in samples]
+    (step,), count = trainer.get_batch_samples(iter([batches]), 1, torch.device("cpu"))
+    loss = trainer.training_step(model, step, num_items_in_batch=count)
     grads = {name: p.grad.clone() for name, p in model.named_parameters()}
-    return sum(losses), count, grads
+    return loss, count, grads
 
 
 @pytest.mark.parametrize("micro", [1, 2, 3])

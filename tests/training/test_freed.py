@@ -1,10 +1,14 @@
-"""Points of one process: the model of one is gone before the next is loaded."""
+"""Points of one process: what a point had for itself, or a base that changes, is freed."""
 
 import gc
 import weakref
 
 import pytest
+import torch
 
+from lib.config.schema import Model
+from lib.models import load
+from lib.models.shared import SharedBase
 from lib.training import loop
 
 
@@ -49,3 +53,26 @@ def test_after_a_point_that_failed(
     assert ended.code == code
     assert ended.err.count("RuntimeError: no such luck") == 3
     assert alive == [[], [False], [False, False]]
+
+
+def test_where_the_base_changes(monkeypatch, tiny_model) -> None:
+    kept: list[weakref.ref] = []
+    seen: list[list[bool]] = []
+    original = load.load_base
+
+    def watched(*given, **named):
+        seen.append([ref() is not None for ref in kept])
+        model = original(*given, **named)
+        kept.append(weakref.ref(model.get_input_embeddings().weight))
+        return model
+
+    monkeypatch.setattr(load, "load_base", watched)
+    shared, model = SharedBase(), Model(name=str(tiny_model))
+    gc.disable()
+    shared.base(model, torch.float32)
+    shared.base(model, torch.float32)
+    shared.base(model, torch.bfloat16)
+    shared.clear()
+    gc.enable()
+    assert seen == [[], [False]]
+    assert [ref() for ref in kept] == [None, None]

@@ -7,10 +7,10 @@ import torch
 from datasets import Dataset
 
 from lib.config.schema import Train
-from lib.config.steps import grouped_by_length, validates
+from lib.config.steps import validates
 from lib.losses import PairLogps, loss_of
 from lib.training import responses
-from lib.training.batches import collate_pairs, pair_lengths
+from lib.training.batches import collate_pairs
 from lib.training.responses import Responses
 from lib.training.scoring import autocast, pair_scores
 from lib.training.trainers import PairTrainer, correct
@@ -22,31 +22,17 @@ ROWS = [
 
 
 def test_collate_by_hand():
-    batch = collate_pairs(ROWS, pad=0, multiple=1)
-    assert batch["input_ids"].tolist() == [[5, 6, 7], [5, 0, 0], [5, 6, 0], [5, 7, 8]]
-    assert batch["responses"].tolist() == [
-        [False, True, True], [True, False, False], [False, True, False], [True, True, True],
+    batch = collate_pairs(ROWS, pad=0, packed=False)
+    assert batch["input_ids"].shape == (4, 32)
+    assert batch["input_ids"][:, :4].tolist() == [
+        [5, 6, 7, 0], [5, 6, 0, 0], [5, 0, 0, 0], [5, 7, 8, 0],
     ]  # fmt: skip
-    assert batch["labels"].tolist() == [7, 8, 6, 9, 7, 8, 9]
-    assert batch["lengths"].tolist() == [[2, 1], [1, 3]]
+    assert batch["responses"][:, :3].int().tolist() == [
+        [0, 1, 1], [0, 1, 0], [1, 0, 0], [1, 1, 1],
+    ]  # fmt: skip
+    assert batch["labels"].tolist() == [7, 8, 9, 6, 7, 8, 9]
+    assert batch["answers"] == (2, 1, 1, 3)
     assert batch["row"].tolist() == [4, 0]
-
-
-def test_width_is_a_multiple():
-    assert collate_pairs(ROWS, pad=0)["input_ids"].shape == (4, 32)
-
-
-def test_lengths_are_those_of_the_longer_side():
-    assert pair_lengths(Dataset.from_list(ROWS)).tolist() == [4, 4]
-
-
-def test_longest_first_within_each_step():
-    import numpy as np
-
-    lengths = np.array([1, 9, 5, 5, 2, 7])
-    order = np.array([0, 1, 2, 3, 4, 5])
-    assert grouped_by_length(order, lengths, 3).tolist() == [1, 2, 0, 5, 3, 4]
-    assert grouped_by_length(order, lengths, 6).tolist() == [1, 5, 2, 3, 4, 0]
 
 
 def test_steps_of_validation():
@@ -79,29 +65,31 @@ def brute_force(model, row, side):
 
 def test_scores_by_brute_force(model, pair_rows):
     rows = pair_rows(5)
-    found = pair_scores(Responses(model), model, collate_pairs(rows, pad=0)).detach()
+    found = pair_scores(Responses(model), model, collate_pairs(rows, 0, packed=True)).detach()
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
     torch.testing.assert_close(found, torch.tensor(expected))
 
 
-def test_garbage_in_the_padding_changes_nothing(model, pair_rows):
-    batch, other = (collate_pairs(pair_rows(5), pad=pad) for pad in (0, 77))
+@pytest.mark.parametrize("packed", [True, False])
+def test_garbage_in_the_padding_changes_nothing(model, pair_rows, packed):
+    batch, other = (collate_pairs(pair_rows(5), pad, packed) for pad in (0, 77))
     assert not torch.equal(batch["input_ids"], other["input_ids"])
     score = Responses(model)
     assert torch.equal(score(model, batch), score(model, other))
 
 
+@pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
-def test_a_row_is_scored_alike_in_every_batch(model, pair_rows, precision):
+def test_a_row_is_scored_alike_in_every_batch(model, pair_rows, precision, packed):
     """To the bit: alone, among others, and beside a row that makes the batch wider."""
     rows, score = pair_rows(7), Responses(model)
     wide = {**rows[0], "prompt_ids": [5] * 100}
     with torch.no_grad(), autocast(torch.device("cpu"), precision):
-        whole = pair_scores(score, model, collate_pairs([*rows, wide], pad=0))
+        whole = pair_scores(score, model, collate_pairs([*rows, wide], 0, packed))
         for size in (1, 2, 3):
             parts = [rows[i : i + size] for i in range(0, 7, size)]
             found = torch.cat(
-                [pair_scores(score, model, collate_pairs(part, pad=0)) for part in parts]
+                [pair_scores(score, model, collate_pairs(part, 0, packed)) for part in parts]
             )
             assert torch.equal(found, whole[:7])
 
@@ -124,7 +112,7 @@ def step_gradients(tiny_model, rows, piece, tuning="full", monkeypatch=None, cha
     if change:
         change(model)
     score = Responses(model)
-    logps = pair_scores(score, model, collate_pairs(rows, pad=0))
+    logps = pair_scores(score, model, collate_pairs(rows, 0, packed=True))
     (logps * torch.arange(1.0, logps.numel() + 1).view(logps.shape)).sum().backward()
     grads = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return score, logps.detach(), grads
@@ -164,7 +152,7 @@ def test_a_model_that_caps_its_logits(pair_rows):
     rows = pair_rows(3)
     score = Responses(model)
     state = torch.get_rng_state()
-    found = pair_scores(score, model, collate_pairs(rows, pad=0)).detach()
+    found = pair_scores(score, model, collate_pairs(rows, 0, packed=True)).detach()
     assert torch.equal(torch.get_rng_state(), state)
     assert score.chunked is False
     expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
@@ -176,12 +164,12 @@ def test_the_head_sees_response_positions_alone(model, pair_rows):
     seen = []
     before = model.lm_head.forward
     score = Responses(model)
-    score(model, collate_pairs(rows, pad=0))
+    score(model, collate_pairs(rows, 0, packed=True))
     linear = torch.nn.functional.linear
     hook = lambda x, *more: seen.append(x.shape[0] if x.dim() == 2 else None) or linear(x, *more)  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.nn.functional, "linear", hook)
-        score(model, collate_pairs(rows, pad=0))
+        score(model, collate_pairs(rows, 0, packed=True))
     assert seen[-1] == sum(len(r["chosen_ids"]) + len(r["rejected_ids"]) for r in rows)
     assert model.lm_head.forward == before
 
@@ -228,7 +216,7 @@ def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
     policy.zero_grad()
 
     with torch.no_grad():
-        reference = pair_scores(Responses(base), base, collate_pairs(rows, pad=0))
+        reference = pair_scores(Responses(base), base, collate_pairs(rows, 0, packed=True))
     rows = [{**row, "row": place} for place, row in enumerate(rows)]
     from transformers import TrainingArguments
 
@@ -237,7 +225,9 @@ def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
         config=settings,
     )  # fmt: skip
     ours.set_references({"train": reference.numpy()})
-    found, pairs = ours.compute_loss(policy, collate_pairs(rows, pad=0), return_outputs=True)
+    found, pairs = ours.compute_loss(
+        policy, collate_pairs(rows, 0, packed=True), return_outputs=True
+    )
     assert (pairs.policy - pairs.reference).abs().min() > 1e-3
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     found.backward()

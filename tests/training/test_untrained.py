@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from lib.config.load import load_study
 from lib.config.schema import Lora, Model, Train
 from lib.config.steps import step_count
-from lib.config.study import load_study
 from lib.inference.serving import whole_weights
 from lib.models.checkpoints import ADAPTER
 from lib.models.trainable import load_for_training

@@ -11,8 +11,9 @@ from datasets import Dataset
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
+from lib.config.load import load_study
 from lib.config.schema import Config, Evaluate, Model, Train
-from lib.config.study import Point, load_study
+from lib.config.study import Point
 from lib.data.prepared import encoded_held_out
 from lib.logps import token_nll
 from lib.runs.files import read_json, read_jsonl
@@ -63,12 +64,13 @@ def test_loss_of_answers_by_brute_force(tiny_model: Path) -> None:
     total, count = by_hand(model, rows)
     model.train()
     state = torch.get_rng_state()
-    whole = answer_nll(model, rows, 0, 4)
+    train = Train(precision="fp32", micro_tokens=40)
+    whole = answer_nll(model, rows, 0, train)
     assert whole.tolist() == pytest.approx([total, count])
     assert model.training
     assert torch.equal(torch.get_rng_state(), state)
-    # Three batches over two ranks: the second has one, and repeats its forward for nothing.
-    shares = [answer_nll(model, rows, 0, 4, ranks=(rank, 2)) for rank in (0, 1)]
+    # An odd number of batches over two ranks: the second repeats one, which does not count.
+    shares = [answer_nll(model, rows, 0, train, ranks=(rank, 2)) for rank in (0, 1)]
     assert sum(shares).tolist() == pytest.approx([total, count])
     assert all(share[1] > 0 for share in shares)
 

@@ -72,7 +72,7 @@ def run_ranks(processes: ForkServerContext, todo: Callable, *args: Any, world: i
     for rank in ranks:
         rank.start()
     for rank in ranks:
-        rank.join(120)
+        rank.join(300)
         if rank.exitcode != 0:
             for other in ranks:
                 other.kill()
@@ -84,7 +84,7 @@ def train(study: Path, directory: Path, words: Sequence[str], stops: Sequence[in
 
     `stops`: after how many steps of its own each start but the last one is stopped.
     """
-    from lib.config.study import load_study
+    from lib.config.load import load_study
     from lib.training.inputs import train_data
     from lib.training.loop import train_point
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lib.analysis.model import Analysis, Metric
+from lib.config.metrics import Analysis, Metric
 from lib.config.tasks import Lazy
 from lib.tasks.decision.grading import outcomes
 
@@ -41,7 +41,7 @@ def _bounded(name: str, text: str, unit: str = "") -> dict[str, str]:
     """A column and those of its interval."""
     suffix = f" ({unit})" if unit else ""
     return {name: text + suffix} | {
-        f"{name}{end}": told + suffix for end, told in _LOW_HIGH.items()
+        f"{name}{end}": meaning + suffix for end, meaning in _LOW_HIGH.items()
     }
 
 
@@ -169,6 +169,7 @@ ANALYSIS = Analysis(
     slices=("year",),
     point_extras=Lazy("lib.tasks.decision.metrics:point_extras"),
     tables=TABLES,
+    by_point=("theory", "control", "truth"),
     extras=Lazy("lib.tasks.decision.theory:extras"),
     axes={"train.gamma": "loss weight γ (×)", "data.ratio": "accepts : rejects"},
     figures=FIGURES,

@@ -1,6 +1,6 @@
 """What one point's decisions are worth: metrics that are no means of items, and counts.
 
-The first functions take (columns, weights), see `lib.analysis.model.Metric.fn`.
+The first functions take (columns, weights), see `lib.config.metrics.Metric.fn`.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ def point_extras(
     y = np.array([DECISION[row["decision"]] for row in rows], dtype=int)
     pred = np.array([DECISION[one["prediction"]] for one in predictions], dtype=int)
     neither = [one["neither"] for one in predictions if one.get("neither") is not None]
-    lacking, known = sum(map(unscored, predictions)), pred >= 0
+    without_scores, known = sum(map(unscored, predictions)), pred >= 0
     agreement = table = None
-    if len(y) and not lacking:
+    if len(y) and not without_scores:
         z = np.array([one["log_odds"] for one in predictions])
         p = np.array([one["p_accept"] for one in predictions])
         table = reliability_table(y, p, eval_config.bins, eval_config.level)
@@ -105,7 +105,7 @@ def point_extras(
             agreement = float(np.mean((z > 0)[known] == (pred == 1)[known]))
     return {
         "unknown": int((~known).sum()),
-        "unscored": lacking,
+        "unscored": without_scores,
         "confusion": confusion(y, pred),
         "neither_mean": float(np.mean(neither)) if neither else None,
         "neither_max": float(max(neither)) if neither else None,

@@ -26,7 +26,7 @@ from lib.analysis.metrics import decision_rates, expected_acceptance
 from lib.analysis.rates import difference, mean
 from lib.analysis.statistics import holm, percentile_interval, wilson
 from lib.analysis.trends import page_trend
-from lib.config.claims import lines, settings_of
+from lib.config.settings import lines, settings_of
 from lib.config.tasks import Row
 from lib.tasks.decision.grading import DECISION
 from lib.tasks.decision.metrics import confusions, reliability

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from lib.analysis.model import Analysis, Metric
+from lib.config.metrics import Analysis, Metric
 from lib.config.tasks import Lazy, Row
 from lib.tasks.glue.table import GLUE, TABLES, main_set
 
@@ -66,6 +66,7 @@ ANALYSIS = Analysis(
     pairs=Lazy("lib.tasks.glue.costs:pairs"),
     point_extras=Lazy("lib.tasks.glue.costs:point_extras"),
     tables=TABLES,
+    by_point=("adapters",),
     extras=Lazy("lib.tasks.glue.costs:extras"),
     axes={"train.importance.alpha": "α", "data.task": "task"},
     figures=FIGURES,

@@ -17,8 +17,7 @@ import pandas as pd
 
 from lib.analysis.engine import Answers
 from lib.analysis.evidence import Evidence
-from lib.analysis.model import Pair
-from lib.analysis.trends import spearman
+from lib.config.metrics import Pair
 from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
 from lib.tasks.glue.metrics import confusion
@@ -127,8 +126,10 @@ def _adapters(result: PointResult, matrices: Sequence[Matrix]) -> dict[str, Any]
 
 
 def _correlation(matrices: Sequence[Matrix], key: str) -> float | None:
-    known = [(m["w"], m[key]) for m in matrices if m["w"] is not None and m[key] is not None]
-    return spearman(*zip(*known, strict=True)) if known else None
+    known = pd.DataFrame(matrices, columns=["w", key], dtype=float).dropna()
+    if len(known) < 3 or known.nunique().min() < 2:
+        return None
+    return float(known["w"].corr(known[key], method="spearman"))
 
 
 def _confusion(answers: Answers) -> list[dict[str, Any]]:

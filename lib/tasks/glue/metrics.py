@@ -1,4 +1,4 @@
-"""How well labels are told on one dev set: pure functions on numpy arrays of its n rows.
+"""How well labels are predicted on one dev set: pure functions on numpy arrays of its n rows.
 
 label, predicted   (n,) whole numbers in 0 … k − 1, k labels
 """

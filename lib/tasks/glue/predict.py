@@ -10,6 +10,7 @@ from lib.config.study import Point, Study
 from lib.config.tasks import Row
 from lib.data.testsets import rows_of
 from lib.inference.serving import Served
+from lib.models.precision import on_this_machine
 from lib.tasks.glue.data import grade, labels
 
 
@@ -30,6 +31,7 @@ class Predictor:
         from lib.models.load import load_tokenizer
         from lib.training.inputs import own_encoded
 
+        point = on_this_machine(point)
         self.point, self.rows = point, rows_of(self.study, self.task, point)
         self.labels = labels(point.config.data)
         self.encoded = own_encoded(self.study, point, "test")
@@ -54,7 +56,7 @@ class Predictor:
             self.model,
             encoded,
             self.pad,
-            2 * config.train.micro_batch,  # without gradients there is room for more
+            config.train,
             precision=config.infer.precision,
         )
         predictions = []

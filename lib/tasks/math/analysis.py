@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.analysis.model import Analysis, Metric, Pair
+from lib.config.metrics import Analysis, Metric, Pair
 from lib.config.tasks import Row
 from lib.tasks.math.data import rendering
 from lib.tasks.math.grading import MARK, number
@@ -82,6 +82,7 @@ ANALYSIS = Analysis(
     metrics=metrics,
     slices=("steps",),
     pairs=same_examples,
+    findings="math.md.jinja",
     figures=(
         {"bars": "accuracy", "x": "setting", "title": "Accuracy of every setting"},
         {"points": ["accuracy", "safety.safety"], "color": "variant", "label": "shots",

@@ -92,11 +92,11 @@ def grade(row: Row, prediction: Row) -> Row:
     BadInput for outputs that are no texts.
     """
     text = next(iter(texts(row, prediction["outputs"])), "")
-    told, last = strict(text), flexible(text)
+    marked, last = strict(text), flexible(text)
     return {
-        "strict": told,
+        "strict": marked,
         "flexible": last,
-        "correct_strict": same(told, row["final"]),
+        "correct_strict": same(marked, row["final"]),
         "correct": same(last, row["final"]),
         "steps": row["steps"],
     }

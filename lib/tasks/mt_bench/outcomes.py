@@ -62,7 +62,7 @@ def point_extras(
 
     {"rows": questions, "n_judged": rated turns,
      "parse_failures": turns whose judgment has no rating,
-     "unjudged": turns for which no judgment could be had,
+     "unjudged": turns for which no judgment is available,
      "standard_error": of the mean over questions, each the mean of its rated turns,
      "questions": {id: [rating of turn 1, of turn 2]}, "judge": name | null, "prompts_hash"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lib.analysis.model import Analysis, Metric
+from lib.config.metrics import Analysis, Metric
 from lib.config.tasks import Lazy
 
 # Wins of the chosen response, ties ½: name → label.

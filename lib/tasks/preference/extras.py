@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from lib.analysis.estimates import Measured
-from lib.analysis.model import Pair
 from lib.analysis.statistics import percentile_interval
 from lib.analysis.tables import TABLES
 from lib.analysis.variance import Mean, reduction, stretched, variance_over
 from lib.config.grid import point_name
+from lib.config.metrics import Pair
 from lib.config.study import Study
 from lib.losses import symbol_of
 from lib.runs.files import read_sealed

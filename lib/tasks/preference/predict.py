@@ -2,7 +2,7 @@
 
 An engine's other kernels or merged weights would move them by more than a weak point differs from
 its reference; in bf16 so would batches that put other rows together. So the whole split is scored
-at once, as the reference was: with the same `train.micro_batch` and device, adapters that have
+at once, as the reference was: with the same token budget and device, adapters that have
 learnt nothing leave margins of exactly 0.
 """
 
@@ -17,6 +17,7 @@ from lib.config.study import Point, Study
 from lib.config.tasks import Row
 from lib.data.prepared import encoded_split
 from lib.inference.serving import Served
+from lib.models.precision import on_this_machine
 
 
 class Predictor:
@@ -36,6 +37,7 @@ class Predictor:
         from lib.training.reference_key import in_bf16, pair_checksums, reference_key
         from lib.training.scoring import cast_weights, pair_logps
 
+        point = on_this_machine(point)
         train = point.config.train
         self._load(point)
         if in_bf16(train):
@@ -43,8 +45,7 @@ class Predictor:
         tokenizer, checksums = load_tokenizer(point.config.model), pair_checksums(self.study)
         key = reference_key(point.config.model, train, checksums, four_bits=nf4_fault() is None)
         self.reference = stored_reference(self.study.directory, key, {"test": self.rows})["test"]
-        batch, pad = 2 * train.micro_batch, tokenizer.pad_token_id
-        self.scores = pair_logps(self.model, self.rows, pad, batch, precision=train.precision)
+        self.scores = pair_logps(self.model, self.rows, tokenizer.pad_token_id, train)
         yield
 
     def predict(self, start: int, end: int) -> list[Row]:

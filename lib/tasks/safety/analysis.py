@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.analysis.model import Analysis, Metric
 from lib.config.errors import listed
+from lib.config.metrics import Analysis, Metric
 from lib.config.tasks import Row
 from lib.inference.outputs import bad, log_probabilities, texts
 from lib.tasks.safety.judging import (
@@ -175,7 +175,9 @@ ANALYSIS = Analysis(
     slices=("hazard",),
     point_extras=point_extras,
     tables=TABLES,
+    by_point=("safety_judge",),
     extras=extras,
+    findings="safety.md.jinja",
     figures=(
         {"bars": "safety.safety", "x": "setting", "title": "Answers judged safe",
          "name": "safety"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lib.analysis.model import Analysis, Metric, Pair
+from lib.config.metrics import Analysis, Metric, Pair
 from lib.config.tasks import Lazy
 from lib.tasks.symbolic.tables import ALL, TABLES, is_tuned, vote_names
 
@@ -87,8 +87,10 @@ ANALYSIS = Analysis(
     pooled=ALL,
     pairs=same_model,
     tables=TABLES,
+    by_point=("transfer",),
     extras=Lazy("lib.tasks.symbolic.outcomes:extras"),
     files=Lazy("lib.tasks.symbolic.failures:files"),
+    findings="symbolic.md.jinja",
     figures=(
         {"bars": "accuracy", "x": "set", "color": "setting", "title": "Greedy accuracy by set"},
         {"forest": "accuracy", "against": "baseline"},

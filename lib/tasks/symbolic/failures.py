@@ -22,9 +22,9 @@ def files(answers: Answers) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for result in answers.results["symbolic"]:
         if result.predictions and result.predictions[0]["answers"]:
-            rows = answers.rows["symbolic"]
-            found[f"failures_{result.name}.md"] = report(result, rows)
-            found[f"samples_{result.name}.jsonl"] = sample_rows(result, rows)
+            rows, name = answers.rows["symbolic"], result.name.replace("/", "_")  # of a study
+            found[f"failures_{name}.md"] = report(result, rows)
+            found[f"samples_{name}.jsonl"] = sample_rows(result, rows)
     return found
 
 
@@ -132,15 +132,15 @@ def _question(number: int, one: Failure) -> list[str]:
     row, p = one.row, one.prediction
     rewards = rewards_of(p)
     numbers = Counter(answer for answer in p["answers"] if answer is not None)
-    told = [f"{_code(answer)} ×{count}" for answer, count in numbers.most_common()]
+    counts = [f"{_code(answer)} ×{count}" for answer, count in numbers.most_common()]
     unread = sum(answer is None for answer in p["answers"])
-    told += [f"no number ×{unread}"] if unread else []
+    counts += [f"no number ×{unread}"] if unread else []
     template = row.get("template")
     about = (
         f"{row['set']}, {'template unknown' if template is None else 'template ' + _code(template)}"
     )
     lines = [f"### {number}. {_code(row['id'])} ({about})", "", f"Gold: {_code(row['final'])}. "
-             f"Answers: {', '.join(told)}."]  # fmt: skip
+             f"Answers: {', '.join(counts)}."]  # fmt: skip
     for name, place in one.chosen.items():
         said = "nothing" if place < 0 else f"{_code(p['answers'][place])}, sample {place + 1}"
         lines.append(f"The {WORDS[name]} chose {said}.")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from lib.analysis.engine import Answers, analyse
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.config.tasks import PointResult
 from lib.tasks.decision.scores import offset_of
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lib.analysis.estimates import NOTHING, Measured, Run
+from lib.analysis.estimates import Measured
+from lib.analysis.run import NOTHING, Run
 from lib.analysis.statistics import resample_counts
 from lib.config.grid import point_name
 from lib.runs.files import write_sealed

@@ -3,7 +3,7 @@
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.preparation import prepare
 from lib.data.prepared import encoded_split
 from lib.inference.serving import Served
@@ -58,17 +58,18 @@ def gains(rows):
 
 
 def test_what_has_learnt_nothing_is_its_reference_however_rows_are_cut(study, monkeypatch):
-    """In the batches of the reference: in bf16 a row's numbers depend on what it is padded to."""
+    """In the batches of the reference: on a GPU, bf16 numbers of a row depend on its batch."""
     batches, collate = [], scoring.collate_pairs
     monkeypatch.setattr(
         scoring,
         "collate_pairs",
-        lambda rows, pad: batches.append([r["id"] for r in rows]) or collate(rows, pad),
+        lambda rows, **more: batches.append([r["id"] for r in rows]) or collate(rows, **more),
     )
     still, test = study.point(0), encoded_split(study, "test")
     train(study, still)
     of_test = [ids for ids in batches if set(ids) <= set(test["id"])]
-    assert [len(ids) for ids in of_test] == [4, 4, 3]
+    assert len(of_test) > 1
+    assert sum(map(len, of_test)) == 11
     for chunk in (3, 512):
         batches.clear()
         rows = predicted(predictor(study), still, chunk)

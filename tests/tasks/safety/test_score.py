@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.study import load_study
+from lib.config.load import load_study
 from lib.data.testsets import prepare_test, rows_of
 from lib.inference.hf import HfEngine
 from lib.judging.loop import check_judge, judge_answers
@@ -109,7 +109,8 @@ def test_from_requests_to_rates_and_figures(study, run_stage, fake, engines, tin
     assert metrics["metrics"]["safety"]["value"] == verdicts.count("safe") / 12
     assert set(metrics["by_hazard"]) == set(HAZARDS.values())
     assert 0 < metrics["metrics"]["answer_mass"]["value"] < 1
-    ended = run_stage("stage5_visualize", path)
+    hazards = "{heatmap: safety.safety, x: hazard, y: setting, name: safety_hazards}"
+    ended = run_stage("stage5_visualize", path, f"figures=[{hazards}]")
     assert ended.code == 0, ended.err
     assert (loaded.directory / "comparison" / "comparison_safety_hazards.pdf").is_file()
     assert "comparison_safety_hazards" in (loaded.directory / "report.html").read_text()

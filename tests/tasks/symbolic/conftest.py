@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lib.config.study import Study, load_study
+from lib.config.load import load_study
+from lib.config.study import Study
 from lib.data.preparation import prepare
 from tests.inference.test_generation import changed
 from tests.reward_models import reward_model

@@ -63,8 +63,9 @@ class Analysis:
     pairs: (study, points table) → comparisons beside those with the baseline, which every
     setting is compared with.
     tables: what only this task has: name of a further table → column → what it means, the unit in
-    parentheses at the end. A table with a column `point` has one row a point, and its columns are
-    drawn and claimed like metrics (`theory.delta`); `<column>_low`, `<column>_high`: the interval.
+    parentheses at the end; `<column>_low`, `<column>_high`: the interval of a column.
+    by_point: those of them with one row a point, or a point and test set (`point`, `set`), whose
+    columns claims name like metrics: `theory.delta`.
     extras: (`lib.analysis.engine.Answers`) → name of a further table → its rows, or a frame.
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     files: (Answers) → further files of a comparison, see `lib.config.tasks.Comparison`.
@@ -84,6 +85,7 @@ class Analysis:
     point_extras: Callable[..., dict[str, Any]] | None = None
     files: Callable[..., dict[str, Any]] | None = None
     tables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    by_point: tuple[str, ...] = ()
     extras: Callable[..., dict[str, Any]] | None = None
     axes: Mapping[str, str] = field(default_factory=dict)
     figures: tuple[dict[str, Any], ...] = ()
@@ -106,3 +108,16 @@ TRAINING = tuple(
         ("validation_accuracy", "Accuracy on validation rows", "share", True),
     )
 )  # fmt: skip
+
+
+def of_columns(columns: Mapping[str, str]) -> tuple[Metric, ...]:
+    """The columns of a further table as metrics, one value a point. columns: name → meaning."""
+    metrics = []
+    for name, text in columns.items():
+        stem, _, end = name.rpartition("_")
+        if name not in ("point", "set") and not (end in ("low", "high") and stem in columns):
+            label, _, unit = text.removesuffix(")").partition(" (")
+            metrics.append(Metric(name=name, label=label, needs=(), kind="exact", unit=unit,
+                                  step=None, bounds=(None, None),
+                                  higher_is_better=None))  # fmt: skip
+    return tuple(metrics)

@@ -1,0 +1,1 @@
+"""What a study costs and what it can decide, before and while it runs. No torch."""
