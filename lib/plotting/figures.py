@@ -10,6 +10,7 @@ in grey.
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -197,7 +198,9 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> list[Path]:
     with matplotlib.rc_context(RC):
         for kind, more in KINDS.items():
             target = Path(f"{path}.{kind}")  # not with_suffix: names hold dots, as in gamma0.5
+            rendered = io.BytesIO()  # on a full disk the PDF writer fails without saying why
+            figure.savefig(rendered, format=kind, dpi=dpi, **more)
             with replacing(target) as temporary:
-                figure.savefig(temporary, format=kind, dpi=dpi, **more)
+                temporary.write_bytes(rendered.getvalue())
             written.append(target)
     return written
