@@ -7,16 +7,17 @@ The same rows in the same order, steps and adapter (LoRA on q and v), in fp32. E
 of its own; its first step is not timed. lossgrid also runs without what makes the difference:
 prompts that the answers of a pair share, and packed rows. TRL computes the reference of pairs in
 every step, or in advance (whose time is not counted). With TRL's own packing a step holds other
-rows, so all ways are compared by seconds a row. TRL has no TD-DPO: its sigmoid loss stands in.
+rows, so all ways are compared by seconds a row: of a clock, and of the CPU, which other processes
+do not disturb (with OMP_NUM_THREADS=1). TRL has no TD-DPO: its sigmoid loss stands in.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import tempfile
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,14 @@ def compare(args: argparse.Namespace, scratch: Path) -> None:
         for way in ways
     }  # fmt: skip
     first = found[ways[0]]
-    table = [["", "seconds a row", "ratio", "peak (MiB)", "ratio", "losses apart (relative)"]]
+    table = [["", "seconds a row", "ratio", "CPU seconds", "ratio", "peak (MiB)", "ratio",
+              "losses apart (relative)"]]  # fmt: skip
     for way, one in found.items():
         same = zip(one["losses"], first["losses"], strict=False) if "packing" not in way else ()
         apart = max((abs(a - b) / abs(b) for a, b in same), default=None)
-        table.append([way, f"{one['row']:.3f}", f"{one['row'] / first['row']:.2f}",
-                      f"{one['peak']:.0f}", f"{one['peak'] / first['peak']:.2f}",
-                      "other steps" if apart is None else f"{apart:.1e}"])  # fmt: skip
+        values = [(one[key], one[key] / first[key]) for key in ("row", "cpu", "peak")]
+        shown = [text for value, ratio in values for text in (f"{value:.4g}", f"{ratio:.2f}")]
+        table.append([way, *shown, "other steps" if apart is None else f"{apart:.1e}"])
     print(f"\n{args.source or args.questions}: {args.steps} steps of {args.batch} rows, "
           f"{args.tokens} tokens at most, padded passes of {args.micro} rows\n")  # fmt: skip
     print(aligned(table))
@@ -122,7 +124,7 @@ def run_job(what: dict[str, Any]) -> None:
     elif way.startswith("TRL"):
         times = StepEnds()
         losses = preference.train_with_trl(study, point, "advance" in way, [times.callback()])
-        leave(what, row=times.of_a_row(point.config.train.batch_size), losses=losses)
+        leave(what, **times.of_a_row(point.config.train.batch_size), losses=losses)
     else:
         leave(what, **train(study, point, way))
 
@@ -140,36 +142,51 @@ def train(study: Study, point: Point, way: str) -> dict[str, Any]:
     if way == "padded rows":
         for module in (loop, packed_attention):
             module.packing_fault = lambda model: "for the comparison"
+    times, ended = StepEnds(), loop.RunMonitor.on_step_end
+
+    def on_step_end(self: Any, *args: Any, **kwargs: Any) -> None:
+        times.add()
+        ended(self, *args, **kwargs)
+
+    loop.RunMonitor.on_step_end = on_step_end
     # References are stored once a study, by whichever way comes first.
     with tempfile.TemporaryDirectory() as directory:
         loop.train_point(point, train_data(study, point), Path(directory), bool)
         log = read_jsonl(Path(directory) / "train.jsonl")
-    seconds = [after["seconds"] - before["seconds"] for before, after in pairwise(log)]
-    rows = len(seconds) * point.config.train.batch_size
-    return {"row": sum(seconds) / rows, "losses": [row["loss"] for row in log]}
+    losses = [row["loss"] for row in log]
+    return {**times.of_a_row(point.config.train.batch_size), "losses": losses}
 
 
 class StepEnds:
-    """When each step of a transformers Trainer ended."""
+    """When each step of a Trainer ended, by a clock and in time of the CPU, and peak memory."""
 
     def __init__(self) -> None:
-        self.ends: list[float] = []
+        self.ends: list[tuple[float, float]] = []
+
+    def add(self) -> None:
+        """A step has ended."""
+        self.ends.append((time.perf_counter(), time.process_time()))
+        self.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
     def callback(self) -> Any:
         """For the Trainer."""
         from transformers import TrainerCallback
 
-        ends = self.ends
+        add = self.add
 
         class Ends(TrainerCallback):
             def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-                ends.append(time.perf_counter())
+                add()
 
         return Ends()
 
-    def of_a_row(self, rows_of_a_step: float) -> float:
-        """Seconds, without the first step."""
-        return (self.ends[-1] - self.ends[0]) / (len(self.ends) - 1) / rows_of_a_step
+    def of_a_row(self, rows_of_a_step: float) -> dict[str, float]:
+        """Seconds, without the first step; MiB at most up to the last one."""
+        rows = (len(self.ends) - 1) * rows_of_a_step
+        row, cpu = (
+            (last - first) / rows for first, last in zip(self.ends[0], self.ends[-1], strict=True)
+        )
+        return {"row": row, "cpu": cpu, "peak": self.peak}
 
 
 def sft_with_trl(study: Study, point: Point, packing: bool) -> dict[str, Any]:
@@ -213,7 +230,7 @@ def sft_with_trl(study: Study, point: Point, packing: bool) -> dict[str, Any]:
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     rows_of_a_step = micro * len(columns) / len(trainer.train_dataset) if packing else batch
-    return {"row": times.of_a_row(rows_of_a_step), "losses": losses}
+    return {**times.of_a_row(rows_of_a_step), "losses": losses}
 
 
 if __name__ == "__main__":
