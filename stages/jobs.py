@@ -30,6 +30,11 @@ class Job:
     tasks: tuple[int, ...]
     after: str | None = None  # as in --dependency
 
+    @property
+    def is_successor(self) -> bool:
+        """Whether it is for what another array leaves undone."""
+        return (self.after or "").startswith("afternotok")
+
     def waiting(self) -> Queued:
         """The job as if it were queued."""
         return Queued(self.array, dict.fromkeys(self.tasks or (None,), "PLANNED"))

@@ -238,7 +238,8 @@ def command_of(
     array, condition = job.array, job.after
     if condition:
         condition = re.sub(r"\w+", lambda name: (ids or {}).get(name[0], name[0]), condition)
-    again = force and array.stage in ("train", "infer")
+    # A successor is for what is undone: it would archive and redo what the array before has done.
+    again = force and array.stage in ("train", "infer") and not job.is_successor
     return sbatch_command(
         study, array.stage, job.tasks, array.offset, condition, again,
         points=array.points, options=options, frozen=frozen,

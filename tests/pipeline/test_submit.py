@@ -299,7 +299,9 @@ class TestAll:
         assert "--array=0-1%5" in said[1]
 
     def test_successors_start_only_after_all_before_them(self, run_stage, study, fake_slurm):
-        run_stage("submit", "all", study, "slurm.train.successors=2")
+        run_stage("submit", "all", study, "slurm.train.successors=2", "--force")
+        again = ["--force" in call for call in fake_slurm.calls("sbatch")]
+        assert again == [True, False, False, True, False]
         after = ["", "afternotok:101", "afternotok:101:102", "afterany:101:102:103"]
         assert [row[2] for row in arrays(fake_slurm)][:4] == after
         assert [row[0] for row in arrays(fake_slurm)][:4] == ["0-2", "0-2", "0-2", "0"]
