@@ -165,6 +165,10 @@ class Study:
 
     def model_sections(self) -> list[Model]:
         """The different models of the points without adapters, which determine the tokens."""
+        return list(self._models)
+
+    @cached_property
+    def _models(self) -> list[Model]:  # asked for by every point: quadratic if found anew
         models = (point.config.model for point in self._points)
         return _distinct(model.model_copy(update={"adapter": None}) for model in models)
 
