@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -75,11 +76,13 @@ def compare(args: argparse.Namespace, scratch: Path) -> None:
     wanted = "weighted_nll" if args.questions else args.objective
     points = load_study(path, words).points()
     index = next(p.index for p in points if p.config.train.objective == wanted)
-    found = {
-        way: measured("bench.step_time", {"study": str(path), "words": words, "index": index,
-                                          "way": way})
-        for way in ways
-    }  # fmt: skip
+    found = {}
+    for way in ways:
+        job = {"study": str(path), "words": words, "index": index, "way": way}
+        found[way] = measured("bench.step_time", job)
+        print(
+            f"{way}: {found[way]}", file=sys.stderr
+        )  # before a later way fails
     first = found[ways[0]]
     table = [["", "seconds a row", "ratio", "CPU seconds", "ratio", "peak (MiB)", "ratio",
               "losses apart (relative)"]]  # fmt: skip
