@@ -25,8 +25,8 @@ setup: $(STAMP) $(SMOLLM2)/config.json $(MINILM)/config.json
 # interrupted pip leaves packages half-installed that it takes for installed.
 #
 # torch's CPU build is not on PyPI. It comes from an index in pip's settings, or else from PyTorch's
-# index, which is used for nothing else. Of the others pip reads and unpacks one after another, so
-# that two of it at a time need little more than half the time.
+# index, which is used for nothing else. The others are installed by two processes, since pip works
+# on one package at a time.
 $(STAMP): requirements.txt requirements-cpu.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
 	    f"lossgrid needs Python 3.11 or newer, and {sys.executable} is " \

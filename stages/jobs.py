@@ -58,7 +58,9 @@ class Plan:
 
     def add_references(self) -> None:
         """Plan the first point of each reference that is neither stored nor queued."""
-        self._add("reference", self._unclaimed(missing_references(self.study), "reference"))
+        mine = self.waiting("reference")
+        missing = missing_references(self.study)
+        self._add("reference", [i for i in missing if not is_among(mine, i)])
 
     def add_training(self) -> None:
         """Plan training, and before an array of it the references that it needs.
@@ -72,10 +74,30 @@ class Plan:
         self._add("train", groups, lambda _: after("afterok", references))
 
     def add_inference(self) -> None:
-        """Plan inference behind the training that is queued or planned."""
-        groups = self._groups("infer")
-        training = self.waiting("train")
-        self._add("infer", groups, lambda group: self._after_training(group, training))
+        """Plan inference behind the training that is queued or planned.
+
+        Task by task (aftercorr) where the task of the same index of one array trains the same
+        points. Else behind the end of every array that trains one of an array's points: a task of
+        several points waits for several tasks, which aftercorr cannot say, and a job for each
+        would be thousands; with successors, what one array leaves undone the next may do. However
+        they end (afterany, not afterok): a task predicts those of its points that are trained.
+        """
+        groups, training = self._groups("infer"), self.waiting("train")
+        ahead = {group: self._ahead(group, training) for group in groups}
+        paired = {g: a[0].array.job for g, a in ahead.items() if self._is_paired(g, a)}
+        behind: dict[int, set[str]] = {}  # number of a chunk → arrays that it waits for
+        for group in groups:
+            if group not in paired:
+                jobs = (queued.array.job for queued in ahead[group])
+                behind.setdefault(group // self.largest, set()).update(jobs)
+
+        def condition(group: int) -> str | None:
+            if group in paired:
+                return f"aftercorr:{paired[group]}"
+            found = behind[group // self.largest] if ahead[group] else ()
+            return after("afterany", [q.array.job for q in training if q.array.job in found])
+
+        self._add("infer", groups, condition)
 
     def add_evaluation(self) -> None:
         """Plan stages 4 and 5 behind all that is queued or planned, unless they have nothing to do.
@@ -90,20 +112,19 @@ class Plan:
         ids = [queued.array.job for queued in (*ahead, *mine)]
         self._append("evaluate", (), 0, after("afterany", ids))
 
-    def _unclaimed(self, indices: Sequence[int], stage: str) -> list[int]:
-        """Points that no queued or planned task of the stage runs."""
-        arrays = self.waiting(stage)
-        return [i for i in indices if not any(array.state(i) for array in arrays)]
-
     def _groups(self, stage: str) -> list[int]:
         """Groups of points, one a task, with something to do and no queued point."""
         size, points = len(self.study.grid), self.points(stage)
+        mine, training = self.waiting(stage), self.waiting("train")
         groups, shared, untrained = [], [], []
         for group in range(-(-size // points)) if self.indices is None else self.indices:
             members = group_points([group], points, size)
-            free = self._unclaimed(members, stage)
+            free = [i for i in members if not is_among(mine, i)]
             missing = [i for i in free if self.force or not is_finished(self.study, stage, i)]
-            ready = [i for i in missing if stage == "train" or self._is_trained(i)]
+            ready = [
+                i for i in missing
+                if stage == "train" or is_among(training, i) or is_finished(self.study, "train", i)
+            ]  # fmt: skip
             untrained += [i for i in missing if i not in ready]
             if ready and len(free) < len(members):
                 shared += ready
@@ -115,33 +136,20 @@ class Plan:
         if untrained:
             names = listed((self.study.point(i).name for i in untrained), 4)
             text = f"{self.study.directory}: neither trained nor queued for training: {names}"
-            if not groups and not self.waiting(stage):
+            if not groups and not mine:
                 raise BadInput(f"{text}; run make train first")
             self.notes.append(f"not submitted: {text}")
         return groups
 
-    def _is_trained(self, index: int) -> bool:
-        """Whether a point is trained, or a queued or planned task will train it."""
-        training = self.waiting("train")
-        return any(array.state(index) for array in training) or is_finished(
-            self.study, "train", index
-        )
+    def _ahead(self, group: int, training: Sequence[Queued]) -> list[Queued]:
+        """The arrays that train a point of this group of inference."""
+        members = group_points([group], self.points("infer"), len(self.study.grid))
+        return [queued for queued in training if any(queued.state(i) for i in members)]
 
-    def _after_training(self, group: int, training: Sequence[Queued]) -> str | None:
-        """The dependency of a task on the training of its points.
-
-        Task by task (aftercorr) if the task of the same index of one array trains the same points.
-        Else on the end of every array that trains one of them: a task of several points waits for
-        several tasks, which aftercorr cannot say, and a job for each such task would be thousands;
-        with successors, what one array leaves undone the next may do. However they end
-        (afterany, not afterok): the task predicts the points that are trained.
-        """
-        points, offset = self.points("infer"), group // self.largest * self.largest
-        members = group_points([group], points, len(self.study.grid))
-        ahead = [queued for queued in training if any(queued.state(i) for i in members)]
-        same = [q for q in ahead if (q.array.points, q.array.offset) == (points, offset)]
-        kind = "aftercorr" if len(ahead) == len(same) == 1 else "afterany"
-        return after(kind, [queued.array.job for queued in ahead])
+    def _is_paired(self, group: int, ahead: Sequence[Queued]) -> bool:
+        """Whether one array trains the points of a group, in a task of the same index."""
+        chunk = self.points("infer"), group // self.largest * self.largest
+        return len(ahead) == 1 and (ahead[0].array.points, ahead[0].array.offset) == chunk
 
     def _add(
         self,
@@ -174,6 +182,25 @@ class Plan:
                       study.grid_hash, overrides_of(study))  # fmt: skip
         self.jobs.append(Job(array, tuple(indices), condition))
         return name
+
+
+def points_of(jobs: Sequence[Job], size: int) -> str:
+    """`points 2 of train, points 0-2 of infer, evaluate`: what these jobs run."""
+    indices: dict[str, set[int]] = {}
+    for job in jobs:
+        found = group_points(
+            (job.array.offset + task for task in job.tasks), job.array.points, size
+        )
+        indices.setdefault(job.array.stage, set()).update(found)
+    return ", ".join(
+        f"points {format_indices(sorted(found))} of {stage}" if found else stage
+        for stage, found in indices.items()
+    )
+
+
+def is_among(arrays: Sequence[Queued], index: int) -> bool:
+    """Whether a task of these arrays runs a point."""
+    return any(array.state(index) for array in arrays)
 
 
 def after(kind: str, jobs: Sequence[str]) -> str | None:

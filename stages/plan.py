@@ -48,8 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.json:
         say(json.dumps(made, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        for line in text(made):
-            say(line)
+        say("\n".join(text(made)))
     return DONE
 
 

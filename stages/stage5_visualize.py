@@ -18,7 +18,8 @@ from lib.analysis.joined import join
 from lib.analysis.results import inputs_of, read_training
 from lib.analysis.tables import directory_of, read_tables
 from lib.config.errors import BadInput, listed
-from lib.config.figures import Figure, analyses, figures_of
+from lib.config.figure_specs import figures_of
+from lib.config.figures import Figure, analyses
 from lib.config.grid import digest
 from lib.config.points import STUDY
 from lib.config.study import Point, Study, flatten
@@ -26,12 +27,12 @@ from lib.config.tasks import PointResult
 from lib.runs.directory import done_mark, mark_done, verify_done
 from lib.runs.files import write_text
 from lib.runs.integrity import verify
-from lib.runs.progress import progress
+from lib.runs.progress import tracked
 from stages.command import DONE, load, parser, run, say
 from stages.points import comparison_of, take_run_ids
 
 if TYPE_CHECKING:
-    from lib.plotting.specs import Drawn
+    from lib.plotting.specs import Shown
     from lib.plotting.view import View
 
 
@@ -55,27 +56,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.force and is_drawn(comparison, digest(identity)):
         say(f"drawn already: {comparison}")
         return DONE
-    from lib.plotting.findings import findings
     from lib.plotting.view import view_of
 
     trained = [read_training(study, point) for point in points]
-    view = view_of(study, read_tables(directory_of(comparison)), trained)
-    with progress(len(points) + 1, "draw", "folder") as shown:
-        for place, point in enumerate(points):
-            key = {"evaluated": evaluated["identity"].get(point.name),
-                   "figures": [one for one in identity["figures"] if one["each"]]}  # fmt: skip
-            other = STUDY in point.values
-            if not other and (args.force or not is_drawn(point.directory, digest(key))):
-                draw_point(view, figures, point, key)
-            shown.update(place + 1)
-        drawn = draw_comparison(view, figures, comparison)
-        shown.update(len(points) + 1)
-    page = study.directory / f"{comparison.name.replace('comparison', 'report')}.html"
-    found = "\n".join(findings(view, t, a.findings) for t, a in analyses(study).items())
-    write_text(comparison / "findings.md", f"# What the study found\n\n{found}")
-    write_text(page, page_of(study, view, found, drawn, comparison, trained, evaluated["end"]))
-    names = [f"comparison_{one.name}" for one in drawn]
-    written = [*files_of(names), "captions.md", "findings.md"]
+    view = view_of(study, read_tables(directory_of(comparison), items=False), trained)
+    specs = [one for one in identity["figures"] if one["each"]]
+    due = []
+    for point in points:
+        key = {"evaluated": evaluated["identity"].get(point.name), "figures": specs}
+        own = STUDY not in point.values and point.directory.exists()
+        if own and (args.force or not is_drawn(point.directory, digest(key))):
+            due.append((point, key))
+    shown = draw_all(view, figures, comparison, due)
+    write_captions(comparison, figures, shown)
+    page = write_report(study, view, shown, comparison, trained, evaluated["end"])
+    names = [Path(one.path).name for one in shown]
+    written = [*files_of(shown), "captions.md", "findings.md"]
     mark_done(comparison, "visualize", identity, written, figures=names)
     for name in names:
         say(f"figure: {comparison / name}.pdf")
@@ -83,60 +79,63 @@ def main(argv: Sequence[str] | None = None) -> int:
     return DONE
 
 
-def draw_point(view: View, figures: Sequence[Figure], point: Point, key: Mapping[str, Any]) -> None:
-    """The figures of one point, in its directory."""
-    from lib.plotting.figures import save
-    from lib.plotting.specs import draw
+def draw_all(
+    view: View,
+    figures: Sequence[Figure],
+    comparison: Path,
+    due: Sequence[tuple[Point, Mapping[str, Any]]],
+) -> list[Shown]:
+    """Draw the figures of all points together, which are returned, and those of each point.
 
-    if not point.directory.exists():
-        return
-    drawn = [one for figure in figures if figure.each for one in draw(view, figure, point.name)]
-    names = [f"{point.name}_{one.name}" for one in drawn]
-    for name, one in zip(names, drawn, strict=True):
-        save(one.figure, point.directory / name)
-    mark_done(point.directory, "visualize", key, files_of(names))
+    due: points whose figures are out of date, with the key of their mark.
+    """
+    from lib.plotting.specs import Job, draw_files
+
+    together = [Job([one], f"{comparison}/comparison_") for one in figures if not one.each]
+    each = [one for one in figures if one.each]
+    jobs = [*together, *(Job(each, f"{p.directory}/{p.name}_", p.name) for p, _ in due)]
+    drawn = tracked(draw_files(view, jobs), len(jobs), "draw", "folder")
+    shown = [one for _ in together for one in next(drawn)]
+    for (point, key), found in zip(due, drawn, strict=True):
+        mark_done(point.directory, "visualize", key, files_of(found))
+    return shown
 
 
-def draw_comparison(view: View, figures: Sequence[Figure], comparison: Path) -> list[Drawn]:
-    """The figures of all points together, and what each shows in words."""
+def write_captions(comparison: Path, figures: Sequence[Figure], shown: Sequence[Shown]) -> None:
+    """captions.md: what each figure of all points shows, and which had nothing to show."""
     from lib.plotting.captions import ended
-    from lib.plotting.figures import save
-    from lib.plotting.specs import draw
 
-    drawn = [one for figure in figures if not figure.each for one in draw(view, figure)]
-    for one in drawn:
-        save(one.figure, comparison / f"comparison_{one.name}")
-    names = {one.name for one in drawn}
-    empty = [one.name for one in figures if not one.each and one.name not in names]
-    lines = [f"- `comparison_{one.name}`: {ended(one.title)} {one.caption}" for one in drawn]
-    if empty:
+    lines = [f"- `{Path(one.path).name}`: {ended(one.title)} {one.caption}" for one in shown]
+    names = {one.name for one in shown}
+    if empty := [one.name for one in figures if not one.each and one.name not in names]:
         lines.append(f"- Not drawn, as no point has these numbers: {listed(empty, 20)}.")
         say(f"not drawn, as no point has these numbers: {listed(empty, 20)}")
     write_text(comparison / "captions.md", "\n".join([*lines, ""]))
-    return drawn
 
 
-def page_of(
+def write_report(
     study: Study,
     view: View,
-    found: str,
-    drawn: Sequence[Drawn],
+    shown: Sequence[Shown],
     comparison: Path,
     trained: Sequence[PointResult],
     date: str,
-) -> str:
-    """The page over a comparison, beside its directory; found: its findings as Markdown."""
-    from lib.plotting.report import Shown, report
+) -> Path:
+    """findings.md, and the page over a comparison, which is returned; date: of the evaluation."""
+    from lib.plotting.findings import findings
+    from lib.plotting.report import report
 
-    shown = [Shown(f"{comparison.name}/comparison_{one.name}.png", one.title, one.caption)
-             for one in drawn]  # fmt: skip
+    page = study.directory / f"{comparison.name.replace('comparison', 'report')}.html"
+    found = "\n".join(findings(view, t, a.findings) for t, a in analyses(study).items())
+    write_text(comparison / "findings.md", f"# What the study found\n\n{found}")
     records = {one.name: one.records["run"] for one in trained if one.records["run"]}
-    return report(study, view, found, shown, study.directory, records, date)
+    write_text(page, report(study, view, found, shown, page.parent, records, date))
+    return page
 
 
-def files_of(names: Sequence[str]) -> list[str]:
-    """The files of figures."""
-    return [f"{name}.{ending}" for name in names for ending in ("pdf", "png")]
+def files_of(shown: Sequence[Shown]) -> list[str]:
+    """The files of figures, in their directory."""
+    return [f"{Path(one.path).name}.{ending}" for one in shown for ending in ("pdf", "png")]
 
 
 def is_drawn(directory: Path, key: str) -> bool:

@@ -16,7 +16,6 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lib.config.errors import BadInput, listed
 from lib.config.grid import format_indices
@@ -29,7 +28,6 @@ from lib.slurm.arrays import (
     ARRAYS,
     Queued,
     config_hash,
-    group_points,
     overrides_of,
     queued_arrays,
     record,
@@ -37,7 +35,16 @@ from lib.slurm.arrays import (
 )
 from lib.slurm.submission import LOGS, Frozen, freeze, make_log_directories, sbatch_command
 from stages.command import DONE, load, parser, run, say, who
-from stages.jobs import OF_POINTS, STAGES, Job, Plan, asks_a_judge, is_built, missing_references
+from stages.jobs import (
+    OF_POINTS,
+    STAGES,
+    Job,
+    Plan,
+    asks_a_judge,
+    is_built,
+    missing_references,
+    points_of,
+)
 
 __all__ = ["asks_a_judge", "local_command", "submit", "submit_points", "through_slurm"]
 ALL = "all"
@@ -243,7 +250,15 @@ def execute(study: Study, plan: Plan, force: bool, options: Sequence[str]) -> di
     for stage in dict.fromkeys(job.array.stage for job in plan.jobs):
         make_log_directories(study, stage)
     frozen, size = freeze(study), len(study.grid)
-    submission = describe(study, frozen)
+    submission = {
+        "time": now(),
+        "study": study.path,
+        "overrides": list(study.words),
+        "grid": study.grid_hash,
+        "config": config_hash(study),
+        **frozen.version(),
+        "jobs": [],
+    }
     ids: dict[str, str] = {}
     for number, job in enumerate(plan.jobs):
         command = command_of(study, job, force, options, ids, frozen)
@@ -274,33 +289,6 @@ def execute(study: Study, plan: Plan, force: bool, options: Sequence[str]) -> di
         log = f"{LOGS}/{stage}-{array.job}{'_*' if job.tasks else ''}.out"
         say(f"submitted {stage} of {study.name} as job {array.job}{what}{behind}; {log}")
     return ids
-
-
-def points_of(jobs: Sequence[Job], size: int) -> str:
-    """`points 2 of train, points 0-2 of infer, evaluate`: what these jobs run."""
-    indices: dict[str, set[int]] = {}
-    for job in jobs:
-        found = group_points(
-            (job.array.offset + task for task in job.tasks), job.array.points, size
-        )
-        indices.setdefault(job.array.stage, set()).update(found)
-    return ", ".join(
-        f"points {format_indices(sorted(found))} of {stage}" if found else stage
-        for stage, found in indices.items()
-    )
-
-
-def describe(study: Study, frozen: Frozen) -> dict[str, Any]:
-    """submission.json before any job."""
-    return {
-        "time": now(),
-        "study": study.path,
-        "overrides": list(study.words),
-        "grid": study.grid_hash,
-        "config": config_hash(study),
-        **frozen.version(),
-        "jobs": [],
-    }
 
 
 if __name__ == "__main__":

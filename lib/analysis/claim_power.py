@@ -120,9 +120,10 @@ def items_of(study: Study, claim: Claim, sizes: Sizes) -> float | None:
 
 def comparisons(study: Study, claim: Claim) -> int:
     """How many comparisons the claims of a study make of this claim's metric; at least one."""
-    metric, total = metric_of(study, claim.metric), 0
+    (place, metric), total = metric_of(study, claim.metric), 0
     for one in study.claims.values():
-        if metric_of(study, one.metric) != metric:
+        other_place, other = metric_of(study, one.metric)
+        if (other_place, other.name) != (place, metric.name):
             continue
         if one.kind == "monotonic":
             total += sum(max(len(line) - 1, 0) for line, _ in directed(study, one))

@@ -56,21 +56,19 @@ class Evidence:
             key = tuple(row[column] for column in ("a", "b", "task", "set", "metric"))
             if key not in self.contrasts or row["family"] == FAMILY:
                 self.contrasts[key] = row
+        self.sets: dict[str, dict[str, None]] = {}  # task or table → its test sets, in order
+        for _, _, task, part, _ in (*self.estimates, *self.contrasts):
+            self.sets.setdefault(task, {})[part] = None
 
     def _of_table(self, name: str, table: pd.DataFrame) -> Iterator[tuple[tuple[str, ...], Row]]:
         """The numbers of a further table, as estimates of points."""
         columns = [metric.name for metric in metrics_of(self.study, name)]
         for row in records(table):
             for column in columns:
-                value = row[column]
-                yield (
-                    ("point", row["point"], name, row.get("set") or "", column),
-                    {
-                        "value": None if isinstance(value, str) else value,
-                        "low": row.get(f"{column}_low"),
-                        "high": row.get(f"{column}_high"),
-                    },
-                )
+                key = ("point", row["point"], name, row.get("set") or "", column)
+                value = None if isinstance(row[column], str) else row[column]
+                yield key, {"value": value, "low": row.get(f"{column}_low"),
+                            "high": row.get(f"{column}_high")}  # fmt: skip
 
     # -- metrics and sets --
 
@@ -81,8 +79,7 @@ class Evidence:
     def key(self, claim: Claim) -> tuple[str, str, str]:
         """(task, set, metric) of a claim: the set that it names, else the main or only one."""
         task, metric = metric_of(self.study, claim.metric)
-        every = (*self.estimates, *self.contrasts)
-        there = dict.fromkeys(key[3] for key in every if key[2] == task)
+        there = self.sets.get(task, {})
         wanted = (*sets_of(self.study, task)[:1], *there)
         return task, claim.set or next((s for s in wanted if s in there), ""), metric.name
 
@@ -137,8 +134,9 @@ class Evidence:
         seeds: dict[int, dict[tuple, tuple[float, float]]] = {}
         for point in self.members(setting):
             row = self.points.get(point.name, {})
-            of_table = self.of_point(claim, point.name) or {}
-            value = row.get(name) if task == "training" else of_table.get("value")
+            value = row.get(name)
+            if task != "training":
+                value = (self.of_point(claim, point.name) or {}).get("value")
             if row.get("status") == "done" and value is not None:
                 weight = row.get("seconds") if name == "calibration_share" else 1.0
                 of_seed = seeds.setdefault(point.config.train.seed, {})

@@ -11,7 +11,8 @@ from typing import Any
 
 from lib.analysis.engine import Answers
 from lib.analysis.records import Json, records
-from lib.analysis.wording import FAIL, PASS, UNDECIDED, UNKNOWN
+from lib.analysis.verdicts import by_intervals
+from lib.analysis.wording import UNKNOWN
 from lib.config import tasks
 from lib.config.metric_names import metric_of
 from lib.config.settings import selected, settings_of
@@ -100,9 +101,7 @@ def verdict(row: Json, bound: float) -> str:
     """Where the interval of a rate lies; a lower end on the bound passes."""
     if row.get("low") is None:
         return UNKNOWN
-    if row["low"] >= bound:
-        return PASS
-    return FAIL if row["high"] < bound else UNDECIDED
+    return by_intervals("above", bound, [(row["low"], row["high"])])
 
 
 def significance(answers: Answers) -> Json:

@@ -149,10 +149,11 @@ def directory_of(comparison: Path) -> Path:
     return comparison.with_name("tables") if whole else comparison / "tables"
 
 
-def read_tables(directory: Path) -> StudyTables:
+def read_tables(directory: Path, items: bool = True) -> StudyTables:
     """The tables that stage 4 left; a text that is empty there is "".
 
-    Raises BadInput where there are none, or where they were changed.
+    items: False leaves out the one that is long. Raises BadInput where there are none, or where
+    they were changed.
     """
     import pandas as pd
 
@@ -171,6 +172,5 @@ def read_tables(directory: Path) -> StudyTables:
         texts = [column for column in TEXTS if column in frame]
         frame[texts] = frame[texts].fillna("").astype(str)
     extras = {name: frames.pop(name) for name in mark["extras"]}
-    return StudyTables(
-        **frames, items=pd.read_parquet(directory / f"{ITEMS}.parquet"), extras=extras
-    )
+    found = pd.read_parquet(directory / f"{ITEMS}.parquet") if items else pd.DataFrame()
+    return StudyTables(**frames, items=found, extras=extras)

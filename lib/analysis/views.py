@@ -129,7 +129,7 @@ def names_of(answers: Answers) -> dict[tuple[str, str, str], str]:
 
 def comparison_of_tables(answers: Answers) -> Comparison:
     """The views of a comparison."""
-    claims = criteria(answers.tables.claims)
+    claims = records(answers.tables.claims)
     rows = flat(answers)
     return Comparison(aggregated(answers), rows, markdown(claims), final.files(answers, rows))
 

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 
 PASS, FAIL, UNDECIDED, UNKNOWN = "pass", "fail", "undecided", "not measurable"
 FINAL = ("done", "partial", "diverged")  # results, all of them; anything else may still come
-COLUMNS = ("criterion", "verdict", "number")
+COLUMNS = {"say": "claim", "verdict": "verdict", "number": "number", "needed": "needed to decide"}
 
 
-def markdown(criteria: Sequence[Mapping[str, str]]) -> str:
-    """criteria.md: rows with COLUMNS as a table."""
-    if not criteria:
+def markdown(claims: Sequence[Mapping[str, str | None]]) -> str:
+    """criteria.md: COLUMNS of claims.csv as a table."""
+    if not claims:
         return "# Claims\n\nThe study file makes no claims, so there are no verdicts.\n"
-    lines = ["# Claims", "", "| claim | verdict | number |", "| --- | --- | --- |"]
-    for row in criteria:
-        cells = (row[key].replace("|", "\\|") for key in COLUMNS)
+    heads = " | ".join(COLUMNS.values())
+    lines = ["# Claims", "", f"| {heads} |", f"| {' | '.join(['---'] * len(COLUMNS))} |"]
+    for row in claims:
+        cells = ((row[key] or "").replace("|", "\\|") for key in COLUMNS)
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -23,6 +24,19 @@ def markdown(criteria: Sequence[Mapping[str, str]]) -> str:
 def percent(rate: float | None) -> str:
     """0.1234 → `12.3 %`."""
     return "unknown" if rate is None else f"{100 * rate:.1f} %"
+
+
+def plain(value: float) -> str:
+    """Three significant digits, without an exponent where whole digits say it: 0.412, 12,345."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """`0.42 s`, `23 s`, `12 min`, `3.1 h`."""
+    units = ((3600, "h"), (60, "min"), (1, "s"))
+    size, unit = next((pair for pair in units if seconds >= 1.5 * pair[0]), units[-1])
+    value = seconds / size
+    return f"{plain(float(f'{value:.2g}') if value < 100 else value)} {unit}"
 
 
 def signed(value: float, digits: int = 1) -> str:

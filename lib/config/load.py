@@ -8,7 +8,7 @@ from pathlib import Path
 from lib.config.checks import check
 from lib.config.claim_checks import check_claims
 from lib.config.errors import BadInput, listed, nearest
-from lib.config.figures import figures_of
+from lib.config.figure_specs import figures_of
 from lib.config.grid import parse_grid
 from lib.config.study import Study
 from lib.config.study_file import (

@@ -70,8 +70,8 @@ class Analysis:
     point_extras: (rows, predictions, eval_config) → what metrics.json has beside the estimates.
     files: (Answers) → further files of a comparison, see `lib.config.tasks.Comparison`.
     axes: key of a study that is an axis → its label on figures, the unit in parentheses.
-    figures: specs drawn where a study names none, as `lib.config.figures` reads them; what is drawn
-    over an axis that a study lacks is left out. findings: name of the Jinja2 template.
+    figures: specs drawn where a study names none, as `lib.config.figure_specs` reads them; what is
+    drawn over an axis that a study lacks is left out. findings: name of the Jinja2 template.
     """
 
     outcomes: Callable[..., dict[str, Sequence[Any]]]

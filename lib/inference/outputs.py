@@ -11,6 +11,8 @@ from typing import Any
 
 from lib.config.errors import BadInput
 
+NONE_PARSED = "none parsed"  # summary of predictions that say nothing
+
 
 def texts(row: Mapping[str, Any], outputs: Any, count: int | None = None) -> list[str]:
     """The raw outputs of a prediction of this row: a list of texts, `count` of them if given."""

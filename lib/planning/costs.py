@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-from lib.config.schema import Resources
+from lib.config.schema import Resources, TrainResources
 from lib.config.study import Point, Study
 from lib.planning.times import (
     LIMIT,
@@ -100,21 +101,28 @@ def _cost(
     mark = study.named("infer", study.tasks[-1]) if stage == "infer" else stage
     limit = limit_seconds(wanted.time)
     found = [estimate(point) for point in points]
-    seconds = [_bounded(one, limit, wanted.points) for one in found]
-    tasks, too_long = [], []
-    for first in range(0, len(points), wanted.points):
-        end = start
-        for place in range(first, min(first + wanted.points, len(points))):
-            end = None if end is None or seconds[place] is None else end + seconds[place]
-            measured = found[place].source != LIMIT
-            if measured and limit is not None and end is not None and end > limit:
-                too_long.append(points[place].name)
-        tasks.append(end)
+    together = wanted.parallel if isinstance(wanted, TrainResources) else 1
+
+    def of_tasks(values: Sequence[float | None], unknown: float | None) -> list[float | None]:
+        """Seconds of each task, its points taking so many; `unknown` where one's are."""
+        by_task = _ends(values, wanted.points, together, start)
+        return [unknown if None in of else max(of) for of in by_task]
+
+    seconds = [one.value for one in found]
+    tasks = of_tasks(seconds, limit)
+    by_point = chain(*_ends(seconds, wanted.points, together, start))
+    too_long = [
+        point.name
+        for point, end in zip(points, by_point, strict=True)
+        if None not in (limit, end) and end > limit
+    ]
     at_once, by = at_once_of(wanted, len(tasks), partition)
-    units, starting = wanted.gpus or wanted.cpus, start * len(tasks)
-    hours = _hours(tasks, units, 0.0)
-    low = _hours([one.low for one in found], units, starting)
-    high = _hours([one.high for one in found], units, starting)
+    units = wanted.gpus or wanted.cpus
+    hours = _hours(tasks, units)
+    low, high = (
+        _hours(of_tasks(values, None), units)
+        for values in ([one.low for one in found], [one.high for one in found])
+    )
     on_gpus = wanted.gpus > 0
     return StageCost(
         stage=stage,
@@ -136,15 +144,17 @@ def _cost(
     )
 
 
-def _bounded(one: Estimate, limit: float | None, points: int) -> float | None:
-    """Seconds of a point: estimated, else its share of the time limit of a task."""
-    if one.value is not None:
-        return one.value
-    return None if limit is None else limit / points
+def _hours(seconds: Sequence[float | None], units: int) -> float | None:
+    return None if None in seconds else sum(seconds) * units / HOUR
 
 
-def _hours(seconds: Sequence[float | None], units: int, extra: float) -> float | None:
-    return None if None in seconds else (sum(seconds) + extra) * units / HOUR
+def _ends(
+    seconds: Sequence[float | None], size: int, together: int, start: float
+) -> Iterator[list[float | None]]:
+    """When each point of a task of `size` points ends, so many of them at a time."""
+    for first in range(0, len(seconds), size):
+        members = seconds[first : first + size]
+        yield [None] * len(members) if None in members else ends(members, together, start)
 
 
 def at_once_of(wanted: Resources, tasks: int, partition: Partition | None) -> tuple[int, str]:
@@ -157,11 +167,17 @@ def at_once_of(wanted: Resources, tasks: int, partition: Partition | None) -> tu
     return min(limits, key=lambda one: one[0])
 
 
+def ends(seconds: Sequence[float], at_once: int, start: float = 0.0) -> list[float]:
+    """When each ends that starts, in order, as soon as one of so many places is free."""
+    places, found = [start] * min(at_once, len(seconds)), []
+    for one in seconds:
+        found.append(places[0] + one)
+        heapq.heapreplace(places, found[-1])
+    return found
+
+
 def wall(tasks: Sequence[float | None], at_once: int) -> float | None:
-    """Seconds until the last task ends, each starting in order as soon as a place is free."""
+    """Seconds until the last task ends; None where that is unknown, or none can run."""
     if not at_once or None in tasks:
         return None
-    places = [0.0] * min(at_once, len(tasks))
-    for seconds in tasks:
-        heapq.heapreplace(places, places[0] + seconds)
-    return max(places, default=0.0)
+    return max(ends(tasks, at_once), default=0.0)

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from lib.analysis.wording import signed
+from lib.analysis.wording import duration, plain, signed
 from lib.config.errors import listed
 from lib.config.figures import Figure
 from lib.plotting.view import View, in_words, levels, ordered
 
+UNBROKEN = "\N{NO-BREAK SPACE}"  # inside a name, so that no line ends there
 EMPTY = "No point has this number, so there is nothing to draw."
 
 
 def number(value: float, unit: str) -> str:
-    """`71.2 %` of a share, `6.31 points` of a rating, `0.412` without a unit."""
+    """`71.2 %` of a share, `12 min`, `6.31 points` of a rating, `0.412` without a unit."""
     if unit == "share":
-        return f"{100 * value:.1f} %".replace("-", "−")
-    return f"{value:,.4g} {unit}".strip().replace("-", "−")
+        text = f"{100 * value:.1f} %"
+    else:
+        text = duration(value) if unit == "seconds" else f"{plain(value)} {unit}".strip()
+    return text.replace("-", "−")
 
 
 def difference(value: float, unit: str) -> str:
     """`+1.2 percentage points` of shares, `−0.31 nats` of others."""
     if unit == "share":
         return f"{signed(100 * value)} percentage points"
-    return f"{value:+.3g} {unit}".strip().replace("-", "−")
+    sign = "+" if value >= 0 else "−"
+    return f"{sign}{number(abs(value), unit)}"
 
 
 def size(value: float, unit: str) -> str:
@@ -38,13 +40,22 @@ def interval(low: float, high: float, unit: str) -> str:
     """` [68.9, 73.4]`, empty where there is none."""
     if pd.isna(low):
         return ""
-    scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")
-    return f" [{scale * low:{digits}}, {scale * high:{digits}}]".replace("-", "−")
+    if unit == "share":
+        ends = f"{100 * low:.1f}, {100 * high:.1f}"
+    else:
+        put = duration if unit == "seconds" else plain
+        ends = f"{put(low)}, {put(high)}"
+    return f" [{ends}]".replace("-", "−")
 
 
 def ended(title: str) -> str:
     """A title as a sentence of its own, before its caption."""
     return title if title.endswith("?") else f"{title}."
+
+
+def inside(name: str) -> str:
+    """A name within a sentence: `accuracy`, but `F1 of accepts` and `MT-Bench score`."""
+    return name[0].lower() + name[1:] if name[1:2].islower() else name
 
 
 def title_of(view: View, figure: Figure) -> str:
@@ -55,11 +66,11 @@ def title_of(view: View, figure: Figure) -> str:
     over = " and ".join(view.axis(axis, unit=False) for axis in (figure.x, figure.y) if axis)
     own = ", ".join(in_words(view, axis, value) for axis, value in figure.of.items())
     if figure.kind == "points":
-        text = f"{others[0]} against {first[0].lower()}{first[1:]}"
+        text = f"{others[0]} against {inside(first)}"
     elif figure.kind == "reliability":
         text = "Reliability of predicted probabilities"
     else:
-        text = ", ".join([first, *(name[0].lower() + name[1:] for name in others)])
+        text = ", ".join([first, *map(inside, others)])
         text += f": difference from {against(view, figure)}" if figure.kind == "forest" else ""
         text += f" over {over}" if over else ""
     return f"{text} ({own})" if own else text
@@ -120,7 +131,7 @@ def of_points(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     """With the line y = x, how far the marks lie from it; else the range of y, and the order."""
     (x, y), frame = figure.metrics, settings(frame)
     unit = view.unit(y)
-    x_name = view.name(x)[0].lower() + view.name(x)[1:]
+    x_name = inside(view.name(x))
     if figure.identity:
         return f"{view.name(y)} against {x_name}: {from_line(frame, frame.y - frame.x, unit)}."
     text = extremes(view, y, frame.rename(columns={"y": "value", "y_low": "low", "y_high": "high"}))
@@ -178,7 +189,9 @@ def of_curves(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     if known.empty:
         return f"No number was logged{tail}."
     last = known.groupby("name", sort=False).tail(1)
-    last = last.assign(value=last.y, place=last.name, low=np.nan, high=np.nan).reset_index()
+    last = last.assign(
+        value=last.y, place=last.name.map(view.words), low=np.nan, high=np.nan
+    ).reset_index()
     return f"{extremes(view, figure.metrics[0], last, 'ends at')}{tail}."
 
 
@@ -192,10 +205,10 @@ def of_bins(view: View, figure: Figure, frame: pd.DataFrame) -> str:
     )
 
 
-def missing(frame: Any) -> str:
-    """`No value: missing: a, b; diverged: c.`; frame: point and status of those without one."""
-    names = {
-        status: listed(part.drop_duplicates("point").point, 6)
-        for status, part in frame.groupby("status", sort=True)
-    }
-    return f"No value: {'; '.join(f'{s}: {n}' for s, n in names.items())}." if names else ""
+def missing(view: View, frame: pd.DataFrame) -> str:
+    """`No value: diverged: a; missing: b, c`; frame: point and status of those without one."""
+    said = []
+    for status, part in frame.drop_duplicates("point").groupby("status", sort=True):
+        names = listed((view.words(one).replace(" ", UNBROKEN) for one in part.point), 3)
+        said.append(f"{status}{f' ({len(part)})' if len(part) > 3 else ''}: {names}")
+    return f"No value: {'; '.join(said)}." if said else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -36,11 +37,9 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
     }
     tables = []
     for panel, rows in cells.groupby("panel", sort=False):
+        own, without = _records(rows, y, x), _records(lost[lost.panel == panel], y, x)
         found = [
-            [
-                _cell(rows, lost[lost.panel == panel], {x: column, y: row}, unit)
-                for column in names[x]
-            ]
+            [_cell(own.get((row, column), ()), without, (row, column), unit) for column in names[x]]
             for row in names[y]
         ]
         words = {axis: [in_words(view, "", value) for value in names[axis]] for axis in names}
@@ -64,14 +63,14 @@ def heatmap(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canv
     }
     said = [words for mark, words in beneath.items() if mark in texts]
     said += ["–: not in the grid"] * blank
-    note = f"{'; '.join(said)}.\n{captions.missing(gone)}" if said else captions.missing(gone)
+    lines = ["; ".join(said) + "." if said else "", captions.missing(view, gone)]
     return heatmaps(
         tables,
         title,
         view.axis(x),
         view.axis(y),
         view.label(metric),
-        note.strip(),
+        "\n".join(filter(None, lines)),
         limits=limits(cells.value, unit),
         percent=unit == "share",
     )
@@ -98,28 +97,54 @@ def limits(numbers: Sequence[float] | pd.Series, unit: str) -> tuple[float, floa
     return low, low + least
 
 
+def _records(frame: pd.DataFrame, *axes: str) -> dict[tuple[Any, ...], list[dict[str, Any]]]:
+    """Values of these axes, None where a row has none → rows."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in frame.to_dict("records"):
+        at = tuple(row[a] if pd.notna(row.get(a)) else None for a in axes)
+        found.setdefault(at, []).append(row)
+    return found
+
+
 def _cell(
-    cells: pd.DataFrame, lost: pd.DataFrame, at: Mapping[str, Any], unit: str
+    here: Sequence[Mapping[str, Any]],
+    lost: Mapping[tuple[Any, ...], Sequence[Mapping[str, Any]]],
+    at: tuple[Any, Any],
+    unit: str,
 ) -> tuple[float | str | None, str]:
-    """(value | status | None, text) of one cell, the mean of the settings that are in it."""
-    here = cells[frames.matching(cells, at)]
-    if here.empty:
-        held = [lost[a].isna() | (lost[a] == value) for a, value in at.items() if a in lost]
-        status = lost[np.logical_and.reduce([lost.status.notna(), *held])].status
-        return (None if status.empty else str(status.iloc[0])), ""
-    row, value = here.iloc[0], float(here.value.mean())
-    scale, digits = (100, ".1f") if unit == "share" else (1, ".3g")
-    text = f"{scale * value:{digits}}"
+    """(value | status | None, text) of one cell, the mean of the settings that are in it.
+
+    lost: points without a value, by where they are; None: in each row, or in each column.
+    """
+    if not here:
+        places = product(*((one, None) for one in at))
+        status = [row["status"] for place in places for row in lost.get(place, ())]
+        return next(iter(status), None), ""
+    row, value = here[0], float(np.mean([one["value"] for one in here]))
+    put = _percent if unit == "share" else _digits
+    text = put(value)
     if len(here) > 1:
         text += f"\nof {len(here)}"
     elif pd.notna(row.get("sd")):
-        text += f"\n± {scale * row.sd:{digits}}"
-    elif pd.notna(row.low):
-        digits = ".2g" if unit != "share" else ".0f" if row.high - row.low > 0.02 else digits
-        text += f"\n[{scale * row.low:{digits}}, {scale * row.high:{digits}}]"
-    elif "n" in here and pd.notna(row.n):
-        text += f"\n(n {row.n:,.0f})"
+        text += f"\n± {put(row['sd'])}"
+    elif pd.notna(row["low"]):
+        wide = row["high"] - row["low"] > 0.02 or unit != "share"
+        text += f"\n[{put(row['low'], wide)}, {put(row['high'], wide)}]"
+    elif pd.notna(row.get("n")):
+        text += f"\n(n {row['n']:,.0f})"
     return value, text
+
+
+def _percent(share: float, rough: bool = False) -> str:
+    return f"{100 * share:.{0 if rough else 1}f}"
+
+
+def _digits(value: float, rough: bool = False) -> str:
+    """Three digits, or two, those that are 0 too, so that a column of cells is even."""
+    digits = 2 if rough else 3
+    if abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:#.{digits}g}".rstrip(".")
 
 
 def forest(view: View, figure: Figure, frame: pd.DataFrame, title: str) -> Canvas:

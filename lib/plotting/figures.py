@@ -4,14 +4,12 @@
     save(panels([panel], "Accuracy over γ", "2,024 papers, 95 % Wilson intervals"), path)
 
 Plain data in, a matplotlib Figure out: no pyplot, no state, no files but in `save`. Rates are given
-in [0, 1] and shown in %. All lengths are in inches and fixed beforehand, since matplotlib's own
-layout engines draw every figure twice. Every style differs in lightness, marker and dash, so that a
-figure reads in grey.
+in [0, 1] and shown in %. Every style differs in lightness, marker and dash, so that a figure reads
+in grey.
 """
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -19,34 +17,21 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from lib.plotting.drawing import (
-    absent_look,
-    as_percent,
-    bar_look,
-    draw_panel,
-    draw_table,
-    level_dashes,
-    look_of,
-    place_texts,
-)
-from lib.plotting.shapes import (
-    BARS,
-    COLORS,
-    MUTED,
-    Panel,
-    Table,
-)
+from lib.plotting.canvas import legend_handles, page
+from lib.plotting.drawing import as_percent, draw_panel, draw_table, place_texts
+from lib.plotting.shapes import COLORS, MUTED, Panel, Table
 from lib.runs.files import replacing
 
 MOST_APART = 50  # spans of panels, from which on one scale would flatten the smaller
+KINDS: dict[str, dict[str, Any]] = {  # of files: no date, and compressed as fast as well
+    "pdf": {"metadata": {"CreationDate": None}},
+    "png": {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}},
+}
 LEAST_SPAN = 0.08  # of an axis of rates: eight percentage points
 RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same figure on every machine
@@ -67,6 +52,7 @@ RC = {
     "lines.markersize": 4.5,
     "hatch.linewidth": 0.5,
     "text.usetex": False,
+    "text.hinting": "none",  # takes a fifth of the time, and shows at no size used here
     "pdf.fonttype": 3,  # 42 takes three times as long
 }
 
@@ -95,7 +81,7 @@ def panels(
     """
     titles = [panel.title for panel in drawn]
     lines = max(name.count("\n") for p in drawn for name in (p.xticks or {0: ""}).values())
-    figure, axes = _canvas(titles, size, title, note, _legend_handles(drawn), columns, lines=lines)
+    figure, axes = page(titles, size, title, note, legend_handles(drawn), columns, lines=lines)
     for ax, panel in zip(axes, drawn, strict=True):
         draw_panel(ax, panel)
     for label in {panel.ylabel for panel in drawn}:
@@ -142,14 +128,14 @@ def heatmap(
     norm = Normalize(low, high) if high > low else Normalize(low - 0.01, low + 0.01)
     widest = max(len(table.columns) for table in tables)
     tallest = max(len(table.rows) for table in tables)
-    left = 0.45 + 0.065 * max(len(name) for table in tables for name in table.rows)
+    left = 0.45 + 0.058 * max(len(name) for table in tables for name in table.rows)
     titles = [table.title for table in tables]
     # As wide as the longest title, which may not reach over the colour bar.
     size = (max(2.0, 0.62 * widest, 0.068 * max(map(len, titles))), max(0.9, 0.42 * tallest))
     unit = textwrap.fill(unit, max(10, int(14 * size[1])))  # no taller than the bar
     right = 0.85 + 0.13 * unit.count("\n") if unit else 0.15
     lines = max(name.count("\n") for table in tables for name in table.columns)
-    figure, axes = _canvas(titles, size, title, note, [], columns, left, right, lines)
+    figure, axes = page(titles, size, title, note, [], columns, left, right, lines)
     for ax, table in zip(axes, tables, strict=True):
         draw_table(ax, table, norm)
         ax.set(title=table.title, xlabel=xlabel, ylabel=ylabel)
@@ -182,11 +168,13 @@ def intervals(
     """
     left = 0.3 + 0.058 * max(len(name) for name in names)
     height = max(0.8, min(0.15 * len(names), 40))
-    figure, (ax,) = _canvas([""], (3.6, height), title, note, [], left=left)
+    figure, (ax,) = page([""], (3.6, height), title, note, [], left=left)
     for row, (value, a, b) in enumerate(zip(values, low, high, strict=True)):
         if value is None:
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-            ax.text(0, row, absent[row], ha="center", va="center", style="italic", bbox=box)
+            ax.text(
+                0, row, absent[row], ha="center", va="center", style="italic", fontsize=7, bbox=box
+            )
             continue
         filled = a is not None and (a > 0 or b < 0)
         if a is not None:
@@ -207,102 +195,9 @@ def save(figure: Figure, path: str | Path, dpi: int = 150) -> list[Path]:
     """Write `path`.pdf and `path`.png, each atomically; the same figure gives the same bytes."""
     written = []
     with matplotlib.rc_context(RC):
-        for kind, undated in (("pdf", {"CreationDate": None}), ("png", {"Software": None})):
+        for kind, more in KINDS.items():
             target = Path(f"{path}.{kind}")  # not with_suffix: names hold dots, as in gamma0.5
             with replacing(target) as temporary:
-                figure.savefig(temporary, format=kind, dpi=dpi, metadata=undated)
+                figure.savefig(temporary, format=kind, dpi=dpi, **more)
             written.append(target)
     return written
-
-
-def _canvas(
-    titles: Sequence[str],
-    size: tuple[float, float],
-    title: str,
-    note: str,
-    handles: list[Any],
-    columns: int = 3,
-    left: float = 0.62,
-    right: float = 0.15,
-    lines: int = 0,
-) -> tuple[Figure, list[Axes]]:
-    """A figure with one pair of axes of `size` inches a title; heading above, legend, note below.
-
-    left: inches for the labels of y of each panel; right: inches beside the last one; lines: how
-    many more than one the names of ticks have.
-    """
-    across = min(len(titles), columns)
-    down = math.ceil(len(titles) / across)
-    width = max(3.4, across * (left + size[0]) + right)
-    heads = textwrap.wrap(title, int(13.5 * (width - 0.2)))
-    notes = [line for part in note.split("\n") for line in textwrap.wrap(part, int(18.5 * width))]
-    across_legend = _legend_columns(handles, width - 0.2)
-    legend_rows = math.ceil(len(handles) / across_legend)
-    top = 0.16 + 0.15 * len(heads) + (0.2 if any(titles) else 0.02)
-    between = (0.72 if any(titles) else 0.6) + 0.12 * lines
-    bottom = 0.48 + 0.12 * lines + 0.135 * legend_rows + 0.12 * len(notes) + 0.08
-    height = top + down * size[1] + (down - 1) * between + bottom
-    figure = Figure(figsize=(width, height))
-    axes = []
-    for i in range(len(titles)):
-        x = left + (i % across) * (left + size[0])
-        y = height - top - size[1] - (i // across) * (size[1] + between)
-        box = (x / width, y / height, size[0] / width, size[1] / height)
-        axes.append(figure.add_axes(box))
-    x, y = 0.1 / width, 1 - 0.08 / height
-    figure.text(x, y, "\n".join(heads), fontsize=9, weight="bold", va="top", linespacing=1.15)
-    figure.text(x, 0.06 / height, "\n".join(notes), fontsize=6.5, color="#444444", linespacing=1.2)
-    if handles:
-        figure.legend(
-            handles=handles,
-            loc="lower center",
-            bbox_to_anchor=(0.5, (0.1 + 0.12 * len(notes)) / height),
-            ncols=across_legend,
-            frameon=False,
-            fontsize=7,
-            borderpad=0,
-            borderaxespad=0,
-            labelspacing=0.3,
-            columnspacing=1.2,
-            handlelength=2.6,
-        )
-    return figure, axes
-
-
-def _legend_columns(handles: Sequence[Any], width: float) -> int:
-    """As many columns as fit in `width` inches; matplotlib fills them one after the other."""
-    wide = [0.45 + 0.06 * len(handle.get_label()) for handle in handles]
-    for count in range(len(handles), 1, -1):
-        rows, longer = divmod(len(handles), count)  # the first columns have one row more
-        starts = [i * rows + min(i, longer) for i in range(count + 1)]
-        if sum(max(wide[a:b]) for a, b in zip(starts, starts[1:], strict=False)) <= width:
-            return count
-    return 1
-
-
-def _legend_handles(drawn: Sequence[Panel]) -> list[Any]:
-    """One handle a label, in order of appearance; reference lines and missing points last."""
-    series = [one for panel in drawn for one in panel.series]
-    series.sort(key=lambda one: one.small)  # a large mark stands for its small dots too
-    handles: list[Any] = [
-        Patch(**bar_look(one), label=one.label)
-        if one.bar
-        else Line2D([], [], **look_of(one), label=one.label)
-        for one in series
-    ]
-    for panel in drawn:
-        for dash, name in zip(level_dashes(), panel.levels, strict=False):
-            handles.append(Line2D([], [], color=MUTED, linewidth=0.8, linestyle=dash, label=name))
-        if panel.identity:
-            handles.append(Line2D([], [], color=MUTED, linewidth=0.8, label="y = x"))
-        if panel.bars:
-            handles.append(Patch(facecolor=BARS, label=panel.bars_label))
-        for _, status in (place for series in panel.series for place in series.absent):
-            label = f"{status}, no value"
-            handles.append(Line2D([], [], **absent_look(status, MUTED), label=label))
-    first: dict[str, Any] = {}
-    for handle in handles:
-        first.setdefault(handle.get_label(), handle)
-    if len(first) == 1 and all(panel.ylabel.startswith(next(iter(first))) for panel in drawn):
-        return []  # the axis says it
-    return list(first.values())

@@ -80,11 +80,12 @@ class Numbers:
         return kept[readable].dropna(subset="difference")
 
     def table(self, name: str) -> pd.DataFrame:
-        """A further table, of points all but the baseline's; empty where there is no such table."""
+        """A further table, or an empty one; of points all but the baseline's, `called`."""
         frame = self.view.tables.get(name, pd.DataFrame())
         if "point" not in frame:
             return frame
-        return frame[~frame.point.isin(self.view.baseline.point)]
+        kept = frame[~frame.point.isin(self.view.baseline.point)]
+        return kept.assign(called=kept.point.map(self.view.words))
 
     def clear(self, contrasts: pd.DataFrame, sign: int) -> list[str]:
         """Settings that differ one way after Holm's adjustment."""
@@ -106,8 +107,9 @@ class Numbers:
     def missing(self) -> str:
         """`missing: a, b; diverged: c`, empty where every point is done."""
         points = self.view.points[self.view.points.status != "done"]
-        names = points.groupby("status", sort=True).point.agg(lambda found: listed(found, 6))
-        return "; ".join(f"{status}: {some}" for status, some in names.items())
+        groups = points.groupby("status", sort=True)["point"]
+        return "; ".join(f"{len(some)} {status}: {listed(map(self.view.words, some), 3)}"
+                         for status, some in groups)  # fmt: skip
 
 
 def findings(view: View, task: str, template: str = "findings.md.jinja") -> str:
@@ -121,7 +123,8 @@ def environment(autoescape: bool) -> Environment:
     made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, trim_blocks=True,
                        lstrip_blocks=True, undefined=StrictUndefined)  # fmt: skip
     made.filters |= {"number": captions.number, "difference": captions.difference,
-                     "size": captions.size, "listed": listed, "percent": _percent}  # fmt: skip
+                     "size": captions.size, "listed": listed, "percent": _percent,
+                     "inside": captions.inside}  # fmt: skip
     made.globals |= {"interval": captions.interval, "ended": captions.ended, "len_": len}
     return made
 

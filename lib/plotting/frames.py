@@ -58,7 +58,7 @@ def _placed(view: View, figure: Figure, frame: pd.DataFrame, by: Sequence[str]) 
         line = line.where(words == "", line + ", " + words)
     frame = frame.assign(line=line.str.removeprefix(", "))
     if "name" in frame:
-        frame = frame.assign(place=frame["name"].astype(str))
+        frame = frame.assign(place=frame["name"].map(view.words).astype(str))
     known = (*view.axes, *PLACES)
     for axis in (figure.x, figure.y, figure.panel, figure.color):
         if axis in frame and axis not in known and "place" in frame:  # a slice, or a column
@@ -230,7 +230,7 @@ def of_curves(view: View, figure: Figure) -> pd.DataFrame:
     table, _, column = figure.metrics[0].rpartition(".")
     if table in view.tables:
         frame = view.tables[table]
-        name = frame.get("point", frame.get(figure.color or "", "all"))
+        name = frame["point"] if "point" in frame else _names(view, frame, figure)
         frame = frame.assign(x=frame.get(figure.x or "x"), y=frame.get(column), name=name)
     else:
         frame = view.tables["curves"]
@@ -241,6 +241,14 @@ def of_curves(view: View, figure: Figure) -> pd.DataFrame:
         frame = frame.merge(view.points[["point", *axes]], on="point")
     frame = frame[matching(frame, figure.of)].dropna(subset="x")
     return _placed(view, figure, frame, [figure.color] if figure.color in frame else [])
+
+
+def _names(view: View, frame: pd.DataFrame, figure: Figure) -> list[str]:
+    """What tells the curves of a further table apart, by panel and colour: `DPO, β 0.1`."""
+    axes = [axis for axis in (figure.panel, figure.color) if axis in frame]
+    rows = frame[axes].to_dict("records")
+    words = [[in_words(view, axis, row[axis]) for axis in axes] for row in rows]
+    return [", ".join(filter(None, one)) for one in words]
 
 
 def of_bins(view: View, figure: Figure) -> pd.DataFrame:

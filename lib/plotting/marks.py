@@ -105,7 +105,7 @@ def _note(view: View, frame: pd.DataFrame, gone: pd.DataFrame | None, *parts: st
     said += ["small dots: single seeds"] * seeds + [part for part in parts if part]
     text = "; ".join(said)
     lines = [f"{text[0].upper()}{text[1:]}."] if text else []
-    lines.append("" if gone is None else captions.missing(gone))
+    lines.append("" if gone is None else captions.missing(view, gone))
     return "\n".join(line for line in lines if line)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,23 +12,18 @@ import pandas as pd
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from lib.analysis.wording import duration
+from lib.config.errors import listed
+from lib.config.grid import format_indices
 from lib.plotting import captions
 from lib.plotting.findings import TEMPLATES, environment
-from lib.plotting.view import View, main_set
+from lib.plotting.view import View, main_set, short
 
 if TYPE_CHECKING:
     from lib.config.study import Study
+    from lib.plotting.specs import Shown
 
 VERDICTS = ("pass", "fail", "undecided", "not measurable")
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A figure of the page: the path of its PNG, relative to the page, and what it shows."""
-
-    path: str
-    title: str
-    caption: str
 
 
 def report(
@@ -43,9 +37,8 @@ def report(
 ) -> str:
     """The page as HTML text.
 
-    findings: Markdown, its own HTML shown as text. directory: of the page, which the paths of
-    figures are relative to. records: point → its config.json, as far as there is one. date: of the
-    evaluation.
+    findings: Markdown, its own HTML shown as text. directory: of the page, below which the figures
+    are. records: point → its config.json, as far as there is one. date: of the evaluation.
     """
     page = environment(autoescape=True).get_template("report.html.jinja")
     return page.render(
@@ -55,9 +48,16 @@ def report(
         verdicts=VERDICTS,
         known=pd.notna,
         findings=Markup(MarkdownIt("commonmark", {"html": False}).render(findings)),
-        figures=[(one, *inlined(directory / one.path)) for one in figures],
+        figures=[
+            (
+                one,
+                Path(one.path).relative_to(directory).as_posix(),
+                *inlined(Path(f"{one.path}.png")),
+            )
+            for one in figures
+        ],
         points=points_table(view),
-        missing=view.points[view.points.status != "done"].to_dict("records"),
+        missing=missing(view),
         cost=cost(view),
         provenance=provenance(study, view, records, date),
         commands=commands(study),
@@ -92,9 +92,15 @@ def points_table(view: View) -> tuple[list[str], list[list[tuple[str, Any]]]]:
         for (task, metric), rows in kept.groupby(["task", "metric"], sort=False)
         if task != "training"
     }
-    cost = [name for name in ("seconds", "gpu_hours") if view.points[name].notna().any()]
+    cost = {name: one for name, one in COST.items() if view.points[name].notna().any()}
     axes = [*view.axes, *(["seed"] if "seed" not in view.axes else [])]
-    header = ["point", "status", *axes, *map(view.name, metrics), *map(_words, cost)]
+    header = [
+        "point",
+        "status",
+        *axes,
+        *map(view.name, metrics),
+        *(head for head, _ in cost.values()),
+    ]
     rows = []
     for point in view.points.to_dict("records"):
         row = [(str(point["point"]), point["point"]), (point["status"], point["status"])]
@@ -109,19 +115,37 @@ def points_table(view: View) -> tuple[list[str], list[list[tuple[str, Any]]]]:
                 found.low, found.high, unit
             )
             row.append((text, found.value))
-        row += [(_cell(point[name]), point[name]) for name in cost]
+        row += [(put(point[name]), point[name]) for name, (_, put) in cost.items()]
         rows.append(row)
     return header, rows
 
 
 def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, float) and pd.isna(value)):
+    if pd.isna(value):
         return ""
-    return f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return short(value) if isinstance(value, (int, float)) else str(value)
 
 
-def _words(name: str) -> str:
-    return {"gpu_hours": "GPU-hours"}.get(name, name)
+def _duration(seconds: float) -> str:
+    return "" if pd.isna(seconds) else duration(seconds)
+
+
+# Column of points.csv → its header and how it is put.
+COST = {"seconds": ("training time", _duration), "gpu_hours": ("GPU-hours", _cell)}
+
+
+def missing(view: View) -> list[str]:
+    """A line a status: how many points, their indices as `submit` takes them, the first by name."""
+    lost, found = view.points[view.points.status != "done"], []
+    for status, rows in lost.groupby("status", sort=True):
+        names = [
+            row.point if pd.isna(row.diverged_at) else f"{row.point} at step {row.diverged_at:,.0f}"
+            for row in rows.itertuples()
+        ]
+        count = f"{len(rows)} point{'s' * (len(rows) > 1)}"
+        where = format_indices(rows["index"].astype(int).tolist()).replace(",", ", ")
+        found.append(f"{count} {status} (index {where}): {listed(names, 6)}")
+    return found
 
 
 def cost(view: View) -> list[tuple[str, str]]:
@@ -134,8 +158,8 @@ def cost(view: View) -> list[tuple[str, str]]:
         found.append(
             (
                 "training time",
-                f"{known.sum() / 3600:,.3g} hours over {len(known)} points, "
-                f"{known.min():,.4g} to {known.max():,.4g} seconds each",
+                f"{duration(known.sum())} over {len(known)} points, {duration(known.min())} to "
+                f"{duration(known.max())} each",
             )
         )
     if points.peak_memory_gb.notna().any():

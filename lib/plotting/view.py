@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -39,6 +40,7 @@ class View:
     first: str  # the study's first task, whose metrics have no prefix
     axis_labels: Mapping[str, str] = field(default_factory=dict)
     level: float = 0.95
+    called: Mapping[str, str] = field(default_factory=dict)  # point → what it is, in words
 
     @property
     def points(self) -> pd.DataFrame:
@@ -49,6 +51,26 @@ class View:
     def baseline(self) -> pd.DataFrame:
         """The points of the setting that `evaluate.baseline` names."""
         return self.points[self.points.baseline == "yes"]
+
+    @cached_property
+    def _by_point(self) -> dict[str, dict[str, pd.DataFrame]]:
+        """Table → point → its rows, of the tables that have points."""
+        return {
+            name: dict(iter(frame.groupby("point", sort=False)))
+            for name, frame in self.tables.items()
+            if "point" in frame
+        }
+
+    def of_point(self, point: str) -> View:
+        """The same of one point alone."""
+        own = {
+            name: rows.get(point, self.tables[name][:0]) for name, rows in self._by_point.items()
+        }
+        return replace(self, tables={**self.tables, **own})
+
+    def words(self, name: str) -> str:
+        """A point in words; a setting is already."""
+        return self.called.get(name, name)
 
     def axis(self, name: str, unit: bool = True) -> str:
         """What an axis is called, with its unit or without."""
@@ -86,14 +108,67 @@ def view_of(study: Study, tables: StudyTables, points: Iterable[PointResult]) ->
             if key in analysis.axes:
                 axis_labels[axis] = analysis.axes[key]
     own = {name: getattr(tables, name) for name in TABLES if name != "items"}
-    return View(
-        tables=own | tables.extras | {"curves": log_columns(points)},
+    own |= tables.extras | {"curves": log_columns(points)}
+    # Rows are taken from these small tables again and again: from Arrow's strings that is slower.
+    plain = {n: t.astype(dict.fromkeys(t.select_dtypes("str"), object)) for n, t in own.items()}
+    view = View(
+        tables=plain,
         axes=[axis for axis in ("variant", *study.axes) if axis in tables.points],
         metrics=metrics,
         first=study.config.tasks[0],
         axis_labels=axis_labels,
         level=study.config.evaluate.level,
     )
+    return with_words(view)
+
+
+def with_words(view: View) -> View:
+    """The same with settings called by what they are: `iw_lora · α 1e-4 · β 1 · sum`.
+
+    In every table, so that they are called the same everywhere. Points keep their names, which are
+    those of their directories; `View.called` has their words.
+    """
+    points, labels = view.points, {}
+    fixed = [axis for axis in view.axes if axis != "seed"]
+    for label, rows in points.groupby("setting", sort=False):
+        own = [axis for axis in fixed if rows[axis].nunique(dropna=False) == 1]
+        labels[label] = _words(view, rows.iloc[0], own) or label
+    if len(set(labels.values())) < len(labels):  # told apart by what is not an axis
+        return view
+    more = ["seed"] * (points.seed.nunique() > 1)
+    words = {row.point: _words(view, row, [*fixed, *more]) for _, row in points.iterrows()}
+    called = words if len(set(words.values())) == len(words) else {}
+    estimates, contrasts = view.tables["estimates"], view.tables["contrasts"]
+    of_settings = estimates["name"].map(labels).where(estimates["of"] == "setting")
+    tables = {
+        "points": points.assign(setting=points.setting.map(labels)),
+        "estimates": estimates.assign(name=of_settings.fillna(estimates["name"])),
+        "contrasts": contrasts.assign(a=contrasts.a.map(labels), b=contrasts.b.map(labels)),
+    }
+    claims = view.tables.get("claims", pd.DataFrame())
+    columns = [name for name in ("number", "needed") if name in claims]
+    tables["claims"] = claims.assign(**{c: _reworded(claims[c], labels | called) for c in columns})
+    return replace(view, tables={**view.tables, **tables}, called=called)
+
+
+def _reworded(texts: pd.Series, names: Mapping[str, str]) -> pd.Series:
+    """Texts with these names in words; a name that is a plain word stays."""
+    # The longer first, since one can be the beginning of another.
+    every = [re.escape(name) for name in sorted(names, key=len, reverse=True) if "_" in name]
+    found = re.compile(rf"(?<![\w.])(?:{'|'.join(every) or '(?!)'})(?![\w.])")
+    return texts.map(
+        lambda text: found.sub(lambda one: names[one[0]], text) if isinstance(text, str) else text
+    )
+
+
+def _words(view: View, row: pd.Series, axes: Sequence[str]) -> str:
+    """Axis values as one label; words stand without the name of their axis, as they name it."""
+    words = []
+    for axis in axes:
+        value = row[axis]
+        plain = isinstance(value, str) and not ordered([value])
+        words.append(in_words(view, "" if plain else axis, value))
+    return " · ".join(filter(None, words))
 
 
 def log_columns(points: Iterable[PointResult]) -> pd.DataFrame:
@@ -117,9 +192,17 @@ def in_words(view: View, axis: str, value: Any) -> str:
         return " or ".join(in_words(view, axis, one) for one in value)
     if pd.isna(value):
         return ""
-    text = f"{value:g}" if isinstance(value, (int, float)) else label_of(str(value))
+    text = short(value) if isinstance(value, (int, float)) else label_of(view.words(str(value)))
     named = axis in view.axes and axis != "variant"
     return f"{NAMES.get(axis, axis.replace('_', ' '))} {text}" if named else text
+
+
+def short(value: float) -> str:
+    """`0.05`, `2.5e-4`: a value of an axis."""
+    if isinstance(value, bool) or value == 0 or abs(value) >= 1e-3:
+        return f"{value:g}" if not isinstance(value, bool) else str(value).lower()
+    digits, _, exponent = f"{value:e}".partition("e")
+    return f"{float(digits):g}e{int(exponent)}"
 
 
 def levels(values: pd.Series) -> list[Any]:
@@ -146,6 +229,7 @@ def main_set(frame: pd.DataFrame, wanted: str | None = None) -> pd.DataFrame:
 
 def broken(text: str) -> str:
     """A name of a tick in lines of about ten letters; lines that it has already are kept."""
+    text = text.replace(" · ", "\n")
     if "\n" in text:
         return "\n".join(map(broken, text.split("\n")))
     lines = [""]

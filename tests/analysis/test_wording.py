@@ -1,6 +1,8 @@
 """How numbers and verdicts are put."""
 
-from lib.analysis.wording import markdown, signed
+import pytest
+
+from lib.analysis.wording import duration, markdown, signed
 
 
 def test_signed():
@@ -9,5 +11,14 @@ def test_signed():
 
 def test_a_study_without_claims_says_so():
     assert "no claims" in markdown([])
-    rows = [{"criterion": "a | b", "verdict": "pass", "number": "3 of 3"}]
-    assert markdown(rows).splitlines()[-1] == "| a \\| b | pass | 3 of 3 |"
+    rows = [{"say": "a | b", "verdict": "undecided", "number": "0.3", "needed": "3 seeds"}]
+    assert markdown(rows).splitlines()[-1] == "| a \\| b | undecided | 0.3 | 3 seeds |"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4234, "0.42 s"), (22.7, "23 s"), (89, "89 s"), (90, "1.5 min"), (725, "12 min"),
+     (11_160, "3.1 h"), (4_320_000, "1,200 h")],
+)  # fmt: skip
+def test_durations_have_a_sensible_unit(seconds, text):
+    assert duration(seconds) == text

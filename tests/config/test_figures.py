@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from lib.config.errors import BadInput
-from lib.config.figures import figures_of
+from lib.config.figure_specs import figures_of
 from lib.config.load import load_study
 
 SOURCE = Path(__file__).parents[2] / "configs" / "weighted_loss.yaml"

@@ -108,6 +108,7 @@ class TestHuggingFace:
         texts, scores = engine.generate(prompts, FP32), engine.score(prompts, answers)
         for size in (1, 2):
             monkeypatch.setattr(HfEngine, "BATCH", size)
+            monkeypatch.setattr(HfEngine, "LARGEST_BATCH", size)
             assert engine.generate(prompts[::-1], FP32)[::-1] == texts
             alone = engine.score(prompts[::-1], answers[::-1])[::-1]
             assert flat(alone) == pytest.approx(flat(scores), abs=1e-4)
@@ -151,6 +152,7 @@ class TestHuggingFace:
         cold = engine.generate(prompts, FP32)
         assert [a == b for a, b in zip(found, cold, strict=True)] == [not t for t in hot]
         monkeypatch.setattr(HfEngine, "BATCH", 2)
+        monkeypatch.setattr(HfEngine, "LARGEST_BATCH", 2)
         assert engine.generate(prompts[::-1], FP32, draws(hot[::-1], seeds[::-1]))[::-1] == found
         other = engine.generate(prompts, FP32, draws(hot, [seed + 1 for seed in seeds]))
         assert [a == b for a, b in zip(found, other, strict=True)] == [not t for t in hot]
@@ -175,6 +177,7 @@ class TestHuggingFace:
         hook = embedding.register_forward_hook(lambda _, given, __: seen.append(given[0].shape))
         twice = [prompt for prompt in prompts for _ in range(2)]
         monkeypatch.setattr(HfEngine, "BATCH", 8)
+        monkeypatch.setattr(HfEngine, "LARGEST_BATCH", 8)
         made = engine.generate(twice, FP32, draws([0.0, 1.5] * 5, [0, 3] * 5, [1, 3] * 5))
         hook.remove()
         longest = [max(map(len, prompts[i : i + 2])) for i in (0, 2, 4)]
@@ -198,7 +201,12 @@ class TestHuggingFace:
             Gemma3ForCausalLM(config).save_pretrained(tmp_path)
         tokenizer.save_pretrained(tmp_path)
         engine = HfEngine(Model(name=str(tmp_path)), FP32, tmp_path)
-        prompts, _ = token_ids(tokenizer)
+        prompts, answers = token_ids(tokenizer)
+        plain = Gemma3ForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
+        wanted = [
+            [summed(plain, p, a) for a in group] for p, group in zip(prompts, answers, strict=True)
+        ]
+        assert flat(engine.score(prompts, answers)) == pytest.approx(flat(wanted), abs=1e-4)
         found = engine.generate(prompts, FP32, draws([1.5] * 5, [0] * 5, [3] * 5))
         for prompt, texts in zip(prompts, found, strict=True):
             alone = [engine.generate([prompt], FP32, draws([1.5], [i]))[0][0] for i in range(3)]

@@ -8,8 +8,10 @@ import pytest
 
 from lib.config.load import load_study
 from lib.data.prepared import KEYS
+from lib.runs.code import snapshot
 from lib.runs.files import read_json, write_json, write_sealed
 from lib.slurm import commands as slurm
+from lib.slurm import submission
 from lib.slurm.arrays import recorded_array
 from lib.training.reference_key import pair_checksums, reference_directory, reference_key
 from stages import jobs, submit
@@ -22,6 +24,10 @@ def fake_slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     monkeypatch.setenv("PATH", f"{fake.bin}:{os.environ['PATH']}")
     monkeypatch.setattr(slurm, "PAUSE", 0.0)
     monkeypatch.chdir(tmp_path)
+    code = tmp_path / "code" / "lib" / "losses.py"  # the whole code takes half a second to copy
+    code.parent.mkdir(parents=True)
+    code.touch()
+    monkeypatch.setattr(submission, "snapshot", lambda to: snapshot(to, tmp_path / "code"))
     return fake
 
 

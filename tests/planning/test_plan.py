@@ -62,7 +62,7 @@ def test_before_anything_has_run_time_limits_are_an_upper_bound(write_study) -> 
     assert (train["hours"], train["price"], train["unit"]) == (19 * 48 * 4, 7296.0, "GPU")
     assert (train["sources"], train["pilots"], train["wall_seconds"]) == (
         {"time limit": 19}, 0, 48 * 3600)  # fmt: skip
-    assert (infer["tasks"], infer["hours"]) == (10, pytest.approx(40 - 2))  # the last task has one
+    assert (infer["tasks"], infer["hours"]) == (10, 40)
     shown = "\n".join(text(made))
     assert "≤ 3,648 GPU" in shown
     assert "≥ " in shown  # of the disk, without the data
@@ -110,6 +110,8 @@ def test_points_that_exceed_the_limit_are_named(prepared_study, pilot) -> None:
     words = ["slurm.train.time=00:01:00", "slurm.train.points=2"]
     made = planned(prepared_study, *words)
     assert made["stages"][0]["too_long"] == ["accept_gamma2"]  # the second of a task: 64 s
+    both = planned(prepared_study, *words, "slurm.train.parallel=2")["stages"][0]
+    assert (both["too_long"], both["longest_seconds"]) == ([], pytest.approx(32))
     (said,) = [line for line in text(made) if line.startswith("warning: 1 points")]
     assert "slurm.train.time 00:01:00" in said
     assert said.endswith("accept_gamma2")

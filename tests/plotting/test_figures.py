@@ -117,7 +117,7 @@ def test_panels_show_gaps_missing_points_and_reference_lines():
     drawn = ax.get_lines()[2]  # after the two reference lines
     assert list(drawn.get_ydata())[0::2] == [0.2, 0.6]
     assert drawn.get_ydata()[1] != drawn.get_ydata()[1]  # not a number: no marker, no line
-    expected = ["1:2", "1:4", "aim", "diverged, no value", "missing, no value"]
+    expected = ["1:2", "1:4", "aim", "diverged, no value", "no value"]
     assert legend_names(figure) == expected
     assert [label.get_text() for label in ax.get_xticklabels()] == ["1", "2", "4"]
     assert ax.get_xscale() == "log"
@@ -203,7 +203,7 @@ def test_ticks_of_two_lines_keep_clear_of_the_legend():
 def test_a_panel_without_a_single_value_is_drawn():
     empty = Series("1:2", [], [], [], [], absent=[(2, "missing")])
     figure = panels([Panel("", "γ", "accuracy", [empty], "y", log2=True)], "Nothing")
-    assert legend_names(figure) == ["1:2", "missing, no value"]
+    assert legend_names(figure) == ["1:2", "no value"]
     FigureCanvasAgg(figure).draw()
 
 

@@ -28,7 +28,7 @@ def test_findings_lead_with_the_share_of_answers_that_could_be_parsed(view):
                      "500 a point.")  # fmt: skip
     assert second.startswith("- Accuracy runs from")
     assert "0 of 18 settings are higher" in rest[0]
-    assert rest[-1].startswith("- Not in these numbers: diverged: accept_1to2_gamma4_seed2;")
+    assert rest[-1].startswith("- Not in these numbers: 1 diverged: accept_1to2_gamma4_seed2;")
 
 
 def test_settings_whose_answers_could_not_be_parsed_are_in_no_sentence(view):

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from lib.config.load import load_study
-from lib.plotting.report import Shown, points_table, question, report
+from lib.plotting.report import cost, missing, points_table, question, report
+from lib.plotting.specs import Shown
 from tests.plotting.study_tables import study_view
 
 ROOT = Path(__file__).parents[2]
@@ -47,7 +48,9 @@ def page(tmp_path):
     )  # fmt: skip
     (tmp_path / "comparison").mkdir()
     (tmp_path / "comparison" / "one.png").write_bytes(b"\x89PNG")
-    shown = [Shown("comparison/one.png", "Accuracy <over> γ", "It is 61.3 % everywhere.")]
+    shown = [
+        Shown("one", f"{tmp_path}/comparison/one", "Accuracy <over> γ", "It is 61.3 % everywhere.")
+    ]
     study = load_study(ROOT / "configs" / "weighted_loss.yaml", ["data.source=<x>"])
     records = {"one": {"git": {"commit": "0123456789abcdef", "dirty": True}, "device": "H100"}}
     view = replace(view, tables={**view.tables, "claims": claims})
@@ -75,7 +78,8 @@ def test_the_question_and_the_claims_come_first_and_what_was_given_is_text(page)
     assert {"b", "x", "over"} & {tag for tag, _ in parsed.tags} == set()
     for text in ("a < b", "undecided", "3 seeds", "changed after the first run", "61.3 %", "<b>",
                  "0123456789ab with uncommitted changes", "data.source=<x>", "500", "1, 2",
-                 "accept_1to2_gamma4_seed2: diverged", "stage5_visualize "):  # fmt: skip
+                 "1 point diverged (index 5): accept_1to2_gamma4_seed2",
+                 "stage5_visualize "):  # fmt: skip
         assert text in parsed.text
 
 
@@ -104,3 +108,18 @@ def test_the_question_is_the_head_of_the_study_file():
     said = question(ROOT / "configs" / "weighted_loss.yaml")
     assert said.startswith("Does weighting one decision in the loss move")
     assert said.endswith("?")  # the commands below it are left out
+
+
+def test_many_missing_points_take_one_line():
+    view = study_view(broken=False)
+    points = view.points.assign(status=["missing"] * 30 + ["done"] * 8)
+    (line,) = missing(replace(view, tables={**view.tables, "points": points}))
+    assert line.startswith("30 points missing (index 0-29): baseline_1to2_gamma1_seed1, ")
+    assert line.endswith(", … (24 more)")
+
+
+def test_training_time_has_a_sensible_unit():
+    view = study_view()
+    points = view.points.assign(seconds=[0.5, *[1.0] * 37])
+    said = dict(cost(replace(view, tables={**view.tables, "points": points})))
+    assert said["training time"] == "38 s over 38 points, 0.5 s to 1 s each"

@@ -1,16 +1,18 @@
+import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from lib.config.figures import Figure
-from lib.plotting.captions import ended
+from lib.plotting.captions import ended, inside
 from lib.plotting.cells import limits
 from lib.plotting.figures import save
 from lib.plotting.frames import of_contrasts, of_metrics
-from lib.plotting.specs import draw
-from lib.plotting.view import broken, levels
+from lib.plotting.specs import Job, draw, draw_files
+from lib.plotting.view import broken, levels, short, with_words
 from tests.plotting.study_tables import study_view
 from tests.plotting.test_figures import assert_laid_out
 
@@ -171,3 +173,68 @@ def test_levels_have_the_order_of_their_sizes():
     assert levels(pd.Series([8.0, 1.0, 2.0])) == [1, 2, 8]
     assert levels(pd.Series(["1:10", "1:2", "1:10"])) == ["1:2", "1:10"]
     assert levels(pd.Series(["reject", "accept"])) == ["reject", "accept"]
+
+
+def test_settings_are_called_by_their_axes_in_every_table(view):
+    worded = with_words(view)
+    assert worded.words("accept_1to2_gamma4_seed2") == "ratio 1:2 · accept · γ 4 · seed 2"
+    settings = set(worded.points.setting)
+    assert "ratio 1:2 · accept · γ 4" in settings
+    assert set(worded.tables["contrasts"].a) < settings
+    estimates = worded.tables["estimates"]
+    assert set(estimates[estimates["of"] == "setting"]["name"]) <= settings
+    assert set(estimates[estimates["of"] == "point"]["name"]) <= set(view.points.point)
+    assert broken("ratio 1:2 · accept") == "ratio 1:2\naccept"
+
+
+def test_settings_that_no_axis_tells_apart_keep_their_labels(view):
+    alike = replace(view, tables={**view.tables, "points": view.points.assign(gamma=1.0)})
+    assert with_words(alike) == alike
+
+
+def test_values_of_axes_are_short():
+    values = (0.0001, 0.00025, -5e-6, 0.001, 0.05, 0, 2, 1024.0, True)
+    assert [short(v) for v in values] == [
+        "1e-4", "2.5e-4", "-5e-6", "0.001", "0.05", "0", "2", "1024", "true"
+    ]  # fmt: skip
+
+
+def test_curves_of_a_further_table_are_named_by_panel_and_colour(view):
+    rows = [{"variant": variant, "parameter": "β 0.1", "margin": x, "loss": slope * x}
+            for variant, slope in (("dpo", 1.0), ("ipo", 2.0)) for x in (0, 1)]  # fmt: skip
+    losses = replace(view, tables={**view.tables, "losses": pd.DataFrame(rows)})
+    figure = Figure(kind="curves", metrics=("losses.loss",), x="margin", panel="variant",
+                    color="parameter", name="losses")  # fmt: skip
+    caption = drawn(losses, figure).caption
+    assert "ends at 1 (DPO, β 0.1) to 2 (IPO, β 0.1)" in caption
+
+
+def test_processes_draw_what_one_draws(view, tmp_path, monkeypatch):
+    curve = Figure(kind="curves", metrics=("loss",), each="point", name="curve")
+    names = list(view.points.point[:2])
+    found = {}
+    for cores in (1, 2):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, n=cores: set(range(n)))
+        jobs = [Job([curve], f"{tmp_path}/{cores}_{name}_", name) for name in names]
+        shown = [one for drawn in draw_files(view, jobs) for one in drawn]
+        found[cores] = [(one.title, one.caption) for one in shown]
+        assert [one.path for one in shown] == [f"{tmp_path}/{cores}_{n}_curve" for n in names]
+    assert found[1] == found[2]
+    for name in names:
+        one, two = ((tmp_path / f"{n}_{name}_curve.png").read_bytes() for n in (1, 2))
+        assert one == two
+
+
+def test_claims_call_settings_and_points_as_everything_else_does(view):
+    said = "0.1 (accept_1to2_gamma4_seed2 of 2); accept_1to2_gamma4_seed22 is another"
+    claims = pd.DataFrame({"say": ["accept"], "number": [said], "needed": [np.nan]})
+    worded = with_words(replace(view, tables={**view.tables, "claims": claims})).tables["claims"]
+    other = "accept_1to2_gamma4_seed22 is another"
+    assert worded.number[0] == f"0.1 (ratio 1:2 · accept · γ 4 · seed 2 of 2); {other}"
+    assert worded.needed.isna().all()
+
+
+def test_names_within_a_sentence_keep_their_acronyms():
+    assert [inside(n) for n in ("Accuracy", "F1 of accepts", "MT-Bench score")] == [
+        "accuracy", "F1 of accepts", "MT-Bench score"
+    ]  # fmt: skip

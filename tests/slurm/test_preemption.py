@@ -34,7 +34,7 @@ def ended(cluster: Cluster, project: Path, path: dict[str, str]) -> SimpleNamesp
     """Preempt all at once; return the ends of elements, and those of each successor."""
 
     def submit(partition: str, array: str, *options: str) -> int:
-        wanted = f"--partition={partition}", f"--array={array}", "--gres=gpu:4", *options
+        wanted = f"--partition={partition}", f"--array={array}", "--mem=1G", *options
         return cluster.sbatch(*wanted, "sbatch/train.sbatch", cwd=project, env=path)
 
     grace, cancel = submit("grace", "0-1"), submit("cancel", "10")

@@ -7,7 +7,7 @@ import pytest
 from lib.analysis.engine import analyse
 from lib.analysis.results import read_point
 from lib.config import tasks
-from lib.config.figures import figures_of
+from lib.config.figure_specs import figures_of
 from lib.config.load import load_study
 from lib.data.testsets import rows_of
 from lib.plotting.findings import findings

@@ -4,14 +4,12 @@ import json
 import math
 import os
 import signal
-import socket
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
 from lib.config.schema import Config, Evaluate, Model, Train
@@ -19,23 +17,9 @@ from lib.config.steps import grouped_steps, row_order
 from lib.models.classifiers import load_trained
 from lib.runs.files import read_json, read_jsonl
 from lib.training.batches import collate_classes
-from lib.training.ranks import leave_group
 from lib.training.scoring import class_logps
-
-
-def column(directory, key):
-    return [row[key] for row in read_jsonl(directory / "train.jsonl") if key in row]
-
-
-def weights(directory):
-    (path,) = (directory / "model").glob("*.safetensors")
-    return load_file(path)
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[key], other[key]) for key in one)
-
+from tests.training.outcomes import assert_same, column, weights
+from tests.training.two_ranks import run_ranks
 
 # -- batches and order -----------------------------------------------------------------------------
 
@@ -356,16 +340,6 @@ def test_kill_in_the_middle(train_classes, processes, tmp_path):
     assert_same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
 
 
-def a_rank(rank, port, train, directory, words):
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
-    )  # fmt: skip
-    outcome = train(directory, **words)
-    leave_group()
-    sys.exit(0 if outcome.status == "done" else 3)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["iw_lora", "adalora"])
 def test_two_ranks_start_as_one(train_classes, processes, tmp_path, variant):
@@ -374,21 +348,8 @@ def test_two_ranks_start_as_one(train_classes, processes, tmp_path, variant):
     Dropout is drawn by each rank, so that losses are near, and the calibration and terms equal.
     """
     words = {"epochs": 2.0, "eval_steps": 4, "held": 7, "learning_rate": 1e-3, **RUNS[variant]}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     two = {**words, "processes": 2, "micro_batch": 2}
-    ranks = [
-        processes.Process(target=a_rank, args=(r, port, train_classes, tmp_path / "two", two))
-        for r in range(2)
-    ]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join(300)
-        if rank.exitcode is None:
-            rank.kill()
-        assert rank.exitcode == 0
+    run_ranks(processes, partial(train_classes, tmp_path / "two", **two))
     train_classes(tmp_path / "one", **words)
     for key in ("loss", "validation_loss"):
         one, other = (column(tmp_path / name, key) for name in ("one", "two"))

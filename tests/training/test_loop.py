@@ -5,8 +5,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,8 @@ from lib.training.checkpointing import COMPLETE, last_checkpoint
 from lib.training.inputs import train_data
 from lib.training.loop import remove_checkpoints, train_point, training_arguments
 from lib.training.ranks import fsdp_config
-from tests.conftest import as_started
+from tests.conftest import as_started, logged_as_started
+from tests.training.outcomes import assert_close, assert_same, weights
 
 
 @pytest.mark.parametrize(
@@ -64,16 +63,6 @@ def run(study_path, directory, overrides=(), stop=lambda: False):
     data = train_data(load_study(study_path), study.point(1))
     directory.mkdir(parents=True, exist_ok=True)
     return train_point(study.point(1), data, directory, stop)
-
-
-def weights(directory):
-    return load_file(directory / "model" / "model.safetensors")
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        assert torch.equal(one[name], other[name]), name
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +150,13 @@ def test_gradient_checkpointing_changes_no_loss(whole, tmp_path):
 def test_stopped_and_resumed_to_the_bit(whole, tmp_path, tuning):
     """Stopped after step 1, resumed: the same weights as without the stop; LoRA with dropout."""
     words = [f"train.tuning={tuning}", *(["train.lora.dropout=0.3"] if tuning == "lora" else [])]
-    name = "model.safetensors" if tuning == "full" else "adapter_model.safetensors"
     run(whole[0], tmp_path / "unbroken", words)
     first = run(whole[0], tmp_path / "broken", words, stop=lambda: True)
     assert (first.status, first.step) == ("stopped", 1)
     assert not (tmp_path / "broken" / "model").exists()
     second = run(whole[0], tmp_path / "broken", words)
     assert (second.status, second.step) == ("done", 3)
-    one, other = (load_file(tmp_path / d / "model" / name) for d in ("unbroken", "broken"))
-    assert_same(one, other)
+    assert_same(*(weights(tmp_path / d) for d in ("unbroken", "broken")))
     rows = read_jsonl(tmp_path / "broken" / "train.jsonl")
     assert [row["step"] for row in rows] == [1, 2, 3]
     assert losses(tmp_path / "broken") == losses(tmp_path / "unbroken")
@@ -266,28 +253,27 @@ def test_two_ranks_have_the_losses_of_one(whole, processes, launcher):
     (root / name).mkdir()
     (root / name / "data").symlink_to(root / "small" / "data")
     if launcher == "ours":
-        started = subprocess.Popen([sys.executable, "-m", *command(whole[0], *words)])
-        try:
-            assert started.wait(120) == 0
-        finally:
-            started.kill()  # its ranks end with it
+        started = processes.Process(target=as_started, args=command(whole[0], *words))
+        started.start()
+        started.join(120)
+        started.kill()  # its ranks end with it
+        assert started.exitcode == 0
     else:
         as_by_torchrun(processes, command(whole[0], *words))
     directory = root / name / "accept_gamma2"
     assert losses(directory) == pytest.approx(losses(whole[1]), rel=1e-4)
-    mine, other = weights(directory), weights(whole[1])
-    for key in mine:
-        torch.testing.assert_close(mine[key], other[key], atol=2e-5, rtol=1e-3)
+    assert_close(weights(directory), weights(whole[1]))
 
 
-def test_rank_count_must_be_the_studys(whole):
-    environ = {**os.environ, "RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
-    done = subprocess.run(
-        [sys.executable, "-m", *command(whole[0], "name=small")], env=environ, capture_output=True,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert "2 ranks were started; give train.processes=2" in done.stderr
+@pytest.mark.slow
+def test_rank_count_must_be_the_studys(whole, processes, tmp_path):
+    log, environ = tmp_path / "log", {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
+    words = command(whole[0], "name=small")
+    rank = processes.Process(target=logged_as_started, args=(log, *words), kwargs=environ)
+    rank.start()
+    rank.join(120)
+    assert rank.exitcode == 2
+    assert "2 ranks were started; give train.processes=2" in log.read_text()
 
 
 def wait_for(path: Path, text: str, seconds: float = 300) -> None:

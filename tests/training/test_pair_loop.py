@@ -4,10 +4,9 @@ import math
 import os
 import shutil
 import signal
-import socket
-import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -20,35 +19,17 @@ from lib.losses import OBJECTIVES, Objective, PairLoss, dpo, logratio_margin
 from lib.runs.files import read_json, read_jsonl, write_json
 from lib.training import reference
 from lib.training.inputs import PairSplits
-from lib.training.ranks import leave_group
 from tests.training.conftest import train_on
+from tests.training.outcomes import assert_close, assert_same, column, weights
+from tests.training.two_ranks import run_ranks
 
 
 def log(directory):
     return read_jsonl(directory / "train.jsonl")
 
 
-def column(directory, key):
-    return [row[key] for row in log(directory)]
-
-
-def weights(directory, name="model.safetensors"):
-    return load_file(directory / "model" / name)
-
-
 def without_time(rows):
     return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        assert torch.equal(one[name], other[name]), name
-
-
-def assert_close(one, other):
-    for name in one:
-        torch.testing.assert_close(one[name], other[name], atol=2e-5, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -159,14 +140,13 @@ def test_stopped_and_resumed_to_the_bit(train_pairs, tmp_path, tuning):
     words = {
         "tuning": tuning, "lora": {"dropout": 0.3}, "eval_steps": 1, "keep": "best", "epochs": 2.0,
     }  # fmt: skip
-    name = "model.safetensors" if tuning == "full" else "adapter_model.safetensors"
     train_pairs(tmp_path / "unbroken", **words)
     count = iter([False, True])
     first = train_pairs(tmp_path / "broken", stop=lambda: next(count), **words)
     assert (first.status, first.step) == ("stopped", 2)
     second = train_pairs(tmp_path / "broken", **words)
     assert (second.status, second.step) == ("done", 6)
-    assert_same(*(weights(tmp_path / d, name) for d in ("unbroken", "broken")))
+    assert_same(*(weights(tmp_path / d) for d in ("unbroken", "broken")))
     one, other = (without_time(log(tmp_path / d)) for d in ("unbroken", "broken"))
     assert one == other
 
@@ -176,8 +156,7 @@ def test_validation_changes_no_step(train_pairs, whole, tmp_path):
     words = {"tuning": "lora", "lora": {"dropout": 0.3}}
     train_pairs(tmp_path / "often", eval_steps=1, **words)
     train_pairs(tmp_path / "seldom", **words)
-    name = "adapter_model.safetensors"
-    assert_same(weights(tmp_path / "often", name), weights(tmp_path / "seldom", name))
+    assert_same(weights(tmp_path / "often"), weights(tmp_path / "seldom"))
 
 
 class TestBest:
@@ -358,16 +337,6 @@ class TestBadInput:
         assert "no validation rows" in said
 
 
-def a_rank(rank, port, train, directory, words):
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", LOCAL_WORLD_SIZE="2",
-        MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port),
-    )  # fmt: skip
-    outcome = train(directory, **words)
-    leave_group()
-    sys.exit(0 if outcome.status == "done" else 3)
-
-
 @pytest.mark.slow
 def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, processes, tmp_path):
     """Two CPU processes over gloo, no reference there yet; validation is shared out unevenly."""
@@ -378,20 +347,7 @@ def test_two_ranks_have_the_losses_of_one(train_pairs, pair_splits, processes, t
     for name, more in (("one", {}), ("two", {"processes": 2, "micro_batch": 2})):
         pairs = PairSplits(tmp_path / f"study-{name}", splits, pair_splits.checksums)
         runs[name] = {"pairs": pairs, **words, **more}
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ranks = [
-        processes.Process(target=a_rank, args=(r, port, train_pairs, tmp_path / "two", runs["two"]))
-        for r in range(2)
-    ]
-    for rank in ranks:
-        rank.start()
-    for rank in ranks:
-        rank.join(300)
-        if rank.exitcode is None:
-            rank.kill()
-        assert rank.exitcode == 0
+    run_ranks(processes, partial(train_pairs, tmp_path / "two", **runs["two"]))
     train_pairs(tmp_path / "one", **runs["one"])
     for key in ("loss", "train_accuracy"):
         one, two = (column(tmp_path / name, key)[1:] for name in ("one", "two"))

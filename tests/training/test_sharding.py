@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
 from lib.config.schema import Model
 from lib.models.load import empty_base, load_base
 from lib.runs.files import read_jsonl
 from lib.training import ranks
+from tests.training.outcomes import assert_close, assert_same, weights
 from tests.training.two_ranks import LAUNCHER, run_ranks, train
 
 SHARED = ["train.processes=2", f"train.fsdp={LAUNCHER}"]
@@ -92,18 +92,12 @@ def runs(processes, tiny_model, prepared_data, tmp_path_factory):
     return root
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_file(next((run / "model").glob("*model.safetensors")))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("tuning", TUNINGS)
 def test_two_ranks_train_what_one_process_does(runs, tuning):
     """From the values of the first rank: the second one has read none."""
     shared, one = (weights(runs / name) for name in (tuning, f"one/{tuning}"))
-    assert shared.keys() == one.keys()
-    for name, value in shared.items():
-        torch.testing.assert_close(value, one[name], atol=2e-5, rtol=1e-3)
+    assert_close(shared, one)
 
 
 @pytest.mark.slow
@@ -111,7 +105,7 @@ def test_two_ranks_train_what_one_process_does(runs, tuning):
 def test_stopped_and_resumed_to_the_bit(runs, tuning):
     """Each rank from its own part of the checkpoint."""
     whole, resumed = (weights(runs / name) for name in (tuning, f"{tuning}-resumed"))
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert_same(whole, resumed)
     losses = [[row["loss"] for row in read_jsonl(runs / name / "train.jsonl")]
               for name in (tuning, f"{tuning}-resumed")]  # fmt: skip
     assert losses[0] == losses[1]

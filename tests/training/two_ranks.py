@@ -72,7 +72,7 @@ def run_ranks(processes: ForkServerContext, todo: Callable, *args: Any, world: i
     for rank in ranks:
         rank.start()
     for rank in ranks:
-        rank.join(120)
+        rank.join(300)
         if rank.exitcode != 0:
             for other in ranks:
                 other.kill()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lib.config.tasks import Row
-from lib.inference.outputs import log_probabilities, texts
+from lib.inference.outputs import NONE_PARSED, log_probabilities, texts
 from lib.tasks.decision.verdicts import verdict
 
 ANSWERS = {"accept": r"\boxed{Accept}", "reject": r"\boxed{Reject}"}
@@ -39,6 +39,8 @@ def grade(row: Row, prediction: Row) -> Row:
 
 def summary(predictions: list[Row]) -> str:
     """Share of papers that are accepted."""
+    if all(row["prediction"] == "unknown" for row in predictions):
+        return NONE_PARSED
     accepted = sum(row["prediction"] == "accept" for row in predictions)
     return f"accepts {100 * accepted / len(predictions):.1f} %"
 

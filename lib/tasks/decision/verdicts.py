@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 DECISIONS = ("accept", "reject")
 
@@ -105,6 +106,7 @@ _END = re.compile(
 )
 
 
+@lru_cache(maxsize=4096)  # most answers are one of a few
 def verdict(text: str) -> str:
     """accept, reject or unknown, see above."""
     text = unicodedata.normalize("NFKC", text)

@@ -15,7 +15,7 @@ import re
 from decimal import Decimal
 
 from lib.config.tasks import Row
-from lib.inference.outputs import texts
+from lib.inference.outputs import NONE_PARSED, texts
 from lib.tasks.math import typography
 from lib.tasks.math.typography import AMBIGUOUS, ATTACHED, FRACTIONS
 
@@ -104,5 +104,7 @@ def grade(row: Row, prediction: Row) -> Row:
 
 def summary(predictions: list[Row]) -> str:
     """Share of problems with the right last number."""
+    if all(row["flexible"] is None for row in predictions):
+        return NONE_PARSED
     right = sum(row["correct"] for row in predictions)
     return f"right {100 * right / len(predictions):.1f} %"
