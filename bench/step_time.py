@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -55,7 +56,8 @@ def main() -> None:
         return
     if not (args.source or args.questions):
         parser.error("give --pairs FILE or --questions FILE")
-    args.rows, args.precision = args.steps * args.batch, "fp32"
+    # More rows than are trained on: some may be left out, as those without room for an answer.
+    args.rows, args.precision = args.steps * args.batch + 16, "fp32"
     with tempfile.TemporaryDirectory() as scratch:
         compare(args, Path(scratch))
 
@@ -69,17 +71,17 @@ def compare(args: argparse.Namespace, scratch: Path) -> None:
     if unknown := set(ways) - set(known):
         raise SystemExit(f"--ways: found {sorted(unknown)}, expected names among {known}")
     path = answers_study(args, scratch) if args.questions else preference.write_study(args, scratch)
-    words = [f"train.micro_batch={args.micro}"]
+    words = [f"train.micro_batch={args.micro}", f"train.max_steps={args.steps}"]
     if code := stage1([str(path), *words]):
         raise SystemExit(code)
     wanted = "weighted_nll" if args.questions else args.objective
     points = load_study(path, words).points()
     index = next(p.index for p in points if p.config.train.objective == wanted)
-    found = {
-        way: measured("bench.step_time", {"study": str(path), "words": words, "index": index,
-                                          "way": way})
-        for way in ways
-    }  # fmt: skip
+    found = {}
+    for way in ways:
+        job = {"study": str(path), "words": words, "index": index, "way": way}
+        found[way] = measured("bench.step_time", job)
+        print(f"{way}: {found[way]}", file=sys.stderr)  # before a later way fails
     first = found[ways[0]]
     table = [["", "seconds a row", "ratio", "CPU seconds", "ratio", "peak (MiB)", "ratio",
               "losses apart (relative)"]]  # fmt: skip

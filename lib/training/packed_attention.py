@@ -3,8 +3,8 @@
 A packed row holds groups of a prompt and its answers, without padding between them. An answer
 attends to its prompt and to itself, at the positions that it would have in a row of its own. Every
 group is one call of the library's attention, or one an answer, so nothing is computed that a mask
-would hide: a (T, T) mask over a row of 2,000 tokens takes 40 times as long (SmolLM2's heads on a
-CPU), and memory of T². Results of a group do not depend on the rest of the row.
+would hide: with a (T, T) mask a row of 2,000 tokens takes 6 times as long as its groups of 300
+(SmolLM2's heads on a CPU), and memory of T². What a group gets does not depend on the rest.
 """
 
 from __future__ import annotations
