@@ -168,15 +168,13 @@ def size_of(
     if stage == "train":
         train = point.config.train
         name = "micro_tokens" if train.micro_tokens else "micro_batch"
-        value, whole = getattr(train, name), train.batch_size // train.processes
+        value = getattr(train, name)
     elif stage == "infer" and point.config.infer.engine == "hf":
-        name, value, whole = "batch_size", point.config.infer.batch_size, 0
+        name, value = "batch_size", point.config.infer.batch_size
     else:
         return None, None, None
     value = next((e[name] for e in reversed(entries) if e.get(name)), value)
-    halves = range(value // 2, 0, -1)
-    smaller = next((n for n in halves if name != "micro_batch" or whole % n == 0), None)
-    return f"{stage}.{name}", value, smaller
+    return f"{stage}.{name}", value, value // 2 or None
 
 
 def own_size(point: Point, key: str) -> Any:

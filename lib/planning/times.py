@@ -82,8 +82,10 @@ def train_pilots(study: Study, data: Data, notes: list[str]) -> list[Pilot]:
         took = _moment(made["end"]) - _moment(made["start"])
         # Of a resumed run, start and end are those of its last attempt.
         beside = took - slope * mark["step"] if took >= rows[-1]["seconds"] else None
+        # The study's batch may have been changed since.
+        tokens = work.tokens * made["config"]["train"]["batch_size"] / point.config.train.batch_size
         return Pilot(point.config.model.name, point.config.train.processes, train_kind(point),
-                     slope / work.tokens, beside)  # fmt: skip
+                     slope / tokens, beside)  # fmt: skip
 
     return _pilots(study, "train", train_kind, read, notes)
 

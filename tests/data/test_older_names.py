@@ -41,7 +41,7 @@ def test_results_are_found_where_the_new_axis_has_its_old_value(
     first, second = (run_stage("status", new.path) for _ in range(2))
     assert "3 found under older names: baseline_gamma1_decay0, accept_gamma2_decay0" in first.err
     assert second.err == ""
-    assert first.out.endswith("3 done; 3 missing\n")
+    assert "train: 3 done, 3 missing" in first.out
     states = {point.name: status(new, point) for point in new.points()}
     assert states == {f"{name}_decay0": "done" for name in OLD} | {
         f"{name}_decay0.1": "missing" for name in OLD

@@ -40,7 +40,8 @@ def pilot(prepared_study):
         rows = [{"step": n, "loss": 0.5, "seconds": 1 + n * step} for n in (1, 2, 3)]
         write_jsonl(point.directory / "train.jsonl", rows)
         end = f"2026-11-29T00:00:{20 + 3 * step:02.0f}+00:00"
-        times = {"start": "2026-11-29T00:00:00+00:00", "end": end}
+        times = {"start": "2026-11-29T00:00:00+00:00", "end": end,
+                 "config": point.config.model_dump()}  # fmt: skip
         write_json(point.directory / "config.json", times)
         mark_done(point.directory, "train", train_identity(study, point), ["train.jsonl"],
                   status="done", step=3)  # fmt: skip

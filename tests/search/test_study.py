@@ -61,7 +61,7 @@ REFUSED = {
     "low above high": (space(train__lora__r={"int": [9, 4]}), "low 9 and high 4, expected low < h"),
     "type of a choice": (space(train__batch_size={"categorical": [16, "x"]}),
                          "search.space: train.batch_size = 'x': .*expected a valid integer"),
-    "choice": (space(train__batch_size={"categorical": [16, 12]}), "= 12: .*multiple of train.mic"),
+    "choice": (space(train__gamma={"categorical": [1, 0]}), "train.gamma"),
     "of an int": (space(train__lora__r={"int": [0, 4]}), "train.lora.r = 0: .*greater than or eq"),
     "one choice": (space(train__lora__r={"categorical": [4]}), "expected a list of two or more"),
     "kind": (space(train__lora__r={"integer": [4, 8]}), "integer: unknown key.*did you mean 'int'"),

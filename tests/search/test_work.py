@@ -217,7 +217,9 @@ def test_make_search_submits_what_is_missing_once(slurm, study, run_stage):
     assert ended.code == 0, ended.err
     words = slurm.calls("sbatch")[0]
     assert "--array=0-5%8" in words
-    assert words[-3:] == ["sbatch/search.sbatch", study.path, f"--grid-hash={study.grid_hash}"]
+    template, code, _, last = words[-4:]
+    assert (Path(template).name, last) == ("search.sbatch", f"--grid-hash={study.grid_hash}")
+    assert template.startswith(code.removeprefix("--code="))
     assert "6 queued" in ended.out
     assert run_stage("search", study.path).code == 0
     assert len(slurm.calls("sbatch")) == 1
@@ -341,7 +343,7 @@ def test_stage_2_trains_a_trial_and_its_result_is_told(
     ended = run_stage("stage2_train", path, "--trial", "1")
     assert ended.code == 0, ended.err
     files = {file.name for file in point.directory.iterdir()}
-    assert files == {".lock", "config.json", "done", "importance.json", "model", "train.jsonl",
+    assert files == {".lock", "attempts.json", "config.json", "done", "importance.json", "model", "train.jsonl",
                      "trial.json", "usage.json"}  # fmt: skip
     config = read_json(point.directory / "config.json")
     assert config["config"]["train"]["learning_rate"] == point.values["train.learning_rate"]
