@@ -349,7 +349,7 @@ def test_stage_2_trains_a_trial_and_its_result_is_told(
     assert config["config"]["train"]["learning_rate"] == point.values["train.learning_rate"]
     assert config["config"]["train"]["seed"] == 42
     assert {p.name for p in study.directory.iterdir()} == {
-        ".lock", "data", "grid.csv", "search", "study.json"
+        ".lock", "data", "grid.csv", "listing.json", "search", "study.json"
     }  # fmt: skip
     assert snapshot(study.directory / "data") == before
     assert run(study, 1) == 0

@@ -245,9 +245,9 @@ def test_the_budget_is_what_padded_rows_take():
 @pytest.mark.parametrize(
     ("words", "attempts", "expected"),
     [
-        ({"micro_batch": 6}, [], ("train.micro_batch", 6, 3)),
-        ({"micro_batch": 6}, [{"micro_batch": 3, "micro_tokens": None}],
-         ("train.micro_batch", 3, 1)),
+        ({"micro_batch": 8}, [], ("train.micro_batch", 8, 4)),
+        ({"micro_batch": 8}, [{"micro_batch": 4, "micro_tokens": None}],
+         ("train.micro_batch", 4, 2)),
         ({"micro_tokens": 900}, [{"micro_batch": 4, "micro_tokens": 450}],
          ("train.micro_tokens", 450, 225)),
         ({"micro_batch": 1}, [], ("train.micro_batch", 1, None)),
