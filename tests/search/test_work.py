@@ -343,8 +343,8 @@ def test_stage_2_trains_a_trial_and_its_result_is_told(
     ended = run_stage("stage2_train", path, "--trial", "1")
     assert ended.code == 0, ended.err
     files = {file.name for file in point.directory.iterdir()}
-    assert files == {".lock", "attempts.json", "config.json", "done", "importance.json", "model", "train.jsonl",
-                     "trial.json", "usage.json"}  # fmt: skip
+    assert files == {".lock", "attempts.json", "config.json", "done", "importance.json", "model",
+                     "train.jsonl", "trial.json", "usage.json"}  # fmt: skip
     config = read_json(point.directory / "config.json")
     assert config["config"]["train"]["learning_rate"] == point.values["train.learning_rate"]
     assert config["config"]["train"]["seed"] == 42
