@@ -294,7 +294,8 @@ def test_from_training_to_predictions(study_of_candidates, run_stage, snapshot) 
     ended = run_stage("stage2_train", study_of_candidates, *index, "--force")
     assert ended.code == 0, ended.err
     assert {path.name for path in point.directory.iterdir()} == {
-        ".lock", "candidates", "config.json", "done", "model", "previous", "train.jsonl",
+        ".lock", "attempts.json", "candidates", "config.json", "done", "model", "previous",
+        "train.jsonl",
     }  # fmt: skip
     assert {name: digest_of(kept / name) for name in names} == contents
 

@@ -69,7 +69,7 @@ def written(directory: Path) -> dict[str, int]:
     return {
         str(path.relative_to(directory)): path.stat().st_mtime_ns
         for path in directory.rglob("*")
-        if path.is_file() and path.name not in ("study.json", "grid.csv", ".lock")
+        if path.is_file() and path.name not in ("study.json", "grid.csv", "listing.json", ".lock")
     }
 
 

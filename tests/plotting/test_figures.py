@@ -294,8 +294,8 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     )
     (tmp_path / "a.pdf").write_text("old")
 
-    def torn(path, **_):
-        Path(path).write_text("half")
+    def torn(file, **_):
+        file.write(b"half")
         raise RuntimeError("no more")
 
     monkeypatch.setattr(figure, "savefig", torn)
