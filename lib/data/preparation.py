@@ -157,19 +157,25 @@ def _tokenised(
 
 
 def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest where the data are there.
-
-    Raises BadInput where they are of another config, or a file of them has been changed.
-    A source file that has been removed since does not undo what was built from it.
-    """
-    if not (study.directory / "data" / MANIFEST).exists():
-        return None
-    manifest = read_manifest(study)
-    before = manifest["identity"]
-    removed = {key: before[key] for key in before.keys() - now.keys() if key.endswith(" sha256")}
-    refuse_change(study.directory / "data", "data", before, {**now, **removed})
-    verify(study.directory / "data", manifest["files"], REMEDY)
-    for model in study.model_sections():
+    """The manifest where the data are there. Raises BadInput as `made_from`, and for models."""
+    manifest = made_from(study, "data", now)
+    for model in study.model_sections() if manifest else ():
         ensure_converted(model)
         verify_base(model, manifest["models"].get(model_key(model)))
+    return manifest
+
+
+def made_from(study: Study, name: str, now: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the directory `name` of a study's data, None where there is none.
+
+    Raises BadInput where it is of another config than `now`, or a file in it has been changed.
+    A source file that has been removed since does not undo what was built from it.
+    """
+    if not (study.directory / name / MANIFEST).exists():
+        return None
+    manifest = read_manifest(study, name)
+    before = manifest["identity"]
+    removed = {key: before[key] for key in before.keys() - now.keys() if key.endswith(" sha256")}
+    refuse_change(study.directory / name, "data", before, {**now, **removed})
+    verify(study.directory / name, manifest["files"], REMEDY)
     return manifest
