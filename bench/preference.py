@@ -193,7 +193,7 @@ def train_with_trl(
 
     from lib.config.steps import row_order, step_count
     from lib.models.load import DTYPES, load_base, load_tokenizer
-    from lib.models.trainable import lora_config
+    from lib.models.trainable import four_bit, lora_config, nf4_fault
 
     train, model = point.config.train, point.config.model
     rows = read_jsonl(study.directory / "data" / "train.jsonl")
@@ -207,9 +207,12 @@ def train_with_trl(
         }
         for i in order
     ]  # fmt: skip
+    quantised = train.tuning == "qlora" and nf4_fault() is None
+    base = load_base(model, DTYPES[train.precision],
+                     **({"quantization_config": four_bit()} if quantised else {}))  # fmt: skip
     with tempfile.TemporaryDirectory() as directory:
         trainer = DPOTrainer(
-            load_base(model, DTYPES[train.precision]),
+            base,
             args=DPOConfig(
                 loss_type=[LOSS_TYPES[train.objective]],
                 beta=train.beta,
