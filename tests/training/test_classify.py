@@ -17,7 +17,7 @@ from lib.config.steps import grouped_steps, row_order
 from lib.models.classifiers import load_trained
 from lib.runs.files import read_json, read_jsonl
 from lib.training.batches import collate_classes
-from lib.training.scoring import class_logps
+from lib.training.scoring import row_logps
 from tests.training.outcomes import assert_same, column, weights
 from tests.training.two_ranks import run_ranks
 
@@ -261,7 +261,7 @@ def test_what_is_saved_predicts_as_it_was_validated(
         evaluate=Evaluate(baseline={}),
     )  # fmt: skip
     loaded, rows = load_trained(config, ["low", "high"], tmp_path / "model"), class_rows(8, seed=1)
-    logps = class_logps(loaded, rows, 0, Train(micro_tokens=40), precision="fp32")
+    logps = row_logps("classes", loaded, rows, 0, Train(micro_tokens=40), precision="fp32")
     loss = -np.mean([logps[i, row["label"]] for i, row in enumerate(rows)])
     assert loss == pytest.approx(kept["validation_loss"], rel=1e-4)
 

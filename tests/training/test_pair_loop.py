@@ -17,8 +17,8 @@ from lib.config.effects import unused_because
 from lib.config.errors import BadInput
 from lib.losses import OBJECTIVES, Objective, PairLoss, dpo, logratio_margin
 from lib.runs.files import read_json, read_jsonl, write_json
-from lib.training import reference
 from lib.training.inputs import PairSplits
+from lib.training.trainers import PairTrainer
 from tests.training.conftest import train_on
 from tests.training.outcomes import assert_close, assert_same, column, weights
 from tests.training.two_ranks import run_ranks
@@ -265,8 +265,8 @@ def test_a_policy_has_no_dropout_of_its_own(train_pairs, pair_splits, tiny_model
 def test_a_reference_of_other_weights_is_refused(train_pairs, pair_splits, tmp_path, monkeypatch):
     """Before the first step: as a fault of what scores it would leave_group it."""
     pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
-    scored = reference.reference_logps
-    monkeypatch.setattr(reference, "reference_logps", lambda *a, **k: scored(*a, **k) - 0.1)
+    scored = PairTrainer.row_logps
+    monkeypatch.setattr(PairTrainer, "row_logps", lambda *a, **k: scored(*a, **k) - 0.1)
     with pytest.raises(BadInput, match=r"policy and reference differ by 0\.\d+ nats a token"):
         train_pairs(tmp_path / "run", pairs=pairs)
     assert not list((tmp_path / "run").glob("checkpoints/checkpoint-*"))

@@ -17,10 +17,16 @@ from lib.models.trainable import load_for_training
 from lib.runs.directory import locked
 from lib.runs.files import read_sealed, write_sealed
 from lib.runs.integrity import record
+from lib.training import reference as module
 from lib.training.ranks import Stopped
-from lib.training.reference import Waiting, reference, reference_logps, stored_reference
+from lib.training.reference import reference, stored_reference, without_adapters
 from lib.training.reference_key import reference_key
-from lib.training.scoring import pair_logps
+from lib.training.scoring import row_logps
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    monkeypatch.setattr(module, "POLL", 0.05)
 
 
 @pytest.fixture
@@ -64,12 +70,13 @@ def test_reference_is_the_base_by_brute_force(tiny_model, rows, tokens):
     """In the order of the rows, whatever the adapter, and without a trace on model and numbers."""
     model = adapted(tiny_model)
     state = torch.get_rng_state()
-    found = reference_logps(model, rows, 0, of_tokens(tokens))
+    with without_adapters(model):
+        found = row_logps("pairs", model, rows, 0, of_tokens(tokens))
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, brute_force(tiny_model, rows), rtol=1e-5)
-    assert np.abs(pair_logps(model, rows, 0, of_tokens(tokens)) - found).max() > 0.1
+    assert np.abs(row_logps("pairs", model, rows, 0, of_tokens(tokens)) - found).max() > 0.1
 
 
 def test_weights_in_four_bits_stay_as_they_are(tiny_model, rows):
@@ -82,7 +89,8 @@ def test_weights_in_four_bits_stay_as_they_are(tiny_model, rows):
         }
 
     before = as_bytes()
-    reference_logps(model.train(), rows, 0, of_tokens(60, "bf16"))
+    with without_adapters(model.train()):
+        row_logps("pairs", model, rows, 0, of_tokens(60, "bf16"))
     assert all(module.training for module in model.modules())
     after = as_bytes()
     assert after.keys() == before.keys()
@@ -92,8 +100,10 @@ def test_weights_in_four_bits_stay_as_they_are(tiny_model, rows):
 
 def test_ranks_share_the_work(tiny_model, rows):
     model = adapted(tiny_model)
-    whole = pair_logps(model, rows, 0, of_tokens(40))
-    shares = [pair_logps(model, rows, 0, of_tokens(40), ranks=(rank, 3)) for rank in range(3)]
+    whole = row_logps("pairs", model, rows, 0, of_tokens(40))
+    shares = [
+        row_logps("pairs", model, rows, 0, of_tokens(40), ranks=(rank, 3)) for rank in range(3)
+    ]
     np.testing.assert_allclose(sum(shares), whole, rtol=1e-6)
     assert all((share == 0).all(axis=1).any() for share in shares)
 
@@ -101,7 +111,7 @@ def test_ranks_share_the_work(tiny_model, rows):
 def test_a_stop_in_the_middle(tiny_model, rows):
     count = iter([False, True])
     with pytest.raises(Stopped):
-        pair_logps(adapted(tiny_model), rows, 0, of_tokens(40), stop=lambda: next(count))
+        row_logps("pairs", adapted(tiny_model), rows, 0, of_tokens(40), stop=lambda: next(count))
 
 
 KEY = {"model": "base", "data": {"train": "0"}}
@@ -146,7 +156,7 @@ def slow(directory, rows, marks):
         time.sleep(0.5)
         return made(some)
 
-    reference(directory, KEY, compute, {"train": rows}, Waiting(poll=0.05))
+    reference(directory, KEY, compute, {"train": rows})
 
 
 def test_of_many_tasks_one_computes(tmp_path, rows):
@@ -170,16 +180,16 @@ def test_the_next_takes_over_from_one_that_was_killed(tmp_path, rows):
     while not list(marks.iterdir()):
         time.sleep(0.01)
     task.kill()
-    found = reference(tmp_path / "s", KEY, made, {"train": rows}, Waiting(poll=0.05))
+    found = reference(tmp_path / "s", KEY, made, {"train": rows})
     task.join()
     assert np.array_equal(found["train"], made(rows))
 
 
-def test_waiting_is_said_and_can_be_stopped(tmp_path, rows, capsys):
+def test_waiting_is_said_and_can_be_stopped(tmp_path, rows, capsys, monkeypatch):
     asked = iter([False, False, True])
-    waiting = Waiting("me", lambda: next(asked), poll=0.01, say_every=0.0)
+    monkeypatch.setattr(module, "SAY_EVERY", 0.0)
     with locked(tmp_path / "reference", "point_7"), pytest.raises(Stopped):
-        reference(tmp_path, KEY, made, {"train": rows}, waiting)
+        reference(tmp_path, KEY, made, {"train": rows}, "me", lambda: next(asked))
     said = capsys.readouterr().err.splitlines()
     assert said[0].startswith("reference: waiting for ")
     assert "point_7" in said[0]
@@ -197,7 +207,7 @@ def test_a_task_that_cannot_compute_waits_for_one_that_does(tmp_path, rows):
     other = threading.Thread(target=reference, args=(tmp_path, KEY, slowly, {"train": rows}))
     other.start()
     started.wait()
-    found = reference(tmp_path, KEY, None, {"train": rows}, Waiting(poll=0.05))
+    found = reference(tmp_path, KEY, None, {"train": rows})
     other.join()
     assert np.array_equal(found["train"], made(rows))
     with pytest.raises(BadInput, match="no reference, and this run resumes weights that are no lo"):
