@@ -94,6 +94,7 @@ def test_trial_of_all_five_stages(config, roomy_model, tmp_path, run_stage, monk
         "train.precision=fp32",
         "infer.precision=fp32",
         "infer.engine=hf",
+        "slurm.train.parallel=1",  # more at once: test_at_once.py
         "evaluate.resamples=100",
         "mode=trial",
     ]
