@@ -33,11 +33,8 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
     from transformers import AutoTokenizer
 
     name = directory or model.name
-    check_directory(name)
-    try:
+    with loading(name):
         tokenizer = AutoTokenizer.from_pretrained(name, **_hub(model, name))
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loaded(name, error) from None
     # Tokenizers of encoders have a separator and no end of sequence.
     if tokenizer.eos_token_id is None and tokenizer.cls_token_id is None:
         raise BadInput(f"model.name: the tokenizer of {name} has no end-of-sequence token")
@@ -51,11 +48,8 @@ def config_of(model: Model, directory: str | None = None) -> Any:
     from transformers import AutoConfig
 
     name = directory or model.name
-    check_directory(name)
-    try:
+    with loading(name):
         return AutoConfig.from_pretrained(name, **_hub(model, name))
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loaded(name, error) from None
 
 
 def context_length(model: Model, directory: str | None = None) -> int | None:
@@ -90,14 +84,11 @@ def load_base(
 
     check_directory(directory or model.name)
     name = directory or weights_of(model)
-    try:
-        with quiet():  # its report of missing weights, which are checked here
-            loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
-                name, dtype=dtype, use_safetensors=True, output_loading_info=True,
-                **_hub(model, name), **more,
-            )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _not_loaded(name, error) from None
+    with loading(name):
+        loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True,
+            **_hub(model, name), **more,
+        )  # fmt: skip
     for key, said in LOADING_FAULTS.items():
         names = {k if isinstance(k, str) else k[0] for k in info[key]}
         if strange := sorted(k for k in names if not may_differ or not may_differ(loaded, k)):
@@ -128,20 +119,36 @@ def empty_base(model: Model, dtype: torch.dtype) -> Any:
     identifies parameters by address, so `meta` does not work.) Buffers are those of a loaded model.
     """
     from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    check_directory(model.name)
-    try:
-        config = AutoConfig.from_pretrained(model.name, **_hub(model, model.name))
-        with quiet(), init_empty_weights(include_buffers=False):
-            loaded = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, trust_remote_code=model.trust_remote_code
-            )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _not_loaded(model.name, error) from None
+    config = config_of(model)
+    with loading(model.name), init_empty_weights(include_buffers=False):
+        loaded = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, trust_remote_code=model.trust_remote_code
+        )
     loaded._apply(lambda t: torch.empty_like(t, device="cpu") if t.is_meta else t)
     loaded.tie_weights()
     return language_model(loaded.eval())
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Raise BadInput where a model or a part of it cannot be loaded within the block.
+
+    transformers' report of missing weights, which `load_base` checks, is not shown.
+    """
+    check_directory(name)
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if Path(name).is_dir():
+            raise BadInput(f"model.name: {name} cannot be loaded: {first}") from None
+        raise BadInput(
+            f"model.name: {name} is neither a local directory nor available from the hub "
+            f"(offline, misspelt, or gated without a token): {first[:200]}"
+        ) from None
 
 
 @contextmanager
@@ -182,13 +189,3 @@ def language_model(loaded: Any) -> Any:
 def _hub(model: Model, name: str) -> dict[str, Any]:
     revision = {"revision": model.revision} if name == model.name and model.revision else {}
     return {"trust_remote_code": model.trust_remote_code, **revision}
-
-
-def _not_loaded(name: str, error: Exception) -> BadInput:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(name).is_dir():
-        return BadInput(f"model.name: {name} cannot be loaded: {first}")
-    return BadInput(
-        f"model.name: {name} is neither a local directory nor available from the hub "
-        f"(offline, misspelt, or gated without a token): {first[:200]}"
-    )

@@ -291,13 +291,13 @@ class Code:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"w": torch.ones(2), "x": Code()}, r"holds more than tensors \(\w+\.mkdir\), which may"),
-        ({"state_dict": {"w": torch.ones(2)}}, r"holds more than tensors \(state_dict: a dict\)"),
-        ({"w": torch.ones(2), "epoch": 3}, r"holds more than tensors \(epoch: a int\)"),
-        ({0: torch.ones(2)}, r"holds more than tensors \(the key 0\)"),
-        ([torch.ones(2)], r"holds more than tensors \(a list\)"),
-        ({"w": torch.ones(2).to_sparse()}, "w is no dense tensor"),
-        ({}, "has no weights"),
+        ({"w": torch.ones(2), "x": Code()}, r"found \w+\.mkdir, expected dense tensors"),
+        ({"state_dict": {"w": torch.ones(2)}}, "found 'state_dict': a dict"),
+        ({"w": torch.ones(2), "epoch": 3}, "found 'epoch': a int"),
+        ({0: torch.ones(2)}, "found 0: a Tensor"),
+        ([torch.ones(2)], "found a list"),
+        ({"w": torch.ones(2).to_sparse()}, "found 'w': no dense tensor"),
+        ({}, "found nothing"),
     ],
 )  # fmt: skip
 def test_anything_but_tensors_by_name_is_refused(pickled: Path, content, said, here) -> None:
@@ -314,7 +314,7 @@ def test_a_damaged_pickle_is_one_line(pickled: Path, damage: str) -> None:
         "torn": whole[: len(whole) // 2], "text": b"version https://git-lfs\n", "empty": b"",
         "pickle": pickle.dumps({"w": 1}),
     }[damage])  # fmt: skip
-    refused(pickled, f"^{path}: (cannot be read as weights|holds more than tensors)")
+    refused(pickled, f"^{path}: (cannot be read as weights|found )")
 
 
 @pytest.mark.parametrize(
