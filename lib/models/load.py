@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from transformers.utils import logging
 
@@ -30,11 +32,9 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 def load_tokenizer(model: Model, directory: str | None = None) -> Any:
     """The tokenizer of the study's model, or of a trained `directory`; else BadInput."""
-    from transformers import AutoTokenizer
-
     name = directory or model.name
     with loading(name):
-        tokenizer = AutoTokenizer.from_pretrained(name, **_hub(model, name))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **_hub(model, name))
     # Tokenizers of encoders have a separator and no end of sequence.
     if tokenizer.eos_token_id is None and tokenizer.cls_token_id is None:
         raise BadInput(f"model.name: the tokenizer of {name} has no end-of-sequence token")
@@ -45,11 +45,9 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
 
 def config_of(model: Model, directory: str | None = None) -> Any:
     """transformers' config of the study's model, or of a `directory`; else BadInput."""
-    from transformers import AutoConfig
-
     name = directory or model.name
     with loading(name):
-        return AutoConfig.from_pretrained(name, **_hub(model, name))
+        return transformers.AutoConfig.from_pretrained(name, **_hub(model, name))
 
 
 def context_length(model: Model, directory: str | None = None) -> int | None:
@@ -80,12 +78,10 @@ def load_base(
     not match its config: transformers would initialise or ignore them. may_differ: (model, name of
     a weight) → whether that one may differ, as of a new head.
     """
-    from transformers import AutoModelForCausalLM
-
     check_directory(directory or model.name)
     name = directory or weights_of(model)
     with loading(name):
-        loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
+        loaded, info = (kind or transformers.AutoModelForCausalLM).from_pretrained(
             name, dtype=dtype, use_safetensors=True, output_loading_info=True,
             **_hub(model, name), **more,
         )  # fmt: skip
@@ -103,12 +99,12 @@ def load_base(
 
 def meta_base(model: Model) -> Any:
     """The study's causal language model without any memory: names and shapes of its weights."""
-    from transformers import AutoModelForCausalLM
-
     config = config_of(model)
     with quiet(), torch.device("meta"):
         return language_model(
-            AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
+            transformers.AutoModelForCausalLM.from_config(
+                config, trust_remote_code=model.trust_remote_code
+            )
         )
 
 
@@ -118,12 +114,9 @@ def empty_base(model: Model, dtype: torch.dtype) -> Any:
     Memory of parameters is allocated and never written, so the host provides none. (accelerate
     identifies parameters by address, so `meta` does not work.) Buffers are those of a loaded model.
     """
-    from accelerate import init_empty_weights
-    from transformers import AutoModelForCausalLM
-
     config = config_of(model)
     with loading(model.name), init_empty_weights(include_buffers=False):
-        loaded = AutoModelForCausalLM.from_config(
+        loaded = transformers.AutoModelForCausalLM.from_config(
             config, dtype=dtype, trust_remote_code=model.trust_remote_code
         )
     loaded._apply(lambda t: torch.empty_like(t, device="cpu") if t.is_meta else t)
@@ -168,16 +161,14 @@ def language_model(loaded: Any) -> Any:
     So adapters are the language model's, all parameters get gradients, and serving needs no image
     processor. A text-only model is returned as it is.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
     whole, text = loaded.config, loaded.config.get_text_config()
-    if text is whole or type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if text is whole or type(text) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         return loaded
     text.name_or_path, text.dtype = whole.name_or_path, loaded.dtype
     if quantised := getattr(whole, "quantization_config", None):
         text.quantization_config = quantised
     with torch.device("meta"):
-        part = MODEL_FOR_CAUSAL_LM_MAPPING[type(text)](text)
+        part = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(text)](text)
     part.model, part.lm_head = loaded.get_decoder(), loaded.get_output_embeddings()
     part.generation_config = loaded.generation_config
     for name in ("hf_quantizer", "is_quantized", "is_loaded_in_4bit", "quantization_method"):

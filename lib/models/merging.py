@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from peft import PeftConfig, get_peft_model
 from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
@@ -74,8 +75,6 @@ def products(model: Model, adapter: Path, files: list[Path]) -> Factors | None:
         return None
     if model.trust_remote_code or getattr(config_of(model), "quantization_config", None):
         return None
-    from peft import PeftConfig, get_peft_model
-
     with fitting(adapter, model):
         tensors = load_file(adapter / ADAPTER[1])
         adapted = get_peft_model(meta_base(model), PeftConfig.from_pretrained(str(adapter)))

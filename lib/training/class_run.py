@@ -23,7 +23,7 @@ from lib.training.adapters import Matrix, rank_use
 from lib.training.batches import collate_classes
 from lib.training.checkpointing import RETRAIN
 from lib.training.importance import calibrate, calibration_rows, importance_record
-from lib.training.penalties import ImportancePenalty
+from lib.training.penalties import adapters_penalty
 from lib.training.ranks import Stopped, any_rank, device_name
 from lib.training.trainers import ClassTrainer
 
@@ -75,7 +75,7 @@ def set_importance_penalty(
             f"(1 - w)^beta from {low:.3f} to {high:.3f}{hint}")  # fmt: skip
     weights = [matrix["w"] for matrix in record["matrices"]]
     trainer.penalty = (
-        "penalty", ImportancePenalty(matrices, weights, wanted.alpha, wanted.beta)
+        "penalty", adapters_penalty(matrices, weights, wanted.alpha, wanted.beta)
     )  # fmt: skip
     return record["seconds"]
 

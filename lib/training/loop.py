@@ -38,7 +38,7 @@ from lib.training.inputs import TrainData
 from lib.training.monitor import RunMonitor
 from lib.training.packed_attention import packing_fault
 from lib.training.passes import training_steps
-from lib.training.penalties import OrthogonalityPenalty
+from lib.training.penalties import orthogonality_penalty
 from lib.training.ranks import (
     Stopped,
     check_one_device,
@@ -157,7 +157,7 @@ def train_point(
             matrices = adapted_matrices(model) if train.tuning != "full" else []
             if allocation:
                 trainer.saving = allocation.published
-                trainer.penalty = ("orthogonality", OrthogonalityPenalty(model, matrices))
+                trainer.penalty = ("orthogonality", orthogonality_penalty(model, matrices))
             calibration = set_importance_penalty(
                 trainer, matrices, data.rows, resumed, stop, say if first else lambda line: None
             )
@@ -168,7 +168,7 @@ def train_point(
     step = trainer.state.global_step
     if monitor.checkpoint_seconds is not None:
         loaded["checkpoint_seconds"] = monitor.checkpoint_seconds
-    if monitor.diverged:
+    if monitor.reason:
         return Outcome("diverged", step, steps, monitor.reason, loaded)
     if step < steps:
         if monitor.checkpoint_seconds is not None:  # on the first rank
@@ -186,7 +186,7 @@ def train_point(
         # The model in memory is that of the last step.
         copy_best(trainer, directory / BEST, directory / "model")
     else:
-        expected = check.trained()
+        expected = check.logps(trainer.model)
         save_model(trainer, directory / "model")
     check.saved(directory / "model", expected)
     return Outcome("done", step, steps, loaded=loaded)

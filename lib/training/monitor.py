@@ -6,6 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,42 +41,35 @@ MUST_BE_FINITE = {
 }
 
 
+@dataclass(eq=False)
 class RunMonitor(TrainerCallback):
     """Writes train.jsonl, shows progress, seals checkpoints, stops on request or divergence."""
 
-    def __init__(
-        self,
-        directory: Path,
-        name: str,
-        steps: int,
-        rows: int,
-        train: Train,
-        stop: Callable[[], bool],
-        window: StopWindow | None = None,
-        live: Live | None = None,
-        candidates: Sequence[int] = (),
-        prepare: Callable[[], None] = lambda: None,
-    ) -> None:
-        """window: checks the time that a stop takes; live: also gets each row of train.jsonl;
-        candidates: steps whose weights are kept for
-        `lib.inference.checkpoint_selection`; prepare: called before the first step.
-        """
-        self.directory, self.log_path = directory, directory / LOG
-        self.name, self.steps, self.rows, self.train, self.stop = name, steps, rows, train, stop
-        self.live, self.candidates, self.prepare = live, candidates, prepare
-        self.trainer: Any = None
-        self.diverged = False
-        self.reason = ""
-        self.steep = 0  # logged steps in a row with a gradient norm above train.diverge_norm
-        self.progress: Progress | None = None
-        self.logs = False  # whether this rank writes the log
-        self.note = ""
-        self.started = time.monotonic()
-        self.seconds_before = 0.0
-        self.window = window
-        self.checkpoint_seconds: float | None = None  # of the last one that this rank finished
-        self.step_seconds: list[float] = []  # without loading batches and without validation
-        self.step_started = self.saving_from = self.started
+    directory: Path
+    name: str
+    steps: int
+    rows: int
+    train: Train
+    stop: Callable[[], bool]
+    window: StopWindow | None = None  # checks the time that a stop takes
+    live: Live | None = None  # also gets each row of train.jsonl
+    # Steps whose weights are kept for `lib.inference.checkpoint_selection`.
+    candidates: Sequence[int] = ()
+    prepare: Callable[[], None] = lambda: None  # called before the first step
+    trainer: Any = None
+
+    reason: str = ""  # why the run has diverged, empty if it has not
+    steep: int = 0  # logged steps in a row with a gradient norm above train.diverge_norm
+    progress: Progress | None = None
+    logs: bool = False  # whether this rank writes the log
+    note: str = ""
+    started: float = field(default_factory=time.monotonic)
+    seconds_before: float = 0.0
+    checkpoint_seconds: float | None = None  # of the last one that this rank finished
+    # Without loading batches and without validation.
+    step_seconds: list[float] = field(default_factory=list)
+    step_started: float = 0.0
+    saving_from: float = 0.0
 
     def open_log(self, start: Path | None, first: bool = True) -> None:
         """Truncate train.jsonl to the checkpoint's step. first: whether this rank writes it."""
@@ -85,7 +79,7 @@ class RunMonitor(TrainerCallback):
             self._count_steep(row["grad_norm"])
         if not first:
             return
-        write_jsonl(self.log_path, kept)
+        write_jsonl(self.directory / LOG, kept)
         self.logs = True
         if self.live:
             self.live.start(kept)
@@ -155,7 +149,7 @@ class RunMonitor(TrainerCallback):
             return
         self.reason = self._divergence(logs)
         if self.reason:
-            self.diverged = control.should_training_stop = True
+            control.should_training_stop = True
         loss = f"loss {logs['loss']:.4g}"
         self.note = f"{loss} at step {state.global_step}"
         if not self.logs:
@@ -169,7 +163,8 @@ class RunMonitor(TrainerCallback):
             "seconds": round(self.seconds(), 3),
             **{key: _finite(logs[key]) for key in SOMETIMES if key in logs},
         }
-        with writing(self.log_path), self.log_path.open("a", encoding="utf-8") as file:
+        path = self.directory / LOG
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
         if self.live:
             self.live.add(row)

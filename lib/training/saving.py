@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,14 @@ def save_model(
         if train.tuning == "full":
             for name, value in state.items():  # one by one: two copies of all do not fit
                 state[name] = value.to(dtype) if value.is_floating_point() else value
-        with trainer.saving(), _inference_config(model.config), replacing(target) as temporary:
+        with trainer.saving(), replacing(target) as temporary:
             model.save_pretrained(temporary, state_dict=state)
-            if train.tuning == "full":  # save_pretrained writes the dtype of training, fp32
-                model.config.dtype = dtype
-                model.config.save_pretrained(temporary)
+            if train.tuning == "full":
+                config = copy.deepcopy(model.config)
+                config.dtype = dtype  # save_pretrained writes the dtype of training, fp32
+                if hasattr(config, "use_cache"):  # an encoder may have none
+                    config.use_cache = True
+                config.save_pretrained(temporary)
             trainer.processing_class.save_pretrained(temporary)
             if measured:
                 write_json(temporary / MEASURED, {"step": step, **measured})
@@ -58,20 +61,6 @@ def save_model(
                 files = record(temporary, [path.name for path in temporary.iterdir()])
                 write_sealed(temporary / SEAL, {"step": step, "files": files})
     trainer.accelerator.wait_for_everyone()
-
-
-@contextmanager
-def _inference_config(config: Any) -> Iterator[None]:
-    """A model's config as its users want it within the block, as training wants it afterwards."""
-    cached, dtype = getattr(config, "use_cache", None), config.dtype
-    if cached is not None:  # an encoder may have none
-        config.use_cache = True
-    try:
-        yield
-    finally:
-        config.dtype = dtype
-        if cached is not None:
-            config.use_cache = cached
 
 
 def copy_best(trainer: Any, best: Path, target: Path) -> None:
@@ -127,42 +116,36 @@ class ServedCheck:
         self.trainer, self.config, self.shared, self.labels = trainer, config, shared, data.labels
         self.probes = _probe_rows(data.rows, trainer.kind)
 
-    def trained(self) -> torch.Tensor:
-        """Log-probabilities of the rows by the model in training; to be called on all ranks."""
-        with evaluating(self.trainer.model):
-            return self._score(self.trainer.model)
+    def logps(self, model: Any) -> torch.Tensor:
+        """Log-probabilities of the rows; of the model in training to be called on all ranks."""
+        train = self.config.train
+        if self.labels:
+            pad = self.trainer.processing_class.pad_token_id
+            return torch.from_numpy(row_logps("classes", model, self.probes, pad, train)).flatten()
+        with evaluating(model), autocast(next(model.parameters()).device, train.precision):
+            return sequence_logps(model, self.probes)
 
     def saved(self, directory: Path, expected: torch.Tensor | None) -> None:
         """Raise BadInput where the model in `directory` cannot be served, or scores differ.
 
-        expected: what `trained` returned; None where that was of other weights.
+        expected: `logps` of the trained model; None where `directory` has other weights.
         """
         if self.trainer.is_world_process_zero():
             model = self._served(directory)
             four_bits = getattr(self.trainer.model, "is_loaded_in_4bit", False)
             if expected is not None and not four_bits:
                 tolerance = TOLERANCE[self.config.train.precision]
-                actual = self._score(model.eval())
-                check_logps(actual, expected, tolerance, f"{directory}: loaded again")
+                check_logps(self.logps(model), expected, tolerance, f"{directory}: loaded again")
         self.trainer.accelerator.wait_for_everyone()
 
     def _served(self, directory: Path) -> Any:
+        model = self.config.model
         if self.labels:
             return load_trained(self.config, self.labels, directory)
-        model = self.config.model
         if self.config.train.tuning == "full":
             return load_base(model, torch.float32, str(directory))
         adapted = load_adapter(self.shared.on_cpu(model), directory, model)
         return merged(adapted, directory, self.probes)
-
-    def _score(self, model: Any) -> torch.Tensor:
-        train = self.config.train
-        if self.labels:
-            pad = self.trainer.processing_class.pad_token_id
-            logps = row_logps("classes", model, self.probes, pad, train)
-            return torch.from_numpy(logps).flatten()
-        with autocast(next(model.parameters()).device, train.precision):
-            return sequence_logps(model, self.probes)
 
 
 def _probe_rows(rows: Any, kind: str) -> list[Any]:

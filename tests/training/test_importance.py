@@ -21,12 +21,8 @@ from lib.training.importance import (
     spread,
     weights_of,
 )
-from lib.training.penalties import ImportancePenalty
-
-TARGETS = {
-    "bert": ["query", "key", "value", "dense"],
-    "deberta": ["query_proj", "key_proj", "value_proj", "dense"],
-}
+from lib.training.penalties import adapters_penalty
+from tests.training.conftest import TARGETS
 
 
 def made(models, kind="bert", **changes):
@@ -200,7 +196,7 @@ def test_penalty_is_alpha_times_the_weighted_norms(tiny_encoders):
             for factor in matrix.factors[:2]:
                 factor.copy_(torch.randn(factor.shape, generator=made_here))
     w = [k / 20 for k in range(12)]
-    found = ImportancePenalty(matrices, w, alpha=1e-3, beta=2.0)
+    found = adapters_penalty(matrices, w, alpha=1e-3, beta=2.0)
     expected = sum(
         1e-3 * (1 - one) ** 2 * (m.adapter.get_delta_weight("default")).square().sum()
         for one, m in zip(w, matrices, strict=True)

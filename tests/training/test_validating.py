@@ -117,11 +117,6 @@ def test_best_and_last_weights_can_both_be_had(tiny_model: Path, tmp_path: Path)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_validation_that_comes_too_late_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="train.eval_steps: found 9, but the run has 8 steps"):
-        trained(tiny_model, tmp_path / "late", made(2, 3), eval_steps=9)
-
-
 def test_without_validation_rows_nothing_is_best(prepared_study: str) -> None:
     study = load_study(prepared_study)
     assert encoded_held_out(study, study.point(0)) is None
