@@ -188,7 +188,6 @@ def train_with_trl(
 ) -> list[float]:
     """The losses of a point trained by TRL: the same pairs, order, steps and adapter."""
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
     from lib.config.steps import row_order, step_count
@@ -225,7 +224,7 @@ def train_with_trl(
             ),
             train_dataset=Dataset.from_list(columns),
             processing_class=load_tokenizer(model),
-            peft_config=lora_config(train.lora, LoraConfig),
+            peft_config=lora_config(train.lora),
             callbacks=list(callbacks),
         )
         trainer.train()

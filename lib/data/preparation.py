@@ -14,7 +14,7 @@ from lib.config.study import Study, flatten
 from lib.data.encoded import directory_of, encode, encode_own, shortened, write_encoded
 from lib.data.prepared import MANIFEST, REMEDY, model_key, read_manifest
 from lib.models.checkpoints import record_base, verify_base
-from lib.models.safetensors_cache import ensure_converted
+from lib.models.safetensors_cache import convert
 from lib.runs.directory import archive, locked, refuse_change
 from lib.runs.files import check_writable, replacing, write_jsonl, write_sealed
 from lib.runs.integrity import checksum, record, verify
@@ -160,7 +160,7 @@ def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
     """The manifest where the data are there. Raises BadInput as `made_from`, and for models."""
     manifest = made_from(study, "data", now)
     for model in study.model_sections() if manifest else ():
-        ensure_converted(model)
+        convert(model)
         verify_base(model, manifest["models"].get(model_key(model)))
     return manifest
 

@@ -1,4 +1,4 @@
-"""Encoded rows as batches of tensors, one `collate` a kind of batch.
+"""Encoded rows as batches of tensors, by kind of batch: answers, pairs or classes.
 
 Batches of answers and pairs are {
   input_ids: (S, L) tokens, without an answer's last one, from which nothing is predicted;
@@ -12,6 +12,7 @@ Batches of answers and pairs are {
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from os.path import commonprefix
 from typing import Any
@@ -32,6 +33,17 @@ def collate_step(
     """The batches of one item of `lib.training.passes.TrainingSteps`."""
     (step,) = passes
     return [collate(rows) for rows in step]
+
+
+def collation(
+    kind: str, pad: int, packed: bool, weighted_class: str | None = None
+) -> Callable[[Sequence[Row]], Batch]:
+    """How encoded rows become a batch; pad: the tokenizer's padding token."""
+    if kind == "classes":
+        return partial(collate_classes, pad=pad)
+    if kind == "pairs":
+        return partial(collate_pairs, pad=pad, packed=packed)
+    return partial(collate_answers, pad=pad, packed=packed, weighted_class=weighted_class)
 
 
 def collate_answers(

@@ -15,6 +15,7 @@ from lib.training.passes import length_passes, rank_passes, row_sizes, token_bud
 from lib.training.responses import Responses
 from lib.training.scoring import pair_scores
 from tests.training.conftest import made_pairs
+from tests.training.outcomes import one_by_one
 from tests.training.test_causal import SIZES, rows_of_many_lengths
 
 WINDOW = {"sliding_window": 6}
@@ -32,18 +33,6 @@ def tiny(family, **changes):
     config = getattr(transformers, f"{family}Config")(**{**MODELS.get(family, SIZES), **changes})
     torch.manual_seed(0)
     return transformers.AutoModelForCausalLM.from_config(config)
-
-
-def one_by_one(model, rows):
-    """(B, 2) log-probabilities of pairs, every sequence in a forward pass of its own."""
-    scores = []
-    for row in rows:
-        for side in ("chosen_ids", "rejected_ids"):
-            ids = torch.tensor([row["prompt_ids"] + row[side]])
-            every = model(input_ids=ids, use_cache=False).logits[0, :-1].log_softmax(-1)
-            tokens = every.gather(1, ids[0, 1:, None])[len(row["prompt_ids"]) - 1 :]
-            scores.append(tokens.sum())
-    return torch.stack(scores).view(-1, 2)
 
 
 def gradients(model, scores):
@@ -198,8 +187,6 @@ def test_rows_that_share_a_start_are_trained_as_one_by_one(family):
 
 
 STEPS = {
-    "dpo": {"beta": 0.5},
-    "discopop": {"beta": 0.5},
     "td_dpo": {"beta": 0.1, "tau": 2.0},
     "adapters": {"tuning": "lora", "gradient_checkpointing": True},
 }
