@@ -19,6 +19,7 @@ from lib.runs.files import refusal
 
 DEFAULT_STUDY = "configs/weighted_loss.yaml"
 DONE, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 75
+CLOSED_PIPE = 128 + 13  # as of a program that SIGPIPE ends
 EXIT_CODES = {
     DONE: "done, or nothing to do",
     FAILED: "failed; also when another task works on the same point",
@@ -142,7 +143,13 @@ def load(args: argparse.Namespace, checked: bool = True) -> Study:
 def run(main: Callable[[Sequence[str] | None], int]) -> int:
     """Run a stage's main; errors that the user can fix become one line and an exit code."""
     try:
-        return main(None)
+        code = main(None)
+        sys.stdout.flush()  # here: at the interpreter's end a closed pipe would be a traceback
+        return code
+    except BrokenPipeError:
+        if not output_is_closed():
+            raise
+        return CLOSED_PIPE
     except BadInput as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -160,6 +167,17 @@ def run(main: Callable[[Sequence[str] | None], int]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def output_is_closed() -> bool:
+    """Whether the reader of standard output has gone, which then goes nowhere, as in `| head`."""
+    try:
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def failed_access(error: OSError) -> str:

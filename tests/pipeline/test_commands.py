@@ -1,8 +1,13 @@
 """`python -m stages WORD`: by the word of `make`, and by the name of the module."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from stages.__main__ import COMMANDS
+from tests.conftest import REPOSITORY
 
 
 def test_every_command_is_listed_and_either_name_runs_it(run_process) -> None:
@@ -25,3 +30,15 @@ def test_another_word_is_refused(run_process, word: str, nearest: str) -> None:
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert f"found {word!r}, expected one of data, train" in ended.err
     assert f"did you mean '{nearest}" in ended.err
+
+
+@pytest.mark.parametrize("command, code", [("grid", 0), ("plan", 128 + signal.SIGPIPE)])
+def test_a_reader_that_goes_is_no_traceback(command: str, code: int) -> None:
+    """As in `python -m stages plan … | head -1`."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "stages", command, "configs/td_dpo.yaml"],
+        cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    assert process.wait() == code
