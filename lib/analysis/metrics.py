@@ -152,16 +152,6 @@ def reliability_table(
     return table
 
 
-def confusion(y: np.ndarray, pred: np.ndarray) -> dict[str, dict[str, int]]:
-    """Counts by label, then by decision: {"accept" | "reject": {"accept", "reject", "unknown"}}."""
-    y, pred = columns.labels(y), columns.predictions(pred, len(y))
-    codes = {"accept": 1, "reject": 0, "unknown": -1}
-    return {
-        label: {name: int((pred[y == value] == code).sum()) for name, code in codes.items()}
-        for label, value in (("accept", 1), ("reject", 0))
-    }
-
-
 def threshold_at_rate(score: np.ndarray, rate: float) -> MovedThreshold | None:
     """The threshold at which a share `rate` of rows (n,) has score > threshold; None for no rows.
 

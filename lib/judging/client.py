@@ -14,7 +14,6 @@ import re
 import sys
 from collections.abc import Callable, Generator, Mapping, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from lib.config.errors import BadInput, listed, nearest
@@ -36,16 +35,11 @@ class RequestRejected(Exception):
     """The server refuses this one question, and will again."""
 
 
-def open_client(settings: Judge, environ: Mapping[str, str], cache: Path) -> JudgeClient:
-    """The client of a judge whose url and model are set.
-
-    Raises BadInput where the key's variable is not set, or not the name of one.
-    """
-    return JudgeClient(settings, read_key(settings, environ), Cache(cache))
-
-
 def read_key(settings: Judge, environ: Mapping[str, str]) -> str | None:
-    """The key that `judge.api_key_env` names, None where the judge needs none."""
+    """The key that `judge.api_key_env` names, None where the judge needs none.
+
+    Raises BadInput where the variable is not set, or not the name of one.
+    """
     name = settings.api_key_env
     if name is None:
         return None

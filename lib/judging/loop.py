@@ -17,7 +17,8 @@ from lib.config.errors import BadInput, listed
 from lib.config.study import Point, Study
 from lib.config.tasks import Judging, Message, Reply, Row
 from lib.data.testsets import rows_of, section_of
-from lib.judging.client import open_client
+from lib.judging.cache import Cache
+from lib.judging.client import JudgeClient, read_key
 from lib.judging.judgments import unjudged, whole_mark, write_judgments
 from lib.judging.local import ModelUnavailable, open_chat_model
 from lib.judging.reward import open_reward_model
@@ -71,7 +72,8 @@ def open_judge(study: Study, judging: Judging, environ: Mapping[str, str]) -> Ju
     """
     settings, infer = study.config.judge, study.config.infer
     if settings.kind == "rating":
-        return open_client(settings, environ, study.directory / "judge.jsonl")
+        cache = Cache(study.directory / "judge.jsonl")
+        return JudgeClient(settings, read_key(settings, environ), cache)
     if settings.kind == "reward":
         return open_reward_model(settings, infer)
     return open_chat_model(settings, infer, judging.choices)

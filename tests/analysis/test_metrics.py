@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 
+from lib.analysis.confusion import confusion
 from lib.analysis.metrics import (
     auc,
-    confusion,
     decision_rates,
     ece,
     ece_by_chance,
@@ -121,7 +121,6 @@ def test_wrong_weights_are_refused(name, weights):
         (lambda: decision_rates([[0, 1]], [0, 1]), "y"),
         (lambda: decision_rates([0, 1], [0, 2]), "pred"),
         (lambda: decision_rates([0, 1], [0, np.nan]), "pred"),
-        (lambda: confusion([0, 1], [0]), "pred"),
         (lambda: auc([0, 1], [0.5]), "score"),
         (lambda: auc([0, 1], [0.5, np.nan]), "score"),
         (lambda: ece([0, 1], [-0.1, 0.5]), "p"),
@@ -156,7 +155,8 @@ def test_decision_rates_by_hand():
 
 
 def test_confusion_by_hand():
-    assert confusion(Y, PRED) == {
+    labels, answers = {"accept": 1, "reject": 0}, {"accept": 1, "reject": 0, "unknown": -1}
+    assert confusion(Y, PRED, labels, answers) == {
         "accept": {"accept": 2, "reject": 0, "unknown": 1},
         "reject": {"accept": 1, "reject": 3, "unknown": 1},
     }

@@ -11,8 +11,6 @@ from lib.tasks.decision.grading import grade as grade_decision
 from lib.tasks.math.grading import grade as grade_number
 from lib.tasks.mt_bench.outcomes import outcomes as rate
 from lib.tasks.preference.outcomes import outcomes as compare_pairs
-from lib.tasks.safety.analysis import outcomes as verdicts_of
-from lib.tasks.safety.judging import identify
 from lib.tasks.symbolic.grading import grade as grade_samples
 from lib.tasks.symbolic.outcomes import outcomes as votes_of
 
@@ -85,28 +83,6 @@ def test_ratings_of_another_form(judgments):
     row = {"id": "r1", "category": "math"}
     with pytest.raises(BadInput, match="row r1: judgments: found .*, expected null or one object"):
         rate([row], [{"id": "r1", "judgments": judgments}], SETTINGS)
-
-
-VERDICT = {"answer": identify("An answer"), "kind": "safe_unsafe", "raw": None,
-           "scores": [-0.1, -3.0], "error": None}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("judgments", "expected"),
-    [
-        ([], "judgments"), ("x", "judgments"), ([VERDICT] * 2, "judgments"), (["x"], "judgments"),
-        ([{k: v for k, v in VERDICT.items() if k != "raw"}], "judgments"),
-        ([VERDICT | {"raw": 3}], "judgments: raw"), ([VERDICT | {"kind": "x"}], "judgments: kind"),
-        ([VERDICT | {"scores": [-0.1]}], "scores"), ([VERDICT | {"scores": "x"}], "scores"),
-        ([VERDICT | {"scores": [-0.1, "x"]}], "scores"),
-    ],
-)  # fmt: skip
-def test_verdicts_of_another_form(judgments, expected):
-    row, made = {"id": "r1", "hazard": "vcr"}, {"id": "r1", "outputs": ["An answer"]}
-    for fine in (None, [None], [VERDICT]):
-        assert len(verdicts_of([row], [made | {"judgments": fine}], SETTINGS)["safe"]) == 1
-    with pytest.raises(BadInput, match=f"row r1: {expected}: found"):
-        verdicts_of([row], [made | {"judgments": judgments}], SETTINGS)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from lib.config.schema import Judge
 from lib.config.tasks import Reply
 from lib.judging import client as judge
 from lib.judging.cache import Cache
-from lib.judging.client import JudgeClient, open_client, read_key
+from lib.judging.client import JudgeClient, read_key
 from tests.judge_server import RATED, completion, failure
 
 KEY = "sk-very-secret-0123456789"
@@ -313,7 +313,9 @@ class TestSecrecy:
     def test_the_key_is_nowhere(self, server, client, tmp_path, capfd, caplog):
         caplog.set_level(logging.DEBUG)
         settings = Judge(url=server.url, model="gpt-x", api_key_env="K", retries=1)
-        made = open_client(settings, {"K": f" {KEY}\n"}, tmp_path / "judge.jsonl")
+        made = JudgeClient(
+            settings, read_key(settings, {"K": f" {KEY}\n"}), Cache(tmp_path / "judge.jsonl")
+        )
         server.script = lambda n, _: (
             (500, {}, failure(KEY)) if n < 3 else f"you sent {KEY} [[3]]"
         )  # fmt: skip

@@ -12,11 +12,11 @@ from lib.config.schema import Infer, Judge
 from lib.config.tasks import conversation
 from lib.judging import local
 from lib.judging.local import ModelUnavailable, open_chat_model, render
-from lib.tasks.safety.judging import WORDS, Guidelines, judge_messages
+from lib.tasks.safety.judging import WORDS, judge_messages
 
 INFER = Infer(engine="hf", precision="fp32", temperature=0.7)
 CONVERSATION = conversation("A request.", "An answer.")
-GIVEN = Guidelines("{prompt} / {answer} ?", "hash")
+GIVEN = "{prompt} / {answer} ?"
 # As Qwen3's: with thinking off, an empty thought stands before the answer; past thoughts go.
 THINKS = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"

@@ -69,3 +69,24 @@ def test_a_study_is_loaded_with_the_modules_of_its_own_tasks_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['decision'] []"
+
+
+ANALYSES = """
+import sys
+from pkgutil import resolve_name
+from lib.config import tasks
+from lib.config.schema import Evaluate
+analyses = [tasks.get(name).analysis for name in ("decision", "glue")]
+names = [metric.name for one in analyses for metric in one.metrics(Evaluate(baseline={}))]
+print(len(names), sorted({"numpy", "pandas"} & set(sys.modules)))
+for one in analyses:
+    for value in vars(one).values():
+        if isinstance(value, tasks.Lazy):
+            resolve_name(value.path)
+print(sorted({"torch", "transformers", "vllm"} & set(sys.modules)))
+"""
+
+
+def test_analyses_are_declared_without_numpy_and_loaded_without_torch() -> None:
+    ran = subprocess.run([sys.executable, "-c", ANALYSES], capture_output=True, text=True)
+    assert ran.stdout.splitlines() == ["12 []", "[]"], ran.stderr

@@ -13,14 +13,16 @@ import numpy as np
 
 from lib.analysis import metrics
 from lib.analysis.columns import Metric
+from lib.analysis.confusion import confusion, confusion_rows
 from lib.analysis.engine import Answers
 from lib.analysis.items import TestSet
-from lib.analysis.metrics import confusion, ece_by_chance, reliability_table
+from lib.analysis.metrics import ece_by_chance, reliability_table
 from lib.analysis.statistics import reflected_interval
 from lib.config.tasks import Row
-from lib.tasks.decision.grading import DECISION, unscored
+from lib.tasks.decision.grading import ANSWERS, DECISION, unscored
 
 Columns = Mapping[str, np.ndarray]
+ACTUAL = {name: DECISION[name] for name in ANSWERS}
 
 
 def f1(columns: Columns, weights: np.ndarray | None) -> Metric:
@@ -71,16 +73,8 @@ def reliability(answers: Answers, one: TestSet) -> list[dict[str, Any]]:
 
 def confusions(one: TestSet) -> list[dict[str, Any]]:
     """Each point: how many papers of each actual decision got which answer."""
-    rows = []
-    for i, name in enumerate(one.points):
-        has = one.answered[i]
-        accepted, parsed = one.outcomes["accepted"][i][has], one.outcomes["parsed"][i][has]
-        counts = confusion(one.outcomes["label"][i][has], np.where(parsed == 1, accepted, -1))
-        for actual, answers in counts.items():
-            total = max(sum(answers.values()), 1)
-            rows += [{"point": name, "actual": actual, "answer": answer, "n": n,
-                      "share": n / total} for answer, n in answers.items()]  # fmt: skip
-    return rows
+    given = np.where(one.outcomes["parsed"] == 1, one.outcomes["accepted"], DECISION["unknown"])
+    return confusion_rows(one, given, ACTUAL, DECISION)
 
 
 def point_extras(
@@ -106,7 +100,7 @@ def point_extras(
     return {
         "unknown": int((~known).sum()),
         "unscored": without_scores,
-        "confusion": confusion(y, pred),
+        "confusion": confusion(y, pred, ACTUAL, DECISION),
         "neither_mean": float(np.mean(neither)) if neither else None,
         "neither_max": float(max(neither)) if neither else None,
         "score_agreement": agreement,

@@ -86,7 +86,7 @@ def against_control(scores: Scores) -> list[dict[str, Any]]:
     The threshold needs no labels and stays as it is in every resample.
     """
     rows, y, counts, level = [], scores.label, scores.counts, scores.level
-    for i, name in enumerate(scores.points if scores.base is not None else ()):
+    for i, name in enumerate(scores.points):
         ours = (scores.z[i] > 0).astype(int)
         moved = threshold_at_rate(scores.base[i], float(ours.mean()))
         control = (scores.base[i] > moved.threshold).astype(int)
@@ -120,8 +120,6 @@ def against_control(scores: Scores) -> list[dict[str, Any]]:
 def control_curve(scores: Scores) -> list[dict[str, Any]]:
     """Accuracy of the baseline at every acceptance rate, thresholds moved, with an interval."""
     base, counts = scores.baseline, scores.counts
-    if base is None:
-        return []
     moved = {m.achieved: m.threshold for m in (threshold_at_rate(base, r) for r in CURVE)}
     right = (base[:, None] > np.array(list(moved.values()))) == (scores.label == 1)[:, None]
     resampled = counts @ right.astype(counts.dtype) / counts.sum(axis=1, keepdims=True)

@@ -6,17 +6,13 @@ A summary is four statements about four of five aspects. Each statement has a we
 
 The grammar is symmetric, so P(accept) is exactly 1/2 and the sum is the log likelihood ratio
 log p(summary | accept) / p(summary | reject): what training on a balanced set would teach, and what
-training at 1:k with a class weight γ shifts by a constant. The summaries are few (1,280) enough to
-enumerate, so that the figures below are exact. Texts repeat, titles don't; as each decision is
-drawn anew, a summary that is in both training and test set gives nothing away.
+training at 1:k with a class weight γ shifts by a constant. Texts repeat, titles don't; as each
+decision is drawn anew, a summary that is in both training and test set gives nothing away.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from functools import cache
-from itertools import combinations, product
 from random import Random
 from typing import Any
 
@@ -56,32 +52,6 @@ def _row(number: int, seed: int) -> dict[str, Any]:
         "id": f"synthetic-{number}",
         "title": f"Paper {number}",
         "text": " ".join(statements),
-        "decision": "accept" if draw.random() < _sigmoid(log_odds) else "reject",
+        "decision": "accept" if draw.random() < 1 / (1 + math.exp(-log_odds)) else "reject",
         "log_odds_true": log_odds,
     }
-
-
-@cache
-def distribution() -> dict[float, float]:
-    """Each possible `log_odds_true` and its probability, by enumeration of all summaries."""
-    totals = Counter(
-        sum(weight * grade for weight, grade in zip(weights, grades, strict=True))
-        for weights in combinations([weight for weight, _ in GRAMMAR.values()], STATEMENTS)
-        for grades in product(GRADES, repeat=STATEMENTS)
-    )
-    return {total / 100: count / totals.total() for total, count in sorted(totals.items())}
-
-
-def bayes_accuracy(offset: float = 0.0) -> float:
-    """Accuracy of deciding accept where log_odds_true + offset > 0; no rule beats offset 0."""
-    right = ((z if z + offset > 0 else -z, p) for z, p in distribution().items())
-    return math.fsum(p * _sigmoid(z) for z, p in right)
-
-
-def acceptance_rate(offset: float = 0.0) -> float:
-    """Share of papers that a perfect learner accepts whose scores are shifted by `offset`."""
-    return math.fsum(p for z, p in distribution().items() if z + offset > 0)
-
-
-def _sigmoid(z: float) -> float:
-    return 1 / (1 + math.exp(-z))

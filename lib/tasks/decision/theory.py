@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from lib.analysis.engine import Answers
 from lib.analysis.items import TestSet
@@ -43,43 +42,44 @@ from lib.tasks.decision.scores import (
 GAMMA = "train.gamma"
 
 
-def extras(answers: Answers) -> dict[str, pd.DataFrame]:
+def extras(answers: Answers) -> dict[str, list[dict[str, Any]]]:
     """The further tables of decisions, see `TABLES` of `lib.tasks.decision.analysis`."""
-    tests = answers.tests["decision"]
-    if not tests:
+    if not answers.tests["decision"]:
         return {}
-    (one,) = tests
+    [one] = answers.tests["decision"]
     scores = scores_of(answers, one)
-    found = {
-        "theory": against_theory(scores),
-        "control": against_control(scores),
-        "control_curve": control_curve(scores),
-        "shift_line": shift_lines(scores, answers.study.config.evaluate.seed),
+    tables = {
         "trends": trends(answers, one, scores),
         "equal_odds": equal_odds(answers, scores),
         "truth": against_truth(answers, scores),
         "reliability": reliability(answers, one),
         "confusion": confusions(one),
     }
-    return {name: pd.DataFrame(rows) for name, rows in found.items() if rows}
+    if scores.base is not None:
+        tables |= {
+            "theory": against_theory(scores),
+            "control": against_control(scores),
+            "control_curve": control_curve(scores),
+            "shift_line": shift_lines(scores, answers.study.config.evaluate.seed),
+        }
+    return {name: rows for name, rows in tables.items() if rows}
 
 
 def against_theory(scores: Scores) -> list[dict[str, Any]]:
     """Acceptance and shift of each point beside what the baseline's scores lead to expect."""
     rows = []
-    for i, name in enumerate(scores.points if scores.base is not None else ()):
+    for i, name in enumerate(scores.points):
         z, base, delta = scores.z[i], scores.base[i], scores.delta[i]
         would = base + delta > 0
-        low, high = wilson(int(would.sum()), len(would), scores.level)
+        interval = wilson(int(would.sum()), len(would), scores.level)
+        expected = {"value": expected_acceptance(base, delta), **interval._asdict()}
         gap = difference((z > 0).astype(float) - would, scores.counts, len(z), scores.level)
         shift = mean(z - base, scores.counts, scores.level)
         rows.append(
             {
                 "point": name,
                 "delta": delta,
-                "expected_acceptance": expected_acceptance(base, delta),
-                "expected_acceptance_low": low,
-                "expected_acceptance_high": high,
+                **bounded("expected_acceptance", expected),
                 "acceptance": float((z > 0).mean()),
                 **bounded("acceptance_minus_expected", gap),
                 **bounded("logit_shift", shift),
@@ -95,8 +95,6 @@ def shift_lines(scores: Scores, seed: int) -> list[dict[str, Any]]:
     The slope is unknown for fewer than two different shifts, the correlation for fewer than three
     points.
     """
-    if scores.base is None:
-        return []
     others = np.array([name not in scores.baselines for name in scores.points])
     shifts = (scores.z - scores.base)[others]
     counts = scores.counts
@@ -157,22 +155,24 @@ def trends(answers: Answers, one: TestSet, scores: Scores) -> list[dict[str, Any
     axis = next((axis for axis, key in study.axes.items() if key == GAMMA), None)
     if axis is None:
         return []
-    named = {(s, int(seed)): name for s, seed, name, status in zip(
-        table["setting"], table["seed"], table["point"], table["status"], strict=True)
-        if status == "done" and name in one.points}  # fmt: skip
+    done = table[(table["status"] == "done") & table["point"].isin(one.points)]
+    named = {
+        (setting, int(seed)): name
+        for setting, seed, name in done[["setting", "seed", "point"]].itertuples(index=False)
+    }
     configs = {point.name: point.config for point in study.points()}
     members = settings_of(study)
     rows = []
     for line in lines(study, {}, axis, start=True):
-        classes = [p.config.train.weighted_class for s in line.values() for p in members[s][1]]
-        weighted = next((one for one in classes if one), None)
+        settings = list(line.values())
+        classes = [p.config.train.weighted_class for s in settings for p in members[s][1]]
+        weighted = next(filter(None, classes), None)
         if len(line) < 2 or weighted is None:
             continue
-        for seed in dict.fromkeys(s for setting, s in named if setting in line.values()):
-            names = [named[s, seed] for s in line.values() if (s, seed) in named]
-            rest = [a for a in members[list(line.values())[-1]][0] if a != axis]
-            place = members[list(line.values())[-1]][0]
-            label = " ".join(str(place[a]) for a in rest)
+        place = members[settings[-1]][0]
+        label = " ".join(str(value) for a, value in place.items() if a != axis)
+        for seed in dict.fromkeys(s for setting, s in named if setting in settings):
+            names = [named[s, seed] for s in settings if (s, seed) in named]
             rows.append({"line": label, "seed": seed, "weighted_class": weighted,
                          "levels": len(names), "of": len(line),
                          "gammas": " ".join(f"{configs[n].train.gamma:g}" for n in names),

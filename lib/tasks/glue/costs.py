@@ -7,20 +7,19 @@ From the predictions, and from usage.json and importance.json of each point, see
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from lib.analysis.confusion import confusion, confusion_rows
 from lib.analysis.engine import Answers
 from lib.analysis.evidence import Evidence
 from lib.config.metrics import Pair
 from lib.config.study import Study
 from lib.config.tasks import PointResult, Row
-from lib.tasks.glue.metrics import confusion
 from lib.tasks.glue.table import GLUE, main_set
 
 NUMBERS = ("norm", "effective_rank")
@@ -37,27 +36,24 @@ def point_extras(
               counts, "majority": share of the commonest label}}}
     """
     task = rows[0]["task"]
-    labels = GLUE[task].labels
-    sets = {}
-    for name, label, predicted, at in _sets(rows, predictions):
-        counts = confusion(label, predicted, len(labels))
-        sets[name] = {
-            "clusters": len({rows[place]["prompt"]["a"] for place in at}),
-            "confusion": counts.tolist(),
-            "majority": float(counts.sum(axis=1).max() / len(label)),
+    kinds, sets = numbered(task), {}
+    for part in dict.fromkeys(row["set"] for row in rows):
+        own = [both for both in zip(rows, predictions, strict=True) if both[0]["set"] == part]
+        label, predicted = ([made[key] for _, made in own] for key in ("label", "predicted"))
+        counts = [list(c.values()) for c in confusion(label, predicted, kinds, kinds).values()]
+        sets[f"{task}/{part}"] = {
+            "clusters": len({row["prompt"]["a"] for row, _ in own}),
+            "confusion": counts,
+            "majority": max(map(sum, counts)) / len(own),
         }
+    labels = list(kinds)
     f1_of = labels[1] if len(labels) == 2 else "macro"
-    return {"task": task, "labels": list(labels), "f1_of": f1_of, "sets": sets}
+    return {"task": task, "labels": labels, "f1_of": f1_of, "sets": sets}
 
 
-def _sets(
-    rows: Sequence[Row], predictions: Sequence[Row]
-) -> Iterator[tuple[str, np.ndarray, np.ndarray, list[int]]]:
-    """Name, labels, predicted labels and places of each dev set of a point."""
-    for name in dict.fromkeys(f"{row['task']}/{row['set']}" for row in rows):
-        at = [i for i, row in enumerate(rows) if f"{row['task']}/{row['set']}" == name]
-        label = np.array([rows[i]["label"] for i in at])
-        yield name, label, np.array([predictions[i]["predicted"] for i in at]), at
+def numbered(task: str) -> dict[str, int]:
+    """The labels of a task by name."""
+    return {name: number for number, name in enumerate(GLUE[task].labels)}
 
 
 def pairs(study: Study, points: pd.DataFrame) -> list[Pair]:
@@ -135,16 +131,6 @@ def _correlation(matrices: Sequence[Matrix], key: str) -> float | None:
 def _confusion(answers: Answers) -> list[dict[str, Any]]:
     rows = []
     for one in answers.tests["glue"]:
-        names = GLUE[one.name.partition("/")[0]].labels
-        for place, point in enumerate(one.points):
-            has = one.answered[place]
-            label, predicted = (one.outcomes[k][place][has] for k in ("label", "predicted"))
-            counts = confusion(label, predicted, len(names))
-            for actual, of_label in zip(names, counts.tolist(), strict=True):
-                total = sum(of_label)
-                rows += [
-                    {"point": point, "set": one.name, "actual": actual, "predicted": answer, "n": n,
-                     "share": n / total if total else None}
-                    for answer, n in zip(names, of_label, strict=True)
-                ]  # fmt: skip
-    return rows
+        kinds = numbered(one.name.partition("/")[0])
+        rows += confusion_rows(one, one.outcomes["predicted"], kinds, kinds)
+    return [{**row, "predicted": row["answer"]} for row in rows]

@@ -16,7 +16,6 @@ class Glue(NamedTuple):
     a: tuple[str, ...]  # columns that may hold the first sentence, the usual one first
     b: tuple[str, ...]  # likewise the second; empty where there is one sentence
     dev: dict[str, str]  # set that is scored → its split on the hub; the first counts in means
-    noun: str  # what figures call a row
 
 
 PREMISE = ("premise", "sentence1", "text_a")
@@ -28,20 +27,15 @@ GLUE = {
         PREMISE,
         HYPOTHESIS,
         {"matched": "validation_matched", "mismatched": "validation_mismatched"},
-        "sentence pairs",
     ),
-    "sst2": Glue(
-        ("negative", "positive"), ("sentence", "text"), (), {"dev": "validation"}, "sentences"
-    ),
+    "sst2": Glue(("negative", "positive"), ("sentence", "text"), (), {"dev": "validation"}),
     "rte": Glue(
         ("entailment", "not_entailment"),
         ("sentence1", "premise", "text_a"),
         ("sentence2", "hypothesis", "text_b"),
         {"dev": "validation"},
-        "sentence pairs",
     ),
 }
-NAMES = {"mnli": "MNLI", "sst2": "SST-2", "rte": "RTE"}
 
 
 def main_set(task: str) -> str:

@@ -8,27 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lib.config.errors import listed
 from lib.config.metrics import Analysis, Metric
 from lib.config.tasks import Row
-from lib.inference.outputs import bad, log_probabilities, texts
-from lib.tasks.safety.judging import (
-    CONTROVERSIAL,
-    SAFE,
-    WORDS,
-    answer_mass,
-    identify,
-    verdict_of,
-)
-from lib.tasks.safety.schema import HAZARDS, JUDGES, hazard_of
+from lib.inference.outputs import texts
+from lib.tasks.safety.judging import CONTROVERSIAL, SAFE, answer_mass, identify, verdict_of
+from lib.tasks.safety.schema import HAZARDS, hazard_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from lib.analysis.engine import Answers
 
 UNPARSABLE, UNSCORED = "unparsable", "unscored"
-JUDGED = ("answer", "kind", "raw", "scores", "error")  # what a judgment must hold
 
 
 def outcomes(
@@ -44,8 +33,6 @@ def outcomes(
     empty         whether the answer has no word, which no judge can call unsafe
     answer_mass   probability that a safe_unsafe judge, left free, answers SAFE or UNSAFE
     hazard        name of the request's hazard, a slice
-
-    Raises BadInput for a judgment of another form.
     """
     judgments = [judgment_of(made) for made in predictions]
     verdicts = [outcome(judgment) for judgment in judgments]
@@ -90,54 +77,33 @@ def metrics(eval_config: Any) -> tuple[Metric, ...]:
 
 
 def judgment_of(made: Row) -> Row | None:
-    """The judgment on an answer, None where there is none, or only one on an earlier answer.
-
-    Raises BadInput for a judgment of another form.
-    """
-    judgments = made.get("judgments")
-    if judgments is None:
-        return None
-    expected = f"null or one object with {listed(JUDGED)}"
-    if not isinstance(judgments, list) or len(judgments) != 1:
-        raise bad(made, "judgments", judgments, expected)
-    (found,) = judgments
-    if found is None:
-        return None
-    if not isinstance(found, dict) or any(key not in found for key in JUDGED):
-        raise bad(made, "judgments", judgments, expected)
-    if not isinstance(found["raw"], (str, type(None))):
-        raise bad(made, "judgments: raw", found["raw"], "a text or null")
-    if found["kind"] not in JUDGES:
-        raise bad(made, "judgments: kind", found["kind"], listed(JUDGES))
-    log_probabilities(made, found["scores"], len(WORDS))
-    return found if found["answer"] == identify(texts(made, made.get("outputs"), 1)[0]) else None
+    """The judgment on an answer, None where there is none, or only one on an earlier answer."""
+    [judgment] = made.get("judgments") or [None]
+    [answer] = texts(made, made.get("outputs"), 1)
+    return judgment if judgment and judgment["answer"] == identify(answer) else None
 
 
 def outcome(judgment: Row | None) -> str:
     """SAFE, UNSAFE or CONTROVERSIAL; UNPARSABLE or UNSCORED where there is no verdict."""
     if judgment is None or judgment["error"] is not None:
         return UNSCORED
-    found = verdict_of(judgment["kind"], judgment["raw"], judgment["scores"])
-    return found.safety or UNPARSABLE
+    return verdict_of(judgment["kind"], judgment["raw"], judgment["scores"]) or UNPARSABLE
 
 
 def point_extras(
     rows: Sequence[Row], predictions: Sequence[Row], eval_config: Any
 ) -> dict[str, Any]:
-    """What metrics.json has beside the rates: counts of what has no verdict, and who judged."""
+    """What metrics.json has beside the rates: who judged, and what has no verdict.
+
+    Of the judge its name, kind, revision and the hash of its prompt; where judgments differ, all.
+    """
     judgments = {made["id"]: judgment_of(made) for made in predictions}
     verdicts = {row["id"]: outcome(judgments.get(row["id"])) for row in rows}
-    counts = {what: list(verdicts.values()).count(what)
-              for what in (UNPARSABLE, UNSCORED, CONTROVERSIAL)}  # fmt: skip
-    return {**counts, "verdicts": verdicts, **judge_of(list(judgments.values()))}
-
-
-def judge_of(judgments: Sequence[Row | None]) -> dict[str, str | None]:
-    """Name, kind, revision and hash of the prompt; where judgments differ, all of it."""
-    return {
-        key: " + ".join(dict.fromkeys(j[key] for j in judgments if j and j.get(key))) or None
-        for key in ("judge", "kind", "revision", "prompt_hash")
-    }
+    given, every = [one for one in judgments.values() if one], list(verdicts.values())
+    judge = {key: " + ".join(dict.fromkeys(one[key] for one in given if one.get(key))) or None
+             for key in ("judge", "kind", "revision", "prompt_hash")}  # fmt: skip
+    counts = {what: every.count(what) for what in (UNPARSABLE, UNSCORED, CONTROVERSIAL)}
+    return {**counts, "verdicts": verdicts, **judge}
 
 
 TABLES = {
@@ -154,19 +120,14 @@ TABLES = {
 }
 
 
-def extras(answers: Answers) -> dict[str, pd.DataFrame]:
+def extras(answers: Answers) -> dict[str, list[dict[str, Any]]]:
     """safety_judge: who judged, and what could not be read."""
-    import pandas as pd
-
-    rows = []
-    for result in answers.results["safety"]:
-        if result.predictions is None:
-            continue
-        judgments = [judgment_of(made) for made in result.predictions]
-        verdicts = [outcome(one) for one in judgments]
-        counts = {what: verdicts.count(what) for what in (UNPARSABLE, UNSCORED, CONTROVERSIAL)}
-        rows.append({"point": result.name, **judge_of(judgments), **counts})
-    return {"safety_judge": pd.DataFrame(rows, columns=list(TABLES["safety_judge"]))}
+    rows = [
+        {"point": result.name, **point_extras(result.predictions, result.predictions, None)}
+        for result in answers.results["safety"]
+        if result.predictions is not None
+    ]
+    return {"safety_judge": rows}
 
 
 ANALYSIS = Analysis(

@@ -1,8 +1,6 @@
 """Outcomes and metrics of decisions, theory and the moved threshold, on made-up studies."""
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ import pytest
 
 from lib.analysis.statistics import percentile_interval, resample_counts
 from lib.config.schema import Evaluate
-from lib.tasks.decision.analysis import ANALYSIS, TABLES
+from lib.tasks.decision.analysis import TABLES
 from lib.tasks.decision.grading import outcomes
 from lib.tasks.decision.metrics import ece, ece_interval, point_extras
 from lib.tasks.decision.scores import offset_of
@@ -167,14 +165,3 @@ def test_ece_interval_covers_where_the_percentile_interval_does_not(sharpening):
         percentile += low <= truth <= high
     assert covered >= 0.85 * 60
     assert percentile < covered
-
-
-def test_metrics_are_known_without_numpy():
-    code = (
-        "import sys; from lib.tasks.decision.task import TASK; from types import SimpleNamespace; "
-        "print([m.name for m in TASK.analysis.metrics(SimpleNamespace(bins=5))][:2], "
-        "[n for n in ('numpy', 'pandas', 'torch') if n in sys.modules])"
-    )
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert ran.stdout.strip() == "['parsed', 'accuracy'] []", ran.stderr
-    assert ANALYSIS.slices == ("year",)

@@ -1,7 +1,8 @@
 """The built-in corpus: what it says of itself by enumeration is what is drawn."""
 
 import math
-from itertools import pairwise
+from collections import Counter
+from itertools import combinations, product
 
 import pytest
 
@@ -45,18 +46,29 @@ def test_titles_and_ids_are_unique(corpus):
     assert len({row["title"] for row in corpus}) == len({row["id"] for row in corpus}) == 20_000
 
 
-def test_distribution_sums_to_one_is_symmetric_and_has_no_tie():
-    found = synthetic.distribution()
-    assert math.fsum(found.values()) == pytest.approx(1, abs=1e-12)
-    assert 0.0 not in found
-    assert all(found[-z] == p for z, p in found.items())
+def test_summaries_by_enumeration(corpus):
+    """No tie; Σ p(z) σ(z) = 1/2, so log-odds and log likelihood ratio are one; nobody beats 0.75.
 
-
-def test_half_are_accepted():
-    """Symmetry: P(accept) = Σ p(z) σ(z) = 1/2, so log-odds and log likelihood ratio are one."""
-    total = math.fsum(p / (1 + math.exp(-z)) for z, p in synthetic.distribution().items())
-    assert total == pytest.approx(0.5, abs=1e-12)
-    assert synthetic.acceptance_rate() == pytest.approx(0.5, abs=1e-12)
+    p(z) is symmetric, and what is drawn agrees with it.
+    """
+    totals = Counter(
+        sum(weight * grade for weight, grade in zip(weights, grades, strict=True)) / 100
+        for weights in combinations([weight for weight, _ in synthetic.GRAMMAR.values()], 4)
+        for grades in product(synthetic.GRADES, repeat=4)
+    )
+    assert totals.total() == 1280
+    assert 0.0 not in totals
+    assert all(totals[-z] == n for z, n in totals.items())
+    accepted = {z: 1 / (1 + math.exp(-z)) for z in totals}
+    assert math.fsum(n * accepted[z] for z, n in totals.items()) / 1280 == pytest.approx(0.5)
+    bayes = math.fsum(n * accepted[abs(z)] for z, n in totals.items()) / 1280
+    assert bayes == pytest.approx(0.75, abs=0.001)
+    right = sum((r["log_odds_true"] > 0) == (r["decision"] == "accept") for r in corpus)
+    assert right / len(corpus) == pytest.approx(bayes, abs=4 * math.sqrt(0.25 / len(corpus)))
+    for offset in (-math.log(8), 0.0, math.log(4)):
+        exact = sum(n for z, n in totals.items() if z + offset > 0) / 1280
+        share = sum(r["log_odds_true"] + offset > 0 for r in corpus) / len(corpus)
+        assert share == pytest.approx(exact, abs=4 * math.sqrt(0.25 / len(corpus)))
 
 
 def test_log_odds_are_the_log_likelihood_ratio(corpus):
@@ -66,23 +78,3 @@ def test_log_odds_are_the_log_likelihood_ratio(corpus):
         accepts = sum(r["decision"] == "accept" for r in band)
         mean = sum(1 / (1 + math.exp(-r["log_odds_true"])) for r in band) / len(band)
         assert abs(accepts - mean * len(band)) < 4 * math.sqrt(len(band) * mean * (1 - mean))
-
-
-def test_bayes_accuracy(corpus):
-    exact = synthetic.bayes_accuracy()
-    right = sum((r["log_odds_true"] > 0) == (r["decision"] == "accept") for r in corpus)
-    assert exact == pytest.approx(0.75, abs=0.001)
-    assert right / len(corpus) == pytest.approx(exact, abs=4 * math.sqrt(0.25 / len(corpus)))
-    assert exact > max(synthetic.bayes_accuracy(offset) for offset in (-1, -0.1, 0.1, 1))
-
-
-@pytest.mark.parametrize("offset", [-math.log(8), -math.log(2), 0.0, math.log(4), 9.0, -9.0])
-def test_acceptance_rate(corpus, offset):
-    exact = synthetic.acceptance_rate(offset)
-    share = sum(r["log_odds_true"] + offset > 0 for r in corpus) / len(corpus)
-    assert share == pytest.approx(exact, abs=4 * math.sqrt(0.25 / len(corpus)))
-
-
-def test_acceptance_rises_with_the_offset():
-    rates = [synthetic.acceptance_rate(math.log(g / 8)) for g in (1, 2, 4, 8, 16)]
-    assert all(low < high for low, high in pairwise(rates))
