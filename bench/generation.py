@@ -100,8 +100,8 @@ def run_job(what: dict[str, Any]) -> None:
     if what["way"] in ("merged", "served"):
         with tempfile.TemporaryDirectory() as scratch:
             adapters = make_adapters(model, what["points"], Path(scratch))
-            run = merged if what["way"] == "merged" else served
-            start, answers, texts = run(point, prompts, adapters, room)
+            serve = what["way"] == "served"
+            start, answers, texts = with_adapters_in_turn(point, prompts, adapters, room, serve)
     else:
         settings = infer.model_copy(update={"engine": "hf" if what["way"] == "hf" else "vllm"})
         engine = start_engine(model, settings, Path(model.name), room, what["way"] == "cached")
@@ -135,62 +135,31 @@ def make_adapters(model: Any, count: int, scratch: Path) -> list[Path]:
     return places
 
 
-def merged(
-    point: Any, prompts: Any, adapters: list[Path], room: int
+def with_adapters_in_turn(
+    point: Any, prompts: Any, adapters: list[Path], room: int, serve: bool
 ) -> tuple[float, float, list[str]]:
-    """Seconds of the engine's start, seconds of all answers with the swaps, and the answers."""
+    """Seconds of the engine's start, of all answers with the swaps, and the answers.
+
+    serve: adapters beside the base; else each is merged and swapped in.
+    """
     from lib.inference.serving import start_engine, whole_weights
 
     model, infer = point.config.model, point.config.infer
     begun = time.perf_counter()
-    engine = start_engine(model, infer, Path(model.name), room, True)
+    rank = RANK if serve else 0
+    engine = start_engine(model, infer, Path(model.name), room, True, rank)
     start, begun, texts = time.perf_counter() - begun, time.perf_counter(), []
     for adapter in adapters:
-        with whole_weights(model, adapter, infer.precision) as whole:
-            engine.load(whole)
+        if serve:
+            engine.use(adapter)
             texts += [text for [text] in engine.generate(prompts, infer)]
+        else:
+            with whole_weights(model, adapter, infer.precision) as whole:
+                engine.load(whole)
+                texts += [text for [text] in engine.generate(prompts, infer)]
     answers = time.perf_counter() - begun
     engine.close()
     return start, answers, texts
-
-
-def served(
-    point: Any, prompts: Any, adapters: list[Path], room: int
-) -> tuple[float, float, list[str]]:
-    """The same from an engine that adds the adapters itself, one after the other."""
-    from lib.data.special_tokens import end_tokens
-    from lib.inference.vllm import CPU_MEMORY, CPU_SHARING, CPU_WHOLE, prepare_start
-
-    cuda = prepare_start()
-    from vllm import LLM, SamplingParams
-    from vllm.lora.request import LoRARequest
-
-    begun = time.perf_counter()
-    llm = LLM(
-        model=point.config.model.name,
-        dtype="bfloat16",
-        max_model_len=room,
-        max_num_batched_tokens=max(2048, room),
-        enable_prefix_caching=True,
-        enable_lora=True,
-        max_lora_rank=RANK,
-        max_loras=1,
-        enforce_eager=not cuda,
-        seed=0,
-        **({} if cuda else {**CPU_MEMORY, **CPU_WHOLE, **CPU_SHARING}),
-    )
-    start, begun, texts = time.perf_counter() - begun, time.perf_counter(), []
-    params = SamplingParams(
-        temperature=0.0,
-        max_tokens=point.config.infer.max_new_tokens,
-        stop_token_ids=sorted(end_tokens(llm.get_tokenizer())),
-    )
-    ids = [{"prompt_token_ids": list(row)} for row in prompts]
-    for number, adapter in enumerate(adapters, 1):
-        request = LoRARequest(adapter.name, number, str(adapter))
-        outputs = llm.generate(ids, params, use_tqdm=False, lora_request=request)
-        texts += [output.outputs[0].text for output in outputs]
-    return start, time.perf_counter() - begun, texts
 
 
 if __name__ == "__main__":

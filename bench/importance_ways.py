@@ -95,7 +95,7 @@ def steps_of(args: Any, model: Any, matrices: Any, train: Any, batches: list) ->
 
     from lib.losses import class_nll
     from lib.training.adapters import Allocation
-    from lib.training.penalties import ImportancePenalty, OrthogonalityPenalty
+    from lib.training.penalties import adapters_penalty, orthogonality_penalty
     from lib.training.scoring import autocast
 
     device = next(model.parameters()).device
@@ -104,11 +104,11 @@ def steps_of(args: Any, model: Any, matrices: Any, train: Any, batches: list) ->
     allocation = Allocation(model, None) if train.tuning == "adalora" else None
     term: Callable[[], Any] | None = None
     if args.way == "iw_lora":
-        term = ImportancePenalty(
+        term = adapters_penalty(
             matrices, [1 / len(matrices)] * len(matrices), train.importance.alpha, 1.0
         )
     elif args.way == "adalora":
-        term = OrthogonalityPenalty(model, matrices)
+        term = orthogonality_penalty(model, matrices)
     inputs = {key: value.to(device) for key, value in batches[0].items()}
     labels = inputs.pop("labels")
     state = SimpleNamespace(global_step=0)
@@ -140,7 +140,7 @@ def penalty_of(args: Any, matrices: Any) -> dict[str, Any]:
     import torch
 
     from lib.training.class_run import peak_memory, reset_peak
-    from lib.training.penalties import ImportancePenalty
+    from lib.training.penalties import adapters_penalty
 
     torch.manual_seed(0)
     factors = [matrix.factors for matrix in matrices]
@@ -149,7 +149,7 @@ def penalty_of(args: Any, matrices: Any) -> dict[str, Any]:
             a.copy_(0.1 * torch.randn(a.shape))
             b.copy_(0.1 * torch.randn(b.shape))
     weights, alpha = [1 / len(matrices)] * len(matrices), 1e-4
-    gram = ImportancePenalty(matrices, weights, alpha, 1.0)
+    gram = adapters_penalty(matrices, weights, alpha, 1.0)
 
     def plain() -> Any:
         return sum(

@@ -3,11 +3,13 @@
     python -m bench.preference [--model .cache/SmolLM2-135M-Instruct] [--source FILE] [--points 12]
 
 Four β by DPO, DiscoPOP and TD-DPO, one seed; the same pairs in the same order, steps and adapter.
-Every point is a separate process, as in an array, start-up included. TRL has no TD-DPO: its
-sigmoid loss, whose cost is the same, stands in and is marked. TRL runs twice: computing the
-reference in every step, and in advance (precompute_ref_log_probs). The peak is that of the GPU
-where there is one, else of the process. `source sbatch/env.sh` first gives all the memory settings
-of jobs. bench.step_time compares steps alone, and what makes the difference.
+lossgrid trains the slice in one task, as `make train` does, and some points in a process each, to
+show what the one start gives. TRL takes a process a point. Starts, the base's loading and the
+reference are part of every time, stage 1 is not. TRL has no TD-DPO: its sigmoid loss stands in. TRL
+runs twice: with the reference in every step, and in advance (precompute_ref_log_probs). Of ways
+that train fewer points, these are spread evenly over the slice: β makes no difference to the time.
+`source sbatch/env.sh` first gives all the memory settings of jobs. bench.step_time compares steps
+alone, and what makes the difference.
 """
 
 from __future__ import annotations
@@ -52,6 +54,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=80, help="training pairs")
     parser.add_argument("--batch", type=int, default=8, help="pairs in a step")
     parser.add_argument("--points", type=int, default=12, help="of the twelve, the first so many")
+    parser.add_argument("--apart", type=int, default=3, help="of them, a process each")
+    parser.add_argument("--trl", type=int, default=12, help="of them by TRL")
     parser.add_argument("--advance", type=int, default=12, help="of them by TRL in advance")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--job", help=argparse.SUPPRESS)
@@ -65,39 +69,43 @@ def main() -> None:
 
 def compare(args: argparse.Namespace, scratch: Path) -> None:
     """Run the slice every way and print the tables."""
-    path = write_study(args, scratch)
-    once, _ = timed([sys.executable, "-m", "stages.stage1_generate_datasets", str(path)])
-    study = load_study(path)
-    points = list(study.points())[: args.points]
-    found: dict[str, list[tuple[float, float]]] = {"lossgrid": []}
-    for point in points:
-        found["lossgrid"].append(job(study, {"stage2": point.index}))
-    for name, precompute in (("TRL", False), ("TRL, reference in advance", True)):
-        found[name] = [
-            job(study, {"trl": point.index, "precompute": precompute})
-            for point in points[: args.advance if precompute else None]
-        ]
-    print(f"\n{len(points)} points, {args.rows} pairs, steps of {args.batch}, {args.precision}; "
-          f"stage 1 once: {once:.1f} s; TRL's points of td_dpo train its sigmoid loss\n"
-          )  # fmt: skip
+    studies = []
+    for name in ("together", "apart"):  # each computes its reference
+        (scratch / name).mkdir()
+        path = write_study(args, scratch / name)
+        timed([sys.executable, "-m", "stages.stage1_generate_datasets", str(path)])
+        studies.append(load_study(path))
+    together, apart = studies
+    count = min(args.points, len(together.grid))
+    ways = {
+        "lossgrid, a process a point": (apart, args.apart, lambda i: {"stage2": str(i)}),
+        "TRL": (together, args.trl, lambda i: {"trl": i, "precompute": False}),
+        "TRL, reference in advance": (together, args.advance,
+                                      lambda i: {"trl": i, "precompute": True}),
+    }  # fmt: skip
+    found = {"lossgrid, one task": (count, [job(together, {"stage2": f"0-{count - 1}"})])}
+    for name, (study, some, what) in ways.items():
+        if some := min(some, count):
+            spread = [i * count // some for i in range(some)]
+            found[name] = (some, [job(study, what(i)) for i in spread])
+            print(name, found[name], file=sys.stderr)  # before a later way fails
+    print(f"\n{count} points of {args.rows // args.batch} steps of {args.batch} pairs, "
+          f"{args.tokens} tokens at most, {args.precision}\n")  # fmt: skip
     print(aligned(table(found)))
-    first, later = found["lossgrid"][0][0], [seconds for seconds, _ in found["lossgrid"][1:]]
-    if later:
-        print(f"\nreference, computed by the first point alone: its {first:.1f} s against "
-              f"{sum(later) / len(later):.1f} s of a later one")  # fmt: skip
-    print(agreement(points[0], scratch))
+    if args.trl:
+        print(agreement(together.point(0), scratch / "together"))
 
 
-def table(found: dict[str, list[tuple[float, float]]]) -> list[list[str]]:
-    """Points, seconds and greatest peak of each way, with ratios to the first's same points."""
-    rows = [["", "points", "seconds", "ratio", "peak (MiB)", "ratio"]]
-    base = next(iter(found.values()))
-    for name, jobs in ((name, jobs) for name, jobs in found.items() if jobs):
-        seconds, peak = sum(s for s, _ in jobs), max(m for _, m in jobs)
-        plain = base[: len(jobs)]
-        ratios = [seconds / sum(s for s, _ in plain), peak / max(m for _, m in plain)]
-        rows.append([name, str(len(jobs)), f"{seconds:.1f}", f"{ratios[0]:.2f}", f"{peak:.0f}",
-                     f"{ratios[1]:.2f}"])  # fmt: skip
+def table(found: dict[str, tuple[int, list[tuple[float, float]]]]) -> list[list[str]]:
+    """Seconds a point and greatest peak of each way's jobs, with ratios to the first way."""
+    rows = [["", "points", "seconds a point", "ratio", "peak (MiB)", "ratio"]]
+    base: list[float] = []
+    for name, (points, jobs) in found.items():
+        values = [sum(seconds for seconds, _ in jobs) / points, max(peak for _, peak in jobs)]
+        base = base or values
+        ratios = [value / first for value, first in zip(values, base, strict=True)]
+        rows.append([name, str(points), f"{values[0]:.1f}", f"{ratios[0]:.2f}",
+                     f"{values[1]:.0f}", f"{ratios[1]:.2f}"])  # fmt: skip
     return rows
 
 
@@ -144,7 +152,7 @@ def run_job(what: dict[str, Any]) -> None:
     if "stage2" in what:
         from stages.stage2_train import main as stage2
 
-        if code := stage2([study.path, "--index", str(what["stage2"])]):
+        if code := stage2([study.path, "--index", what["stage2"]]):
             raise SystemExit(code)
     else:
         point = study.point(what["trl"])
@@ -180,12 +188,11 @@ def train_with_trl(
 ) -> list[float]:
     """The losses of a point trained by TRL: the same pairs, order, steps and adapter."""
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import DPOConfig, DPOTrainer
 
     from lib.config.steps import row_order, step_count
     from lib.models.load import DTYPES, load_base, load_tokenizer
-    from lib.models.trainable import lora_config
+    from lib.models.trainable import four_bit, lora_config, nf4_fault
 
     train, model = point.config.train, point.config.model
     rows = read_jsonl(study.directory / "data" / "train.jsonl")
@@ -199,9 +206,12 @@ def train_with_trl(
         }
         for i in order
     ]  # fmt: skip
+    quantised = train.tuning == "qlora" and nf4_fault() is None
+    base = load_base(model, DTYPES[train.precision],
+                     **({"quantization_config": four_bit()} if quantised else {}))  # fmt: skip
     with tempfile.TemporaryDirectory() as directory:
         trainer = DPOTrainer(
-            load_base(model, DTYPES[train.precision]),
+            base,
             args=DPOConfig(
                 loss_type=[LOSS_TYPES[train.objective]],
                 beta=train.beta,
@@ -214,7 +224,7 @@ def train_with_trl(
             ),
             train_dataset=Dataset.from_list(columns),
             processing_class=load_tokenizer(model),
-            peft_config=lora_config(train.lora, LoraConfig),
+            peft_config=lora_config(train.lora),
             callbacks=list(callbacks),
         )
         trainer.train()

@@ -194,7 +194,6 @@ class StepEnds:
 def sft_with_trl(study: Study, point: Point, packing: bool) -> dict[str, Any]:
     """A point of answers by TRL's SFTTrainer, from the same tokens in the same order."""
     from datasets import Dataset
-    from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
 
     from lib.config.steps import row_order, step_count
@@ -226,7 +225,7 @@ def sft_with_trl(study: Study, point: Point, packing: bool) -> dict[str, Any]:
             ),
             train_dataset=Dataset.from_list(columns),
             processing_class=load_tokenizer(config.model),
-            peft_config=lora_config(config.train.lora, LoraConfig),
+            peft_config=lora_config(config.train.lora),
             callbacks=[times.callback()],
         )
         trainer.train()

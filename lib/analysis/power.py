@@ -14,10 +14,8 @@ Connor 1987, Biometrics 43 (paired, binary).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from statistics import NormalDist
-
-import numpy as np
 
 ALPHA, POWER = 0.05, 0.8
 
@@ -42,27 +40,18 @@ def equivalence_margin(variance: float, alpha: float = ALPHA, power: float = POW
 def binary_effect(
     n: float, discordance: float, alpha: float = ALPHA, power: float = POWER
 ) -> float | None:
-    """Minimal detectable difference of two rates on the same n items; inverse of `binary_items`.
+    """Minimal detectable difference of two rates on the same n items.
 
-    None where no difference that is possible, up to d itself, could be detected.
+    δ√n = z_{α/2}√d + z_β√(d − δ²), d the share of items that only one side has right. None where no
+    difference that is possible, up to d itself, could be detected.
     """
-    return _solve(
-        lambda delta: delta * math.sqrt(n) - _binary_width(delta, discordance, alpha, power),
-        discordance,
-    )
 
+    def excess(delta: float) -> float:
+        sd = math.sqrt(max(discordance - delta**2, 0.0))
+        width = _z(1 - alpha / 2) * math.sqrt(discordance) + _z(power) * sd
+        return delta * math.sqrt(n) - width
 
-def _binary_width(delta: float, discordance: float, alpha: float, power: float) -> float:
-    sd = math.sqrt(max(discordance - delta**2, 0.0))
-    return _z(1 - alpha / 2) * math.sqrt(discordance) + _z(power) * sd
-
-
-def binary_power(delta: float, n: float, discordance: float, alpha: float = ALPHA) -> float:
-    """Probability with which a difference δ of two rates on the same n items is detected."""
-    sd = math.sqrt(discordance - delta**2)
-    return NormalDist().cdf(
-        (delta * math.sqrt(n) - _z(1 - alpha / 2) * math.sqrt(discordance)) / sd
-    )
+    return _solve(excess, discordance)
 
 
 def rate_effect(n: float, bound: float, alpha: float = ALPHA, power: float = POWER) -> float | None:
@@ -97,18 +86,6 @@ def seeds_effect(sd: float, seeds: int, alpha: float = ALPHA, power: float = POW
 
     found = _solve(excess, 4 * critical / math.sqrt(seeds) + 4)
     return None if found is None else sd * found
-
-
-def clustered_variance(values: Sequence[float], clusters: Sequence) -> float:
-    """Variance of a mean of items that come in clusters.
-
-    SE² = SE²_iid + n⁻² Σ_c Σ_{i≠j∈c} (s_i − s̄)(s_j − s̄) = n⁻² Σ_c (Σ_{i∈c} (s_i − s̄))², with
-    n⁻² Σ (s_i − s̄)² as SE²_iid.
-    """
-    values = np.asarray(values, dtype=float)
-    _, member = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.bincount(member, values - values.mean())
-    return float((sums**2).sum() / len(values) ** 2)
 
 
 def interval_variance(low: float, high: float, level: float) -> float:

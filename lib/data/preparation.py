@@ -14,7 +14,7 @@ from lib.config.study import Study, flatten
 from lib.data.encoded import directory_of, encode, encode_own, shortened, write_encoded
 from lib.data.prepared import MANIFEST, REMEDY, model_key, read_manifest
 from lib.models.checkpoints import record_base, verify_base
-from lib.models.safetensors_cache import ensure_converted
+from lib.models.safetensors_cache import convert
 from lib.runs.directory import archive, locked, refuse_change
 from lib.runs.files import check_writable, replacing, write_jsonl, write_sealed
 from lib.runs.integrity import checksum, record, verify
@@ -157,19 +157,25 @@ def _tokenised(
 
 
 def _made_from(study: Study, now: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The manifest where the data are there.
+    """The manifest where the data are there. Raises BadInput as `made_from`, and for models."""
+    manifest = made_from(study, "data", now)
+    for model in study.model_sections() if manifest else ():
+        convert(model)
+        verify_base(model, manifest["models"].get(model_key(model)))
+    return manifest
 
-    Raises BadInput where they are of another config, or a file of them has been changed.
+
+def made_from(study: Study, name: str, now: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the directory `name` of a study's data, None where there is none.
+
+    Raises BadInput where it is of another config than `now`, or a file in it has been changed.
     A source file that has been removed since does not undo what was built from it.
     """
-    if not (study.directory / "data" / MANIFEST).exists():
+    if not (study.directory / name / MANIFEST).exists():
         return None
-    manifest = read_manifest(study)
+    manifest = read_manifest(study, name)
     before = manifest["identity"]
     removed = {key: before[key] for key in before.keys() - now.keys() if key.endswith(" sha256")}
-    refuse_change(study.directory / "data", "data", before, {**now, **removed})
-    verify(study.directory / "data", manifest["files"], REMEDY)
-    for model in study.model_sections():
-        ensure_converted(model)
-        verify_base(model, manifest["models"].get(model_key(model)))
+    refuse_change(study.directory / name, "data", before, {**now, **removed})
+    verify(study.directory / name, manifest["files"], REMEDY)
     return manifest

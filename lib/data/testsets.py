@@ -14,9 +14,9 @@ from lib.config import tasks
 from lib.config.schema import Config
 from lib.config.study import Point, Study, identity
 from lib.config.yaml import flatten
-from lib.data.preparation import file_checksums, store
-from lib.data.prepared import MANIFEST, REMEDY, prompt_digest, read_manifest, train_identity
-from lib.runs.directory import locked, refuse_change
+from lib.data.preparation import file_checksums, made_from, store
+from lib.data.prepared import REMEDY, prompt_digest, read_manifest, train_identity
+from lib.runs.directory import locked
 from lib.runs.files import check_writable, read_jsonl
 from lib.runs.integrity import verify
 
@@ -38,19 +38,16 @@ def prepare_test(study: Study, task: str, force: bool = False, who: str = "") ->
     Raises BadInput, before anything is written, for bad data, or where there is one that was made
     from other settings; `force` sets that aside.
     """
-    target, section = directory(study, task), getattr(study.config, task)
+    name, section = directory(study, task).name, getattr(study.config, task)
     now = flatten({task: section.model_dump()})
     now |= file_checksums(list(now.values()))
-    if (target / MANIFEST).exists() and not force:
-        manifest = read_manifest(study, target.name)
-        refuse_change(target, "data", manifest["identity"], now)
-        verify(target, manifest["files"], REMEDY)
+    if not force and (manifest := made_from(study, name, now)):
         return manifest
     check_writable(study.directory)
     built = build_test(study, task)
     content = {"task": task, "identity": now, "report": built.report}
     with locked(study.directory, who):
-        return store(study, target.name, {"test": built.rows["test"]}, content, force)
+        return store(study, name, {"test": built.rows["test"]}, content, force)
 
 
 def manifest_of(study: Study, task: str) -> dict[str, Any]:

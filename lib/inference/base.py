@@ -51,6 +51,11 @@ class Engine(Protocol):
         Not of an engine that was started with `caching`.
         """
 
+    def generate_and_score(
+        self, prompts: Sequence[Ids], settings: Infer, answers: Sequence[Sequence[Ids]]
+    ) -> tuple[list[list[str]], list[list[float]]]:
+        """What `generate`, by default draws, and `score` return."""
+
     def close(self) -> None:
         """Free the memory; nothing can be asked afterwards."""
 

@@ -92,10 +92,16 @@ class ChatPredictor:
             prompts = batch["input_ids"]
         else:
             prompts = [self._fitted(row)[0] for row in rows]
-        answers = self._answers(rows, prompts, 1)
+        scores: list[Any] = [None] * len(rows)
+        if self.is_first and self.split == "test" and batch["answers"][0]:
+            answers, scores = self.engine.generate_and_score(
+                prompts, self.settings, batch["answers"]
+            )
+        else:
+            answers = self._answers(rows, prompts, 1)
         predictions: list[Row] = [
-            {"id": row["id"], "prompt_hash": prompt_hash(ids), "outputs": texts, "scores": None}
-            for row, ids, texts in zip(rows, prompts, answers, strict=True)
+            {"id": row["id"], "prompt_hash": prompt_hash(ids), "outputs": texts, "scores": given}
+            for row, ids, texts, given in zip(rows, prompts, answers, scores, strict=True)
         ]
         if self.task.follow_up:
             asked = [self.task.follow_up(r, text) for r, [text] in zip(rows, answers, strict=True)]
@@ -103,10 +109,6 @@ class ChatPredictor:
             replies = self._answers(rows, [ids for ids, _ in fitted], 2)
             for prediction, texts, (_, cut) in zip(predictions, replies, fitted, strict=True):
                 prediction |= {"outputs": prediction["outputs"] + texts, "cut": cut}
-        if self.is_first and self.split == "test" and batch["answers"][0]:
-            scores = self.engine.score(prompts, batch["answers"])
-            for prediction, of_answers in zip(predictions, scores, strict=True):
-                prediction["scores"] = of_answers
         if self.task.sampled:
             for prediction, (greedy, *samples) in zip(predictions, answers, strict=True):
                 first = first_seed(prediction["id"])

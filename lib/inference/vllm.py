@@ -146,6 +146,12 @@ class VllmEngine:
             sums.append(sum(at[token].logprob for token, at in zip(answer, scored, strict=True)))
         return regroup(sums, answers)
 
+    def generate_and_score(
+        self, prompts: Sequence[Ids], settings: Infer, answers: Sequence[Sequence[Ids]]
+    ) -> tuple[list[list[str]], list[list[float]]]:
+        """See `Engine`."""
+        return self.generate(prompts, settings), self.score(prompts, answers)
+
 
 def lora_options(rank: int) -> dict[str, Any]:
     """vLLM's options for one adapter at a time, of up to `rank`: it knows certain ranks alone."""

@@ -9,6 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft import (
+    PeftModel,
+    get_peft_model_state_dict,
+    load_peft_weights,
+    set_peft_model_state_dict,
+)
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils.other import AuxiliaryTrainingWrapper
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -59,8 +67,6 @@ def load_adapter(base: Any, directory: Path, model: Model) -> Any:
     Raises BadInput where the adapter is of another base, or its tensors are not finite or not
     exactly those of its config: PEFT would leave missing ones at their initial values.
     """
-    from peft import PeftModel
-
     check_base(directory, model, str(directory))
     with fitting(directory, model):
         tensors = load_file(directory / ADAPTER[1])
@@ -75,8 +81,6 @@ def swap_adapter(adapted: Any, directory: Path, model: Model) -> None:
 
     Raises BadInput like `load_adapter`.
     """
-    from peft import load_peft_weights, set_peft_model_state_dict
-
     with fitting(directory, model):
         tensors = load_peft_weights(str(directory), device=adapted.device.type)
         check_tensors(directory / ADAPTER[1], tensors, adapted)
@@ -100,8 +104,6 @@ def check_tensors(path: Path, tensors: Mapping[str, torch.Tensor], adapted: Any)
 
     The file may also have embeddings, which PEFT saves if it adapts them.
     """
-    from peft import get_peft_model_state_dict
-
     wanted = get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     layers = (adapted.get_input_embeddings(), _head(adapted))
     embeddings = {id(w) for layer in layers if layer is not None for w in layer.parameters()}
@@ -155,9 +157,6 @@ def untie(adapted: Any) -> None:
 
     Merging changes weights in place, so an adapter of one would also change the other.
     """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-    from peft.utils.other import AuxiliaryTrainingWrapper
-
     head, embeddings = _head(adapted), adapted.get_input_embeddings()
     kinds = BaseTunerLayer, AuxiliaryTrainingWrapper
     if head is None or not any(isinstance(layer, kinds) for layer in (head, embeddings)):

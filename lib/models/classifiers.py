@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 import transformers
+from peft import AdaLoraConfig, LoraConfig
 
 from lib.config.errors import BadInput, listed
 from lib.config.schema import Config, Model, Train
+from lib.models.adapters import load_adapter
 from lib.models.checkpoints import check_directory, is_adapter
 from lib.models.load import load_base
 from lib.models.trainable import adapted
@@ -27,14 +29,12 @@ def load_classifier(model: Model, labels: Sequence[str], directory: str | None =
     drawn from torch's generator. Weights are fp32 at any precision, since head and pooler are
     trained and bf16 would lose small updates. Raises BadInput like `load_base`.
     """
-    from transformers import AutoModelForSequenceClassification
-
     named = dict(enumerate(labels))
     return load_base(
         model,
         torch.float32,
         directory,
-        AutoModelForSequenceClassification,
+        transformers.AutoModelForSequenceClassification,
         may_differ=None if directory else _of_a_head,
         num_labels=len(named),
         id2label=named,
@@ -77,8 +77,6 @@ def head_modules(model: Any) -> list[str]:
 
 def adapter_config(train: Train, head: Sequence[str], model: Any, steps: int) -> Any:
     """The point's adapters as a PEFT config: LoRA, or AdaLoRA over the same modules."""
-    from peft import AdaLoraConfig, LoraConfig
-
     lora = train.lora
     # A target such as `dense` would match the pooler's too, which is trained fully.
     inside = [name for name, _ in model.named_modules()
@@ -127,8 +125,6 @@ def load_trained(config: Config, labels: Sequence[str], directory: Path) -> Any:
 
     Raises BadInput where its labels are not these.
     """
-    from lib.models.adapters import load_adapter
-
     check_directory(directory, "model")
     if is_adapter(directory):
         loaded = load_adapter(load_classifier(config.model, labels), directory, config.model)

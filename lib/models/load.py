@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+from accelerate import init_empty_weights
 from safetensors import SafetensorError
 from transformers.utils import logging
 
@@ -30,14 +32,9 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 def load_tokenizer(model: Model, directory: str | None = None) -> Any:
     """The tokenizer of the study's model, or of a trained `directory`; else BadInput."""
-    from transformers import AutoTokenizer
-
     name = directory or model.name
-    check_directory(name)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **_hub(model, name))
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loaded(name, error) from None
+    with loading(name):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **_hub(model, name))
     # Tokenizers of encoders have a separator and no end of sequence.
     if tokenizer.eos_token_id is None and tokenizer.cls_token_id is None:
         raise BadInput(f"model.name: the tokenizer of {name} has no end-of-sequence token")
@@ -48,14 +45,9 @@ def load_tokenizer(model: Model, directory: str | None = None) -> Any:
 
 def config_of(model: Model, directory: str | None = None) -> Any:
     """transformers' config of the study's model, or of a `directory`; else BadInput."""
-    from transformers import AutoConfig
-
     name = directory or model.name
-    check_directory(name)
-    try:
-        return AutoConfig.from_pretrained(name, **_hub(model, name))
-    except (OSError, ValueError, KeyError) as error:
-        raise _not_loaded(name, error) from None
+    with loading(name):
+        return transformers.AutoConfig.from_pretrained(name, **_hub(model, name))
 
 
 def context_length(model: Model, directory: str | None = None) -> int | None:
@@ -86,18 +78,13 @@ def load_base(
     not match its config: transformers would initialise or ignore them. may_differ: (model, name of
     a weight) → whether that one may differ, as of a new head.
     """
-    from transformers import AutoModelForCausalLM
-
     check_directory(directory or model.name)
     name = directory or weights_of(model)
-    try:
-        with quiet():  # its report of missing weights, which are checked here
-            loaded, info = (kind or AutoModelForCausalLM).from_pretrained(
-                name, dtype=dtype, use_safetensors=True, output_loading_info=True,
-                **_hub(model, name), **more,
-            )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise _not_loaded(name, error) from None
+    with loading(name):
+        loaded, info = (kind or transformers.AutoModelForCausalLM).from_pretrained(
+            name, dtype=dtype, use_safetensors=True, output_loading_info=True,
+            **_hub(model, name), **more,
+        )  # fmt: skip
     for key, said in LOADING_FAULTS.items():
         names = {k if isinstance(k, str) else k[0] for k in info[key]}
         if strange := sorted(k for k in names if not may_differ or not may_differ(loaded, k)):
@@ -112,12 +99,12 @@ def load_base(
 
 def meta_base(model: Model) -> Any:
     """The study's causal language model without any memory: names and shapes of its weights."""
-    from transformers import AutoModelForCausalLM
-
     config = config_of(model)
     with quiet(), torch.device("meta"):
         return language_model(
-            AutoModelForCausalLM.from_config(config, trust_remote_code=model.trust_remote_code)
+            transformers.AutoModelForCausalLM.from_config(
+                config, trust_remote_code=model.trust_remote_code
+            )
         )
 
 
@@ -127,21 +114,34 @@ def empty_base(model: Model, dtype: torch.dtype) -> Any:
     Memory of parameters is allocated and never written, so the host provides none. (accelerate
     identifies parameters by address, so `meta` does not work.) Buffers are those of a loaded model.
     """
-    from accelerate import init_empty_weights
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    check_directory(model.name)
-    try:
-        config = AutoConfig.from_pretrained(model.name, **_hub(model, model.name))
-        with quiet(), init_empty_weights(include_buffers=False):
-            loaded = AutoModelForCausalLM.from_config(
-                config, dtype=dtype, trust_remote_code=model.trust_remote_code
-            )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _not_loaded(model.name, error) from None
+    config = config_of(model)
+    with loading(model.name), init_empty_weights(include_buffers=False):
+        loaded = transformers.AutoModelForCausalLM.from_config(
+            config, dtype=dtype, trust_remote_code=model.trust_remote_code
+        )
     loaded._apply(lambda t: torch.empty_like(t, device="cpu") if t.is_meta else t)
     loaded.tie_weights()
     return language_model(loaded.eval())
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Raise BadInput where a model or a part of it cannot be loaded within the block.
+
+    transformers' report of missing weights, which `load_base` checks, is not shown.
+    """
+    check_directory(name)
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if Path(name).is_dir():
+            raise BadInput(f"model.name: {name} cannot be loaded: {first}") from None
+        raise BadInput(
+            f"model.name: {name} is neither a local directory nor available from the hub "
+            f"(offline, misspelt, or gated without a token): {first[:200]}"
+        ) from None
 
 
 @contextmanager
@@ -161,16 +161,14 @@ def language_model(loaded: Any) -> Any:
     So adapters are the language model's, all parameters get gradients, and serving needs no image
     processor. A text-only model is returned as it is.
     """
-    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
-
     whole, text = loaded.config, loaded.config.get_text_config()
-    if text is whole or type(text) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+    if text is whole or type(text) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         return loaded
     text.name_or_path, text.dtype = whole.name_or_path, loaded.dtype
     if quantised := getattr(whole, "quantization_config", None):
         text.quantization_config = quantised
     with torch.device("meta"):
-        part = MODEL_FOR_CAUSAL_LM_MAPPING[type(text)](text)
+        part = transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(text)](text)
     part.model, part.lm_head = loaded.get_decoder(), loaded.get_output_embeddings()
     part.generation_config = loaded.generation_config
     for name in ("hf_quantizer", "is_quantized", "is_loaded_in_4bit", "quantization_method"):
@@ -182,13 +180,3 @@ def language_model(loaded: Any) -> Any:
 def _hub(model: Model, name: str) -> dict[str, Any]:
     revision = {"revision": model.revision} if name == model.name and model.revision else {}
     return {"trust_remote_code": model.trust_remote_code, **revision}
-
-
-def _not_loaded(name: str, error: Exception) -> BadInput:
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if Path(name).is_dir():
-        return BadInput(f"model.name: {name} cannot be loaded: {first}")
-    return BadInput(
-        f"model.name: {name} is neither a local directory nor available from the hub "
-        f"(offline, misspelt, or gated without a token): {first[:200]}"
-    )

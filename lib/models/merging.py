@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from peft import PeftConfig, get_peft_model
+from safetensors.torch import load_file
 
 from lib.config.errors import BadInput
 from lib.config.schema import Model
 from lib.models.adapters import check_tensors, fitting, load_adapter, merged
 from lib.models.checkpoints import ADAPTER, check_base, check_directory
 from lib.models.load import config_of, load_base, load_tokenizer, meta_base
-from lib.models.safetensors_cache import SAFE, SAFE_INDEX, snapshot, weights_of
-from lib.runs.files import read_json, write_json
+from lib.models.safetensors_cache import SAFE, SAFE_INDEX, snapshot, weights_of, write_weights
+from lib.models.sizes import heads
+from lib.runs.files import read_json
 
 # Settings of an adapter under which it is more than W + lora_alpha / r · BA of whole matrices.
 MORE_THAN_A_PRODUCT = (
@@ -36,13 +35,12 @@ def merge(model: Model, adapter: Path, dtype: torch.dtype, target: Path) -> None
     Where the adapter is of another kind, or the base's files name its weights otherwise, the whole
     model is merged in memory, in fp32; tied embeddings are untied if one has an adapter. Adapters
     trained over 4-bit weights are merged into the unquantised base. Raises BadInput for an adapter
-    that is damaged or does not fit the base, where a model merged in memory gives other
-    probabilities, and where the disk has too little space.
+    that is damaged or does not fit the base, and where a model merged in memory gives other
+    probabilities.
     """
     check_directory(adapter, "model")
     files = base_files(model)
     factors = products(model, adapter, files)
-    check_space(target, sum(sizes(files, dtype).values()) if files else None)
     if factors is None:
         adapted = load_adapter(load_base(model, torch.float32), adapter, model)
         merged(adapted, adapter).to(dtype).save_pretrained(target)
@@ -77,8 +75,6 @@ def products(model: Model, adapter: Path, files: list[Path]) -> Factors | None:
         return None
     if model.trust_remote_code or getattr(config_of(model), "quantization_config", None):
         return None
-    from peft import PeftConfig, get_peft_model
-
     with fitting(adapter, model):
         tensors = load_file(adapter / ADAPTER[1])
         adapted = get_peft_model(meta_base(model), PeftConfig.from_pretrained(str(adapter)))
@@ -87,7 +83,7 @@ def products(model: Model, adapter: Path, files: list[Path]) -> Factors | None:
         return None
     names = {key.removeprefix("base_model.model.").removesuffix(end)
              for key in tensors for end in FACTORS if key.endswith(end)}  # fmt: skip
-    there = shapes(files)
+    there = heads(files[0].parent)
     tied = getattr(config_of(model).get_text_config(), "tie_word_embeddings", False)
     if any(f"{n}.weight" not in there or (tied and n.endswith("lm_head")) for n in names):
         return None
@@ -104,65 +100,22 @@ def products(model: Model, adapter: Path, files: list[Path]) -> Factors | None:
     return factors
 
 
-def shapes(files: list[Path]) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor in the files."""
-    return {name: tuple(tensor.get_shape()) for name, tensor in _slices(files)}
-
-
-def sizes(files: list[Path], dtype: torch.dtype) -> dict[str, int]:
-    """Bytes of each tensor in the files once its floating-point numbers are of `dtype`."""
-    return {
-        name: dtype.itemsize * torch.Size(tensor.get_shape()).numel()
-        for name, tensor in _slices(files)
-    }
-
-
-def _slices(files: list[Path]) -> Iterator[tuple[str, Any]]:
-    for path in files:
-        try:
-            with safe_open(path, "pt") as opened:
-                for name in opened.keys():  # noqa: SIM118 (no mapping)
-                    yield name, opened.get_slice(name)
-        except SafetensorError as error:
-            raise BadInput(f"{path}: no safetensors file: {error}") from None
-
-
-def check_space(target: Path, needed: int | None) -> None:
-    """Raise BadInput where the disk of `target` has less free space than `needed` bytes."""
-    parent = next(path for path in (target, *target.parents) if path.exists())
-    free = shutil.disk_usage(parent).free
-    if needed is not None and free < needed:
-        raise BadInput(
-            f"{parent}: found {free / 1e9:.1f} GB free, expected {needed / 1e9:.1f} GB for weights "
-            f"with the adapter merged in; set TMPDIR to a larger disk, or infer.adapters=serve"
-        )
+def _merged_file(path: Path, factors: Factors, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    tensors = load_file(path)
+    for name, tensor in tensors.items():
+        if name in factors:
+            a, b = factors[name]
+            tensor = tensor.float() + b @ a
+        tensors[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
+    return tensors
 
 
 def _stream(
-    model: Model,
-    files: list[Path],
-    factors: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
-    dtype: torch.dtype,
-    target: Path,
+    model: Model, files: list[Path], factors: Factors, dtype: torch.dtype, target: Path
 ) -> None:
     """Write file after file of the base to `target`, matrices of `factors` merged."""
     target.mkdir(parents=True, exist_ok=True)
-    total, weight_map = 0, {}
-    for path in files:
-        tensors = {}
-        with safe_open(path, "pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 (no mapping)
-                tensor = opened.get_tensor(name)
-                if name in factors:
-                    a, b = factors[name]
-                    tensor = tensor.float() + b @ a
-                tensors[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
-        save_file(tensors, target / path.name, metadata={"format": "pt"})
-        weight_map |= dict.fromkeys(tensors, path.name)
-        total += sum(tensor.nbytes for tensor in tensors.values())
-    if len(files) > 1:
-        content = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        write_json(target / SAFE_INDEX, content)
+    write_weights(target, ((path.name, _merged_file(path, factors, dtype)) for path in files))
     config = config_of(model)
     config.dtype = dtype
     config.save_pretrained(target)

@@ -15,7 +15,7 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +62,6 @@ def weights_of(model: Model) -> str:
         raise BadInput(f"model.name: {model.name} has its weights only as {PICKLE}, and {target} "
                        f"does not hold them as safetensors; {REMEDY}")  # fmt: skip
     return str(target)
-
-
-def ensure_converted(model: Model) -> None:
-    """Convert pickled weights unless that is done; existing content is not verified.
-
-    A lost conversion is repeated with equal content, and so equal checksums.
-    """
-    target = conversion(model)
-    if target is not None and not (target / RECORD).is_file():
-        convert(model)
 
 
 def convert(model: Model, say: Callable[[str], None] | None = None) -> Path | None:
@@ -161,23 +151,17 @@ def _shards(index: Path) -> list[str]:
     """Files that an index names, in order."""
     content = read_json(index)
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
-    names = sorted(set(weight_map.values())) if _is_names(weight_map) else []
-    if not names or any(Path(name).name != name for name in names):
+    names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
+    if not names or any(not isinstance(n, str) or Path(n).name != n for n in names):
         raise BadInput(f"{index}: no index of weights, expected weight_map: parameter → file name")
-    for name in names:
+    for name in sorted(names):
         if not (index.parent / name).is_file():
             raise BadInput(f"{index.parent / name}: no such file, named by {index.name}")
-    return names
-
-
-def _is_names(weight_map: Any) -> bool:
-    return isinstance(weight_map, dict) and all(isinstance(n, str) for n in weight_map.values())
+    return sorted(names)
 
 
 def _convert(source: Path, target: Path) -> None:
     """Write the weights of `source` as safetensors to `target`, with config and tokenizer."""
-    from safetensors.torch import save_file
-
     names = pickles(source)
     files = [name for name in names if name != PICKLE_INDEX]
     wanted = read_json(source / PICKLE_INDEX)["weight_map"] if len(names) > 1 else {}
@@ -190,23 +174,37 @@ def _convert(source: Path, target: Path) -> None:
             place = temporary / path.relative_to(source)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)  # content only, without the mode or a link
-        weight_map, total = {}, 0
-        for number, name in enumerate(files, 1):
-            tensors = read_pickle(source / name)
-            if lost := [key for key, file in wanted.items() if file == name and key not in tensors]:
-                raise BadInput(f"{source / name}: lacks {lost[0]}, which {PICKLE_INDEX} expects")
-            part = SAFE if not wanted else f"model-{number:05d}-of-{len(files):05d}.safetensors"
-            save_file(tensors, temporary / part, metadata={"format": "pt"})
-            weight_map |= dict.fromkeys(tensors, part)
-            total += sum(tensor.nbytes for tensor in tensors.values())
-        if wanted:
-            content = {"metadata": {"total_size": total}, "weight_map": weight_map}
-            write_json(temporary / SAFE_INDEX, content)
+        write_weights(temporary, _converted(source, files, wanted))
         made = {
             "source": record(source, names),
             "files": record(temporary, [path.name for path in temporary.iterdir()]),
         }
         write_sealed(temporary / RECORD, made)
+
+
+def _converted(
+    source: Path, files: list[str], wanted: Mapping[str, str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name of a safetensors file and its tensors, pickle after pickle; wanted: their index."""
+    for number, name in enumerate(files, 1):
+        tensors = read_pickle(source / name)
+        if lost := [key for key, file in wanted.items() if file == name and key not in tensors]:
+            raise BadInput(f"{source / name}: lacks {lost[0]}, which {PICKLE_INDEX} expects")
+        yield f"model-{number:05d}-of-{len(files):05d}.safetensors" if wanted else SAFE, tensors
+
+
+def write_weights(directory: Path, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+    """Write (file, its tensors) one after the other, with an index unless it is the one file."""
+    from safetensors.torch import save_file
+
+    weight_map, total = {}, 0
+    for name, tensors in parts:
+        save_file(tensors, directory / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(tensors, name)
+        total += sum(tensor.nbytes for tensor in tensors.values())
+    if set(weight_map.values()) != {SAFE}:
+        content = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        write_json(directory / SAFE_INDEX, content)
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
@@ -225,18 +223,17 @@ def read_pickle(path: Path) -> dict[str, Any]:
         tensors = torch.load(path, map_location="cpu", weights_only=True,
                            mmap=zipfile.is_zipfile(path))  # fmt: skip
     except Exception as error:  # unpickling a damaged file may raise anything
-        raise BadInput(f"{path}: {_reason(error)}") from None
-    if not isinstance(tensors, dict):
-        raise _more_than_tensors(path, f"a {type(tensors).__name__}")
+        text = " ".join(str(error).split()) or type(error).__name__
+        if name := re.search(r"GLOBAL (\S+)", text):
+            raise _more_than_tensors(path, name[1]) from None
+        raise BadInput(f"{path}: cannot be read as weights: {text[:200]}") from None
+    if not isinstance(tensors, dict) or not tensors:
+        raise _more_than_tensors(path, f"a {type(tensors).__name__}" if tensors else "nothing")
     for name, value in tensors.items():
-        if not isinstance(name, str):
-            raise _more_than_tensors(path, f"the key {name!r}")
-        if not isinstance(value, torch.Tensor):
-            raise _more_than_tensors(path, f"{name}: a {type(value).__name__}")
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise _more_than_tensors(path, f"{name!r}: a {type(value).__name__}")
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            raise BadInput(f"{path}: {name} is no dense tensor, expected dense tensors by name")
-    if not tensors:
-        raise BadInput(f"{path}: has no weights")
+            raise _more_than_tensors(path, f"{name!r}: no dense tensor")
     return _apart(tensors)
 
 
@@ -253,14 +250,5 @@ def _apart(tensors: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _more_than_tensors(path: Path, what: str) -> BadInput:
-    return BadInput(f"{path}: holds more than tensors ({what}), expected tensors by name alone; "
-                    f"save the model again as safetensors")  # fmt: skip
-
-
-def _reason(error: Exception) -> str:
-    """Why a pickle could not be read, in one line."""
-    text = " ".join(str(error).split())
-    if name := re.search(r"GLOBAL (\S+)", text):
-        return (f"holds more than tensors ({name[1]}), which may run code when it is read, "
-                f"expected a dict of tensors; save the model again as safetensors")  # fmt: skip
-    return f"cannot be read as weights: {text[:200] or type(error).__name__}"
+    return BadInput(f"{path}: found {what}, expected dense tensors by name and nothing else, "
+                    f"since reading may run code; save the model as safetensors")  # fmt: skip

@@ -8,6 +8,8 @@ from functools import cache
 from typing import Any
 
 import torch
+from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from transformers import BitsAndBytesConfig
 
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.schema import Lora, Model, Train
@@ -52,8 +54,6 @@ def _base_for_training(model: Model, train: Train, shared: SharedBase, empty: bo
         shared.clear()
         return empty_base(model, torch.float32) if empty else load_base(model, torch.float32)
     if train.tuning == "qlora" and nf4_fault() is None:
-        from peft import prepare_model_for_kbit_training
-
         return prepare_model_for_kbit_training(
             shared.base(model, torch.bfloat16, four_bit()),
             use_gradient_checkpointing=train.gradient_checkpointing,
@@ -68,8 +68,6 @@ def _base_for_training(model: Model, train: Train, shared: SharedBase, empty: bo
 
 def four_bit() -> Any:
     """NF4 with double quantisation, computing in bf16 (Dettmers et al., arXiv 2305.14314)."""
-    from transformers import BitsAndBytesConfig
-
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -106,9 +104,7 @@ def nf4_fault() -> str | None:
 
 def with_adapters(loaded: Any, lora: Lora) -> Any:
     """The model with new adapters. Raises BadInput for unknown modules or layers."""
-    from peft import LoraConfig
-
-    return adapted(loaded, lora_config(lora, LoraConfig))
+    return adapted(loaded, lora_config(lora))
 
 
 def adapted(loaded: Any, config: Any) -> Any:
@@ -116,8 +112,6 @@ def adapted(loaded: Any, config: Any) -> Any:
 
     Raises BadInput for unknown modules, with the closest names.
     """
-    from peft import get_peft_model
-
     if not isinstance(config.target_modules, str):
         left_out = config.exclude_modules or ()
         modules = {n: m for n, m in loaded.named_modules() if n not in left_out}
@@ -153,9 +147,9 @@ def described(model: Any, train: Train) -> dict[str, Any]:
     }
 
 
-def lora_config(lora: Lora, kind: Any) -> Any:
+def lora_config(lora: Lora) -> LoraConfig:
     """The study's adapters as a PEFT config."""
-    return kind(
+    return LoraConfig(
         r=lora.r,
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,

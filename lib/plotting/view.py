@@ -13,6 +13,7 @@ import pandas as pd
 
 from lib.analysis.tables import TABLES
 from lib.config.figures import LOG, analyses
+from lib.config.grid import point_name
 from lib.config.metrics import TRAINING
 from lib.losses import label_of
 from lib.runs.train_log import diverged_at
@@ -128,11 +129,16 @@ def with_words(view: View) -> View:
     In every table, so that they are called the same everywhere. Points keep their names, which are
     those of their directories; `View.called` has their words.
     """
-    points, labels = view.points, {}
+    points, labels, lines = view.points, {}, {}
     fixed = [axis for axis in view.axes if axis != "seed"]
     for label, rows in points.groupby("setting", sort=False):
-        own = [axis for axis in fixed if rows[axis].nunique(dropna=False) == 1]
-        labels[label] = _words(view, rows.iloc[0], own) or label
+        row = rows.iloc[0]
+        own = [axis for axis in fixed if rows[axis].nunique() == len(rows[axis].unique()) == 1]
+        labels[label] = _words(view, row, own) or label
+        swept = [[axis for axis in own if axis != one] for one in own]
+        for shared in (own[:1], *swept):  # what settings on a line share, and lines of a variant
+            name = point_name({axis: row[axis] for axis in shared})
+            lines[name] = _words(view, row, shared) or name
     if len(set(labels.values())) < len(labels):  # told apart by what is not an axis
         return view
     more = ["seed"] * (points.seed.nunique() > 1)
@@ -148,7 +154,18 @@ def with_words(view: View) -> View:
     claims = view.tables.get("claims", pd.DataFrame())
     columns = [name for name in ("number", "needed") if name in claims]
     tables["claims"] = claims.assign(**{c: _reworded(claims[c], labels | called) for c in columns})
-    return replace(view, tables={**view.tables, **tables}, called=called)
+    for name, table in view.tables.items():
+        named = [c for c in ("line", "against") if c in table] if "line" in table else []
+        reworded = table.assign(**{c: _line_words(table[c], lines) for c in named})
+        tables.setdefault(name, reworded)
+    return replace(view, tables=tables, called=called)
+
+
+def _line_words(names: pd.Series, lines: Mapping[str, str]) -> pd.Series:
+    """`td_dpo_tau0.5` and `td_dpo (all lines)` in words."""
+    parts = names.astype(str).str.partition(" ")
+    words = parts[0].replace(dict(lines)) + parts[1] + parts[2]
+    return words.where(names.notna(), names)
 
 
 def _reworded(texts: pd.Series, names: Mapping[str, str]) -> pd.Series:

@@ -59,10 +59,12 @@ def children(
     """
     received: list[int] = []
     processes: list[subprocess.Popen] = []
+    told: set[int] = set()  # children that got a signal
 
     def pass_on(number: int, _frame: object) -> None:
         received.append(number)
         for process in processes:
+            told.add(process.pid)
             process.send_signal(PASSED_ON[number] if len(received) == 1 else number)
 
     before = {
@@ -78,7 +80,8 @@ def children(
                 command, process_group=0, preexec_fn=end_with_parent(), **options
             )
             processes.append(process)
-            if received:  # received before the child started
+            # Received before the child was in the list; a second one would end a stage that stops.
+            if received and process.pid not in told:
                 process.send_signal(PASSED_ON[received[0]])
         try:
             yield processes, received

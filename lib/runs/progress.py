@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -71,16 +71,11 @@ class Progress:
             self.bar.close()
 
 
-@contextmanager
 def progress(
     total: int, label: str, unit: str = "row", done: int = 0, passing: bool = False
-) -> Iterator[Progress]:
+) -> closing[Progress]:
     """A Progress that is closed after the block."""
-    shown = Progress(total, label, unit, done, passing=passing)
-    try:
-        yield shown
-    finally:
-        shown.close()
+    return closing(Progress(total, label, unit, done, passing=passing))
 
 
 def tracked(items: Iterable[Item], total: int, label: str, unit: str = "row") -> Iterator[Item]:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from lib.config.study import Point, Study
 from lib.runs.children import blocked
 from lib.tracking.runs import Row, Run, of_training, point_config
 from lib.tracking.to_wandb import check_key, is_offline
-from lib.tracking.trackers import LiveRun, Place, tracker
+from lib.tracking.trackers import Place, Writer, tracker
+
+FLUSH_SECONDS = 15.0  # between two uploads of new rows
 
 
 class Live:
     """A run in progress: previous rows at its start, one row at a time, and its end.
 
-    If the tracker fails, `say` gets one line, and nothing more is logged.
+    Rows are sent together, every FLUSH_SECONDS. If the tracker fails, `say` gets one line, and
+    nothing more is logged.
     """
 
     def __init__(self, name: str, run: Run, place: Place, say: Callable[[str], None]) -> None:
@@ -25,33 +30,43 @@ class Live:
         self.place = replace(place, say=say)
         self.tracker = tracker(name)
         self.rows: list[Row] = []
-        self.opened: LiveRun | None = None
+        self.sent, self.flushed = 0, time.monotonic()
+        self.writer: Writer | None = None
 
     def start(self, rows: Sequence[Row]) -> None:
         """Start, or resume after these rows of train.jsonl from earlier attempts."""
-        self.rows = list(rows)
+        self.rows, self.sent = list(rows), len(rows)
         run = replace(self.run, rows=self.rows)
         # SLURM sends its warning to every process of a step, which would end a tracker's process.
-        with blocked(signal.SIGUSR2):
-            self._guarded(lambda: setattr(self, "opened", self.tracker.live(run, self.place)))
+        with blocked(signal.SIGUSR2), self._guarded():
+            self.writer = self.tracker.Writer(run, self.place)
 
     def add(self, row: Row) -> None:
         """Log a row that was just written to train.jsonl."""
         self.rows.append(row)
-        if self.opened is not None:
-            self._guarded(lambda: self.opened.add(row))
+        if time.monotonic() - self.flushed >= FLUSH_SECONDS:
+            self._flush()
 
     def finish(self) -> None:
         """Finish the run; `make track` adds metrics of stage 4 later."""
-        run = replace(self.run, rows=self.rows, summary=of_training(self.rows))
-        if self.opened is not None:
-            self._guarded(lambda: self.opened.finish(run))
+        self._flush()
+        if self.writer is not None:
+            with self._guarded():
+                run = replace(self.run, rows=self.rows, summary=of_training(self.rows))
+                self.writer.finish(run)
 
-    def _guarded(self, do: Callable[[], None]) -> None:
+    def _flush(self) -> None:
+        if self.writer is not None:
+            with self._guarded():
+                self.writer.add(self.rows[self.sent :])
+        self.sent, self.flushed = len(self.rows), time.monotonic()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
         try:
-            do()
+            yield
         except Exception as error:
-            self.opened = None
+            self.writer = None
             self.say(f"{self.run.id}: no longer tracked in {self.name}: "
                      f"{' '.join(str(error).split()) or type(error).__name__}")  # fmt: skip
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ class Run:
     end: float | None = None  # time of the last row, seconds since 1970
 
     @property
+    def start(self) -> float:
+        """Time of its beginning, by its last row."""
+        last = max((row.get("seconds") or 0.0 for row in self.rows), default=0.0)
+        return (self.end or time.time()) - last
+
+    @property
     def last(self) -> list[Row]:
         """The summary as a row at the last step, for trackers that only have rows."""
         step = self.rows[-1]["step"] if self.rows else 0
@@ -51,6 +58,11 @@ class Run:
     def hash(self) -> str:
         """Hash of the config: if it changes, the run is another one under the same id."""
         return digest([self.group, self.config, self.texts])
+
+    @property
+    def last_hash(self) -> str:
+        """Hash of everything but the rows."""
+        return digest([self.hash, self.summary])
 
 
 def point_run(study: Study, point: Point) -> Run | None:
@@ -112,6 +124,17 @@ def last_attempt(rows: Iterable[Row]) -> list[Row]:
 def values(row: Mapping[str, Any]) -> dict[str, float]:
     """The finite numbers of a row, without its step."""
     return {key: float(value) for key, value in row.items() if key != "step" and _is_number(value)}
+
+
+def time_of(row: Row, start: float) -> float:
+    """Time of a row, or of the summary as a row, of a run that began at `start`."""
+    return start + (row.get("seconds") or row.get("final.seconds") or 0.0)
+
+
+def common_head(one: Sequence[Any], other: Sequence[Any]) -> int:
+    """How many items two sequences have in common before the first that differs."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def of_training(rows: Iterable[Row]) -> dict[str, float]:

@@ -12,15 +12,15 @@ A point that was retrained with another config is another run, whose id ends in 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from glob import escape
 from typing import Any
 
 from lib.config.errors import BadInput
-from lib.tracking.runs import Row, Run, last_attempt, run_id, values
-from lib.tracking.trackers import Exported, LiveRun, Place, broken, last_hash, of_another_study
+from lib.tracking.runs import Row, Run, common_head, last_attempt, run_id, values
+from lib.tracking.trackers import Exported, Place, broken, of_another_study
 
 MOST_BYTES = 128  # of an id
 SECONDS = 30  # timeout of a request
@@ -30,16 +30,10 @@ def write(run: Run, place: Place) -> int:
     """See `lib.tracking.trackers.Tracker`."""
     id = id_of(run, place)
     there = _exported(id, run, place)
-    first = there.first_new(run.rows)
-    if there.last == last_hash(run) and first == len(run.rows):
+    if there.has_all(run):
         return 0
-    _Live(id, run, place).finish(run)
-    return len(run.rows) - (first or 0)
-
-
-def live(run: Run, place: Place) -> LiveRun:
-    """See `lib.tracking.trackers.Tracker`."""
-    return _Live(id_of(run, place), run, place)
+    Writer(run, place).finish(run)
+    return len(run.rows) - (there.first_new(run.rows) or 0)
 
 
 def show(place: Place) -> str:
@@ -147,11 +141,11 @@ def _exported(id: str, run: Run, place: Place, what: str = "") -> Exported:
     return Exported.read(place.directory / "wandb" / "exported" / f"{id}{what}.json", key)
 
 
-class _Live:
-    """An open W&B run with the rows of `run`."""
+class Writer:
+    """See `lib.tracking.trackers.Writer`."""
 
-    def __init__(self, id: str, run: Run, place: Place) -> None:
-        self.rows, self.offline = list(run.rows), is_offline(place)
+    def __init__(self, run: Run, place: Place) -> None:
+        id, self.offline = id_of(run, place), is_offline(place)
         self.there = _exported(id, run, place)
         self.synced = _exported(id, run, place, ".synced")
         opens = self._offline if self.offline else self._resumed
@@ -174,22 +168,20 @@ class _Live:
                 project=place.project, entity=place.entity, dir=str(place.directory), id=id,
                 name=run.id, group=run.group, config=run.config, settings=settings, **resume
             )  # fmt: skip
-        for row in run.rows[first:]:
-            self._log(row)
+        self.add(run.rows[first:])
 
-    def add(self, row: Row) -> None:
-        self.rows.append(row)
-        self._log(row)
+    def add(self, rows: Sequence[Row]) -> None:
+        """See `lib.tracking.trackers.Writer`."""
+        for row in rows:
+            self.run.log(values(row), step=row["step"])
 
     def finish(self, run: Run) -> None:
+        """See `lib.tracking.trackers.Writer`."""
         self.run.summary.update(run.summary | run.texts)
         with refusals():
             self.run.finish()
         for exported in (self.there,) if self.offline else (self.there, self.synced):
-            exported.write(self.rows, last_hash(run))
-
-    def _log(self, row: Row) -> None:
-        self.run.log(values(row), step=row["step"])
+            exported.write(run.rows, run.last_hash)
 
     def _offline(self, id: str, run: Run, place: Place) -> tuple[dict[str, Any], int]:
         """Arguments to open an offline run, and the number of its first row."""
@@ -197,7 +189,8 @@ class _Live:
         folders = (place.directory / "wandb").glob(f"offline-run-{'?' * 15}-{escape(id)}")
         waiting = [folder for folder in folders if not any(folder.glob("*.synced"))]
         if not waiting and self.there.rows:
-            self.synced.take(self.there)
+            shutil.copy(self.there.path, self.synced.path)
+            self.synced = _exported(id, run, place, ".synced")
         first = self.synced.first_new(run.rows)
         if first is None:
             place.say(
@@ -205,7 +198,7 @@ class _Live:
                 f"replace them, export once with a key and without WANDB_MODE"
             )
             first = min(self.synced.rows, len(run.rows))
-        self.there.forget()
+        self.there.path.unlink(missing_ok=True)
         for folder in waiting:  # their rows are in train.jsonl
             shutil.rmtree(folder, ignore_errors=True)
         return {}, first
@@ -217,8 +210,7 @@ class _Live:
             return {"resume": "allow"}, 0
         old_rows = [(row["step"], values(row)) for row in history(old_run)]
         wanted = [(row["step"], values(row)) for row in run.rows]
-        pairs = enumerate(zip(old_rows, wanted, strict=False))
-        same = next((i for i, (old, new) in pairs if old != new), min(len(old_rows), len(wanted)))
+        same = common_head(old_rows, wanted)
         if len(old_rows) == same:
             return {"resume": "must"}, same
         step = old_rows[same - 1][0] if same else 0

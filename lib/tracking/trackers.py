@@ -34,28 +34,30 @@ class Place:
     say: Callable[[str], None] = print  # gets a line on limitations of a tracker
 
 
-class LiveRun(Protocol):
-    """An open run in a tracker."""
+class Writer(Protocol):
+    """A run, open in a tracker.
 
-    def add(self, row: Row) -> None:
-        """Log a row of a later step; it may be buffered for some seconds."""
+    Opening it writes the rows that it lacks: existing ones stay if they are the first rows of
+    `run`, else they are replaced. Raises BadInput where the tracker refuses, or has a run of
+    another study under this id.
+    """
+
+    def __init__(self, run: Run, place: Place) -> None: ...
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Log rows of later steps."""
 
     def finish(self, run: Run) -> None:
-        """Write buffered rows and the summary of `run`, and close it."""
+        """Write the summary of `run`, and close it."""
 
 
 class Tracker(Protocol):
     """`lib/tracking/to_<name>.py`; imports its library only in functions."""
 
+    Writer: type[Writer]
+
     def write(self, run: Run, place: Place) -> int:
-        """Update a run in the tracker to `run`; returns how many rows of train.jsonl are new.
-
-        Existing rows stay if they are the first ones of `run`, else they are replaced. Raises
-        BadInput where the tracker refuses, or has a run of another study under this id.
-        """
-
-    def live(self, run: Run, place: Place) -> LiveRun:
-        """The same for a run that continues after its rows, without a summary yet."""
+        """Update a run in the tracker to `run`; returns how many rows of train.jsonl are new."""
 
     def show(self, place: Place) -> str:
         """How to view the runs, in one line."""
@@ -92,7 +94,7 @@ class Exported:
     key: Any
     rows: int = 0
     digest: str = ""
-    last: str = ""  # hash of summary and config
+    last: str = ""  # `Run.last_hash`
     of_another: bool = False  # whether something was written under another key
 
     @classmethod
@@ -112,28 +114,14 @@ class Exported:
             return self.rows
         return None
 
-    def forget(self) -> None:
-        """Remove the record before an export, so that an interrupted one is repeated."""
-        self.path.unlink(missing_ok=True)
+    def has_all(self, run: Run) -> bool:
+        """Whether all of a run was written: its rows, summary and config."""
+        return self.first_new(run.rows) == len(run.rows) and self.last == run.last_hash
 
     def write(self, rows: Sequence[Row], last: str) -> None:
         """Record a completed export."""
-        self.rows, self.digest, self.last = len(rows), digest(rows), last
-        self._save()
-
-    def take(self, other: Exported) -> None:
-        """Copy another record."""
-        self.rows, self.digest, self.last = other.rows, other.digest, other.last
-        self._save()
-
-    def _save(self) -> None:
-        write_json(self.path, {"key": digest(self.key), "rows": self.rows,
-                               "digest": self.digest, "last": self.last})  # fmt: skip
-
-
-def last_hash(run: Run) -> str:
-    """Hash of everything in a run but its rows."""
-    return digest([run.hash, run.summary])
+        write_json(self.path, {"key": digest(self.key), "rows": len(rows),
+                               "digest": digest(rows), "last": last})  # fmt: skip
 
 
 def of_another_study(tracker_name: str, run: Run, project: str, group: Any) -> BadInput:

@@ -1,4 +1,4 @@
-"""Encoded rows as batches of tensors, one `collate` a kind of batch.
+"""Encoded rows as batches of tensors, by kind of batch: answers, pairs or classes.
 
 Batches of answers and pairs are {
   input_ids: (S, L) tokens, without an answer's last one, from which nothing is predicted;
@@ -12,7 +12,9 @@ Batches of answers and pairs are {
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
+from os.path import commonprefix
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ Ids = Sequence[int]
 Row = dict[str, Any]
 Batch = dict[str, Any]
 Group = tuple[Ids, Sequence[Ids]]  # a prompt and its answers
+SHARED = 1 / 8  # of all tokens, from which on rows share those that they begin with
 MULTIPLE = 32  # of tokens of a row of answers or pairs, so that kernels round all of them alike
 
 
@@ -32,6 +35,17 @@ def collate_step(
     return [collate(rows) for rows in step]
 
 
+def collation(
+    kind: str, pad: int, packed: bool, weighted_class: str | None = None
+) -> Callable[[Sequence[Row]], Batch]:
+    """How encoded rows become a batch; pad: the tokenizer's padding token."""
+    if kind == "classes":
+        return partial(collate_classes, pad=pad)
+    if kind == "pairs":
+        return partial(collate_pairs, pad=pad, packed=packed)
+    return partial(collate_answers, pad=pad, packed=packed, weighted_class=weighted_class)
+
+
 def collate_answers(
     rows: Sequence[Row], pad: int, weighted_class: str | None, packed: bool
 ) -> Batch:
@@ -40,10 +54,9 @@ def collate_answers(
     Adds `decision`: (B, T) bool, the decision tokens of every answer; `weighted`: (B,) bool.
     """
     cuts = [row["prompt_length"] for row in rows]
-    batch = arranged(
-        [(row["input_ids"][:cut], [row["input_ids"][cut:]])
-         for row, cut in zip(rows, cuts, strict=True)], pad, packed,
-    )  # fmt: skip
+    groups = [(row["input_ids"][:cut], [row["input_ids"][cut:]])
+              for row, cut in zip(rows, cuts, strict=True)]  # fmt: skip
+    batch = arranged(groups, pad, packed, shared_tokens(groups) if packed else 0)
     decision = torch.zeros(len(rows), max(batch["answers"]), dtype=torch.bool)
     for i, (row, cut) in enumerate(zip(rows, cuts, strict=True)):
         start, end = row["decision"]
@@ -65,7 +78,17 @@ def collate_pairs(rows: Sequence[Row], pad: int, packed: bool) -> Batch:
     return batch
 
 
-def arranged(groups: Sequence[Group], pad: int, packed: bool) -> Batch:
+def shared_tokens(groups: Sequence[Group]) -> int:
+    """Tokens that all prompts begin with, such as a system prompt; 0 where they are too few.
+
+    Attention that sees them through a mask is slower than causal attention without one.
+    """
+    start = len(commonprefix([list(prompt[:-1]) for prompt, _ in groups]))
+    tokens = sum(len(prompt) + sum(map(len, answers)) for prompt, answers in groups)
+    return start if len(groups) > 1 and start * len(groups) >= SHARED * tokens else 0
+
+
+def arranged(groups: Sequence[Group], pad: int, packed: bool, shared: int = 0) -> Batch:
     """Prompts and their answers as one row without padding (`packed`), or as a row an answer.
 
     A prompt's last token predicts the first one of each of its answers, so a packed row has it once
@@ -74,17 +97,21 @@ def arranged(groups: Sequence[Group], pad: int, packed: bool) -> Batch:
     rounding included, does not depend on what else its batch holds. With padding on the left the
     reference of pairs, which is scored in different batches than the policy, was off by 0.01 nats a
     token in bf16 (SmolLM2 on a CPU).
+
+    shared: tokens that all prompts begin with, which a packed row of groups of one answer has once;
+    how an answer is rounded then depends on what its batch shares.
     """
     rows: list[list[tuple[int, int, bool]]] = []  # of tokens, places, whether a label is predicted
     for prompt, several in groups:
-        *shared, last = [(token, place, False) for place, token in enumerate(prompt)]
+        *before, last = [(token, place, False) for place, token in enumerate(prompt)]
         own = [
             [(token, place, True) for place, token in enumerate([last[0], *answer[:-1]], last[1])]
             for answer in several
         ]
-        rows += [[*shared, *chain(*own)]] if packed else [[*shared, *one] for one in own]
+        rows += [[*before, *chain(*own)]] if packed else [[*before, *one] for one in own]
+    lengths = [len(row) - shared for row in rows]
     if packed:
-        rows = [list(chain(*rows))]
+        rows = [[*rows[0][:shared], *chain(*(row[shared:] for row in rows))]]
     answers = [answer for _, several in groups for answer in several]
     batch: Batch = {
         "input_ids": _padded([[token for token, _, _ in row] for row in rows], pad),
@@ -95,6 +122,8 @@ def arranged(groups: Sequence[Group], pad: int, packed: bool) -> Batch:
     if packed:
         batch["position_ids"] = _padded([[place for _, place, _ in row] for row in rows], 0)
         batch["layout"] = tuple((len(p) - 1, *map(len, several)) for p, several in groups)
+        if shared:
+            batch["layout"] = ((shared, *lengths),)
     return batch
 
 

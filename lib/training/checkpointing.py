@@ -27,6 +27,7 @@ from lib.runs.directory import CANDIDATES, LOG
 from lib.runs.files import (
     apply_umask,
     flush_to_disk,
+    read_json,
     read_jsonl,
     read_sealed,
     refusal,
@@ -58,6 +59,15 @@ def read_weights(directory: Path, remedy: str) -> dict[str, Any]:
     seal = read_sealed(directory / SEAL, remedy, ("step", "files"))
     verify(directory, seal["files"], remedy)
     return seal
+
+
+def best_measured(directory: Path) -> dict[str, Any] | None:
+    """What validation measured of the best weights of a run that resumes; None without them."""
+    best = directory / BEST
+    if not best.exists():
+        return None
+    read_weights(best, "retrain the point with --force")
+    return read_json(best / MEASURED)
 
 
 @contextmanager

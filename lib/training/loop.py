@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,19 +22,23 @@ from lib.models.classifiers import classifier_for_training
 from lib.models.shared import SharedBase
 from lib.models.trainable import described, load_for_training
 from lib.runs.directory import CANDIDATES
+from lib.runs.files import write_json
 from lib.tracking.live import Live
-from lib.training.batches import (
-    collate_answers,
-    collate_classes,
-    collate_pairs,
-    collate_step,
+from lib.training.adapters import Allocation, adapted_matrices
+from lib.training.batches import collate_step, collation
+from lib.training.checkpointing import BEST, best_measured, last_checkpoint
+from lib.training.class_run import (
+    USAGE,
+    check_class_run,
+    reset_peak,
+    set_importance_penalty,
+    usage_record,
 )
-from lib.training.checkpointing import BEST, last_checkpoint
-from lib.training.class_run import ClassRun, check_class_run
 from lib.training.inputs import TrainData
 from lib.training.monitor import RunMonitor
 from lib.training.packed_attention import packing_fault
 from lib.training.passes import training_steps
+from lib.training.penalties import orthogonality_penalty
 from lib.training.ranks import (
     Stopped,
     check_one_device,
@@ -45,19 +48,12 @@ from lib.training.ranks import (
     fsdp_recomputes,
     load_on_ranks,
 )
-from lib.training.reference import PairReference
-from lib.training.saving import KeepCandidates, ServedCheck, copy_best, save_model
+from lib.training.reference import set_reference
+from lib.training.saving import ServedCheck, copy_best, save_model
 from lib.training.stopping import StopWindow
-from lib.training.trainers import AnswerTrainer, ClassTrainer, PairTrainer
-from lib.training.validation import Validation, validation_measure
+from lib.training.trainers import TRAINERS
 
 FEW = 2  # steps, such as a trial's
-
-TRAINERS = {  # kind of batch → its Trainer, and how rows become a batch
-    "answers": (AnswerTrainer, collate_answers),
-    "pairs": (PairTrainer, collate_pairs),
-    "classes": (ClassTrainer, collate_classes),
-}
 
 
 @dataclass(frozen=True)
@@ -111,10 +107,11 @@ def train_point(
     if train.tuning != "full" and arguments.process_index == 0:
         say(f"{point.name}: {adapters_in_words(loaded, train)}")
 
-    validation = None
-    if data.held_out is not None:
-        measure = validation_measure(kind, data.held_out, train)
-        validation = Validation(measure, train, steps, directory / BEST)
+    packed = kind != "classes"
+    if packed and (fault := packing_fault(model)):
+        packed = False
+        if arguments.process_index == 0:
+            say(f"{point.name}: rows are padded, not packed: {fault}")
     monitor = RunMonitor(
         directory,
         point.name,
@@ -122,50 +119,48 @@ def train_point(
         len(data.rows),
         train,
         stop,
-        validation is not None,
         StopWindow(config.slurm.train.warning, say),
         live,
+        kept_steps,
     )
-    candidates = KeepCandidates(directory, kept_steps, train, resumed)
-    reference = PairReference(point, data.pairs, stop, resumed, reference_only) if data.pairs \
-        else None  # fmt: skip
-    class_run = ClassRun(model, train, directory, checkpoint) if kind == "classes" else None
-
-    trainer_type, collate = TRAINERS[kind]
-    collate = partial(collate, pad=tokenizer.pad_token_id)
-    packed = kind != "classes"
-    if packed:
-        fault = packing_fault(model)
-        if fault and arguments.process_index == 0:
-            say(f"{point.name}: rows are padded, not packed: {fault}")
-        packed = fault is None
-        collate = partial(collate, packed=packed)
-    if kind == "answers":
-        collate = partial(collate, weighted_class=train.weighted_class)
-    before = class_run.callbacks if class_run else [reference] if reference else []
-    trainer = trainer_type(
+    allocation = Allocation(model, checkpoint) if train.tuning == "adalora" else None
+    collate = collation(kind, tokenizer.pad_token_id, packed, train.weighted_class)
+    trainer = TRAINERS[kind](
         model=model,
         args=arguments,
         config=train,
-        validate=validation,
+        directory=directory,
+        held_out=data.held_out,
         train_dataset=training_steps(data.rows, kind, train, steps, packed),
         data_collator=partial(collate_step, collate=collate),
         processing_class=tokenizer,
-        callbacks=[*before, monitor, candidates],
+        callbacks=[allocation, monitor] if allocation else [monitor],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.remove_callback(transformers.ProgressCallback)
-    candidates.trainer = trainer
-    if reference:
-        reference.trainer = trainer
     first = trainer.is_world_process_zero()
+    monitor.trainer = trainer
     monitor.open_log(checkpoint, first)
-    saving = class_run.saving if class_run else nullcontext
-    if validation:
-        validation.start(trainer, resumed, saving)
+    if resumed:
+        trainer.best = best_measured(directory)
+    elif first:  # of a run that ended without a checkpoint, perhaps of another config
+        for kept in (BEST, CANDIDATES):
+            shutil.rmtree(directory / kept, ignore_errors=True)
+    if data.pairs:
+        monitor.prepare = partial(
+            set_reference, trainer, point, data.pairs, stop, resumed, reference_only
+        )
+    matrices, calibration = [], None
     try:
-        if class_run:
-            class_run.start(trainer, data.rows, stop, say if first else lambda line: None)
+        if kind == "classes":
+            reset_peak()
+            matrices = adapted_matrices(model) if train.tuning != "full" else []
+            if allocation:
+                trainer.saving = allocation.published
+                trainer.penalty = ("orthogonality", orthogonality_penalty(model, matrices))
+            calibration = set_importance_penalty(
+                trainer, matrices, data.rows, resumed, stop, say if first else lambda line: None
+            )
         trainer.train(resume_from_checkpoint=str(checkpoint) if resumed else None)
     except Stopped:  # before the first step
         return Outcome("stopped", trainer.state.global_step, steps)
@@ -173,27 +168,27 @@ def train_point(
     step = trainer.state.global_step
     if monitor.checkpoint_seconds is not None:
         loaded["checkpoint_seconds"] = monitor.checkpoint_seconds
-    if monitor.diverged:
+    if monitor.reason:
         return Outcome("diverged", step, steps, monitor.reason, loaded)
     if step < steps:
         if monitor.checkpoint_seconds is not None:  # on the first rank
             say(f"{point.name}: checkpoint written in {monitor.checkpoint_seconds:g} s")
         return Outcome("stopped", step, steps)
-    if class_run:
-        class_run.finish(trainer, monitor.seconds())
+    if kind == "classes" and first:
+        times = monitor.seconds(), calibration, monitor.step_seconds
+        write_json(directory / USAGE, usage_record(model, matrices, *times, step))
     if kind == "pairs":
         loaded["reference_gap"] = trainer.reference_gap
-    if trainer.is_world_process_zero():
+    if first:
         say(f"{point.name}: trained; saving model/, and scoring rows with it as it will be served")
-    check = ServedCheck(config, data.rows, shared, data.labels)
-    if train.keep == "best" and validation:
-        expected = None  # the model in memory is that of the last step
+    check, expected = ServedCheck(trainer, config, data, shared), None
+    if train.keep == "best" and data.held_out is not None:
+        # The model in memory is that of the last step.
         copy_best(trainer, directory / BEST, directory / "model")
     else:
-        expected = check.trained(trainer)
-        with saving():
-            save_model(trainer, tokenizer, directory / "model", train)
-    check.saved(trainer, directory / "model", expected)
+        expected = check.logps(trainer.model)
+        save_model(trainer, directory / "model")
+    check.saved(directory / "model", expected)
     return Outcome("done", step, steps, loaded=loaded)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,17 @@ from lib.runs.files import write_jsonl
 from lib.runs.progress import Progress
 from lib.runs.train_log import SOMETIMES
 from lib.tracking.live import Live
-from lib.training.checkpointing import finish_checkpoint, log_rows, seconds_of, step_of, writing
+from lib.training.checkpointing import (
+    candidate_directory,
+    finish_checkpoint,
+    log_rows,
+    seconds_of,
+    step_of,
+    writing,
+)
+from lib.training.class_run import synchronise
 from lib.training.ranks import any_rank
+from lib.training.saving import save_model
 from lib.training.stopping import StopWindow
 
 # Clipping divides by the norm: where that is not finite, all weights are NaN after the step.
@@ -31,39 +41,35 @@ MUST_BE_FINITE = {
 }
 
 
+@dataclass(eq=False)
 class RunMonitor(TrainerCallback):
     """Writes train.jsonl, shows progress, seals checkpoints, stops on request or divergence."""
 
-    def __init__(
-        self,
-        directory: Path,
-        name: str,
-        steps: int,
-        rows: int,
-        train: Train,
-        stop: Callable[[], bool],
-        validated: bool = False,
-        window: StopWindow | None = None,
-        live: Live | None = None,
-    ) -> None:
-        """validated: whether there are validation rows; window: checks the time that a stop takes;
-        live: also gets each row of train.jsonl.
-        """
-        self.directory, self.log_path = directory, directory / LOG
-        self.name, self.steps, self.rows, self.train, self.stop = name, steps, rows, train, stop
-        self.validated, self.live = validated, live
-        self.diverged = False
-        self.reason = ""
-        self.steep = 0  # logged steps in a row with a gradient norm above train.diverge_norm
-        self.progress: Progress | None = None
-        self.logs = False  # whether this rank writes the log
-        self.note = ""
-        self.started = time.monotonic()
-        self.seconds_before = 0.0
-        self.window = window
-        self.checkpoint_seconds: float | None = None  # of the last one that this rank finished
-        self.longest_step = 0.0  # seconds
-        self.step_started = self.saving_from = self.started
+    directory: Path
+    name: str
+    steps: int
+    rows: int
+    train: Train
+    stop: Callable[[], bool]
+    window: StopWindow | None = None  # checks the time that a stop takes
+    live: Live | None = None  # also gets each row of train.jsonl
+    # Steps whose weights are kept for `lib.inference.checkpoint_selection`.
+    candidates: Sequence[int] = ()
+    prepare: Callable[[], None] = lambda: None  # called before the first step
+    trainer: Any = None
+
+    reason: str = ""  # why the run has diverged, empty if it has not
+    steep: int = 0  # logged steps in a row with a gradient norm above train.diverge_norm
+    progress: Progress | None = None
+    logs: bool = False  # whether this rank writes the log
+    note: str = ""
+    started: float = field(default_factory=time.monotonic)
+    seconds_before: float = 0.0
+    checkpoint_seconds: float | None = None  # of the last one that this rank finished
+    # Without loading batches and without validation.
+    step_seconds: list[float] = field(default_factory=list)
+    step_started: float = 0.0
+    saving_from: float = 0.0
 
     def open_log(self, start: Path | None, first: bool = True) -> None:
         """Truncate train.jsonl to the checkpoint's step. first: whether this rank writes it."""
@@ -73,7 +79,7 @@ class RunMonitor(TrainerCallback):
             self._count_steep(row["grad_norm"])
         if not first:
             return
-        write_jsonl(self.log_path, kept)
+        write_jsonl(self.directory / LOG, kept)
         self.logs = True
         if self.live:
             self.live.start(kept)
@@ -83,6 +89,7 @@ class RunMonitor(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Time counts from the first step."""
+        self.prepare()
         self.started = time.monotonic()
         if self.logs:
             done = state.global_step
@@ -94,18 +101,29 @@ class RunMonitor(TrainerCallback):
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A stop waits for the end of the step, so its duration matters."""
+        self._wait_for_gpu()
         self.step_started = time.monotonic()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Stop after a checkpoint where any rank was asked to."""
         if any_rank(self.stop(), args.device):  # the signal reaches ranks at different steps
             control.should_save = control.should_training_stop = True
-        if self.validated and validates(self.train, state.global_step, self.steps):
+        if self.trainer.held_out is not None and validates(
+            self.train, state.global_step, self.steps
+        ):
             control.should_log = True  # with the result of the validation
         if self.progress and not control.should_log:  # else its loss is known in a moment
             self.progress.update(state.global_step, self.note)
+        self._wait_for_gpu()
         self.saving_from = time.monotonic()
-        self.longest_step = max(self.longest_step, self.saving_from - self.step_started)
+        self.step_seconds.append(self.saving_from - self.step_started)
+        step = state.global_step
+        if step in self.candidates:  # before the checkpoint of this step, so that a kill loses none
+            save_model(self.trainer, self.directory / candidate_directory(step), step)
+
+    def _wait_for_gpu(self) -> None:
+        if self.trainer.kind == "classes":  # whose steps are timed exactly, for usage.json
+            synchronise()
 
     def _count_steep(self, norm: float | None) -> None:
         bound = self.train.diverge_norm
@@ -131,7 +149,7 @@ class RunMonitor(TrainerCallback):
             return
         self.reason = self._divergence(logs)
         if self.reason:
-            self.diverged = control.should_training_stop = True
+            control.should_training_stop = True
         loss = f"loss {logs['loss']:.4g}"
         self.note = f"{loss} at step {state.global_step}"
         if not self.logs:
@@ -145,7 +163,8 @@ class RunMonitor(TrainerCallback):
             "seconds": round(self.seconds(), 3),
             **{key: _finite(logs[key]) for key in SOMETIMES if key in logs},
         }
-        with writing(self.log_path), self.log_path.open("a", encoding="utf-8") as file:
+        path = self.directory / LOG
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, allow_nan=False) + "\n")
         if self.live:
             self.live.add(row)
@@ -164,7 +183,7 @@ class RunMonitor(TrainerCallback):
             )
             self.checkpoint_seconds = round(seconds, 1)
             if self.window:
-                self.window.check(seconds, self.longest_step)
+                self.window.check(seconds, max(self.step_seconds))
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Close the progress bar and the tracker's run."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,48 +56,37 @@ def orthogonality(factors: Iterable[Sequence[Tensor]]) -> Tensor:
     return torch.cat(norms).mean()
 
 
-class ImportancePenalty:
-    """α Σ_k (1 − w_k)^β ‖s·B_kA_k‖²_F of a model's adapters at their current values.
+def adapters_penalty(
+    matrices: Sequence[Matrix], weights: Sequence[float], alpha: float, beta: float
+) -> Callable[[], Tensor]:
+    """α Σ_k (1 − w_k)^β ‖s·B_kA_k‖²_F of a model's adapters, at their values when it is called.
 
     Differentiable, in fp32, one kernel call a shape. Decoupled weight decay of A and B would be
     another penalty: it shrinks the factors rather than their product.
     """
-
-    def __init__(
-        self, matrices: Sequence[Matrix], weights: Sequence[float], alpha: float, beta: float
-    ) -> None:
-        groups: dict[tuple, tuple[list[Tensor], list[Tensor], list[float]]] = {}
-        for matrix, weight in zip(matrices, weights, strict=True):
-            a, b, scaling = matrix.factors
-            of_shape = groups.setdefault((a.shape, b.shape), ([], [], []))
-            for part, value in zip(
-                of_shape, (a, b, alpha * (1 - weight) ** beta * scaling**2), strict=True
-            ):
-                part.append(value)
-        device = matrices[0].base.weight.device
-        self.groups = [
-            (a, b, torch.tensor(c, dtype=torch.float32, device=device))
-            for a, b, c in groups.values()
-        ]
-
-    def __call__(self) -> Tensor:
-        """The penalty, a scalar."""
-        return importance_penalty(self.groups)
+    groups: defaultdict[Any, list[Any]] = defaultdict(list)
+    for matrix, weight in zip(matrices, weights, strict=True):
+        a, b, scaling = matrix.factors
+        groups[a.shape, b.shape].append((a, b, alpha * (1 - weight) ** beta * scaling**2))
+    device = matrices[0].base.weight.device
+    of_shapes = [
+        (a, b, torch.tensor(c, dtype=torch.float32, device=device))
+        for a, b, c in (zip(*group, strict=True) for group in groups.values())
+    ]
+    return partial(importance_penalty, of_shapes)
 
 
-class OrthogonalityPenalty:
-    """AdaLoRA's regulariser, times its weight, at the factors' current values."""
+def orthogonality_penalty(model: Any, matrices: Sequence[Matrix]) -> Callable[[], Tensor]:
+    """AdaLoRA's regulariser, times its weight, at the factors' values when it is called."""
+    groups: defaultdict[Any, list[Any]] = defaultdict(list)
+    for matrix in matrices:
+        a, b = matrix.adapter.lora_A[ADAPTER], matrix.adapter.lora_B[ADAPTER]
+        groups[a.shape].append((a, False))
+        groups[b.mT.shape].append((b, True))
+    weight = model.peft_config[ADAPTER].orth_reg_weight
 
-    def __init__(self, model: Any, matrices: list[Matrix]) -> None:
-        groups: dict[torch.Size, list[tuple[Any, bool]]] = {}
-        for matrix in matrices:
-            a, b = matrix.adapter.lora_A[ADAPTER], matrix.adapter.lora_B[ADAPTER]
-            groups.setdefault(a.shape, []).append((a, False))
-            groups.setdefault(b.T.shape, []).append((b, True))
-        self.groups = list(groups.values())
-        self.weight = model.peft_config[ADAPTER].orth_reg_weight
+    def penalty() -> Tensor:
+        factors = [[f.mT if turned else f for f, turned in group] for group in groups.values()]
+        return weight * orthogonality(factors)
 
-    def __call__(self) -> Tensor:
-        """The penalty, a scalar."""
-        factors = [[f.mT if turned else f for f, turned in group] for group in self.groups]
-        return self.weight * orthogonality(factors)
+    return penalty

@@ -8,22 +8,17 @@ Tasks of an array may start together: a lock lets one compute while the others w
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from transformers import TrainerCallback
 
 from lib.config.errors import BadInput
-from lib.config.schema import Train
 from lib.config.study import Point
 from lib.models.trainable import nf4_fault
 from lib.runs.directory import Busy, locked
@@ -33,70 +28,44 @@ from lib.runs.progress import clock
 from lib.training.inputs import PairSplits
 from lib.training.ranks import Stopped, any_rank, from_first
 from lib.training.reference_key import is_stored, reference_directory, reference_key
-from lib.training.scoring import pair_logps, scoring_arguments
 from lib.training.trainers import PairTrainer
 
+POLL = 1.0  # seconds between two looks for what another task computes
+SAY_EVERY = 30.0  # seconds
 
-class PairReference(TrainerCallback):
-    """Gives a PairTrainer its reference as training begins: the stored one, or its model's scores.
+
+def set_reference(
+    trainer: PairTrainer,
+    point: Point,
+    pairs: PairSplits,
+    stop: Callable[[], bool],
+    resumed: bool,
+    only: bool = False,
+) -> None:
+    """Give a trainer its reference as training begins: the stored one, or its model's scores.
 
     By then the model is wrapped, sharded and on its device, with a checkpoint's weights loaded.
-    Raises Stopped on all ranks when a stop is requested, and after the reference if `only`.
+    resumed: from a checkpoint. Raises Stopped on all ranks when a stop is requested, and after the
+    reference if `only`.
     """
+    train, device = point.config.train, trainer.args.device
 
-    def __init__(
-        self,
-        point: Point,
-        pairs: PairSplits,
-        stop: Callable[[], bool],
-        resumed: bool,
-        only: bool = False,
-    ) -> None:
-        """resumed: from a checkpoint; only: store the reference, train nothing."""
-        self.point, self.pairs, self.stop, self.only = point, pairs, stop, only
-        self.is_base = not resumed or point.config.train.tuning != "full"
-        self.trainer: PairTrainer | None = None
+    def stopped() -> bool:
+        return any_rank(stop(), device)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Set the trainer's references."""
-        train, pairs, device = self.point.config.train, self.pairs, args.device
+    def compute(rows: Any) -> np.ndarray:
+        label = "reference" if trainer.is_world_process_zero() else None
+        with without_adapters(trainer.model):
+            return trainer.row_logps(rows, label=label, stop=stopped)
 
-        def compute(rows: Any) -> np.ndarray:
-            return logps_in_training(
-                self.trainer, rows, train, reference_logps,
-                label="reference" if state.is_world_process_zero else None,
-                stop=lambda: any_rank(self.stop(), device),
-            )  # fmt: skip
-
-        key = reference_key(
-            self.point.config.model, train, pairs.checksums, four_bits=nf4_fault() is None
-        )
-        waiting = Waiting(self.point.name, self.stop, device)
-        self.trainer.set_references(
-            reference(pairs.study, key, compute if self.is_base else None, pairs.splits, waiting)
-        )
-        if self.only:
-            raise Stopped
-
-
-def logps_in_training(
-    trainer: PairTrainer,
-    rows: Any,
-    train: Train,
-    score: Callable[..., np.ndarray] = pair_logps,
-    **more: Any,
-) -> np.ndarray:
-    """(n, 2) log-probabilities of pairs by a model in training; to be called on all ranks."""
-    share = score(rows=rows, score=trainer.score, **scoring_arguments(trainer, train), **more)
-    accelerator = trainer.accelerator
-    shares = torch.from_numpy(share).to(accelerator.device)
-    return accelerator.reduce(shares, "sum").cpu().numpy()
-
-
-def reference_logps(model: Any, rows: Any, pad: int, train: Train, **more: Any) -> np.ndarray:
-    """`pair_logps` of the base model: adapters are disabled, full tuning must not have begun."""
-    with without_adapters(model):
-        return pair_logps(model, rows, pad, train, **more)
+    key = reference_key(point.config.model, train, pairs.checksums, nf4_fault() is None)
+    is_base = not resumed or train.tuning != "full"
+    compute_or_not = compute if is_base else None
+    trainer.set_references(
+        reference(pairs.study, key, compute_or_not, pairs.splits, point.name, stopped)
+    )
+    if only:
+        raise Stopped
 
 
 @contextmanager
@@ -116,46 +85,34 @@ def without_adapters(model: Any) -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """How a task waits while another one computes the reference."""
-
-    who: str = field(default_factory=lambda: f"process {os.getpid()}")
-    stop: Callable[[], bool] = bool
-    device: torch.device = torch.device("cpu")  # of the ranks' all_reduce
-    poll: float = 1.0  # seconds
-    say_every: float = 30.0  # seconds
-
-
 def reference(
     study: Path,
     key: Mapping[str, Any],
     compute: Callable[[Any], np.ndarray] | None,
     splits: Mapping[str, Any],
-    waiting: Waiting | None = None,
+    who: str = "",
+    stop: Callable[[], bool] = bool,
 ) -> dict[str, np.ndarray]:
     """The reference's log-probabilities of every split, (n, 2) each, stored or computed.
 
     To be called on all ranks, which compute together or wait together. study: results/<study>/;
     compute: rows → (n, 2), the same on all ranks; None where the model is no longer the base, so
-    that only a stored reference will do. Raises Stopped when a stop is requested while waiting,
-    BadInput where the stored reference has another key.
+    that only a stored reference will do; who: what other tasks are told that wait. Raises Stopped
+    once `stop()`, the same on all ranks, is true while waiting, BadInput where the stored reference
+    has another key.
     """
-    waiting = waiting or Waiting()
     start = said = time.monotonic()
     with ExitStack() as lock:
-        while held := from_first(lambda: _held_elsewhere(study, key, lock, waiting.who)):
-            if any_rank(waiting.stop(), waiting.device):
+        while held := from_first(lambda: _held_elsewhere(study, key, lock, who)):
+            if stop():
                 raise Stopped
-            if time.monotonic() - said >= waiting.say_every:
+            if time.monotonic() - said >= SAY_EVERY:
                 said = time.monotonic()
                 line = f"reference: waiting for {held}, {clock(said - start)} elapsed"
                 from_first(partial(print, line, file=sys.stderr))
-            time.sleep(waiting.poll)
+            time.sleep(POLL)
         if not from_first(lambda: is_stored(study, key)):
-            computed = None
-            if compute is not None:
-                computed = {name: compute(rows) for name, rows in splits.items()}
+            computed = compute and {name: compute(rows) for name, rows in splits.items()}
             from_first(lambda: _store(reference_directory(study, key), key, computed))
     return stored_reference(study, key, splits)
 
@@ -211,16 +168,10 @@ def stored_reference(
                 f"{key.get(name)!r}; {again}"
             )
     verify(directory, files, again, [f"{name}.npy" for name in splits])
-    return {
-        name: _read(directory / f"{name}.npy", len(rows), again) for name, rows in splits.items()
-    }
-
-
-def _read(path: Path, rows: int, again: str) -> np.ndarray:
-    try:
-        logps = np.load(path)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"{path}: cannot be read: {error}; {again}") from None
-    if logps.shape != (rows, 2):
-        raise BadInput(f"{path}: found {logps.shape}, expected ({rows}, 2); {again}")
-    return logps
+    references = {name: np.load(directory / f"{name}.npy") for name in splits}
+    for name, rows in splits.items():
+        if (shape := references[name].shape) != (len(rows), 2):
+            raise BadInput(
+                f"{directory / name}.npy: found {shape}, expected ({len(rows)}, 2); {again}"
+            )
+    return references

@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import TrainerCallback
 
-from lib.config.schema import Config, Model, Train
+from lib.config.schema import Config, Model
 from lib.config.study import Point
-from lib.losses import OBJECTIVES
 from lib.models.adapters import check_logps, load_adapter, merged, sequence_logps
 from lib.models.checkpoints import ADAPTER, check_adapter
 from lib.models.classifiers import load_trained
 from lib.models.load import DTYPES, load_base, load_tokenizer
 from lib.models.shared import SharedBase
 from lib.models.trainable import with_adapters
-from lib.runs.directory import CANDIDATES
 from lib.runs.files import replacing, write_json, write_sealed
 from lib.runs.integrity import record
-from lib.training.checkpointing import (
-    MEASURED,
-    RETRAIN,
-    SEAL,
-    candidate_directory,
-    read_weights,
-)
-from lib.training.scoring import autocast, class_logps, evaluating
+from lib.training.checkpointing import MEASURED, RETRAIN, SEAL, read_weights
+from lib.training.inputs import TrainData
+from lib.training.scoring import autocast, evaluating, row_logps
 
 PROBES = 2  # rows that the saved model is checked on: the shortest of the training split
 # Share of 1 + |log p| of a row by which the saved model may differ from the trained one: weights
@@ -40,71 +32,35 @@ TOLERANCE = {"fp32": 1e-3, "bf16": 0.03}
 
 
 def save_model(
-    trainer: Any,
-    tokenizer: Any,
-    target: Path,
-    train: Train,
-    step: int | None = None,
-    measured: Mapping[str, Any] | None = None,
+    trainer: Any, target: Path, step: int | None = None, measured: Mapping[str, Any] | None = None
 ) -> None:
     """Write weights (safetensors) and tokenizer; full weights in the study's precision.
 
     step: of weights kept along the way, which get a seal, see `read_weights`; measured: what
     validation measured there. The model in memory does not change. To be called on all ranks.
     """
-    state = trainer.accelerator.get_state_dict(trainer.model)  # gathers shards, on every rank
+    train, state = trainer.config, trainer.accelerator.get_state_dict(trainer.model)  # all shards
     if trainer.is_world_process_zero():
         model = trainer.accelerator.unwrap_model(trainer.model)
         dtype = DTYPES[train.precision]
         if train.tuning == "full":
             for name, value in state.items():  # one by one: two copies of all do not fit
                 state[name] = value.to(dtype) if value.is_floating_point() else value
-        with _inference_config(model.config), replacing(target) as temporary:
+        with trainer.saving(), replacing(target) as temporary:
             model.save_pretrained(temporary, state_dict=state)
-            if train.tuning == "full":  # save_pretrained writes the dtype of training, fp32
-                model.config.dtype = dtype
-                model.config.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
+            if train.tuning == "full":
+                config = copy.deepcopy(model.config)
+                config.dtype = dtype  # save_pretrained writes the dtype of training, fp32
+                if hasattr(config, "use_cache"):  # an encoder may have none
+                    config.use_cache = True
+                config.save_pretrained(temporary)
+            trainer.processing_class.save_pretrained(temporary)
             if measured:
                 write_json(temporary / MEASURED, {"step": step, **measured})
             if step is not None:
                 files = record(temporary, [path.name for path in temporary.iterdir()])
                 write_sealed(temporary / SEAL, {"step": step, "files": files})
     trainer.accelerator.wait_for_everyone()
-
-
-@contextmanager
-def _inference_config(config: Any) -> Iterator[None]:
-    """A model's config as its users want it within the block, as training wants it afterwards."""
-    cached, dtype = getattr(config, "use_cache", None), config.dtype
-    if cached is not None:  # an encoder may have none
-        config.use_cache = True
-    try:
-        yield
-    finally:
-        config.dtype = dtype
-        if cached is not None:
-            config.use_cache = cached
-
-
-class KeepCandidates(TrainerCallback):
-    """Keeps the weights after some steps, for `lib.inference.checkpoint_selection`."""
-
-    def __init__(self, directory: Path, steps: Sequence[int], train: Train, resumed: bool) -> None:
-        self.directory, self.steps, self.train, self.resumed = directory, steps, train, resumed
-        self.trainer: Any = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Candidates of a run that ended without a checkpoint may be of another config."""
-        if not self.resumed and state.is_world_process_zero:
-            shutil.rmtree(self.directory / CANDIDATES, ignore_errors=True)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Save before the checkpoint of the same step, so that a kill loses neither."""
-        if state.global_step in self.steps:
-            step = state.global_step
-            save_model(self.trainer, self.trainer.processing_class,
-                       self.directory / candidate_directory(step), self.train, step)  # fmt: skip
 
 
 def copy_best(trainer: Any, best: Path, target: Path) -> None:
@@ -156,57 +112,47 @@ class ServedCheck:
     since adapters are served over unquantised weights.
     """
 
-    def __init__(
-        self, config: Config, rows: Any, shared: SharedBase, labels: Sequence[str] = ()
-    ) -> None:
-        self.config, self.train, self.labels, self.shared = config, config.train, labels, shared
-        self.batch = OBJECTIVES[config.train.objective].batch
-        self.probes = _probe_rows(rows, self.batch)
+    def __init__(self, trainer: Any, config: Config, data: TrainData, shared: SharedBase) -> None:
+        self.trainer, self.config, self.shared, self.labels = trainer, config, shared, data.labels
+        self.probes = _probe_rows(data.rows, trainer.kind)
 
-    def trained(self, trainer: Any) -> torch.Tensor:
-        """Log-probabilities of the rows by the model in training; to be called on all ranks."""
-        with evaluating(trainer.model):
-            return self._score(trainer.model, trainer.args.device, trainer.processing_class)
+    def logps(self, model: Any) -> torch.Tensor:
+        """Log-probabilities of the rows; of the model in training to be called on all ranks."""
+        train = self.config.train
+        if self.labels:
+            pad = self.trainer.processing_class.pad_token_id
+            return torch.from_numpy(row_logps("classes", model, self.probes, pad, train)).flatten()
+        with evaluating(model), autocast(next(model.parameters()).device, train.precision):
+            return sequence_logps(model, self.probes)
 
-    def saved(self, trainer: Any, directory: Path, expected: torch.Tensor | None) -> None:
+    def saved(self, directory: Path, expected: torch.Tensor | None) -> None:
         """Raise BadInput where the model in `directory` cannot be served, or scores differ.
 
-        expected: what `trained` returned; None where that was of other weights.
+        expected: `logps` of the trained model; None where `directory` has other weights.
         """
-        if trainer.is_world_process_zero():
+        if self.trainer.is_world_process_zero():
             model = self._served(directory)
-            if expected is not None and not getattr(trainer.model, "is_loaded_in_4bit", False):
-                device = next(model.parameters()).device
-                actual = self._score(model.eval(), device, trainer.processing_class)
-                tolerance = TOLERANCE[self.train.precision]
-                check_logps(actual, expected, tolerance, f"{directory}: loaded again")
-        trainer.accelerator.wait_for_everyone()
+            four_bits = getattr(self.trainer.model, "is_loaded_in_4bit", False)
+            if expected is not None and not four_bits:
+                tolerance = TOLERANCE[self.config.train.precision]
+                check_logps(self.logps(model), expected, tolerance, f"{directory}: loaded again")
+        self.trainer.accelerator.wait_for_everyone()
 
     def _served(self, directory: Path) -> Any:
-        if self.batch == "classes":
-            return load_trained(self.config, self.labels, directory)
         model = self.config.model
-        if self.train.tuning == "full":
+        if self.labels:
+            return load_trained(self.config, self.labels, directory)
+        if self.config.train.tuning == "full":
             return load_base(model, torch.float32, str(directory))
         adapted = load_adapter(self.shared.on_cpu(model), directory, model)
         return merged(adapted, directory, self.probes)
 
-    def _score(self, model: Any, device: torch.device, tokenizer: Any) -> torch.Tensor:
-        precision = self.train.precision
-        if self.batch == "classes":
-            pad = tokenizer.pad_token_id
-            logps = class_logps(model, self.probes, pad, self.train)
-            return torch.from_numpy(logps).flatten()
-        with autocast(device, precision):
-            return sequence_logps(model, self.probes)
 
-
-def _probe_rows(rows: Any, batch: str) -> list[Any]:
+def _probe_rows(rows: Any, kind: str) -> list[Any]:
     """The shortest rows of a training split: token ids, of classes whole rows."""
-    keys = ("prompt_ids", "chosen_ids") if batch == "pairs" else ("input_ids",)
+    keys = ("prompt_ids", "chosen_ids") if kind == "pairs" else ("input_ids",)
     lengths = [sum(map(len, row)) for row in zip(*(rows[key] for key in keys), strict=True)]
-    shortest = sorted(range(len(rows)), key=lambda i: (lengths[i], i))[:PROBES]
-    shortest_rows = [rows[i] for i in shortest]
-    if batch == "classes":
-        return shortest_rows
-    return [[token for key in keys for token in row[key]] for row in shortest_rows]
+    shortest = [rows[i] for i in sorted(range(len(rows)), key=lengths.__getitem__)[:PROBES]]
+    if kind == "classes":
+        return shortest
+    return [[token for key in keys for token in row[key]] for row in shortest]

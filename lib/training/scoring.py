@@ -1,15 +1,9 @@
-"""Log-probabilities without a gradient: of references, validation rows and predictions.
-
-Every function here scores in eval mode, on the model's device, and draws no random number. `pad`
-is the tokenizer's padding token, `train` gives precision and token budget. `ranks`: (rank, world);
-each of several ranks scores its share of the rows, and the caller sums.
-"""
+"""Log-probabilities without a gradient: of references, validation rows and predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,8 +11,8 @@ import torch
 from torch import Tensor
 
 from lib.config.schema import Train
-from lib.runs.progress import Progress
-from lib.training.batches import Batch, Row, collate_answers, collate_classes, collate_pairs
+from lib.runs.progress import progress
+from lib.training.batches import Batch, collation
 from lib.training.passes import length_passes, row_sizes, token_budget
 from lib.training.ranks import Stopped
 from lib.training.responses import Responses, answer_sums
@@ -26,84 +20,62 @@ from lib.training.responses import Responses, answer_sums
 MORE = 2  # without gradients a pass of more tokens fits
 
 
-def scoring_arguments(trainer: Any, train: Train) -> dict[str, Any]:
-    """Arguments that the functions below share, for a model in the middle of its training."""
-    accelerator = trainer.accelerator
-    return {
-        "model": trainer.model,
-        "pad": trainer.processing_class.pad_token_id,
-        "train": train,
-        "ranks": (accelerator.process_index, accelerator.num_processes),
-    }
-
-
 @torch.no_grad()
-def answer_nll(
+def row_logps(
+    kind: str,
     model: Any,
     rows: Any,
     pad: int,
     train: Train,
     *,
     score: Responses | None = None,
-    ranks: tuple[int, int] = (0, 1),
-) -> Tensor:
-    """(2,): summed loss of the answers' tokens of encoded rows, nats, and the number of tokens.
-
-    score: of a model that has been wrapped for ranks since.
-    """
-    score = score or Responses(model)
-    collate = partial(collate_answers, pad=pad, weighted_class=None, packed=score.packed)
-    device = next(model.parameters()).device
-    total = torch.zeros(2, device=device)
-    with evaluating(model), autocast(device, train.precision):
-        for _, inputs, mine in _rank_batches(
-            rows, "answers", train, score.packed, collate, device, ranks
-        ):
-            nll = -score(model, inputs).sum()
-            if mine:
-                total += torch.stack([nll, nll.new_tensor(len(inputs["labels"]))])
-    return total
-
-
-@torch.no_grad()
-def pair_logps(
-    model: Any,
-    rows: Any,
-    pad: int,
-    train: Train,
-    *,
-    score: Responses | None = None,
+    precision: str | None = None,
     ranks: tuple[int, int] = (0, 1),
     label: str | None = None,
     stop: Callable[[], bool] = bool,
 ) -> np.ndarray:
-    """Summed log-probabilities of encoded pairs, (n, 2) float64, chosen and rejected, in row order.
+    """Log-probabilities of encoded rows of a kind, (n, C) float64, in row order.
 
-    Rows of other ranks are 0. score: of a model that has been wrapped for ranks since; label: of
-    the progress, None for none. Raises Stopped once `stop()` is true.
+    Of answers their sum over the tokens (C = 1), of pairs those of chosen and rejected, of classes
+    one a class. In eval mode, on the model's device, without drawing a random number. pad: the
+    tokenizer's padding token; train: gives precision and token budget; precision: another one;
+    score: of a model that has been wrapped for ranks since; ranks: (rank, world), each scores its
+    share, rows of others are 0, and the caller sums; label: of the progress, None for none. Raises
+    Stopped once `stop()` is true.
     """
-    logps = np.zeros((len(rows), 2))
-    score = score or Responses(model)
-    collate = partial(collate_pairs, pad=pad, packed=score.packed)
-    progress = Progress(len(rows), label, "pair") if label else None
-    device, done = next(model.parameters()).device, 0
-    try:
-        with evaluating(model), autocast(device, train.precision):
-            for places, inputs, mine in _rank_batches(
-                rows, "pairs", train, score.packed, collate, device, ranks
-            ):
-                if stop():
-                    raise Stopped
-                scores = pair_scores(score, model, inputs)
-                if mine:
-                    logps[places] = scores.double().cpu().numpy()
-                done = min(len(rows), done + len(places) * ranks[1])
-                if progress:
-                    progress.update(done)
-    finally:
-        if progress:
-            progress.close()
-    return logps
+    if kind != "classes":
+        score = score or Responses(model)
+    packed = score is not None and score.packed
+    sizes, budget = row_sizes(rows, kind, packed), MORE * token_budget(rows, kind, train)
+    passes, collate = length_passes(sizes, budget, packed), collation(kind, pad, packed)
+    device, (rank, world) = next(model.parameters()).device, ranks
+    parts, done = [], 0
+    shown = progress(len(rows), label, "row") if label else nullcontext()
+    with shown as bar, evaluating(model), autocast(device, precision or train.precision):
+        for first in range(0, len(passes), world):
+            if stop():
+                raise Stopped
+            # A sharded model runs on all ranks or on none: without a share, one repeats a pass.
+            places = passes[min(first + rank, len(passes) - 1)]
+            batch = on_device(collate([rows[int(i)] for i in places]), device)
+            logps = _batch_logps(kind, score, model, batch).double().cpu().numpy()
+            if first + rank < len(passes):
+                parts.append((places, logps))
+            if bar:
+                done = min(len(rows), done + len(places) * world)
+                bar.update(done)
+    whole = np.zeros((len(rows), logps.shape[1]))
+    for places, logps in parts:
+        whole[places] = logps
+    return whole
+
+
+def _batch_logps(kind: str, score: Responses | None, model: Any, batch: Batch) -> Tensor:
+    if kind == "pairs":
+        return pair_scores(score, model, batch)
+    if kind == "answers":
+        return answer_sums(score(model, batch), batch)[:, None]
+    return class_logits(model, batch).float().log_softmax(dim=1)
 
 
 def pair_scores(score: Responses, model: Any, batch: Batch) -> Tensor:
@@ -111,55 +83,12 @@ def pair_scores(score: Responses, model: Any, batch: Batch) -> Tensor:
     return answer_sums(score(model, batch), batch).view(-1, 2)
 
 
-@torch.no_grad()
-def class_logps(
-    model: Any,
-    rows: Sequence[Row],
-    pad: int,
-    train: Train,
-    *,
-    precision: str | None = None,
-    ranks: tuple[int, int] = (0, 1),
-) -> np.ndarray:
-    """Log-probabilities of the C classes of encoded rows, (n, C) float64, in row order.
+def class_logits(model: Any, batch: Batch) -> Tensor:
+    """A classifier's logits, (B, C).
 
-    Rows of other ranks are 0. precision: another one than `train.precision`.
+    The model does not see the labels: with them PEFT would add AdaLoRA's regulariser.
     """
-    logps = np.zeros((len(rows), model.config.num_labels))
-    device, collate = next(model.parameters()).device, partial(collate_classes, pad=pad)
-    with evaluating(model), autocast(device, precision or train.precision):
-        for places, inputs, mine in _rank_batches(
-            rows, "classes", train, False, collate, device, ranks
-        ):
-            del inputs["labels"]
-            logits = model(**inputs).logits
-            if mine:
-                scores = logits.float().log_softmax(dim=1)
-                logps[places] = scores.double().cpu().numpy()
-    return logps
-
-
-def _rank_batches(
-    rows: Any,
-    kind: str,
-    train: Train,
-    packed: bool,
-    collate: Callable[[list[Row]], Batch],
-    device: torch.device,
-    ranks: tuple[int, int],
-) -> Iterator[tuple[np.ndarray, Batch, bool]]:
-    """Row numbers and batch of every forward pass of a rank, and whether its result counts.
-
-    All ranks get as many batches, since a sharded model runs on all ranks or on none: one without
-    a share repeats a batch, whose result does not count.
-    """
-    sizes, budget = row_sizes(rows, kind, packed), MORE * token_budget(rows, kind, train)
-    passes = length_passes(sizes, budget, packed)
-    rank, world = ranks
-    for first in range(0, len(passes), world):
-        places = passes[min(first + rank, len(passes) - 1)]
-        batch = collate([rows[int(i)] for i in places])
-        yield places, on_device(batch, device), first + rank < len(passes)
+    return model(**{key: value for key, value in batch.items() if key != "labels"}).logits
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

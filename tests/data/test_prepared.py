@@ -127,11 +127,6 @@ def test_what_is_no_part_of_the_data_changes_nothing(prepared_study: str) -> Non
     assert prepare(load_study(prepared_study, words))
 
 
-def test_debug_data_are_no_full_data(prepared_study: str) -> None:
-    with pytest.raises(BadInput, match="debug was False, is True"):
-        prepare(load_study(prepared_study), debug=True)
-
-
 def test_a_ratio_more_or_less_in_the_grid_is_another_config(
     prepared_study: str, write_study, tiny_model
 ) -> None:
@@ -202,7 +197,7 @@ def test_a_full_disk_leaves_no_half_data(write_study, tiny_model, small_disk, sn
     study = load_study(write_study({"model.name": str(tiny_model), "results_dir": str(small_disk)}))
     filler, fits = small_disk / "filler", 0
     free = shutil.disk_usage(small_disk).free
-    for room in (4096, 16384, 24576, 32768, 40960, 49152, 57344, 65536, 81920, 131072):
+    for room in (4096, 24576, 40960, 57344, 131072):
         filler.write_bytes(b"x" * (free - room))
         try:
             prepare(study)
@@ -211,7 +206,7 @@ def test_a_full_disk_leaves_no_half_data(write_study, tiny_model, small_disk, sn
         except BadInput as error:
             assert "cannot be written: No space left on device" in str(error)  # noqa: PT017
             assert set(snapshot(study.directory)) <= {".lock"}
-    assert 0 < fits < 10  # some rooms were too small, some not: every file had its turn
+    assert 0 < fits < 5  # some rooms were too small, some not: every file had its turn
 
 
 # -- what is there ---------------------------------------------------------------------------------
@@ -291,13 +286,6 @@ def test_a_split_that_is_not_there_is_named(prepared_study: str) -> None:
     study = load_study(prepared_study, ["data.ratio=1:2"])
     with pytest.raises(BadInput, match="no split 'train_1-2' for baseline_gamma1; run stage 1"):
         train_split(study, study.point(0))
-
-
-def test_without_data_stage_1_is_named(write_study) -> None:
-    study = load_study(write_study())
-    for ask in (read_manifest, lambda study: encoded_test(study, study.point(0))):
-        with pytest.raises(BadInput, match="no data yet; run python -m stages.stage1_generate_da"):
-            ask(study)
 
 
 # -- a task that encodes its own rows --------------------------------------------------------------
@@ -447,16 +435,6 @@ def test_prompts_of_another_rendering_are_named(of_renderings: str) -> None:
     moved = replace(point, config=point.config.model_copy(update={"data": changed}))
     with pytest.raises(BadInput, match="test-twice: no checksum was recorded of it; run stage 1"):
         encoded_test(study, moved)
-
-
-def test_a_prompt_that_cannot_be_cut_is_named_with_its_length(write_study, tiny_model, monkeypatch):
-    monkeypatch.setattr(task, "body_length", lambda row: 0)
-    study = load_study(write_study({"model.name": str(tiny_model), "model.max_length": 24}))
-    message = (
-        r"model.max_length: row \S+ needs \d+ tokens for the prompt alone, \d+ are left for it"
-    )
-    with pytest.raises(BadInput, match=message):
-        prepare(study)
 
 
 def test_a_prompt_may_not_be_longer_than_the_models_context(write_study, tiny_model) -> None:

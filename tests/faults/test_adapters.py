@@ -188,11 +188,11 @@ class TestAfterTraining:
     def test_another_model_fails_the_point(self, train, monkeypatch, tmp_path, tuning):
         from lib.training import loop
 
-        def saved(trainer, tokenizer, target, *more):
+        def saved(trainer, target):
             for name, weight in trainer.model.named_parameters():
                 if "layers.1.mlp" in name and weight.requires_grad:
                     weight.data = weight.data + 0.5
-            save(trainer, tokenizer, target, *more)
+            save(trainer, target)
 
         save = loop.save_model
         monkeypatch.setattr(loop, "save_model", saved)

@@ -180,11 +180,46 @@ class TestHuggingFace:
         monkeypatch.setattr(HfEngine, "LARGEST_BATCH", 8)
         made = engine.generate(twice, FP32, draws([0.0, 1.5] * 5, [0, 3] * 5, [1, 3] * 5))
         hook.remove()
-        longest = [max(map(len, prompts[i : i + 2])) for i in (0, 2, 4)]
         read = [shape for shape in seen if shape[1] > 1]
-        assert read == [(2, longest[0] - 1), (2, longest[1] - 1), (1, longest[2] - 1)]
+        ordered = sorted(prompts, key=len, reverse=True)
+        starts = [len(os.path.commonprefix(ordered[i : i + 2])) for i in (0, 2)]
+        assert min(starts) > 1
+        assert read == [
+            (1, starts[0]), (2, len(ordered[0]) - 1 - starts[0]),
+            (1, starts[1]), (2, len(ordered[2]) - 1 - starts[1]),
+            (1, len(ordered[4]) - 1),
+        ]  # fmt: skip
         assert made[::2] == engine.generate(prompts, FP32)
         assert made[1::2] == engine.generate(prompts, FP32, draws([1.5] * 5, [3] * 5, [3] * 5))
+
+    def test_an_answer_that_is_scored_is_not_generated_again(
+        self, engine, plain, tokenizer, monkeypatch
+    ):
+        """Ends of turn are made of tokens that the model likes; of three rows it is a given one."""
+        prompts, answers = token_ids(tokenizer)
+        ends = {greedy(plain, tokenizer, prompt, 3)[2] for prompt in prompts[:3]}
+        monkeypatch.setattr("lib.inference.hf.end_tokens", lambda tokenizer: ends)
+        monkeypatch.setitem(globals(), "end_tokens", lambda tokenizer: ends)
+        made = [greedy(plain, tokenizer, prompt, 12) for prompt in prompts]
+        given = [[*own, one] for own, one in zip(answers, made, strict=True)]
+        given[3][-1] = made[3][:-1]  # the model would go on
+        given[4] = answers[4]
+        asked, generate = [], engine.generate
+        monkeypatch.setattr(
+            engine, "generate", lambda ids, *more: asked.append(ids) or generate(ids, *more)
+        )
+        texts, scores = engine.generate_and_score(prompts, FP32, given)
+        assert asked == [prompts[3:]]
+        assert texts == [[tokenizer.decode(ids, skip_special_tokens=True)] for ids in made]
+        wanted = [
+            [summed(plain, p, a) for a in group] for p, group in zip(prompts, given, strict=True)
+        ]
+        assert flat(scores) == pytest.approx(flat(wanted), abs=1e-5)
+        asked.clear()
+        hot = FP32.model_copy(update={"temperature": 1.5})
+        engine.generate_and_score(prompts, hot, given)
+        engine.generate_and_score(prompts, FEW.model_copy(update={"max_new_tokens": 2}), given)
+        assert asked == [prompts, prompts]
 
     def test_heads_longer_than_a_sliding_window_are_read_once_too(self, tokenizer, tmp_path):
         """As Gemma 3 has them: five layers that see a few tokens, and one that sees all."""

@@ -16,11 +16,8 @@ from lib.models.classifiers import (
     schedule,
 )
 from lib.training.adapters import adapted_matrices
+from tests.training.conftest import TARGETS
 
-TARGETS = {
-    "bert": ["query", "key", "value", "dense"],
-    "deberta": ["query_proj", "key_proj", "value_proj", "dense"],
-}
 LABELS = ["no", "maybe", "yes"]
 
 

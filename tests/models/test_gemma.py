@@ -28,22 +28,8 @@ from lib.training.loop import train_point
 from lib.training.responses import Responses
 
 DATA = Data(source="x", instruction="")
-WORDS = [
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "and",
-    "is",
-    "what",
-    "of",
-]
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "and", "is",
+         "what", "of"]  # fmt: skip
 
 
 def save_tokenizer(directory: Path) -> None:
@@ -175,27 +161,10 @@ def test_what_is_trained_has_a_gradient_and_is_of_the_language_model(
         assert sum("lora_A" in name for name in trained) == 2 * 7  # layers × linear maps
 
 
-def test_other_rows_change_no_score_though_attention_slides(gemma: Path) -> None:
-    """Rows longer than the window of 8, alone and beside a longer one."""
-    model = load_base(Model(name=str(gemma)), torch.float32)
-    rows = [dict(row) for row in rows_of(gemma)[:2]]
-    rows[1] = {**rows[1], "input_ids": [2, *range(9, 20), *rows[1]["input_ids"]],
-               "prompt_length": rows[1]["prompt_length"] + 12}  # fmt: skip
-    with torch.no_grad():
-        one = Responses(model)(model, collate_answers(rows[:1], 0, None, packed=True))
-        for packed in (True, False):
-            both = Responses(model)(model, collate_answers(rows, 0, None, packed))
-            torch.testing.assert_close(both[: len(one)], one)
-
-
-@pytest.mark.parametrize(("gemma", "tuning"), [(False, "full"), (True, "lora")], indirect=["gemma"],
-                         ids=["text-full", "eyes-lora"])  # fmt: skip
-def test_a_point_learns_its_answers_and_to_end_its_turn(
-    gemma: Path, tmp_path: Path, tuning: str
-) -> None:
-    # Adapters take smaller steps: at 0.02 they overshoot and end on one answer for all.
-    epochs, rate = {"full": (60, 0.02), "lora": (120, 0.005)}[tuning]
-    train = Train(tuning=tuning, batch_size=8, micro_batch=8, epochs=epochs, learning_rate=rate,
+@pytest.mark.parametrize("gemma", [True], indirect=True, ids=["eyes"])
+def test_a_point_learns_its_answers_and_to_end_its_turn(gemma: Path, tmp_path: Path) -> None:
+    # Adapters take small steps: at 0.02 they overshoot and end on one answer for all.
+    train = Train(tuning="lora", batch_size=8, micro_batch=8, epochs=120, learning_rate=0.005,
                   precision="fp32", gradient_checkpointing=False, lora={"r": 16, "alpha": 32.0},
                   schedule="linear", warmup=0.1)  # fmt: skip
     model = Model(name=str(gemma), max_length=64)

@@ -165,20 +165,8 @@ def test_no_data_yet(refuses, write_study) -> None:
         ),
     ],
 )
-def test_a_hub_id_that_cannot_be_had(
-    run_process, write_study, snapshot, tmp_path, word, said
-) -> None:
-    path = write_study()
-    before = snapshot(tmp_path)
-    ended = run_process(
-        f"stages.{DATA}", path, word, HF_HUB_OFFLINE="1", HF_HOME=str(tmp_path / "hub")
-    )
-    after = snapshot(tmp_path)
-    assert {name for name in after if not name.startswith("hub")} == set(before)
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.startswith("error: ")
-    assert said in ended.err
-    assert ended.err.count("\n") == 1, ended.err
+def test_a_hub_id_that_cannot_be_had(refuses, write_study, word, said) -> None:
+    refuses(DATA, write_study(), word, said=said)
 
 
 @pytest.fixture

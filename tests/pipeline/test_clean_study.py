@@ -60,7 +60,8 @@ def test_what_no_claim_needs_goes_and_the_rest_of_the_study_works(run_stage, fin
     assert "reject_gamma2: trained already (done; model/ was removed since)" in trained.out
     assert run_stage("stage3_infer", finished, "--index", "0-2").code == 0
     assert run_stage("stage4_evaluate", finished, "--force").code == 0
-    assert run_stage("stage5_visualize", finished).code == 0
+    one = "figures=[{bars: accuracy, x: setting, name: accuracy}]"
+    assert run_stage("stage5_visualize", finished, one).code == 0
     assert "nothing can be freed" in run_stage("clean_study", finished, "--yes").out
 
 

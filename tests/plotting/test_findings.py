@@ -1,10 +1,11 @@
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from lib.plotting.findings import findings
-from lib.plotting.view import View
+from lib.plotting.view import View, with_words
 from tests.plotting.study_tables import study_view
 
 
@@ -155,3 +156,18 @@ def test_what_samples_gain_and_what_carries_over():
     assert "**not interpretable, as more than 20 % could not be parsed: tuned**" in text
     assert "gains over one sample: +11.0 percentage points [6.0, 16.0] (base)." in text
     assert "15.0" not in text
+
+
+def test_lines_over_an_axis_are_named_in_words():
+    """Each setting gives its lines a name: all its axes but the one that is swept."""
+    grid = [("dpo", 0.1, np.nan), ("td_dpo", 0.1, 0.5), ("td_dpo", 0.2, 0.5)]
+    points = pd.DataFrame(grid, columns=["variant", "beta", "tau"])
+    points = points.assign(point=["a", "b", "c"], setting=["a", "b", "c"], seed=42)
+    lines = pd.DataFrame({"line": ["dpo", "td_dpo_tau0.5", "td_dpo (all lines)"],
+                          "against": [None, "dpo", "dpo"]})  # fmt: skip
+    made = hand_made("preference", rows_of("preference", "test", accuracy={"a": 0.5}))
+    tables = {**made.tables, "points": points, "variance": lines}
+    found = with_words(replace(made, tables=tables, axes=["variant", "beta", "tau"]))
+    assert found.tables["variance"].line.tolist() == ["DPO", "TD-DPO · τ 0.5",
+                                                     "TD-DPO (all lines)"]  # fmt: skip
+    assert found.tables["variance"].against.tolist()[1:] == ["DPO", "DPO"]

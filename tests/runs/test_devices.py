@@ -151,8 +151,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(rows))
         return collate(rows, **given)
 
-    trainer, _ = loop.TRAINERS["answers"]
-    monkeypatch.setitem(loop.TRAINERS, "answers", (trainer, counted))
+    monkeypatch.setattr(batches, "collate_answers", counted)
     monkeypatch.setattr(
         loop, "TrainingArguments", lambda **given: arguments(**{**given, "use_cpu": False})
     )

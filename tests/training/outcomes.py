@@ -20,6 +20,18 @@ def weights(directory: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
+def one_by_one(model: Any, rows: Any) -> torch.Tensor:
+    """(B, 2) log-probabilities of pairs, every sequence in a forward pass of its own."""
+    scores = []
+    for row in rows:
+        for side in ("chosen_ids", "rejected_ids"):
+            ids = torch.tensor([row["prompt_ids"] + row[side]])
+            every = model(input_ids=ids, use_cache=False).logits[0, :-1].log_softmax(-1)
+            tokens = every.gather(1, ids[0, 1:, None])[len(row["prompt_ids"]) - 1 :]
+            scores.append(tokens.sum())
+    return torch.stack(scores).view(-1, 2)
+
+
 def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
     """To the bit."""
     assert one.keys() == other.keys()

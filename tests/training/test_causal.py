@@ -136,34 +136,6 @@ def test_attention_is_causal_without_a_mask(family, monkeypatch):
     assert set(seen) == {(None, True, 2)}
 
 
-@pytest.fixture(scope="module")
-def model(tiny_model):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
-
-
-@pytest.mark.parametrize("packed", [True, False])
-def test_other_rows_change_no_loss(model, packed):
-    """A row alone against the same row beside a longer one."""
-    score = Responses(model)
-    both, one = (score(model, collate_answers(rows, 0, None, packed)) for rows in (ROWS, ROWS[:1]))
-    torch.testing.assert_close(both[:2], one)
-
-
-def test_logits_at_labels_are_those_of_all_positions(model):
-    """The loss equals the library's own, which makes logits everywhere."""
-    ours = -Responses(model)(model, collate_answers(ROWS, 0, None, packed=True)).sum()
-    theirs = 0.0
-    for row in ROWS:
-        ids = torch.tensor([row["input_ids"]])
-        labels = ids.clone()
-        labels[:, : row["prompt_length"]] = -100
-        count = len(row["input_ids"]) - row["prompt_length"]
-        theirs += model(input_ids=ids, labels=labels).loss * count
-    torch.testing.assert_close(ours, theirs)
-
-
 def gradients(tiny_model, tmp_path, micro, weighted_class="accept", gamma=4.0):
     """Gradients of one optimizer step over the same four rows, cut into passes of `micro` rows."""
     from transformers import AutoModelForCausalLM, TrainingArguments
@@ -183,7 +155,7 @@ def gradients(tiny_model, tmp_path, micro, weighted_class="accept", gamma=4.0):
     return loss, count, grads
 
 
-@pytest.mark.parametrize("micro", [1, 2, 3])
+@pytest.mark.parametrize("micro", [1, 3])
 def test_micro_batches_change_nothing(tiny_model, tmp_path, micro):
     """One pass of four rows, against passes of one class and of unequal lengths."""
     whole, count, expected = gradients(tiny_model, tmp_path, 4)

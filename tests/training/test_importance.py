@@ -14,19 +14,15 @@ from lib.models.classifiers import classifier_for_training
 from lib.training.adapters import adapted_matrices, rank_use
 from lib.training.batches import collate_classes
 from lib.training.importance import (
-    GradientNorms,
     calibrate,
     calibration_rows,
+    gradient_norms,
     importance_record,
     spread,
     weights_of,
 )
-from lib.training.penalties import ImportancePenalty
-
-TARGETS = {
-    "bert": ["query", "key", "value", "dense"],
-    "deberta": ["query_proj", "key_proj", "value_proj", "dense"],
-}
+from lib.training.penalties import adapters_penalty
+from tests.training.conftest import TARGETS
 
 
 def made(models, kind="bert", **changes):
@@ -62,7 +58,7 @@ def by_autograd(model, matrices, batches):
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("kind", TARGETS)
-def test_hooks_find_what_autograd_does(tiny_encoders, batches, kind, checkpointing):
+def test_norms_of_whole_gradients(tiny_encoders, batches, kind, checkpointing):
     """DeBERTa calls its query and key projections twice, once on what takes no gradient."""
     model, train = made(tiny_encoders, kind)
     if checkpointing:
@@ -83,14 +79,14 @@ def test_mean_of_norms_by_hand():
     class Matrix:
         name, base = "w", nn.Linear(2, 1, bias=False).requires_grad_(False)
 
-    collected, found = GradientNorms([Matrix]), []
-    for rows in ([[3.0, 0.0], [3.0, 8.0]], [[0.0, 2.0], [0.0, 2.0]]):
-        with collected.collecting():
+    found = []
+    with gradient_norms([Matrix]) as norms:
+        for rows in ([[3.0, 0.0], [3.0, 8.0]], [[0.0, 2.0], [0.0, 2.0]]):
             Matrix.base(torch.tensor(rows)).mean().backward()
-        found.append(collected.norms["w"].item())
+            assert Matrix.base.weight.grad is None
+            found.append(norms["w"].item())
     assert found == [5.0, 2.0]
-    with torch.enable_grad():  # hooks are gone behind the block
-        assert not Matrix.base(torch.ones(1, 2)).requires_grad
+    assert not Matrix.base(torch.ones(1, 2)).requires_grad  # as it was before the block
 
 
 def test_no_gradient_and_no_product_stays(tiny_encoders, batches):
@@ -102,22 +98,21 @@ def test_no_gradient_and_no_product_stays(tiny_encoders, batches):
     assert all(p.grad is None for p in model.parameters())
     assert {n for n, p in model.named_parameters() if p.requires_grad} == trained
     assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
-    assert not any(m.base._forward_hooks for m in matrices)
 
 
-def test_one_product_at_a_time(tiny_encoders, batches, monkeypatch):
-    """When a product is made, no other matrix's is held: BERT calls each layer once."""
+def test_one_gradient_at_a_time(tiny_encoders, batches, monkeypatch):
+    """When the norm of one is computed, no other matrix's is held."""
     model, train = made(tiny_encoders)
-    held = []
-    passed = GradientNorms._passed
+    matrices, held = adapted_matrices(model), []
+    norm = torch.linalg.matrix_norm
 
-    def watched(self, name, x, gradient):
-        held.append(len(self._sums))
-        passed(self, name, x, gradient)
+    def watched(gradient):
+        held.append(sum(m.base.weight.grad is not None for m in matrices))
+        return norm(gradient)
 
-    monkeypatch.setattr(GradientNorms, "_passed", watched)
-    calibrate(model, adapted_matrices(model), batches, train)
-    assert held == [0] * 12 * 3
+    monkeypatch.setattr(torch.linalg, "matrix_norm", watched)
+    calibrate(model, matrices, batches, train)
+    assert held == [1] * 12 * 3
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -201,7 +196,7 @@ def test_penalty_is_alpha_times_the_weighted_norms(tiny_encoders):
             for factor in matrix.factors[:2]:
                 factor.copy_(torch.randn(factor.shape, generator=made_here))
     w = [k / 20 for k in range(12)]
-    found = ImportancePenalty(matrices, w, alpha=1e-3, beta=2.0)
+    found = adapters_penalty(matrices, w, alpha=1e-3, beta=2.0)
     expected = sum(
         1e-3 * (1 - one) ** 2 * (m.adapter.get_delta_weight("default")).square().sum()
         for one, m in zip(w, matrices, strict=True)

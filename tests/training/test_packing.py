@@ -9,12 +9,13 @@ import torch
 
 from lib.config.schema import Train
 from lib.training import loop, packed_attention
-from lib.training.batches import arranged, collate_answers, collate_pairs
+from lib.training.batches import arranged, collate_answers, collate_pairs, shared_tokens
 from lib.training.packed_attention import NAME, causal_mask, packing_fault
 from lib.training.passes import length_passes, rank_passes, row_sizes, token_budget
 from lib.training.responses import Responses
 from lib.training.scoring import pair_scores
 from tests.training.conftest import made_pairs
+from tests.training.outcomes import one_by_one
 from tests.training.test_causal import SIZES, rows_of_many_lengths
 
 WINDOW = {"sliding_window": 6}
@@ -32,18 +33,6 @@ def tiny(family, **changes):
     config = getattr(transformers, f"{family}Config")(**{**MODELS.get(family, SIZES), **changes})
     torch.manual_seed(0)
     return transformers.AutoModelForCausalLM.from_config(config)
-
-
-def one_by_one(model, rows):
-    """(B, 2) log-probabilities of pairs, every sequence in a forward pass of its own."""
-    scores = []
-    for row in rows:
-        for side in ("chosen_ids", "rejected_ids"):
-            ids = torch.tensor([row["prompt_ids"] + row[side]])
-            every = model(input_ids=ids, use_cache=False).logits[0, :-1].log_softmax(-1)
-            tokens = every.gather(1, ids[0, 1:, None])[len(row["prompt_ids"]) - 1 :]
-            scores.append(tokens.sum())
-    return torch.stack(scores).view(-1, 2)
 
 
 def gradients(model, scores):
@@ -164,9 +153,40 @@ def test_answers_packed_and_padded_have_one_loss():
     torch.testing.assert_close(*(score(model, batch) for batch in batches), atol=2e-5, rtol=0)
 
 
+def test_a_start_that_rows_share_by_hand():
+    groups = [([5, 6, 7, 8], ([9, 2],)), ([5, 6, 3], ([4],))]
+    assert shared_tokens(groups) == 2
+    batch = arranged(groups, 0, True, 2)
+    assert batch["input_ids"][0, :7].tolist() == [5, 6, 7, 8, 9, 3, 0]
+    assert batch["position_ids"][0, :6].tolist() == [0, 1, 2, 3, 4, 2]
+    assert batch["responses"][0, :7].int().tolist() == [0, 0, 0, 1, 1, 1, 0]
+    assert batch["layout"] == ((2, 3, 1),)
+    assert shared_tokens(groups[:1]) == 0
+    assert shared_tokens([([5, *range(20)], ([2],)), ([5, *range(1, 20)], ([2],))]) == 0
+
+
+@pytest.mark.parametrize("family", MODELS)
+def test_rows_that_share_a_start_are_trained_as_one_by_one(family):
+    """Log-probabilities and gradients, of windows shorter than the start too."""
+    model, start = tiny(family).train(), [11, 12, 13, 14, 15, 16, 17, 18]
+    rows = [
+        {**row, "input_ids": [*start, *row["input_ids"]], "decision": (0, 0),
+         "prompt_length": row["prompt_length"] + len(start)}
+        for row in rows_of_many_lengths(4)
+    ]  # fmt: skip
+    score, ways = Responses(model), {}
+    for way, several in (("packed", [rows]), ("alone", [[row] for row in rows])):
+        batches = [collate_answers(some, 0, None, True) for some in several]
+        logps = torch.cat([score(model, batch) for batch in batches])
+        model.zero_grad()
+        (logps * torch.linspace(1, 2, len(logps))).sum().backward()
+        ways[way] = logps, {name: one.grad.clone() for name, one in model.named_parameters()}
+        assert [batch["layout"][0][0] >= 8 for batch in batches] == [True] * len(batches)
+    torch.testing.assert_close(ways["packed"][0], ways["alone"][0], atol=2e-5, rtol=0)
+    assert_same_gradients(ways["packed"][1], ways["alone"][1])
+
+
 STEPS = {
-    "dpo": {"beta": 0.5},
-    "discopop": {"beta": 0.5},
     "td_dpo": {"beta": 0.1, "tau": 2.0},
     "adapters": {"tuning": "lora", "gradient_checkpointing": True},
 }

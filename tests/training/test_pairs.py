@@ -1,7 +1,5 @@
 """Batches of pairs and their loss: hand-worked, by brute force, and against TRL's own trainer."""
 
-import math
-
 import pytest
 import torch
 from datasets import Dataset
@@ -14,6 +12,7 @@ from lib.training.batches import collate_pairs
 from lib.training.responses import Responses
 from lib.training.scoring import autocast, pair_scores
 from lib.training.trainers import PairTrainer, correct
+from tests.training.outcomes import one_by_one
 
 ROWS = [
     {"prompt_ids": [5, 6], "chosen_ids": [7, 8], "rejected_ids": [9], "row": 4},
@@ -55,19 +54,6 @@ def model(tiny_model):
     from transformers import AutoModelForCausalLM
 
     return AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32).eval()
-
-
-def brute_force(model, row, side):
-    ids = torch.tensor([row["prompt_ids"] + row[side]])
-    every = model(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])
-    return every[len(row["prompt_ids"]) - 1 :].sum().item()
-
-
-def test_scores_by_brute_force(model, pair_rows):
-    rows = pair_rows(5)
-    found = pair_scores(Responses(model), model, collate_pairs(rows, 0, packed=True)).detach()
-    expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
-    torch.testing.assert_close(found, torch.tensor(expected))
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -155,8 +141,7 @@ def test_a_model_that_caps_its_logits(pair_rows):
     found = pair_scores(score, model, collate_pairs(rows, 0, packed=True)).detach()
     assert torch.equal(torch.get_rng_state(), state)
     assert score.chunked is False
-    expected = [[brute_force(model, r, f"{s}_ids") for s in ("chosen", "rejected")] for r in rows]
-    torch.testing.assert_close(found, torch.tensor(expected))
+    torch.testing.assert_close(found, one_by_one(model, rows).detach())
 
 
 def test_the_head_sees_response_positions_alone(model, pair_rows):
@@ -225,24 +210,10 @@ def test_agrees_with_trl(tiny_model, tokenizer, pair_rows, tmp_path, objective):
         config=settings,
     )  # fmt: skip
     ours.set_references({"train": reference.numpy()})
-    found, pairs = ours.compute_loss(
-        policy, collate_pairs(rows, 0, packed=True), return_outputs=True
-    )
-    assert (pairs.policy - pairs.reference).abs().min() > 1e-3
+    found = ours.compute_loss(policy, collate_pairs(rows, 0, packed=True))
+    equal = PairLogps(reference, reference, torch.ones(6, 2))
+    assert found.item() != pytest.approx(loss_of(settings)(equal).loss.mean().item(), rel=1e-3)
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
     found.backward()
     for name, weight in policy.named_parameters():
         assert apart(weight.grad, wanted[name]) < 1e-4, name
-
-
-def test_every_objective_gets_its_own_keys():
-    """The first pair of ρ = 1 − 0 = 1: no objective falls through to another."""
-    pairs = PairLogps(torch.tensor([[1.0, 0.0]]), torch.zeros(1, 2), torch.tensor([[2, 2]]))
-    sigma = lambda x: 1 / (1 + math.exp(-x))  # noqa: E731
-    dpo = loss_of(Train(objective="dpo", beta=0.5))(pairs)
-    assert dpo.loss.item() == pytest.approx(-math.log(sigma(0.5)))
-    td = loss_of(Train(objective="td_dpo", beta=0.5, tau=2.0))(pairs)
-    assert td.loss.item() == pytest.approx(-math.log(sigma(0.5)) + 0.5 * 0.5)
-    pop = loss_of(Train(objective="discopop", beta=0.5))(pairs)
-    expected = sigma(10) * math.exp(-0.5) - (1 - sigma(10)) * math.log(sigma(0.5))
-    assert pop.loss.item() == pytest.approx(expected)

@@ -15,8 +15,8 @@ from lib.models.trainable import load_for_training
 from lib.runs.files import read_jsonl
 from lib.training.inputs import PairSplits
 from lib.training.ranks import Stopped, any_rank, from_first
-from lib.training.reference import reference_logps
-from lib.training.scoring import cast_weights
+from lib.training.reference import without_adapters
+from lib.training.scoring import cast_weights, row_logps
 from tests.training.conftest import train_on
 from tests.training.two_ranks import LAUNCHER, run_ranks
 
@@ -66,7 +66,8 @@ def test_a_sharded_policy_starts_as_its_reference(tiny_model, pair_splits, proce
         settings = Train(tuning=tuning, objective="dpo", micro_batch=2)
         model = load_for_training(Model(name=str(tiny_model)), settings)
         cast_weights(model)
-        found = reference_logps(model, splits.splits["test"], 0, settings)
+        with without_adapters(model):
+            found = row_logps("pairs", model, splits.splits["test"], 0, settings)
         assert any(np.array_equal(found, one) for one in stored)
 
 

@@ -48,11 +48,12 @@ class Predictor:
 
     def predict(self, start: int, end: int) -> list[Row]:
         """See `predict.Predictor`. `scores`: log-probabilities of the labels, in order."""
-        from lib.training.scoring import class_logps
+        from lib.training.scoring import row_logps
 
         config = self.point.config
         rows, encoded = self.rows[start:end], self.encoded[start : min(end, len(self.rows))]
-        logps = class_logps(
+        logps = row_logps(
+            "classes",
             self.model,
             encoded,
             self.pad,

@@ -35,7 +35,7 @@ class Predictor:
         from lib.models.trainable import nf4_fault
         from lib.training.reference import stored_reference
         from lib.training.reference_key import in_bf16, pair_checksums, reference_key
-        from lib.training.scoring import cast_weights, pair_logps
+        from lib.training.scoring import cast_weights, row_logps
 
         point = on_this_machine(point)
         train = point.config.train
@@ -43,9 +43,9 @@ class Predictor:
         if in_bf16(train):
             cast_weights(self.model)
         tokenizer, checksums = load_tokenizer(point.config.model), pair_checksums(self.study)
-        key = reference_key(point.config.model, train, checksums, four_bits=nf4_fault() is None)
+        key = reference_key(point.config.model, train, checksums, nf4_fault() is None)
         self.reference = stored_reference(self.study.directory, key, {"test": self.rows})["test"]
-        self.scores = pair_logps(self.model, self.rows, tokenizer.pad_token_id, train)
+        self.scores = row_logps("pairs", self.model, self.rows, tokenizer.pad_token_id, train)
         yield
 
     def predict(self, start: int, end: int) -> list[Row]:

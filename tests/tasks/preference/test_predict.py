@@ -8,7 +8,7 @@ from lib.data.preparation import prepare
 from lib.data.prepared import encoded_split
 from lib.inference.serving import Served
 from lib.tasks.preference.predict import Predictor
-from lib.training import scoring
+from lib.training import batches
 from lib.training.inputs import train_data
 from lib.training.loop import train_point
 
@@ -59,22 +59,22 @@ def gains(rows):
 
 def test_what_has_learnt_nothing_is_its_reference_however_rows_are_cut(study, monkeypatch):
     """In the batches of the reference: on a GPU, bf16 numbers of a row depend on its batch."""
-    batches, collate = [], scoring.collate_pairs
+    seen, collate = [], batches.collate_pairs
     monkeypatch.setattr(
-        scoring,
+        batches,
         "collate_pairs",
-        lambda rows, **more: batches.append([r["id"] for r in rows]) or collate(rows, **more),
+        lambda rows, **more: seen.append([r["id"] for r in rows]) or collate(rows, **more),
     )
     still, test = study.point(0), encoded_split(study, "test")
     train(study, still)
-    of_test = [ids for ids in batches if set(ids) <= set(test["id"])]
+    of_test = [ids for ids in seen if set(ids) <= set(test["id"])]
     assert len(of_test) > 1
     assert sum(map(len, of_test)) == 11
     for chunk in (3, 512):
-        batches.clear()
+        seen.clear()
         rows = predicted(predictor(study), still, chunk)
         assert [row["id"] for row in rows] == test["id"]
-        assert batches == of_test
+        assert seen == of_test
         assert gains(rows) == [0.0] * 22
 
 
