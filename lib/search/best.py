@@ -21,7 +21,7 @@ from lib.config.study import Study
 from lib.config.validation import dotted_keys
 from lib.config.yaml import put
 from lib.runs.files import replacing
-from lib.search.journal import Journal
+from lib.search.journal import Journal, state_of
 
 GENERATED = Path("configs") / "generated"
 NEIGHBOURS = 4
@@ -73,9 +73,7 @@ def history(current: Mapping[int, Any], metric: str) -> list[dict[str, Any]]:
         value = attempt.value if attempt.state.name != "FAIL" else None
         if complete:
             best = value if best is None else better(best, value)
-        state = "diverged" if str(attempt.user_attrs.get("reason", "")).startswith("diverged") \
-            else attempt.state.name.lower()  # fmt: skip
-        rows.append({"trial": number, "state": state, metric: value, "best": best,
+        rows.append({"trial": number, "state": state_of(attempt), metric: value, "best": best,
                      "retries": attempt.user_attrs["retries"], **attempt.params})  # fmt: skip
     return rows
 

@@ -211,9 +211,7 @@ class Journal:
     def _write(self, write: Callable[..., Any], attempt: FrozenTrial, *what: Any) -> None:
         try:
             write(attempt._trial_id, *what)
-        except (
-            UpdateFinishedTrialError
-        ):  # recorded by an earlier start of this task, or on the login node
+        except UpdateFinishedTrialError:  # by an earlier start of this task, or on the login node
             return
 
 
@@ -230,6 +228,12 @@ def is_over(attempt: FrozenTrial | None) -> bool:
         return False
     given_up = attempt.user_attrs["retries"] >= MOST_RETRIES
     return attempt.state in FINAL or (attempt.state == TrialState.FAIL and given_up)
+
+
+def state_of(attempt: FrozenTrial) -> str:
+    """`diverged`, else the state in Optuna's words, in lower case."""
+    diverged = str(attempt.user_attrs.get("reason", "")).startswith("diverged")
+    return "diverged" if diverged else attempt.state.name.lower()
 
 
 def search_identity(study: Study) -> dict[str, Any]:

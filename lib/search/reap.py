@@ -16,7 +16,7 @@ from lib.config.errors import BadInput
 from lib.config.study import Study
 from lib.runs.activity import Holder, is_held_here, is_this_machine
 from lib.runs.files import read_json, write_json
-from lib.search.journal import MOST_RETRIES, Journal, is_over
+from lib.search.journal import MOST_RETRIES, Journal, is_over, state_of
 from lib.search.trials import claim, trial_count
 from lib.slurm import commands as slurm
 
@@ -88,10 +88,9 @@ def _state(
     queue: Mapping[str, slurm.Tasks] | None,
     waiting: Mapping[int | None, str],
 ) -> str:
-    name = "missing" if attempt is None else attempt.state.name.lower()
-    if name in ("complete", "pruned"):
-        diverged = str(attempt.user_attrs.get("reason", "")).startswith("diverged")
-        return "diverged" if diverged else name
+    name = "missing" if attempt is None else state_of(attempt)
+    if name in ("complete", "pruned", "diverged"):
+        return name
     if name == "running":
         return _of_running(study, number, _by(attempt), queue)
     if number in waiting and not is_over(attempt):

@@ -102,9 +102,9 @@ def grade(row: Row, prediction: Row) -> Row:
     }
 
 
-def summary(predictions: list[Row]) -> str:
-    """Share of problems with the right last number."""
-    if all(row["flexible"] is None for row in predictions):
+def summary(predictions: list[Row], answer: str = "flexible") -> str:
+    """Share of problems with the right last number; answer: the key of the number that was read."""
+    if all(row[answer] is None for row in predictions):
         return NONE_PARSED
     right = sum(row["correct"] for row in predictions)
     return f"right {100 * right / len(predictions):.1f} %"

@@ -30,14 +30,15 @@ def outcomes(
     not compared. A point that no judge was asked about has no items. Raises BadInput for judgments
     of another form.
     """
-    judgments = [judgments_of(one) for one in predictions]
-    asked = any(one is not None for pair in judgments for one in pair)
-    ratings = ratings_of(judgments).reshape(-1) if asked else np.empty(0)
+    judgments, ratings, asked = read_ratings(predictions)
+    ratings = ratings.reshape(-1) if asked else np.empty(0)
     own = rows if asked else ()
+    # What ratings have to share to be compared.
+    scale = f"{_named(judgments, 'judge')}, prompts {_named(judgments, 'prompts_hash')}"
     turn = np.tile(TURNS, len(own))
     known = ~np.isnan(ratings)
     return {
-        "set": [_scale(judgments)] * len(ratings),
+        "set": [scale] * len(ratings),
         "item": [f"{row['id']}/{turn}" for row in own for turn in TURNS],
         "cluster": [row["id"] for row in own for _ in TURNS],
         "category": [row["category"] for row in own for _ in TURNS],
@@ -49,10 +50,17 @@ def outcomes(
     }
 
 
-def ratings_of(judgments: Sequence[Sequence[Row | None]]) -> np.ndarray:
-    """(n, 2) ratings of both turns, nan where there is none."""
+def read_ratings(
+    predictions: Sequence[Row],
+) -> tuple[list[list[Row | None]], np.ndarray, bool]:
+    """Judgments of both turns, their ratings (n, 2), nan for none, and whether a judge was asked.
+
+    Raises BadInput for judgments of another form.
+    """
+    judgments = [judgments_of(one) for one in predictions]
     read = [[rating_of(one["raw"] if one else None) for one in pair] for pair in judgments]
-    return np.array(read, dtype=float).reshape(-1, 2)
+    asked = any(one is not None for pair in judgments for one in pair)
+    return judgments, np.array(read, dtype=float).reshape(-1, 2), asked
 
 
 def point_extras(
@@ -68,10 +76,8 @@ def point_extras(
 
     Without a judge nothing counts as unjudged.
     """
-    judgments = [judgments_of(one) for one in predictions]
-    ratings = ratings_of(judgments)
+    judgments, ratings, asked = read_ratings(predictions)
     silent = sum(one is None or one["raw"] is None for pair in judgments for one in pair)
-    asked = any(one is not None for pair in judgments for one in pair)
     missing = int(np.isnan(ratings).sum())
     return {
         "rows": len(rows),
@@ -104,12 +110,6 @@ def _is_judgment(found: Any) -> bool:
     if found is None:
         return True
     return isinstance(found, dict) and isinstance(found.get("raw", 0), (str, type(None)))
-
-
-def _scale(judgments: Sequence[Sequence[Row | None]]) -> str:
-    """`gpt-4, prompts 0123abcd`: what ratings have to share to be compared."""
-    judge, prompts = (_named(judgments, key) for key in ("judge", "prompts_hash"))
-    return f"{judge}, prompts {prompts}"
 
 
 def _named(judgments: Sequence[Sequence[Row | None]], key: str) -> str | None:

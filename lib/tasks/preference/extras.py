@@ -19,8 +19,8 @@ from lib.config.metrics import Pair
 from lib.config.study import Study
 from lib.losses import symbol_of
 from lib.runs.files import read_sealed
+from lib.tasks.preference.metrics import BETA
 
-BETA = "train.beta"  # key of the axis that variances are over
 COMPARED = (("preference", "accuracy"), ("mt_bench", "score"))  # (task, metric) of `variance`
 SHARES = np.linspace(0, 1, 51)  # quantiles of `margins`
 

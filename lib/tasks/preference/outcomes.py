@@ -13,19 +13,10 @@ import numpy as np
 
 from lib.config.tasks import Row
 from lib.inference.outputs import bad, numbers
+from lib.tasks.preference.metrics import NATS, WINS
 
 KEYS = ("scores", "reference", "lengths")  # of a prediction, each (chosen, rejected)
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Outcomes that need log-probabilities: wins of the chosen response, and nats.
-WINS = (
-    "accuracy",
-    "ranking_sum",
-    "ranking_mean",
-    "reference_ranking_sum",
-    "reference_ranking_mean",
-)
-NATS = ("margin", "kl_chosen", "kl_rejected", "kl_chosen_per_token", "kl_rejected_per_token")
-LENGTH = ("longer_wins", "shorter_wins")  # need no log-probability
 
 
 def outcomes(
@@ -48,15 +39,12 @@ def outcomes(
     Pairs of one prompt are a cluster. Raises BadInput for what is no pair of numbers.
     Sources: Rafailov et al., arXiv 2305.18290; ranking accuracy: Chen et al., arXiv 2405.19534.
     """
-    for one in predictions:
-        check_pair(one)
-    found = dict.fromkeys((*WINS, *LENGTH, *NATS), np.full(len(rows), np.nan))
-    lengths = pairs(predictions, "lengths")
-    if lengths is not None:
+    policy, reference, lengths = (pairs(predictions, key) for key in KEYS)
+    found = dict.fromkeys((*WINS, *NATS), np.full(len(rows), np.nan))
+    if is_known(lengths):
         longer = wins(lengths)
         found |= {"longer_wins": longer, "shorter_wins": 1 - longer}
-        policy, reference = (pairs(predictions, key) for key in ("scores", "reference"))
-        if policy is not None and reference is not None:
+        if is_known(policy) and is_known(reference):
             found |= _of_scores(policy, reference, lengths)
     return {
         "set": ["test"] * len(rows),
@@ -64,7 +52,7 @@ def outcomes(
         "cluster": [str(one.get("prompt_hash") or one["id"]) for one in predictions],
         "source": [None if row.get("source") is None else str(row["source"]) for row in rows],
         **found,
-        "scored": [float(is_finite(one, "scores")) for one in predictions],
+        "scored": np.isfinite(policy).all(axis=1).astype(float),
     }
 
 
@@ -102,61 +90,43 @@ def point_extras(
      "ties": {win: n | null}, "margin_quantiles": {"0.05": nats, …} | null,
      "length": {"chosen": mean tokens | null, "rejected"}}
     """
-    found = outcomes(rows, predictions, eval_config)
-    known = {name: found[name] for name in (*WINS, *LENGTH, "margin") if _is_known(found[name])}
-    lengths = pairs(predictions, "lengths")
+    found, lengths = outcomes(rows, predictions, eval_config), pairs(predictions, "lengths")
+    margin = np.quantile(found["margin"], QUANTILES) if is_known(found["margin"]) else None
     return {
         "unscored": int(len(rows) - sum(found["scored"])),
         "prompts": len(set(found["cluster"])),
         "ties": {
-            name: int((known[name] == 0.5).sum()) if name in known else None
-            for name in (*WINS, *LENGTH)
+            name: int((found[name] == 0.5).sum()) if is_known(found[name]) else None
+            for name in WINS
         },
-        "margin_quantiles": quantiles(known["margin"]) if "margin" in known else None,
+        "margin_quantiles": None if margin is None else {
+            f"{q:g}": float(value) for q, value in zip(QUANTILES, margin, strict=True)
+        },
         "length": {
-            side: None if lengths is None else float(lengths[:, i].mean())
+            side: float(lengths[:, i].mean()) if is_known(lengths) else None
             for i, side in enumerate(("chosen", "rejected"))
         },
-    }
+    }  # fmt: skip
 
 
-def _is_known(values: np.ndarray) -> bool:
-    return len(values) > 0 and not np.isnan(values).any()
+def is_known(values: np.ndarray) -> bool:
+    """Whether there are values, and all of them finite."""
+    return len(values) > 0 and bool(np.isfinite(values).all())
 
 
-def quantiles(values: np.ndarray) -> dict[str, float]:
-    """{"0.05": …} for QUANTILES of `values` (n,), linear between order statistics.
+def pairs(predictions: Sequence[Row], key: str) -> np.ndarray:
+    """(n, 2) numbers of chosen and rejected, nan where unknown; key: one of KEYS.
 
-    Source: Hyndman & Fan 1996, type 7, numpy's default.
+    Raises BadInput where one is neither null nor two numbers.
     """
-    found = np.quantile(values, QUANTILES)
-    return {f"{q:g}": float(value) for q, value in zip(QUANTILES, found, strict=True)}
-
-
-def check_pair(prediction: Row) -> None:
-    """Raise BadInput where scores, reference or lengths are neither null nor two numbers."""
-    for key in KEYS:
-        pair, expected = prediction.get(key), "null or two numbers: of chosen and rejected"
+    values, expected = [], "null or two numbers: of chosen and rejected"
+    for one in predictions:
+        pair = one.get(key)
         if pair is None:
-            continue
-        if len(numbers(prediction, key, pair, expected)) != 2:
-            raise bad(prediction, key, pair, expected)
-        if key == "lengths" and any(n is not None and not n > 0 for n in pair):
-            raise bad(prediction, key, pair, "two counts of tokens above 0")
-
-
-def pairs(predictions: Sequence[Row], key: str) -> np.ndarray | None:
-    """(n, 2) numbers of all predictions; None where one lacks them, or there is none."""
-    if not predictions or not all(is_finite(one, key) for one in predictions):
-        return None
-    return np.array([one[key] for one in predictions], dtype=float)
-
-
-def is_finite(prediction: Row, key: str) -> bool:
-    """Whether both numbers, of chosen and rejected, are there."""
-    pair = prediction.get(key)
-    return (
-        isinstance(pair, list)
-        and len(pair) == 2
-        and all(isinstance(value, (int, float)) and np.isfinite(value) for value in pair)
-    )
+            pair = [None, None]
+        elif len(numbers(one, key, pair, expected)) != 2:
+            raise bad(one, key, pair, expected)
+        elif key == "lengths" and any(n is not None and not n > 0 for n in pair):
+            raise bad(one, key, pair, "two counts of tokens above 0")
+        values.append(pair)
+    return np.array(values, dtype=float).reshape(-1, 2)

@@ -7,7 +7,7 @@ written in one way, so that 18, 18.00 and $18 are one candidate of a vote.
 from __future__ import annotations
 
 from lib.config.tasks import Row
-from lib.inference.outputs import NONE_PARSED, bad, text, texts
+from lib.inference.outputs import bad, text, texts
 from lib.tasks.math.grading import flexible, number, same
 
 
@@ -42,11 +42,3 @@ def grade(row: Row, prediction: Row) -> Row:
         "greedy_answer": greedy,
         "correct": same(greedy, row["final"]),
     }
-
-
-def summary(predictions: list[Row]) -> str:
-    """Share of problems whose greedy answer is right."""
-    if all(row["greedy_answer"] is None for row in predictions):
-        return NONE_PARSED
-    right = sum(row["correct"] for row in predictions)
-    return f"right {100 * right / len(predictions):.1f} %"

@@ -11,8 +11,8 @@ import pandas as pd
 from lib.analysis.statistics import percentile_interval
 from lib.analysis.votes import best, majority, passed, reward_auc, subsets, unique, weighted
 from lib.config.tasks import Row
-from lib.tasks.symbolic.samples import Samples, read_samples, templates
-from lib.tasks.symbolic.tables import ALL, AWAY, HOME, SHARES, TABLES, is_tuned, vote_names
+from lib.tasks.symbolic.metrics import ALL, AWAY, HOME, SHARES, TABLES, is_tuned, metrics
+from lib.tasks.symbolic.samples import Samples, read_samples
 
 if TYPE_CHECKING:
     from lib.analysis.engine import Answers
@@ -26,7 +26,7 @@ def outcomes(
 
     correct, parsed                  of the greedy answer; one without a number is wrong
     parsed_samples, one_sample       share of the samples with a number, and of the right ones
-    majority_4, best_4, …            see `lib.tasks.symbolic.analysis.metrics`
+    majority_4, best_4, …            see `lib.tasks.symbolic.metrics.metrics`
     chosen_majority, chosen_best     whether the sample chosen of all is right, ties to first seen
     majority_gain, best_gain, weighted_gain   at the largest n
     unique, solvable                 different numbers; whether a sample is right
@@ -41,14 +41,12 @@ def outcomes(
     found: dict[str, Any] = {
         "set": [row["set"] for row in rows],
         "item": [row["id"] for row in rows],
-        "cluster": list(templates(rows)),
+        # A problem and the instances of the template made from it are one cluster.
+        "cluster": [str(row.get("template") or f"row {row['id']}") for row in rows],
+        **dict.fromkeys([metric.needs[0] for metric in metrics(eval_config)], nothing),
         "correct": samples.greedy.astype(float),
         "parsed": [float(one["greedy_answer"] is not None) for one in predictions],
     }
-    names = ("parsed_samples", "one_sample", "chosen_majority", "chosen_best", "majority_gain",
-             "best_gain", "weighted_gain", "unique", "solvable", "majority_failed", "best_failed",
-             "reward_auc")  # fmt: skip
-    found |= dict.fromkeys((*names, *(name for name, _ in vote_names(eval_config.draws))), nothing)
     if not samples.count:
         return found
     solvable = samples.solvable

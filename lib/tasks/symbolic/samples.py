@@ -113,11 +113,3 @@ def rewards_of(prediction: Row) -> list[float | None] | None:
 def judge_of(predictions: Sequence[Row] | None) -> str | None:
     """The model that rewarded these, None where none did."""
     return next(((p.get("judgments") or {}).get("judge") for p in predictions or ()), None)
-
-
-def templates(rows: Sequence[Row]) -> tuple[str, ...]:
-    """What questions share that are not independent: their template, else nothing but themselves.
-
-    A problem and the instances of the template made from it are one cluster.
-    """
-    return tuple(str(row.get("template") or f"row {row['id']}") for row in rows)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from lib.config.tasks import Task
+from lib.tasks.math.grading import summary
 from lib.tasks.math.problems import wording
 from lib.tasks.symbolic import data, grading, judging, schema
 from lib.tasks.symbolic.analysis import ANALYSIS
@@ -18,7 +21,7 @@ TASK = Task(
     sampled=True,
     grade=grading.grade,
     selects=True,
-    summary=grading.summary,
+    summary=partial(summary, answer="greedy_answer"),
     judges=("reward",),
     judging=judging.judging,
     sets=("all", *schema.SETS),

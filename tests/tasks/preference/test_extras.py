@@ -9,8 +9,8 @@ from lib.analysis.run import NOTHING, Run
 from lib.analysis.statistics import resample_counts
 from lib.config.grid import point_name
 from lib.runs.files import write_sealed
-from lib.tasks.preference.analysis import METRICS, TABLES
 from lib.tasks.preference.extras import lines_over, losses, margins, method_pairs, variances
+from lib.tasks.preference.metrics import METRICS, TABLES
 from tests.tasks.preference.made import BETAS, SEEDS, TAUS, answers_of, points_of
 
 GRID = [

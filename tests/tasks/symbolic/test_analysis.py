@@ -11,8 +11,8 @@ from lib.analysis.statistics import percentile_interval, resample_counts, wilson
 from lib.config.errors import BadInput
 from lib.config.schema import Evaluate
 from lib.tasks.symbolic.analysis import ANALYSIS, FAMILY, same_model
+from lib.tasks.symbolic.metrics import SHARES
 from lib.tasks.symbolic.outcomes import extras
-from lib.tasks.symbolic.tables import SHARES
 from tests.tasks.measured import runs_of
 from tests.tasks.symbolic.simulated import SETTINGS, config, predicted, row, rows
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lib.tasks.symbolic.grading import grade, summary, written
+from lib.tasks.symbolic.grading import grade, written
+from lib.tasks.symbolic.task import TASK
 
 ROW = {"id": "a", "final": "1,800"}
 
@@ -34,6 +35,6 @@ def test_samples_are_graded_beside_the_greedy_answer() -> None:
     assert (graded["greedy_answer"], graded["correct"]) == ("1800", True)
     alone = grade(ROW, {"outputs": [], "greedy": "3"})
     assert alone == {"answers": [], "right": [], "greedy_answer": "3", "correct": False}
-    assert summary([graded, alone]) == "right 50.0 %"
+    assert TASK.summary([graded, alone]) == "right 50.0 %"
     with pytest.raises(KeyError, match="greedy"):
         grade(ROW, {"id": "a", "outputs": ["17"]})
