@@ -163,9 +163,10 @@ def with_words(view: View) -> View:
 
 def _line_words(names: pd.Series, lines: Mapping[str, str]) -> pd.Series:
     """`td_dpo_tau0.5` and `td_dpo (all lines)` in words."""
-    parts = names.astype(str).str.partition(" ")
-    words = parts[0].replace(dict(lines)) + parts[1] + parts[2]
-    return words.where(names.notna(), names)
+    texts = names.dropna()
+    heads = texts.map(lambda text: text.partition(" ")[0])
+    words = [lines.get(h, h) + t[len(h) :] for h, t in zip(heads, texts, strict=True)]
+    return pd.Series(words, texts.index, dtype=object).reindex(names.index)
 
 
 def _reworded(texts: pd.Series, names: Mapping[str, str]) -> pd.Series:

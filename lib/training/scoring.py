@@ -50,7 +50,8 @@ def row_logps(
     passes, collate = length_passes(sizes, budget, packed), collation(kind, pad, packed)
     device, (rank, world) = next(model.parameters()).device, ranks
     parts, done = [], 0
-    shown = progress(len(rows), label, "row") if label else nullcontext()
+    unit = "pair" if kind == "pairs" else "row"
+    shown = progress(len(rows), label, unit) if label else nullcontext()
     with shown as bar, evaluating(model), autocast(device, precision or train.precision):
         for first in range(0, len(passes), world):
             if stop():
