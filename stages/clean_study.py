@@ -24,7 +24,7 @@ from lib.config.claims import KINDS
 from lib.config.errors import BadInput
 from lib.config.grid import aligned
 from lib.config.metric_names import metric_of
-from lib.config.settings import baseline, other_side, selected, settings_of
+from lib.config.settings import baseline, other_side, selected
 from lib.config.study import Point, Study
 from lib.inference.checkpoint_selection import is_due
 from lib.runs.activity import is_held_here
@@ -120,7 +120,7 @@ def holdings_of(study: Study, point: Point | None, needed: Names[str]) -> list[H
 
 def claimed(study: Study) -> set[str]:
     """Points of the settings that claims on test sets are about, and the baseline's."""
-    settings, labels = settings_of(study), set()
+    settings, labels = study.settings, set()
     for claim in study.claims.values():
         if metric_of(study, claim.metric)[0] == "training":
             continue  # decided by logs alone

@@ -20,7 +20,7 @@ from lib.analysis.verdicts import ClaimResult
 from lib.config import tasks
 from lib.config.claims import KINDS, Claim
 from lib.config.metric_names import metric_of
-from lib.config.settings import directed, selected, setting_pairs, settings_of
+from lib.config.settings import directed, selected, setting_pairs
 from lib.config.study import Study
 
 DISCORDANCE = 0.15  # share of items that only one of two settings has right
@@ -99,8 +99,8 @@ def seeds_of(study: Study, claim: Claim) -> int:
     if "against" in KINDS[claim.kind] and claim.kind != "variance_over":
         labels = {label for pair in setting_pairs(study, claim) for label in pair}
     else:
-        labels = set(selected(settings_of(study), claim.of))
-    settings = settings_of(study)
+        labels = set(selected(study.settings, claim.of))
+    settings = study.settings
     return min(len({p.config.train.seed for p in settings[label][1]}) for label in labels)
 
 

@@ -20,7 +20,7 @@ from lib.config import tasks
 from lib.config.claims import Claim
 from lib.config.metric_names import metric_of, metrics_of, sets_of, tables_of
 from lib.config.metrics import Metric
-from lib.config.settings import setting_pairs, settings_of
+from lib.config.settings import setting_pairs
 from lib.config.study import Point, Study
 
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ class Evidence:
     ) -> None:
         self.study, self.measured = study, measured
         self.level = study.config.evaluate.level
-        self.settings = settings_of(study)
+        self.settings = study.settings
         self.points = {row["point"]: row for row in records(points)}
         self.estimates: dict[tuple[str, ...], Row] = {}
         if estimates is not None:

@@ -15,7 +15,7 @@ from lib.analysis.verdicts import by_intervals
 from lib.analysis.wording import UNKNOWN
 from lib.config import tasks
 from lib.config.metric_names import metric_of
-from lib.config.settings import selected, settings_of
+from lib.config.settings import selected
 
 NOTE = (
     "Local rates, not official grades, and not comparable across runs: test sample, prompts and "
@@ -92,7 +92,7 @@ def thresholds(answers: Answers) -> dict[tuple[str, str, str], float]:
     for claim in study.claims.values():
         if claim.above is not None:
             task, metric = metric_of(study, claim.metric)
-            for label in selected(settings_of(study), claim.of):
+            for label in selected(study.settings, claim.of):
                 found[label, task, metric.name] = claim.above
     return found
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from lib.analysis.tables import columns
 from lib.config.selected import is_selected
-from lib.config.settings import baseline, selected, settings_of
+from lib.config.settings import baseline, selected
 from lib.config.study import Point, Study
 from lib.config.tasks import PointResult
 from lib.runs.train_log import curve, diverged_at, validation_accuracy
@@ -19,7 +19,7 @@ GB = 1e9
 
 def find_baseline(study: Study, results: Sequence[PointResult]) -> tuple[str | None, str | None]:
     """Label of the setting that `evaluate.baseline` names; why it cannot serve here, if so."""
-    (label, (_, points)), *_ = selected(settings_of(study), baseline(study)).items()
+    (label, (_, points)), *_ = selected(study.settings, baseline(study)).items()
     own = {point.name for point in points}
     statuses = {result.status for result in results if result.name in own}
     if not statuses:
@@ -37,7 +37,7 @@ def points_table(
 ) -> pd.DataFrame:
     """results: of the first task, one a point. complete: whether all answers are valid."""
     labels = {
-        point.name: label for label, (_, members) in settings_of(study).items() for point in members
+        point.name: label for label, (_, members) in study.settings.items() for point in members
     }
     named, _ = find_baseline(study, results)
     axes = [axis for axis in ("variant", *study.axes)

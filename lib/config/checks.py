@@ -12,7 +12,7 @@ from lib.config.effects import effective, unused_because
 from lib.config.errors import BadInput, listed, nearest
 from lib.config.grid import Value, point_name
 from lib.config.schema import Config
-from lib.config.settings import baseline, selected, settings_of
+from lib.config.settings import baseline, selected
 from lib.config.study import Point, Study
 from lib.config.unread import check_unread
 from lib.config.yaml import flatten
@@ -73,6 +73,16 @@ def _training(config: Config, flat: Mapping[str, Any]) -> Iterator[str]:
         if (value := getattr(train, key)) <= 0:
             yield (f"train.{key}: found {value:g}, expected a number above 0 for the objective "
                    f"{train.objective}")  # fmt: skip
+    if train.eval_steps is not None and train.validations is not None:
+        yield "train: expected one of eval_steps and validations, found both"
+    if (
+        train.tuning != "full"
+        and train.lora.layers is not None
+        and train.lora.target_modules == "all-linear"
+    ):
+        yield (f"train.lora.layers: found {train.lora.layers}, expected null, or names of modules "
+               f"such as [q_proj, v_proj] as train.lora.target_modules, found all-linear"
+               )  # fmt: skip
     candidates = train.checkpoint_candidates
     if kind != "answers":
         adapter = config.model.adapter
@@ -211,7 +221,13 @@ def _check_duplicates(study: Study) -> None:
     except BadInput:  # in something that this trial does not use
         return
     first = points[0].flat
-    keys = sorted({k for p in points for k in {**first, **p.flat} if p.flat.get(k) != first.get(k)})
+    swept = [*full.axes.values(), *(key for given in full.variants.values() for key in given)]
+    keys = sorted(
+        key
+        for key in set().union(*(point.flat for point in points))
+        if any(f"{key}.".startswith(f"{one}.") for one in swept)
+        and any(point.flat.get(key) != first.get(key) for point in points)
+    )
     seen: dict[tuple[str, ...], Point] = {}
     for point in points:
         computed = tuple(map(repr, effective(point.flat, keys).values()))
@@ -230,7 +246,7 @@ def _check_baseline(study: Study) -> None:
     """`evaluate.baseline` names one setting: a seed in it plays no part."""
     wanted = study.config.evaluate.baseline
     check_axes(study, wanted, "evaluate.baseline")
-    fits = selected(settings_of(study), baseline(study))
+    fits = selected(study.settings, baseline(study))
     if len(fits) != 1:
         raise BadInput(
             f"{study.path}: evaluate.baseline: {wanted} matches {len(fits)} settings of the grid"

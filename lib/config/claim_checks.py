@@ -20,7 +20,6 @@ from lib.config.settings import (
     other_side,
     selected,
     setting_pairs,
-    settings_of,
 )
 from lib.config.study import Study
 from lib.config.tasks import Range
@@ -53,7 +52,7 @@ def _faults(study: Study, claim: Claim) -> Iterator[str]:
     for key in ("of", "against"):
         yield from _axes(study, getattr(claim, key) or {}, key)
     yield from _bounds(claim, metric.bounds)
-    points = [p for _, members in selected(settings_of(study), claim.of).values() for p in members]
+    points = [p for _, members in selected(study.settings, claim.of).values() for p in members]
     calibrates = any(point.config.train.importance.alpha for point in points)
     if metric.name == "calibration_share" and not calibrates:
         yield ("of: no point of it calibrates (train.importance.alpha is 0), so nothing could "
@@ -80,7 +79,7 @@ def _sets(claim: Claim, task: str, known: Sequence[str]) -> Iterator[str]:
 
 def _axes(study: Study, wanted: Mapping[str, Any], key: str) -> Iterator[str]:
     """Axes and values that the grid does not have, and combinations that no setting has."""
-    settings = settings_of(study)
+    settings = study.settings
     known = dict.fromkeys(axis for place, _ in settings.values() for axis in place)
     for axis, value in wanted.items():
         if axis not in known and study.axes.get(axis) == SEED:
@@ -153,7 +152,7 @@ def _variance(study: Study, claim: Claim) -> Iterator[str]:
 
 
 def _swept(study: Study, axis: str | None, key: str) -> Iterator[str]:
-    known = dict.fromkeys(a for place, _ in settings_of(study).values() for a in place)
+    known = dict.fromkeys(a for place, _ in study.settings.values() for a in place)
     if axis not in known:
         yield f"{key}: unknown axis {axis!r}, expected one of {listed(known)}{nearest(axis, known)}"
 

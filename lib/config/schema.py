@@ -5,14 +5,12 @@ Keys of `data:` belong to the task (`lib/tasks/<task>/schema.py`); all others ar
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from lib.config.errors import listed, nearest
-from lib.config.types import Count, NotNegative, PathText, Positive, Seed, Share, Strict
+from lib.config.types import Count, NotNegative, PathText, Positive, Seed, Share, Strict, Url
 from lib.losses import OBJECTIVES, LossKeys
 
 # Keys that change how a stage runs but not its results, so they are not part of their identity.
@@ -137,12 +135,6 @@ class Train(LossKeys, Strict):
             raise ValueError(f"one of {listed(OBJECTIVES)}{nearest(value, OBJECTIVES)}")
         return value
 
-    @model_validator(mode="after")
-    def _one_rhythm(self) -> Train:
-        if self.eval_steps is not None and self.validations is not None:
-            raise ValueError("one of eval_steps and validations, found both")
-        return self
-
 
 class Infer(Strict):
     """How answers are generated."""
@@ -173,7 +165,7 @@ class Judge(Strict):
     """
 
     kind: Literal["rating", "safe_unsafe", "qwen3guard", "llama_guard", "reward"] = "rating"
-    url: str | None = None  # rating: such as http://localhost:8000/v1
+    url: Url | None = None  # rating: such as http://localhost:8000/v1
     model: PathText | None = None  # rating: its name at the server; else a hub id or a directory
     revision: str | None = None  # part of a judgment's identity
     trust_remote_code: bool = False  # of local judges: run the model's own Python
@@ -185,13 +177,6 @@ class Judge(Strict):
     retries: Annotated[int, Field(ge=0)] = 5  # per call, with exponential backoff
     max_tokens: Count = 1024  # per judgment
 
-    @field_validator("url")
-    @classmethod
-    def _url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_plain(value):
-            raise ValueError("a URL such as http://localhost:8000/v1, without a key")
-        return value
-
     @model_validator(mode="after")
     def _both(self) -> Judge:
         if self.kind != "rating" and self.url is not None:
@@ -199,17 +184,6 @@ class Judge(Strict):
         if self.kind == "rating" and (self.url is None) != (self.model is None):
             raise ValueError("url and model together, or neither")
         return self
-
-
-def _is_plain(url: str) -> bool:
-    """Whether this is the http address of a server, without user, query or fragment."""
-    try:
-        parts = urlsplit(url)
-        place = parts.hostname and parts.port != 0  # a port above 65535 raises
-    except ValueError:
-        return False
-    more = parts.username is not None or parts.query or parts.fragment or re.search(r"\s", url)
-    return parts.scheme in ("http", "https") and bool(place) and not more
 
 
 class Evaluate(Strict):
@@ -220,12 +194,7 @@ class Evaluate(Strict):
     resamples: Annotated[int, Field(ge=100)] = 1000  # of the bootstrap
     bins: Annotated[int, Field(ge=2)] = 15  # of the calibration error
     seed: Seed = 0
-    draws: Annotated[list[Count], Field(min_length=1)] = [
-        1,
-        2,
-        4,
-        8,
-    ]  # samples per vote
+    draws: Annotated[list[Count], Field(min_length=1)] = [1, 2, 4, 8]  # samples per vote
     full_test: bool = False  # the whole test set, where a task uses a sample by default
 
 

@@ -10,26 +10,7 @@ from lib.config.claims import Claim
 from lib.config.errors import listed
 from lib.config.grid import kind_and_value, point_name
 from lib.config.points import SEED, STUDY, matches
-from lib.config.study import Point, Study
-
-Coordinates = dict[str, Any]  # axis → value, of a setting
-Settings = dict[str, tuple[Coordinates, list[Point]]]  # label → where it stands, and its points
-
-
-def settings_of(study: Study) -> Settings:
-    """The settings of a study: its points without their seeds and without what they are tested on.
-
-    An axis that a point does not list, and uses, has the value of its config.
-    """
-    leave_out = (SEED, *tasks.get(study.config.tasks[0]).data_axes)
-    found: Settings = {}
-    for point in study.points():
-        values = study.named_values(point.values, point.flat)
-        place = {a: v for a, v in values.items() if study.axes.get(a) not in leave_out}
-        label = point_name({axis: v for axis, v in place.items() if axis != STUDY})
-        label = f"{place[STUDY]}/{label}" if STUDY in place else label
-        found.setdefault(label, (place, []))[1].append(point)
-    return found
+from lib.config.study import Coordinates, Settings, Study
 
 
 def selected(settings: Settings, wanted: Mapping[str, Any]) -> Settings:
@@ -50,7 +31,7 @@ def setting_pairs(study: Study, claim: Claim) -> list[tuple[str, str]]:
 
     Raises ValueError where that is not one.
     """
-    settings = settings_of(study)
+    settings = study.settings
     ours, theirs = selected(settings, claim.of), selected(settings, other_side(study, claim))
     named = other_side(study, claim)
     found = []
@@ -77,7 +58,7 @@ def lines(
 
     start: put the baseline into each line whose other axes it shares and that lacks its value.
     """
-    settings = settings_of(study)
+    settings = study.settings
     found: dict[str, tuple[Coordinates, dict[Any, str]]] = {}
     for label, (place, _) in selected(settings, wanted).items():
         if axis in place:
@@ -100,7 +81,7 @@ def baseline(study: Study) -> dict[str, Any]:
     leave_out = (SEED, *tasks.get(study.config.tasks[0]).data_axes)
     given = study.config.evaluate.baseline
     wanted = {axis: v for axis, v in given.items() if study.axes.get(axis) not in leave_out}
-    fits = selected(settings_of(study), wanted).values()
+    fits = selected(study.settings, wanted).values()
     exact = [place for place, points in fits if any(matches(p.values, given) for p in points)]
     return exact[0] if len(fits) > 1 and len(exact) == 1 else wanted
 

@@ -7,7 +7,7 @@ limits of a trial.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +17,13 @@ from lib.config import tasks
 from lib.config.claims import Claim, parse_claims
 from lib.config.effects import unused_because
 from lib.config.errors import BadInput, listed, nearest
-from lib.config.grid import Grid, Value, digest, unique_names
+from lib.config.grid import Grid, Value, digest, point_name, unique_names
+from lib.config.points import SEED, STUDY
 from lib.config.schema import ADDED, RENAMED, RUNTIME_KEYS, Config, Model
 from lib.config.search_space import Dimension, Search, parse
 from lib.config.study_file import SECTIONS, shrink, without_model
 from lib.config.validation import validate
-from lib.config.yaml import copy_sections, flatten, put
+from lib.config.yaml import copy_sections, flatten, get_attribute, put, with_attribute
 
 # Names in a study's directory that points cannot have.
 TAKEN = ("data", "comparison", "tables", "tracking", "reference", "arrays", "search", "previous",
@@ -60,6 +61,10 @@ class Point:
             "directory": str(self.directory),
             "config": self.config.model_dump(),
         }
+
+
+Coordinates = dict[str, Any]  # axis → value, of a setting
+Settings = dict[str, tuple[Coordinates, list[Point]]]  # label → where it stands, and its points
 
 
 @dataclass(frozen=True)
@@ -130,19 +135,61 @@ class Study:
 
     @cached_property
     def _points(self) -> list[Point]:
-        resolved = [(values, self.resolve(values)) for values in self.grid]
-        named = (
-            self.named_values(values, flatten(config.model_dump())) for values, config in resolved
-        )
+        resolved = list(self._resolved())
+        named = (self.named_values(values, flat) for values, _, flat in resolved)
         names = unique_names(named, (*TAKEN, *(self.named("data", t) for t in self.config.tasks)))
-        return [
-            Point(index, values, name, config, self.directory / name)
-            for index, (name, (values, config)) in enumerate(zip(names, resolved, strict=True))
-        ]
+        points = []
+        for index, (name, (values, config, flat)) in enumerate(zip(names, resolved, strict=True)):
+            point = Point(index, values, name, config, self.directory / name)
+            vars(point)["flat"] = flat  # as `Point.flat` would store it
+            points.append(point)
+        return points
+
+    def _resolved(self) -> Iterator[tuple[dict[str, Value], Config, dict[str, Any]]]:
+        """Axis values, config and dotted keys of each point.
+
+        A value that is validated by itself is validated once: further points that have it are
+        copies of one that differs in such values alone.
+        """
+        independent = [axis for axis, key in self.axes.items() if _is_independent(self.config, key)]
+        first: dict[Any, tuple[Config, dict[str, Any]]] = {}
+        valid: dict[Any, Any] = {}  # axis and value → the value as the schema returns it
+        for values in self.grid:
+            typed = {axis: (axis, type(value), value) for axis, value in values.items()}
+            own = [axis for axis in independent if axis in values]
+            group = tuple(axis if axis in own else typed[axis] for axis in values)
+            if group not in first or any(typed[axis] not in valid for axis in own):
+                config = self.resolve(values)
+                flat = flatten(config.model_dump())
+                first.setdefault(group, (config, flat))
+                valid |= {typed[a]: get_attribute(config, self.axes[a]) for a in own}
+            else:
+                config, flat = first[group]
+                changes = {self.axes[axis]: valid[typed[axis]] for axis in own}
+                flat = flat | changes
+                for key, value in changes.items():
+                    config = with_attribute(config, key, value)
+            yield values, config, flat
 
     def points(self) -> list[Point]:
         """All points in grid order."""
         return self._points
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The points without their seeds and without what they are tested on.
+
+        An axis that a point does not list, and uses, has the value of its config.
+        """
+        leave_out = (SEED, *tasks.get(self.config.tasks[0]).data_axes)
+        settings: Settings = {}
+        for point in self.points():
+            values = self.named_values(point.values, point.flat)
+            place = {a: v for a, v in values.items() if self.axes.get(a) not in leave_out}
+            label = point_name({axis: v for axis, v in place.items() if axis != STUDY})
+            label = f"{place[STUDY]}/{label}" if STUDY in place else label
+            settings.setdefault(label, (place, []))[1].append(point)
+        return settings
 
     def point(self, index: int) -> Point:
         """Point `index`. Raises BadInput when out of range."""
@@ -169,7 +216,7 @@ class Study:
 
     @cached_property
     def _models(self) -> list[Model]:  # asked for by every point: quadratic if found anew
-        models = (point.config.model for point in self._points)
+        models = _distinct(point.config.model for point in self._points)
         return _distinct(model.model_copy(update={"adapter": None}) for model in models)
 
     def resolve(self, values: Mapping[str, Value]) -> Config:
@@ -208,7 +255,19 @@ class Study:
 
 def _distinct(sections: Iterable[Any]) -> list[Any]:
     """Distinct sections, in order of first appearance."""
-    return list({digest(section.model_dump()): section for section in sections}.values())
+    objects = {id(section): section for section in sections}.values()  # points share most of them
+    return list({digest(section.model_dump()): section for section in objects}.values())
+
+
+def _is_independent(config: Config, key: str) -> bool:
+    """Whether the values of a key are validated by themselves, and not with others of a section."""
+    *sections, _ = key.split(".")
+    for section in sections:
+        config = getattr(config, section, None)
+        decorators = getattr(config, "__pydantic_decorators__", None)
+        if decorators is None or decorators.model_validators:
+            return False
+    return bool(sections)
 
 
 def identity(config: Config, *sections: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -74,3 +75,20 @@ def check_length(path: str | Path, more: int = 0) -> None:
 
 
 PathText = Annotated[str, AfterValidator(expand)]  # a file, a directory, or a hub id
+
+
+def check_url(url: str) -> str:
+    """The http address of a server. Raises ValueError for one with user, query or fragment."""
+    try:
+        parts = urlsplit(url)
+        place = parts.hostname and parts.port != 0  # a port above 65535 raises
+        more = parts.username is not None or parts.query or parts.fragment or re.search(r"\s", url)
+        usable = parts.scheme in ("http", "https") and place and not more
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("a URL such as http://localhost:8000/v1, without a key")
+    return url
+
+
+Url = Annotated[str, AfterValidator(check_url)]

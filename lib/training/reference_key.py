@@ -78,7 +78,7 @@ def needs_reference(point: Point) -> bool:
 def has_reference(study: Study, point: Point) -> bool:
     """Whether the reference of a point is stored.
 
-    Of either kind of weights: a login node need not have the device that trains.
+    Of either kind of weights and precision: a login node need not have the device that trains.
     """
     return any(is_stored(study.directory, key) for key in _keys(study, point))
 
@@ -97,7 +97,13 @@ def points_without_reference(study: Study) -> list[Point]:
 
 def _keys(study: Study, point: Point) -> list[dict[str, Any]]:
     checksums, config = pair_checksums(study), point.config
+    given = config.train.precision
+    trains = [
+        config.train.model_copy(update={"precision": precision})
+        for precision in (("bf16", "fp32") if given == "auto" else (given,))
+    ]
     return [
-        reference_key(config.model, config.train, checksums, four_bits)
+        reference_key(config.model, train, checksums, four_bits)
+        for train in trains
         for four_bits in (True, False)
     ]

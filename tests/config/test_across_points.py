@@ -3,8 +3,9 @@
 import pytest
 
 from lib.config.errors import BadInput
-from lib.config.load import load_study
-from lib.config.settings import baseline, selected, settings_of
+from lib.config.load import load_study, read_study
+from lib.config.settings import baseline, selected
+from lib.config.yaml import flatten
 from tests.config.small_studies import BASELINE, OF_PAIRS
 
 
@@ -20,6 +21,43 @@ def test_a_point_is_checked_even_where_only_its_combination_is_wrong(write_study
     changes = {"axes": axes, "grid": grid, "evaluate.baseline": {"loss": "dpo", "beta": 0.1}}
     with pytest.raises(BadInput, match="train.beta: found 0, expected a number above 0"):
         load_study(write_study(OF_PAIRS | changes, drop=["trial"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"train.eval_steps": 3, "train.validations": 3},
+            "train: expected one of eval_steps and validations, found both",
+        ),
+        (
+            {"train.tuning": "lora", "train.lora": {"layers": [0, 1]}},
+            r"lora.layers: found \[0, 1\], expected null, or names of modules .*found all-linear",
+        ),
+    ],
+)
+def test_keys_of_training_that_exclude_each_other(write_study, changes, message) -> None:
+    with pytest.raises(BadInput, match=message):
+        load_study(write_study(changes))
+
+
+def test_points_are_what_each_resolves_to_by_itself(write_study) -> None:
+    """Copies of a validated point, also of a section whose keys are validated together."""
+    axes = {"gamma": "train.gamma", "seed": "train.seed", "ratio": "data.ratio",
+            "init": "train.adalora.init_r", "target": "train.adalora.target_r"}  # fmt: skip
+    grid = [
+        {"variant": "accept", "seed": [1, 2, 3], "gamma": [1, 2.5], "ratio": ["1:2", "1:4"]},
+        {"variant": "reject", "gamma": [2, 4], "init": 12, "target": 4, "seed": [2, 5]},
+    ]
+    changes = {"axes": axes, "grid": grid, "evaluate.baseline": {"variant": "reject", "gamma": 2}}
+    study = read_study(write_study(changes, drop=["trial"]))
+    for point in study.points():
+        alone = study.resolve(point.values)
+        assert repr(point.config) == repr(alone)
+        assert repr(point.flat) == repr(flatten(alone.model_dump()))
+    wrong = [{"variant": "accept", "init": [12, 4], "target": [2, 8]}]
+    with pytest.raises(BadInput, match="init_r above target_r"):
+        read_study(write_study(changes | {"grid": wrong}, drop=["trial"])).points()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +81,7 @@ def test_a_seed_of_the_baseline_plays_no_part(write_study) -> None:
     for seed in (1, 3):
         wanted = {"variant": "accept", "seed": seed}
         study = load_study(write_study({"axes": axes, "grid": grid, "evaluate.baseline": wanted}))
-        assert list(selected(settings_of(study), baseline(study))) == ["accept_gamma2"]
+        assert list(selected(study.settings, baseline(study))) == ["accept_gamma2"]
 
 
 def test_a_key_in_the_grid_is_an_axis(write_study) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from lib.config.errors import BadInput
 from lib.config.load import load_study
-from lib.config.settings import directed, lines, setting_pairs, settings_of
+from lib.config.settings import directed, lines, setting_pairs
 
 RATE = {"say": "it is high", "metric": "accuracy", "above": 0.5}
 GAIN = {"say": "it gains", "metric": "accuracy", "of": {"variant": "accept"}, "gains": 0.01}
@@ -92,7 +92,7 @@ def test_claims_are_a_list(load):
 
 
 def test_a_setting_is_what_differs_in_the_seed_alone(load):
-    found = settings_of(load())
+    found = load().settings
     assert list(found) == ["baseline_gamma1", *(f"{v}_gamma{g}" for v in ("accept", "reject")
                                                 for g in (2, 4))]  # fmt: skip
     assert [p.name for p in found["accept_gamma2"][1]] == ["accept_gamma2_seed1",

@@ -4,7 +4,6 @@ import pytest
 
 from lib.config.load import load_study
 from lib.config.points import matches
-from lib.config.settings import settings_of
 
 SHOTS = {"tasks": ["math"], "data": {"source": "synthetic"}, "evaluate.baseline": {"run": 1},
          "variants": {"a": {}, "b": {"train.clip": 2}},
@@ -12,7 +11,7 @@ SHOTS = {"tasks": ["math"], "data": {"source": "synthetic"}, "evaluate.baseline"
 
 
 def labels(path: str) -> dict[str, list[str]]:
-    settings = settings_of(load_study(path))
+    settings = load_study(path).settings
     return {label: [point.name for point in points] for label, (_, points) in settings.items()}
 
 

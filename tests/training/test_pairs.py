@@ -40,8 +40,6 @@ def test_steps_of_validation():
     evenly = Train(validations=3)
     assert [s for s in range(1, 8) if validates(evenly, s, 7)] == [3, 5, 7]
     assert [s for s in range(1, 3) if validates(evenly, s, 2)] == [1, 2]
-    with pytest.raises(ValueError, match="one of eval_steps and validations"):
-        Train(eval_steps=3, validations=3)
 
 
 def test_ties_are_half_correct():

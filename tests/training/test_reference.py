@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,14 +15,16 @@ from transformers import AutoModelForCausalLM
 
 from lib.config.errors import BadInput
 from lib.config.schema import Lora, Model, Train
+from lib.models import precision
 from lib.models.trainable import load_for_training
 from lib.runs.directory import locked
 from lib.runs.files import read_sealed, write_sealed
 from lib.runs.integrity import record
 from lib.training import reference as module
+from lib.training import reference_key as reference_keys
 from lib.training.ranks import Stopped
 from lib.training.reference import reference, stored_reference, without_adapters
-from lib.training.reference_key import reference_key
+from lib.training.reference_key import has_reference, reference_directory, reference_key
 from lib.training.scoring import row_logps
 from tests.training.outcomes import one_by_one
 
@@ -293,3 +296,18 @@ class TestKey:
     @pytest.mark.parametrize("sums", [{"train": "b", "model": "b"}, {"train": "a", "model": "c"}])
     def test_on_the_tokens_and_the_model(self, key, sums):
         assert key(sums) != key()
+
+    def test_auto_finds_what_another_machine_computed(self, tiny_model, tmp_path, monkeypatch):
+        """A login node has another precision than the device that trains, and asks for both."""
+        monkeypatch.setattr(reference_keys, "pair_checksums", lambda study: {"train": "a"})
+        config = SimpleNamespace(model=Model(name=str(tiny_model)), train=Train(precision="auto"))
+        study, point = SimpleNamespace(directory=tmp_path), SimpleNamespace(config=config)
+        assert not has_reference(study, point)
+        trained = config.train.model_copy(update={"precision": "bf16"})
+        directory = reference_directory(
+            tmp_path, reference_key(config.model, trained, {"train": "a"}, four_bits=True)
+        )
+        directory.mkdir(parents=True)
+        (directory / "key.json").write_text("{}")
+        monkeypatch.setattr(precision, "_fast_here", lambda: "fp32")
+        assert has_reference(study, point)

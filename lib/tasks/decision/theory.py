@@ -25,7 +25,7 @@ from lib.analysis.metrics import decision_rates, expected_acceptance
 from lib.analysis.rates import difference, mean
 from lib.analysis.statistics import holm, percentile_interval, wilson
 from lib.analysis.trends import page_trend
-from lib.config.settings import lines, settings_of
+from lib.config.settings import lines
 from lib.config.tasks import Row
 from lib.tasks.decision.grading import DECISION
 from lib.tasks.decision.metrics import confusions, reliability
@@ -161,7 +161,7 @@ def trends(answers: Answers, one: TestSet, scores: Scores) -> list[dict[str, Any
         for setting, seed, name in done[["setting", "seed", "point"]].itertuples(index=False)
     }
     configs = {point.name: point.config for point in study.points()}
-    members = settings_of(study)
+    members = study.settings
     rows = []
     for line in lines(study, {}, axis, start=True):
         settings = list(line.values())
@@ -214,7 +214,7 @@ def equal_odds(answers: Answers, scores: Scores) -> list[dict[str, Any]]:
                       & (estimates["slice"] == "")].set_index("name")["value"]  # fmt: skip
     scored = dict(zip(scores.points, scores.z.mean(axis=1), strict=True))
     groups: dict[float, list[str]] = {}
-    members = settings_of(answers.study)
+    members = answers.study.settings
     for label, (_, points) in members.items():
         if label in rates:
             groups.setdefault(round(offset_of(points[0].config), 9), []).append(label)
