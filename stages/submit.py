@@ -66,8 +66,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = arguments.parse_intermixed_args(argv)
     study = load(args)
     if args.dry_run:
-        for command in dry_run(study, args.stage, args.force):
+        commands = dry_run(study, args.stage, args.force)
+        for command in commands:
             say(shlex.join(command))
+        if not commands:
+            print(nothing_of(study, args.stage), file=sys.stderr)
         return DONE
     if not through_slurm(args.here):
         return run_here(study, args.stage, args.force)
@@ -91,6 +94,11 @@ def dry_run(study: Study, stage: str, force: bool) -> list[list[str]]:
     for note in plan.notes:
         print(note, file=sys.stderr)
     return [*commands, *(command_of(study, job, force) for job in plan.jobs)]
+
+
+def nothing_of(study: Study, stage: str) -> str:
+    """The line that says that all of it is done or queued."""
+    return f"{study.name if stage == ALL else f'{stage} of {study.name}'}: nothing to submit"
 
 
 def through_slurm(here: bool) -> bool:
@@ -167,7 +175,7 @@ def _submit(
         for note in plan.notes:
             say(note)
         if not plan.jobs:
-            say(f"{study.name if stage == ALL else f'{stage} of {study.name}'}: nothing to submit")
+            say(nothing_of(study, stage))
         new = execute(study, plan, force, options) if plan.jobs else {}
         ids = [new[job.array.job] for job in plan.jobs if job.array.stage in wanted]
         return ids if indices is not None else [*(array.array.job for array in mine), *ids]

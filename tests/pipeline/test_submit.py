@@ -272,6 +272,9 @@ class TestAll:
         drawn = loaded.directory / "comparison" / "done" / "visualize.json"
         write_json(drawn, {})
         assert "nothing to submit" in run_stage("submit", "all", study).out
+        dry = run_stage("submit", "train", study, "--dry-run")
+        assert (dry.code, dry.out) == (0, "")
+        assert dry.err.splitlines()[-1] == "train of small: nothing to submit"
         predicted = loaded.point(1).directory / "done" / "infer.json"
         write_json(predicted, {})
         os.utime(predicted, (drawn.stat().st_mtime + 1,) * 2)
