@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--model", default=".cache/SmolLM2-135M-Instruct", metavar="DIR")
     parser.add_argument("--rows", type=int, default=32, help="prompts")
     parser.add_argument("--shots", type=int, default=8, help="examples before each question")
+    parser.add_argument("--length", type=int, default=2048, help="model.max_length")
     parser.add_argument("--tokens", type=int, default=64, help="of an answer, at most")
     parser.add_argument("--points", type=int, default=3, help="adapters")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
@@ -72,7 +73,7 @@ def write_study(args: argparse.Namespace, scratch: Path) -> Path:
     study = {
         "results_dir": str(scratch / "results"),
         "tasks": ["math"],
-        "model": {"name": str(Path(args.model).absolute()), "max_length": 2048},
+        "model": {"name": str(Path(args.model).absolute()), "max_length": args.length},
         "data": {"source": "synthetic", "train_rows": 4, "test_rows": args.rows,
                  "shots": args.shots, "shot_pool": args.shots},
         "infer": {"engine": "vllm", "max_new_tokens": args.tokens},

@@ -139,8 +139,9 @@ def at_once(sizes: Mapping[str, Any], scratch: Path) -> Result:
 def serving(sizes: Mapping[str, Any], scratch: Path) -> Result:
     """Adapters served by vLLM, and merged and swapped in."""
     save_llama(scratch / "model", "bfloat16", **sizes)
+    rows, tokens = (64, 64) if has_gpu() else (4, 4)
     args = argparse.Namespace(
-        model=scratch / "model", rows=64 if has_gpu() else 4, shots=0, tokens=64 if has_gpu() else 4
+        model=scratch / "model", rows=rows, shots=0, length=512, tokens=tokens
     )
     path = generation.write_study(args, scratch)
     stage("stage1_generate_datasets", path)
