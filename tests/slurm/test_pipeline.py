@@ -4,6 +4,7 @@ All jobs of `ended` run side by side, and there are few: each that trains or pre
 ten seconds.
 """
 
+import json
 import re
 import shutil
 import signal
@@ -285,3 +286,25 @@ def test_submit_asks_for_what_the_study_says_and_chains(cluster, project, env, w
     states = {state for state, _, _ in cluster.wait(int(infer), LONG).values()}
     assert states == {"CANCELLED"}
     assert not list((project / "logs").glob(f"*-{infer}_*"))
+
+
+def test_more_points_than_an_array_may_have_are_several(cluster, project, env, write):
+    """1,200 points where MaxArraySize is 1001: none lost, none twice, none submitted again."""
+    held = TASK | {"extra": ["--hold"]}
+    gammas = list(range(2, 1201))
+    grid = [{"variant": "baseline", "gamma": 1}, {"variant": "accept", "gamma": gammas}]
+    study = write("many", {"grid": grid, "slurm": {"train": held, "infer": TASK}})
+    command = [sys.executable, "-m", "stages.submit", "train", study]
+    cluster.run(*command, cwd=project, env=env)
+    jobs = read_json(project / "results/many/jobs.json")["train"]
+    shares = [len(cluster.elements(int(job))) for job in jobs]
+    assert (len(jobs), sum(shares)) == (2, 1200)
+    again = cluster.run(*command, cwd=project, env=env)
+    assert "nothing to submit" in again
+    said = cluster.run(sys.executable, "-m", "stages.status", study, "--json", cwd=project, env=env)
+    stages = [point["stages"]["train"] for point in json.loads(said)["points"]]
+    named = {stage["task"] for stage in stages}
+    for job in jobs:
+        cluster.run("scancel", job)
+    assert len(named) == 1200
+    assert {stage["state"] for stage in stages} == {"queued"}

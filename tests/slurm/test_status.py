@@ -1,6 +1,8 @@
 """`make status` beside a real controller that has no accounting: squeue and logs tell."""
 
 import json
+import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -58,7 +60,20 @@ def test_how_slurm_ended_a_task_is_told(
     # The node goes down under the task, and comes back.
     job = begin()
     node = cluster.run("sinfo", "--noheader", "--format=%n").split()[0]
-    assert (train()["state"], train()["task"], train()["node"]) == ("running", f"{job}_0", node)
+    running = ("running", f"{job}_0", node)
+    assert (train()["state"], train()["task"], train()["node"]) == running
+
+    # The controller is restarted: the task goes on, and is never said to have failed.
+    controller = int((cluster.directory / "slurmctld.pid").read_text())
+    os.kill(controller, signal.SIGTERM)
+    until(lambda: not Path(f"/proc/{controller}").exists())
+    ended = run_stage("status", study.path, "--json")
+    told = json.loads(ended.out)["points"][0]["stages"]["train"]
+    assert (ended.code, told["state"] in ("running", "unknown")) == (0, True)
+    cluster.run("slurmctld", "-f", cluster.env["SLURM_CONF"])
+    until(lambda: not run_stage("status", study.path, "--json").err)  # it answers again
+    until(lambda: (train()["state"], train()["task"], train()["node"]) == running)
+
     cluster.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
     cluster.wait(job)
     with suppress(RuntimeError):  # it has come back by itself
