@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for command in commands:
             say(shlex.join(command))
         if not commands:
-            print(nothing_of(study, args.stage), file=sys.stderr)
+            print(f"{args.stage} of {study.name}: nothing to submit", file=sys.stderr)
         return DONE
     if not through_slurm(args.here):
         return run_here(study, args.stage, args.force)
@@ -94,11 +94,6 @@ def dry_run(study: Study, stage: str, force: bool) -> list[list[str]]:
     for note in plan.notes:
         print(note, file=sys.stderr)
     return [*commands, *(command_of(study, job, force) for job in plan.jobs)]
-
-
-def nothing_of(study: Study, stage: str) -> str:
-    """The line that says that all of it is done or queued."""
-    return f"{study.name if stage == ALL else f'{stage} of {study.name}'}: nothing to submit"
 
 
 def through_slurm(here: bool) -> bool:
@@ -175,7 +170,7 @@ def _submit(
         for note in plan.notes:
             say(note)
         if not plan.jobs:
-            say(nothing_of(study, stage))
+            say(f"{stage} of {study.name}: nothing to submit")
         new = execute(study, plan, force, options) if plan.jobs else {}
         ids = [new[job.array.job] for job in plan.jobs if job.array.stage in wanted]
         return ids if indices is not None else [*(array.array.job for array in mine), *ids]
