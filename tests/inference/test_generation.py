@@ -201,7 +201,12 @@ class TestHuggingFace:
         monkeypatch.setattr("lib.inference.hf.end_tokens", lambda tokenizer: ends)
         monkeypatch.setitem(globals(), "end_tokens", lambda tokenizer: ends)
         made = [greedy(plain, tokenizer, prompt, 12) for prompt in prompts]
-        given = [[*own, one] for own, one in zip(answers, made, strict=True)]
+        # Another answer that ends the turn, and that the model likes less: it stands first.
+        less = [next(t for t in range(9, 99) if t not in {*ends, one[0]}) for one in made]
+        given = [
+            [*own, [other, *one[1:]], one]
+            for own, other, one in zip(answers, less, made, strict=True)
+        ]
         given[3][-1] = made[3][:-1]  # the model would go on
         given[4] = answers[4]
         asked, generate = [], engine.generate
